@@ -1,0 +1,161 @@
+//! The cast rule: what becomes of a cast, given the ballot as stored.
+//!
+//! A **slip** is one vote, numbered from 1; a **ballot** is the string of the letters on the used slips. It only
+//! ever grows. A cast names the slip it starts at, so a repeat is recognised for as long as the round exists.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Invalid, LedgerMs, ids::LETTERS};
+
+/// Most votes of a voter in a round, so also the longest cast.
+pub const MOST_VOTES: usize = 100;
+
+/// What a client sent: letters for the slips `slip`, `slip + 1`, …
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cast {
+    /// First slip, from 1.
+    pub slip: u32,
+    /// 1 to [`MOST_VOTES`] lower-case letters; whether the round has such a choice is the rule's to say.
+    pub votes: String,
+}
+
+impl Cast {
+    /// Checks the form of a cast from outside.
+    ///
+    /// # Errors
+    /// `slip` is 0, or `votes` is not 1 to [`MOST_VOTES`] letters of `a` to `z`.
+    pub fn parse(slip: u32, votes: String) -> Result<Self, Invalid> {
+        if slip == 0 {
+            return Err(Invalid::new("slip", "slips are numbered from 1"));
+        }
+        if !(1..=MOST_VOTES).contains(&votes.len()) || !votes.bytes().all(|b| b.is_ascii_lowercase()) {
+            return Err(Invalid::new("votes", format!("must be 1 to {MOST_VOTES} lower-case letters")));
+        }
+        Ok(Self { slip, votes })
+    }
+}
+
+/// A voter's ballot in one take of one round, as a ledger keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ballot {
+    /// Letters on the used slips, in order.
+    pub votes: String,
+    /// From the round's opening to the last stored vote, in ms of one gate's clock.
+    pub time_ms: LedgerMs,
+}
+
+impl Ballot {
+    /// The stored form: the letters, then the time in decimal, `aab1732`. Letters and digits cannot be confused.
+    pub fn encode(&self) -> String {
+        format!("{}{}", self.votes, self.time_ms)
+    }
+
+    /// Reads the stored form. `None` if it is not one.
+    pub fn decode(text: &str) -> Option<Self> {
+        let digits = text.find(|c: char| c.is_ascii_digit())?;
+        let (votes, time) = text.split_at(digits);
+        let time_ms = time.parse().ok()?;
+        votes.bytes().all(|b| LETTERS.as_bytes().contains(&b)).then(|| Self { votes: votes.to_owned(), time_ms })
+    }
+}
+
+/// Why a cast, or a part of it, was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The round is not open.
+    Closed,
+    /// The round runs in another take.
+    StaleTake,
+    /// A letter that the round has not.
+    BadChoice,
+    /// It starts beyond the next free slip.
+    Gap,
+    /// A slip is used already, with another letter.
+    Conflict,
+    /// The budget is used up; what fitted is stored.
+    OutOfVotes,
+    /// No promise: the votes may or may not be stored, send the same again.
+    Busy,
+}
+
+impl Refusal {
+    /// Every refusal, for metrics and tests.
+    pub const ALL: [Self; 7] =
+        [Self::Closed, Self::StaleTake, Self::BadChoice, Self::Gap, Self::Conflict, Self::OutOfVotes, Self::Busy];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::StaleTake => "stale_take",
+            Self::BadChoice => "bad_choice",
+            Self::Gap => "gap",
+            Self::Conflict => "conflict",
+            Self::OutOfVotes => "out_of_votes",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+/// What the gate says of the take that a cast names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The take is open and takes votes.
+    Open {
+        /// How many choices the round has, 2 to 8.
+        choices: u8,
+        /// The budget, 1 to 100.
+        votes_per_round: u16,
+    },
+    /// The round is open in another take.
+    OtherTake,
+    /// The round is not open, or its time is up.
+    Closed,
+}
+
+/// The verdict on one cast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judgement<'c> {
+    /// Letters to append to the ballot; empty when nothing is new.
+    pub append: &'c str,
+    /// What the client is told besides its ballot.
+    pub refused: Option<Refusal>,
+}
+
+/// Judges a cast against the stored `ballot` of its voter, round and take.
+///
+/// # Invariants
+/// `ballot + append` never exceeds the budget, and a cast judged again after its letters were appended is a repeat.
+pub fn judge<'c>(ballot: &str, cast: &'c Cast, admission: Admission) -> Judgement<'c> {
+    let refuse = |refusal| Judgement { append: "", refused: Some(refusal) };
+    let used = ballot.len();
+    let start = cast.slip as usize - 1;
+    let overlap = used.saturating_sub(start).min(cast.votes.len());
+    let (old, new) = cast.votes.split_at(overlap);
+    let agrees = start >= used || ballot[start..start + overlap] == *old;
+
+    if new.is_empty() && agrees {
+        return Judgement { append: "", refused: None };
+    }
+    let (choices, votes_per_round) = match admission {
+        Admission::Closed => return refuse(Refusal::Closed),
+        Admission::OtherTake => return refuse(Refusal::StaleTake),
+        Admission::Open { choices, votes_per_round } => (choices, usize::from(votes_per_round)),
+    };
+    if cast.votes.bytes().any(|letter| letter - b'a' >= choices) {
+        return refuse(Refusal::BadChoice);
+    }
+    if start > used {
+        return refuse(Refusal::Gap);
+    }
+    if !agrees {
+        return refuse(Refusal::Conflict);
+    }
+    let fits = votes_per_round.saturating_sub(used).min(new.len());
+    let refused = (fits < new.len()).then_some(Refusal::OutOfVotes);
+    Judgement { append: &new[..fits], refused }
+}
+
+#[cfg(test)]
+mod tests;

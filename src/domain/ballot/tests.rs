@@ -1,0 +1,106 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const OPEN: Admission = Admission::Open { choices: 2, votes_per_round: 10 };
+
+fn cast(slip: u32, votes: &str) -> Cast {
+    Cast::parse(slip, votes.to_owned()).unwrap()
+}
+
+fn told(ballot: &str, slip: u32, votes: &str, admission: Admission) -> (String, Option<Refusal>) {
+    let cast = cast(slip, votes);
+    let judgement = judge(ballot, &cast, admission);
+    (judgement.append.to_owned(), judgement.refused)
+}
+
+#[test]
+fn a_repeat_is_answered_with_the_ballot_even_after_the_close() {
+    for admission in [OPEN, Admission::Closed, Admission::OtherTake] {
+        assert_eq!(told("aab", 1, "aab", admission), (String::new(), None));
+        assert_eq!(told("aab", 2, "a", admission), (String::new(), None));
+    }
+}
+
+#[test]
+fn what_overlaps_must_agree_and_the_rest_is_appended() {
+    assert_eq!(told("aa", 2, "abb", OPEN), ("bb".into(), None));
+    assert_eq!(told("aa", 2, "bbb", OPEN), (String::new(), Some(Refusal::Conflict)));
+    assert_eq!(told("ab", 1, "aa", OPEN), (String::new(), Some(Refusal::Conflict)));
+}
+
+#[test]
+fn a_closed_round_outranks_every_other_finding() {
+    assert_eq!(told("ab", 1, "aa", Admission::Closed).1, Some(Refusal::Closed));
+    assert_eq!(told("", 9, "z", Admission::Closed).1, Some(Refusal::Closed));
+    assert_eq!(told("", 9, "z", Admission::OtherTake).1, Some(Refusal::StaleTake));
+}
+
+#[test]
+fn a_letter_the_round_has_not_is_refused_before_a_gap() {
+    assert_eq!(told("", 5, "c", OPEN), (String::new(), Some(Refusal::BadChoice)));
+    assert_eq!(told("", 1, "ac", OPEN), (String::new(), Some(Refusal::BadChoice)));
+}
+
+#[test]
+fn a_cast_beyond_the_next_slip_is_a_gap() {
+    assert_eq!(told("a", 3, "a", OPEN), (String::new(), Some(Refusal::Gap)));
+    assert_eq!(told("", u32::MAX, "a", OPEN), (String::new(), Some(Refusal::Gap)));
+}
+
+#[test]
+fn what_does_not_fit_is_out_of_votes_with_what_fitted_stored() {
+    assert_eq!(told("aaaaaaaa", 9, "bbb", OPEN), ("bb".into(), Some(Refusal::OutOfVotes)));
+    assert_eq!(told("aaaaaaaaaa", 11, "b", OPEN), (String::new(), Some(Refusal::OutOfVotes)));
+}
+
+#[test]
+fn a_cast_without_form_is_none() {
+    for (slip, votes) in [(0, "a"), (1, ""), (1, "A"), (1, "a1"), (1, "ä"), (1, " ")] {
+        assert!(Cast::parse(slip, votes.into()).is_err(), "{slip} {votes:?}");
+    }
+    assert!(Cast::parse(1, "a".repeat(101)).is_err());
+}
+
+#[test]
+fn the_stored_form_keeps_letters_and_time() {
+    for (votes, time_ms) in [("", 0), ("aab", 1732), ("h", u64::MAX)] {
+        let ballot = Ballot { votes: votes.into(), time_ms };
+        assert_eq!(Ballot::decode(&ballot.encode()), Some(ballot));
+    }
+    for text in ["", "aab", "1a2", "z1", "a-1"] {
+        assert_eq!(Ballot::decode(text), None, "{text}");
+    }
+}
+
+proptest! {
+    /// Any casts, in any order, with any repeats: the ballot only grows, never over the budget, and each cast that
+    /// was accepted whole is a repeat for ever after.
+    #[test]
+    fn a_ballot_only_grows_and_accepted_casts_are_repeats(
+        casts in prop::collection::vec((1u32..13, "[a-c]{1,4}"), 1..60),
+        budget in 1u16..=10,
+    ) {
+        let admission = Admission::Open { choices: 2, votes_per_round: budget };
+        let mut ballot = String::new();
+        let mut accepted: Vec<Cast> = vec![];
+        for (slip, votes) in casts {
+            let cast = cast(slip, &votes);
+            let judgement = judge(&ballot, &cast, admission);
+            let before = ballot.clone();
+            ballot.push_str(judgement.append);
+            prop_assert!(ballot.starts_with(&before));
+            prop_assert!(ballot.len() <= usize::from(budget));
+            match judgement.refused {
+                None => accepted.push(cast),
+                Some(Refusal::OutOfVotes) => prop_assert_eq!(ballot.len(), usize::from(budget)),
+                Some(_) => prop_assert_eq!(judgement.append, ""),
+            }
+            for earlier in &accepted {
+                for admission in [admission, Admission::Closed, Admission::OtherTake] {
+                    prop_assert_eq!(judge(&ballot, earlier, admission), Judgement { append: "", refused: None });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Gates: one per partition of a room, in the ledger, beside the ballots that it guards.
+//!
+//! The room record decides what shall be; a gate follows when a **target** with a higher `command_seq` reaches it.
+//! So a target may be pushed by any pod, any number of times, in any order.
+
+use serde::{Deserialize, Serialize};
+
+use super::LedgerMs;
+use super::ballot::Admission;
+
+/// Whether a gate takes votes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum GatePhase {
+    /// No round was opened yet.
+    #[default]
+    Idle,
+    /// Votes are taken until the deadline.
+    Open,
+    /// Ballots, counts and version of the take are frozen.
+    Closed,
+}
+
+/// When a round closes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deadline {
+    /// Not by itself.
+    Never,
+    /// So many ms after the gate opens.
+    After(LedgerMs),
+    /// At this time of the ledger's clock.
+    At(LedgerMs),
+}
+
+/// What the room record wants its gates to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// A gate takes only a higher one than it has.
+    pub command_seq: u64,
+    /// Round number, from 1.
+    pub round: u16,
+    /// Take number, from 1.
+    pub take: u16,
+    /// Choices of the round, 2 to 8.
+    pub choices: u8,
+    /// Budget of a voter, 1 to 100.
+    pub votes_per_round: u16,
+    /// `Some`: open until then. `None`: closed.
+    pub open: Option<Deadline>,
+}
+
+/// Counts of one take, whole or of one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// Votes by choice, `a` first.
+    pub votes: Vec<u64>,
+    /// Voters who have voted in it.
+    pub voters: u64,
+    /// Rises with every change, across takes and rounds.
+    pub version: u64,
+}
+
+impl Tally {
+    /// All votes.
+    pub fn total(&self) -> u64 {
+        self.votes.iter().sum()
+    }
+}
+
+/// One partition's gate, with the newest counts of the take it is at.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Gate {
+    /// Of the target it follows; 0 before the first.
+    pub command_seq: u64,
+    /// Round number; 0 before the first.
+    pub round: u16,
+    /// Take number; 0 before the first.
+    pub take: u16,
+    /// Whether votes are taken.
+    pub phase: GatePhase,
+    /// Choices of the round.
+    pub choices: u8,
+    /// Budget of a voter.
+    pub votes_per_round: u16,
+    /// When the take was opened here.
+    pub opened_at: LedgerMs,
+    /// When it closes by itself.
+    pub deadline: Option<LedgerMs>,
+    /// When it was closed: never later than its deadline.
+    pub closed_at: Option<LedgerMs>,
+    /// The last time stored here: the gate's clock never goes back.
+    pub clock: LedgerMs,
+    /// Counts of (`round`, `take`).
+    pub tally: Tally,
+    /// Slips ever stored in this partition, over all rounds and takes.
+    pub stored: u64,
+    /// Of these, those whose reply reached a pod: the sum of what all pods have reported.
+    pub acknowledged: u64,
+}
+
+impl Gate {
+    /// What this gate says of a cast for `round` and `take` at `now`.
+    pub fn admission(&self, round: u16, take: u16, now: LedgerMs) -> Admission {
+        if self.phase != GatePhase::Open || self.round != round || self.is_over(now) {
+            return Admission::Closed;
+        }
+        if self.take != take {
+            return Admission::OtherTake;
+        }
+        Admission::Open { choices: self.choices, votes_per_round: self.votes_per_round }
+    }
+
+    /// True once the deadline has passed: votes are refused, and only the room record closes.
+    pub fn is_over(&self, now: LedgerMs) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
+    /// The gate's time for something that happens at `now` of the ledger's clock.
+    pub fn time(&self, now: LedgerMs) -> LedgerMs {
+        now.max(self.clock)
+    }
+
+    /// Follows a target; `false` when it is not newer than the one followed already.
+    pub fn follow(&mut self, target: &Target, now: LedgerMs) -> bool {
+        if target.command_seq <= self.command_seq {
+            return false;
+        }
+        let now = self.time(now);
+        let same_take = self.phase != GatePhase::Idle && (self.round, self.take) == (target.round, target.take);
+        if !same_take {
+            self.opened_at = now;
+            self.closed_at = None;
+            self.deadline = None;
+            self.tally.votes = vec![0; usize::from(target.choices)];
+            self.tally.voters = 0;
+        }
+        match target.open {
+            Some(deadline) => {
+                self.phase = GatePhase::Open;
+                self.closed_at = None;
+                self.deadline = match deadline {
+                    Deadline::Never => None,
+                    Deadline::After(ms) => Some(self.opened_at + ms),
+                    Deadline::At(time) => Some(time),
+                };
+            }
+            None if same_take && self.phase == GatePhase::Closed => {}
+            None => {
+                self.phase = GatePhase::Closed;
+                self.closed_at = Some(self.deadline.map_or(now, |deadline| deadline.min(now)).max(self.opened_at));
+            }
+        }
+        self.command_seq = target.command_seq;
+        self.round = target.round;
+        self.take = target.take;
+        self.choices = target.choices;
+        self.votes_per_round = target.votes_per_round;
+        self.touch(now);
+        true
+    }
+
+    /// Counts letters that were appended to a ballot.
+    pub fn count(&mut self, appended: &str, first_of_voter: bool, now: LedgerMs) {
+        for letter in appended.bytes() {
+            self.tally.votes[usize::from(letter - b'a')] += 1;
+        }
+        self.tally.voters += u64::from(first_of_voter);
+        self.stored += appended.len() as u64;
+        self.touch(now);
+    }
+
+    /// Raises clock and version: `max(previous + 1, ledger time)`.
+    fn touch(&mut self, now: LedgerMs) {
+        self.clock = self.time(now);
+        self.tally.version = (self.tally.version + 1).max(self.clock);
+    }
+}
+
+/// What the gates of a room say together. Made only from all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GateSum {
+    /// Round and take that the gates are at; of the newest where they differ.
+    pub round: u16,
+    /// See `round`.
+    pub take: u16,
+    /// The lowest `command_seq`: every gate is at least there.
+    pub command_seq: u64,
+    /// The earliest opening.
+    pub opened_at: LedgerMs,
+    /// The latest deadline.
+    pub deadline: Option<LedgerMs>,
+    /// The latest close.
+    pub closed_at: Option<LedgerMs>,
+    /// The summed counts; its version is the sum of the gates' versions.
+    pub tally: Tally,
+    /// Slips ever stored in the room.
+    pub stored: u64,
+    /// Slips whose reply reached a pod.
+    pub acknowledged: u64,
+}
+
+/// Adds up all gates of a room. Counts of gates that are not yet at the newest take count nothing, but their
+/// versions do, so the sum's version never falls.
+pub fn sum(gates: &[Gate]) -> GateSum {
+    let Some(newest) = gates.iter().max_by_key(|gate| gate.command_seq) else { return GateSum::default() };
+    let mut sum = GateSum {
+        round: newest.round,
+        take: newest.take,
+        command_seq: gates.iter().map(|gate| gate.command_seq).min().unwrap_or_default(),
+        tally: Tally { votes: vec![0; usize::from(newest.choices)], ..Tally::default() },
+        ..GateSum::default()
+    };
+    let current = || gates.iter().filter(|gate| (gate.round, gate.take) == (newest.round, newest.take));
+    sum.opened_at = current().map(|gate| gate.opened_at).min().unwrap_or_default();
+    sum.deadline = current().filter_map(|gate| gate.deadline).max();
+    sum.closed_at = current().filter_map(|gate| gate.closed_at).max();
+    for gate in current() {
+        for (sum, votes) in sum.tally.votes.iter_mut().zip(&gate.tally.votes) {
+            *sum += votes;
+        }
+        sum.tally.voters += gate.tally.voters;
+    }
+    for gate in gates {
+        sum.tally.version += gate.tally.version;
+        sum.stored += gate.stored;
+        sum.acknowledged += gate.acknowledged;
+    }
+    sum
+}
+
+/// The partition that keeps a voter's ballots: CRC-16 of the voter id modulo `partitions`.
+///
+/// CRC-16/XMODEM, the one that Redis Cluster uses for its key slots (Redis Cluster specification).
+pub fn partition_of(voter: &str, partitions: u16) -> u16 {
+    let mut crc: u16 = 0;
+    for byte in voter.bytes() {
+        crc ^= u16::from(byte) << 8;
+        for _ in 0..8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+        }
+    }
+    crc % partitions.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(command_seq: u64, take: u16, open: Option<Deadline>) -> Target {
+        Target { command_seq, round: 1, take, choices: 2, votes_per_round: 10, open }
+    }
+
+    #[test]
+    fn a_gate_takes_only_a_newer_target() {
+        let mut gate = Gate::default();
+        assert!(gate.follow(&target(2, 1, Some(Deadline::Never)), 100));
+        let open = gate.clone();
+        assert!(!gate.follow(&target(2, 1, None), 200));
+        assert!(!gate.follow(&target(1, 1, None), 200));
+        assert_eq!(gate, open);
+    }
+
+    #[test]
+    fn a_deadline_refuses_votes_but_the_close_is_dated_at_it() {
+        let mut gate = Gate::default();
+        gate.follow(&target(1, 1, Some(Deadline::After(50))), 100);
+        assert!(matches!(gate.admission(1, 1, 149), Admission::Open { .. }));
+        assert_eq!(gate.admission(1, 1, 150), Admission::Closed);
+        gate.follow(&target(2, 1, None), 10_000);
+        assert_eq!(gate.closed_at, Some(150));
+    }
+
+    #[test]
+    fn a_closed_take_stays_as_it_was_closed() {
+        let mut gate = Gate::default();
+        gate.follow(&target(1, 1, Some(Deadline::Never)), 100);
+        gate.count("ab", true, 120);
+        gate.follow(&target(2, 1, None), 130);
+        gate.follow(&target(3, 1, None), 500);
+        assert_eq!((gate.closed_at, gate.tally.votes.clone()), (Some(130), vec![1, 1]));
+    }
+
+    #[test]
+    fn the_next_take_starts_from_nothing_and_the_version_goes_on() {
+        let mut gate = Gate::default();
+        gate.follow(&target(1, 1, Some(Deadline::Never)), 100);
+        gate.count("aaab", true, 101);
+        let version = gate.tally.version;
+        gate.follow(&target(2, 2, Some(Deadline::Never)), 50);
+        assert_eq!((gate.tally.total(), gate.tally.voters, gate.stored), (0, 0, 4));
+        assert!(gate.tally.version > version);
+        assert_eq!(gate.admission(1, 1, 200), Admission::OtherTake);
+    }
+
+    #[test]
+    fn a_clock_that_falls_back_does_not_move_the_gate_back() {
+        let mut gate = Gate::default();
+        gate.follow(&target(1, 1, Some(Deadline::After(50))), 1_000);
+        gate.count("a", true, 1_020);
+        assert_eq!(gate.time(10), 1_020);
+    }
+
+    #[test]
+    fn crc_agrees_with_the_published_check_value() {
+        assert_eq!(partition_of("123456789", 0xFFFF), 0x31C3);
+    }
+
+    #[test]
+    fn gates_on_different_takes_count_only_the_newest() {
+        let mut gates = vec![Gate::default(), Gate::default()];
+        for gate in &mut gates {
+            gate.follow(&target(1, 1, Some(Deadline::Never)), 10);
+            gate.count("a", true, 11);
+        }
+        let before = sum(&gates).tally.version;
+        gates[0].follow(&target(3, 2, Some(Deadline::Never)), 12);
+        let sum = sum(&gates);
+        assert_eq!((sum.take, sum.tally.total(), sum.command_seq), (2, 0, 1));
+        assert!(sum.tally.version > before);
+    }
+}

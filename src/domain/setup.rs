@@ -1,0 +1,260 @@
+//! How a room is made and edited, and the bounds of what an emcee may set.
+
+use super::command::Refused;
+use super::ids::{LETTERS, RoomCode, RoomId};
+use super::room::{Choice, JoinMode, Programme, Room, Round, Split, Stage};
+use super::text::{Label, Title};
+use super::{Invalid, LedgerMs};
+
+/// Most rounds of a room.
+pub const MOST_ROUNDS: usize = 100;
+/// Bounds of `votes_per_round`.
+pub const VOTES_PER_ROUND: std::ops::RangeInclusive<u16> = 1..=100;
+/// Bounds of a timed round, in seconds.
+pub const SECONDS: std::ops::RangeInclusive<u32> = 5..=86_400;
+/// Bounds of `partitions`.
+pub const PARTITIONS: std::ops::RangeInclusive<u16> = 1..=64;
+/// Most bytes of `ref`.
+pub const MOST_REF_BYTES: usize = 200;
+
+/// Colours of the letters unless the emcee names others: told apart also by people who confuse red and green.
+const COLORS: [&str; 8] =
+    ["#3d7dff", "#ff9f1c", "#00b894", "#e84393", "#a66cff", "#ffd23f", "#00c2d1", "#c0c6d1"];
+
+/// A round as the emcee plans it, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoundPlan {
+    /// See [`Round`].
+    pub title: Title,
+    /// See [`Round`].
+    pub choices: Vec<Choice>,
+    /// See [`Round`].
+    pub seconds: Option<u32>,
+    /// See [`Round`].
+    pub split: Split,
+    /// See [`Round`].
+    pub blackout_seconds: u32,
+}
+
+impl RoundPlan {
+    /// Checks a round's plan; choices are label and colour.
+    ///
+    /// # Errors
+    /// The field that is out of bounds, as seen from the round.
+    pub fn new(
+        title: &str,
+        choices: &[(String, Option<String>)],
+        seconds: Option<u32>,
+        split: Split,
+        blackout_seconds: u32,
+    ) -> Result<Self, Invalid> {
+        let title = Title::parse(title)?;
+        if !(2..=LETTERS.len()).contains(&choices.len()) {
+            return Err(Invalid::new("choices", format!("must be 2 to 8, not {}", choices.len())));
+        }
+        let choices = choices.iter().enumerate().map(|(index, (label, color))| {
+            choice(index, label, color.as_deref()).map_err(|e| e.inside(&format!("choices[{index}]")))
+        });
+        let choices = choices.collect::<Result<_, _>>()?;
+        check_seconds(seconds)?;
+        if blackout_seconds > *SECONDS.end() {
+            return Err(Invalid::new("blackout_seconds", format!("must be 0 to {}", SECONDS.end())));
+        }
+        Ok(Self { title, choices, seconds, split, blackout_seconds })
+    }
+
+    fn into_round(self) -> Round {
+        Round {
+            title: self.title,
+            choices: self.choices,
+            seconds: self.seconds,
+            split: self.split,
+            blackout_seconds: self.blackout_seconds,
+            take: 1,
+            takes: vec![],
+        }
+    }
+}
+
+/// Checks a round's length.
+pub fn check_seconds(seconds: Option<u32>) -> Result<(), Invalid> {
+    match seconds {
+        Some(seconds) if !SECONDS.contains(&seconds) => {
+            let (least, most) = SECONDS.into_inner();
+            Err(Invalid::new("seconds", format!("must be {least} to {most}, not {seconds}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn choice(index: usize, label: &str, color: Option<&str>) -> Result<Choice, Invalid> {
+    let label = Label::parse(label)?;
+    let color = match color {
+        None => COLORS[index].to_owned(),
+        Some(color) => {
+            let digits = color.strip_prefix('#').unwrap_or_default();
+            if digits.len() != 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(Invalid::new("color", "must be #rrggbb"));
+            }
+            color.to_ascii_lowercase()
+        }
+    };
+    Ok(Choice { label, color })
+}
+
+fn check_rounds(rounds: &[RoundPlan]) -> Result<(), Invalid> {
+    if (1..=MOST_ROUNDS).contains(&rounds.len()) {
+        return Ok(());
+    }
+    Err(Invalid::new("rounds", format!("must be 1 to {MOST_ROUNDS}, not {}", rounds.len())))
+}
+
+fn check_votes(votes: u16) -> Result<(), Invalid> {
+    if VOTES_PER_ROUND.contains(&votes) {
+        return Ok(());
+    }
+    Err(Invalid::new("votes_per_round", format!("must be 1 to 100, not {votes}")))
+}
+
+/// A whole room as the emcee plans it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// See [`Room`].
+    pub title: Title,
+    /// The organiser's own unique name, 1 to [`MOST_REF_BYTES`] bytes.
+    pub reference: Option<String>,
+    /// See [`Room`].
+    pub votes_per_round: u16,
+    /// See [`Room`].
+    pub join: JoinMode,
+    /// See [`Room`].
+    pub programme: Programme,
+    /// See [`Room`].
+    pub rehearsal: bool,
+    /// See [`Room`].
+    pub partitions: u16,
+    /// See [`Room`].
+    pub rounds: Vec<RoundPlan>,
+}
+
+impl Plan {
+    /// Makes the room.
+    ///
+    /// # Errors
+    /// The field that is out of bounds.
+    pub fn into_room(self, id: RoomId, code: RoomCode, now: LedgerMs) -> Result<Room, Invalid> {
+        check_rounds(&self.rounds)?;
+        check_votes(self.votes_per_round)?;
+        if !PARTITIONS.contains(&self.partitions) {
+            return Err(Invalid::new("partitions", format!("must be 1 to 64, not {}", self.partitions)));
+        }
+        if self.reference.as_ref().is_some_and(|r| !(1..=MOST_REF_BYTES).contains(&r.len())) {
+            return Err(Invalid::new("ref", format!("must be 1 to {MOST_REF_BYTES} bytes")));
+        }
+        Ok(Room {
+            id,
+            code,
+            reference: self.reference,
+            title: self.title,
+            votes_per_round: self.votes_per_round,
+            join: self.join,
+            programme: self.programme,
+            rehearsal: self.rehearsal,
+            partitions: self.partitions,
+            rounds: self.rounds.into_iter().map(RoundPlan::into_round).collect(),
+            last_round: 0,
+            running: None,
+            stage: Stage::default(),
+            reveal: None,
+            command_seq: 0,
+            seq: 0,
+            created_at: now,
+            deleted_at: None,
+        })
+    }
+}
+
+/// Changes to a room; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// See [`Room`].
+    pub title: Option<Title>,
+    /// Fixed at creation: only the same value is accepted.
+    pub reference: Option<Option<String>>,
+    /// Until the first round was opened.
+    pub votes_per_round: Option<u16>,
+    /// See [`Room`].
+    pub join: Option<JoinMode>,
+    /// See [`Room`].
+    pub programme: Option<Programme>,
+    /// Until the first round was opened.
+    pub rehearsal: Option<bool>,
+    /// Fixed at creation: only the same value is accepted.
+    pub partitions: Option<u16>,
+    /// The whole list.
+    pub rounds: Option<Vec<RoundPlan>>,
+}
+
+impl Edit {
+    /// The room with these changes.
+    ///
+    /// # Errors
+    /// A field out of bounds, or one that may not change any more.
+    pub fn apply(&self, room: &Room) -> Result<Room, Refused> {
+        let mut room = room.clone();
+        let begun = room.last_round > 0;
+        let fixed = |changes: bool, field: &str| match changes {
+            true => Err(Refused::NotChangeable(field.to_owned())),
+            false => Ok(()),
+        };
+        fixed(self.reference.as_ref().is_some_and(|r| *r != room.reference), "ref")?;
+        fixed(self.partitions.is_some_and(|p| p != room.partitions), "partitions")?;
+        if let Some(votes) = self.votes_per_round {
+            check_votes(votes)?;
+            fixed(begun && votes != room.votes_per_round, "votes_per_round")?;
+            room.votes_per_round = votes;
+        }
+        if let Some(rehearsal) = self.rehearsal {
+            fixed(begun && rehearsal != room.rehearsal, "rehearsal")?;
+            room.rehearsal = rehearsal;
+        }
+        if let Some(title) = &self.title {
+            room.title = title.clone();
+        }
+        room.join = self.join.unwrap_or(room.join);
+        room.programme = self.programme.unwrap_or(room.programme);
+        if let Some(rounds) = &self.rounds {
+            check_rounds(rounds)?;
+            room.rounds = edit_rounds(&room, rounds)?;
+        }
+        Ok(room)
+    }
+}
+
+/// The list of rounds after an edit: opened rounds keep what votes were cast on.
+fn edit_rounds(room: &Room, plans: &[RoundPlan]) -> Result<Vec<Round>, Refused> {
+    let is_open = |number: u16| room.running.as_ref().is_some_and(|running| running.round == number);
+    let was_opened = |number: u16, round: &Round| is_open(number) || !round.takes.is_empty();
+    let opened = room.rounds.iter().zip(1..).filter(|(round, number)| was_opened(*number, round));
+    if opened.map(|(_, number)| usize::from(number)).max().unwrap_or(0) > plans.len() {
+        return Err(Refused::NotChangeable("rounds".into()));
+    }
+    let mut rounds = vec![];
+    for (plan, number) in plans.iter().zip(1u16..) {
+        let fresh = plan.clone().into_round();
+        let Some(present) = room.round(number).filter(|round| was_opened(number, round)) else {
+            rounds.push(fresh);
+            continue;
+        };
+        let keep = |same: bool, field: &str| match same {
+            true => Ok(()),
+            false => Err(Refused::NotChangeable(format!("rounds[{}].{field}", number - 1))),
+        };
+        keep(fresh.choices.len() == present.choices.len(), "choices")?;
+        keep(fresh.seconds == present.seconds, "seconds")?;
+        keep(fresh.blackout_seconds == present.blackout_seconds, "blackout_seconds")?;
+        keep(fresh.split == present.split || present.counted().is_none(), "split")?;
+        rounds.push(Round { take: present.take, takes: present.takes.clone(), ..fresh });
+    }
+    Ok(rounds)
+}

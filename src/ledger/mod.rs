@@ -1,0 +1,272 @@
+//! The ledger: what is stored for good, and the only clock that decides anything.
+//!
+//! One contract, [`Ledger`], and two implementations that pass one test suite (`tests/ledger_contract.rs`) and one
+//! state-machine test against a plain reference: [`embedded`], a file, and [`redis`], shared by many pods.
+//!
+//! # The contract
+//! - A call that answers `Ok` has stored what it says, durably, before it answers.
+//! - A change is atomic: all of it or nothing. It checks everything first and writes last.
+//! - Everything may be said again. A commit repeated finds its letters on the ballots and counts nothing twice; a
+//!   target repeated moves no gate; a join repeated with the same card is the same voter.
+//! - Votes are judged by [`crate::domain::ballot::judge`] against the gate, by the ledger's own clock, in the same
+//!   step that stores them.
+//! - Versions and `seq` are `max(previous + 1, ledger time in ms)`: they never fall.
+//! - What is published on the feed is absolute and versioned, so messages may be lost, repeated and reordered.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::domain::LedgerMs;
+use crate::domain::ballot::{Ballot, Cast, Refusal};
+use crate::domain::gate::{Gate, Target};
+use crate::domain::ids::{Card, Invite, RoomCode, RoomId, VoterId};
+use crate::domain::room::Room;
+
+pub mod conduct;
+pub mod embedded;
+mod feed;
+mod people;
+pub mod redis;
+
+pub use feed::{Beacon, DeskSeen, Feed, FeedEvent, RoomBeacon, StageSeen};
+pub use people::{Greeting, JoinOutcome, JoinRequest, RankEntry, Renaming, Voter, VotersPage, VotersQuery};
+
+/// Most casts of one commit: Lua's `unpack` fails near 8,000 items, and a script blocks everybody else.
+pub const MOST_CASTS: usize = 1_000;
+/// Most ballots, voters or ranking entries of one read.
+pub const SLICE: usize = 1_000;
+
+/// A handle that everybody shares.
+pub type SharedLedger = Arc<dyn Ledger>;
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    /// It certainly did not happen: answer, and go on.
+    #[error("not applied: {0}")]
+    NotApplied(String),
+    /// It may have happened: say it again.
+    #[error("may be applied: {0}")]
+    MaybeApplied(String),
+    /// What is stored makes no sense: stop.
+    #[error("the ledger is corrupt: {0}")]
+    Corrupt(String),
+}
+
+/// Outcome of [`Ledger::create_room`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creation {
+    /// Stored, with its first `seq`.
+    Created(Room),
+    /// Another room has the code: choose another.
+    CodeTaken,
+    /// Another room has the `ref`: this one.
+    RefTaken(Room),
+}
+
+/// Outcome of [`Ledger::replace_room`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replacement {
+    /// Stored, with its new `seq`.
+    Stored(Room),
+    /// Somebody was faster; this is what is stored now.
+    Changed(Room),
+}
+
+/// A room's moving parts, read together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The ledger's time at the reading.
+    pub now: LedgerMs,
+    /// Version of the room record.
+    pub seq: u64,
+    /// All gates, by partition.
+    pub gates: Vec<Gate>,
+    /// Voters joined, removed ones not counted.
+    pub voters: u64,
+}
+
+/// How the ledger is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// The ledger's time.
+    pub now: LedgerMs,
+    /// Why an acknowledged vote might not survive a power cut; `None`: it does, checked.
+    pub unsafe_because: Option<String>,
+}
+
+/// Casts of one round and take, for one partition, each voter at most once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Round number, from 1.
+    pub round: u16,
+    /// Take number, from 1.
+    pub take: u16,
+    /// At most [`MOST_CASTS`].
+    pub casts: Vec<(VoterId, Cast)>,
+    /// Slips of this partition that this pod has stored anew and got the reply for, since the pod started.
+    pub acknowledged: u64,
+}
+
+/// What became of one cast.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Judged.
+    Ballot {
+        /// The voter's whole ballot in the batch's round and take, as stored for good.
+        votes: String,
+        /// Letters that this commit added.
+        added: u16,
+        /// What was not stored, and why.
+        refused: Option<Refusal>,
+    },
+    /// The voter was removed: nothing was judged or stored.
+    Removed,
+}
+
+/// The reply to a [`Batch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The ledger's time.
+    pub now: LedgerMs,
+    /// The gate after the commit, with the counts that include it.
+    pub gate: Gate,
+    /// One for each cast, in order.
+    pub verdicts: Vec<Verdict>,
+    /// True if the gate was published with this commit; else somebody must call [`Lane::settle`] soon.
+    pub published: bool,
+}
+
+/// One partition's way to its gate: one commit at a time, over a connection of its own.
+#[async_trait]
+pub trait Lane: Send {
+    /// Judges and stores a batch in one step, and publishes the gate unless it was published within the tick.
+    ///
+    /// # Errors
+    /// [`LedgerError::MaybeApplied`] within two seconds if no answer came: every cast of the batch is `busy`.
+    async fn commit(&mut self, batch: &Batch) -> Result<Commit, LedgerError>;
+
+    /// Stores the pod's count of acknowledged slips, and publishes the gate if its newest version was not.
+    async fn settle(&mut self, acknowledged: u64) -> Result<Gate, LedgerError>;
+}
+
+/// See the [module](self).
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// `embedded` or `redis`.
+    fn kind(&self) -> &'static str;
+
+    /// Asks the ledger for its time and whether it keeps what it is told.
+    async fn check(&self) -> Result<Health, LedgerError>;
+
+    // --- rooms -------------------------------------------------------------------------------------------------
+
+    /// Stores a new room with its code and `ref`.
+    async fn create_room(&self, room: &Room) -> Result<Creation, LedgerError>;
+    /// All rooms, deleted ones too.
+    async fn rooms(&self) -> Result<Vec<Room>, LedgerError>;
+    /// The room of a code, also if it is deleted.
+    async fn find_room(&self, code: &RoomCode) -> Result<Option<Room>, LedgerError>;
+    /// A room by its id.
+    async fn room(&self, id: &RoomId) -> Result<Option<Room>, LedgerError>;
+    /// Stores `room` if the stored record still has `room.seq`, raises `seq`, and announces the change.
+    async fn replace_room(&self, room: &Room) -> Result<Replacement, LedgerError>;
+
+    // --- gates and ballots -------------------------------------------------------------------------------------
+
+    /// Puts a target on every gate and answers the time and all gates, each at the target or beyond it.
+    ///
+    /// # Errors
+    /// Some gate could not be reached; others may have followed already.
+    async fn aim(&self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), LedgerError>;
+    /// The moving parts of a room; `None` if there is no such room.
+    async fn snapshot(&self, room: &RoomId, partitions: u16) -> Result<Option<Snapshot>, LedgerError>;
+    /// A way to one gate, for `pod`.
+    fn lane(&self, room: &RoomId, partition: u16, pod: &str) -> Box<dyn Lane>;
+    /// A voter's ballots in the given rounds and takes, in that order; empty where there is none.
+    async fn ballots_of(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        voter: &VoterId,
+        takes: &[(u16, u16)],
+    ) -> Result<Vec<Ballot>, LedgerError>;
+    /// About [`SLICE`] ballots of a partition's take, and where to go on: `None` begins, and ends. A ballot may come
+    /// twice while votes are being stored.
+    async fn ballots(
+        &self,
+        room: &RoomId,
+        partition: u16,
+        take: (u16, u16),
+        cursor: Option<String>,
+    ) -> Result<(Vec<(VoterId, Ballot)>, Option<String>), LedgerError>;
+
+    // --- people ------------------------------------------------------------------------------------------------
+
+    /// Joins a voter, in one step, repeat-safe by card.
+    async fn join(&self, room: &RoomId, request: &JoinRequest) -> Result<JoinOutcome, LedgerError>;
+    /// Receives a voter who holds a valid token, and writes the voter again if the ledger has lost it.
+    async fn greet(&self, room: &RoomId, partitions: u16, greeting: &Greeting) -> Result<(Voter, Ballot), LedgerError>;
+    /// A voter by id.
+    async fn voter(&self, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError>;
+    /// Voters by name, for the emcee's list.
+    async fn voters(&self, room: &RoomId, query: &VotersQuery) -> Result<VotersPage, LedgerError>;
+    /// Gives a voter another name.
+    async fn rename(&self, room: &RoomId, renaming: &Renaming) -> Result<JoinOutcome, LedgerError>;
+    /// Removes a voter or takes that back; `None` if there is no such voter. Announced on the feed.
+    async fn set_removed(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        voter: &VoterId,
+        removed: bool,
+    ) -> Result<Option<Voter>, LedgerError>;
+    /// Invites people: a name that was invited before keeps its invite, others get the one given with them.
+    async fn invite(
+        &self,
+        room: &RoomId,
+        people: &[(crate::domain::text::Name, Invite)],
+    ) -> Result<Vec<Invite>, LedgerError>;
+
+    // --- the frozen ranking ------------------------------------------------------------------------------------
+
+    /// Stores one slice of a frozen ranking, best first, at most [`SLICE`] entries.
+    async fn store_ranking(
+        &self,
+        room: &RoomId,
+        ranking: u64,
+        slice: u32,
+        entries: &[RankEntry],
+    ) -> Result<(), LedgerError>;
+    /// One slice of a frozen ranking; empty behind the last.
+    async fn ranking(&self, room: &RoomId, ranking: u64, slice: u32) -> Result<Vec<RankEntry>, LedgerError>;
+    /// Drops a frozen ranking that nobody shows.
+    async fn drop_ranking(&self, room: &RoomId, ranking: u64) -> Result<(), LedgerError>;
+
+    // --- pods --------------------------------------------------------------------------------------------------
+
+    /// The feed of this ledger, for one pod.
+    fn feed(&self) -> Box<dyn Feed>;
+    /// Tells all pods.
+    async fn announce(&self, event: &FeedEvent) -> Result<(), LedgerError>;
+    /// Notes which voters came to and left `pod`; forgotten 10 s after the pod's last note.
+    async fn note_present(
+        &self,
+        room: &RoomId,
+        pod: &str,
+        came: &[VoterId],
+        left: &[VoterId],
+    ) -> Result<(), LedgerError>;
+    /// Which of these voters are present on any of these pods.
+    async fn present(&self, room: &RoomId, pods: &[String], voters: &[VoterId]) -> Result<Vec<bool>, LedgerError>;
+    /// Ends an emcee's sign-in before its time, and tells all pods.
+    async fn sign_out(&self, sign_in: &str, until: LedgerMs) -> Result<(), LedgerError>;
+    /// True if the sign-in was ended.
+    async fn is_signed_out(&self, sign_in: &str) -> Result<bool, LedgerError>;
+}
+
+/// The card that a voter gets who has none: made of random bytes.
+pub fn fresh_card() -> Card {
+    Card::from_entropy(rand::random())
+}

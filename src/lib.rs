@@ -1,0 +1,17 @@
+//! Tallycast: live audience voting for a hall full of people, with every vote counted exactly once.
+//!
+//! Dependencies point one way, from the first line to the last:
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`domain`] | the rules of the game, pure |
+//! | [`wire`] | what goes over the wire, as types |
+//! | [`ledger`] | what is stored for good: the contract, an embedded file, Redis |
+//! | [`actors`] | sessions, coordinators, the subscriber, the registry |
+//! | [`http`] | routes, pages, sockets, errors |
+//! | [`startup`] | the composition root: build, run, drain |
+//!
+//! Beside them: [`settings`], [`telemetry`] (logs) and [`metrics`] (every series).
+
+pub mod domain;
+pub mod ledger;
