@@ -202,16 +202,21 @@ pub struct GateSum {
 
 /// Adds up all gates of a room. Counts of gates that are not yet at the newest take count nothing, but their
 /// versions do, so the sum's version never falls.
-pub fn sum(gates: &[Gate]) -> GateSum {
-    let Some(newest) = gates.iter().max_by_key(|gate| gate.command_seq) else { return GateSum::default() };
+pub fn sum<'g, I>(gates: I) -> GateSum
+where
+    I: IntoIterator<Item = &'g Gate>,
+    I::IntoIter: Clone,
+{
+    let gates = gates.into_iter();
+    let Some(newest) = gates.clone().max_by_key(|gate| gate.command_seq) else { return GateSum::default() };
     let mut sum = GateSum {
         round: newest.round,
         take: newest.take,
-        command_seq: gates.iter().map(|gate| gate.command_seq).min().unwrap_or_default(),
+        command_seq: gates.clone().map(|gate| gate.command_seq).min().unwrap_or_default(),
         tally: Tally { votes: vec![0; usize::from(newest.choices)], ..Tally::default() },
         ..GateSum::default()
     };
-    let current = || gates.iter().filter(|gate| (gate.round, gate.take) == (newest.round, newest.take));
+    let current = || gates.clone().filter(|gate| (gate.round, gate.take) == (newest.round, newest.take));
     sum.opened_at = current().map(|gate| gate.opened_at).min().unwrap_or_default();
     sum.deadline = current().filter_map(|gate| gate.deadline).max();
     sum.closed_at = current().filter_map(|gate| gate.closed_at).max();

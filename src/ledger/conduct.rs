@@ -1,1 +1,295 @@
+//! Carrying out a command: the room record decides, gates follow.
+//!
+//! Every step is a compare-and-set on the record, or a target that a gate takes only once. So any pod may do any of
+//! it at any time, two may do the same at once, and whoever dies in between leaves work that the next one finds and
+//! finishes: [`settle`] first does what is under way already.
 
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Ledger, LedgerError, RankEntry, Replacement, SLICE, VotersQuery};
+use crate::domain::LedgerMs;
+use crate::domain::ballot::Ballot;
+use crate::domain::command::{Command, FrozenRanking, Moment, Refused, Step};
+use crate::domain::gate::{Gate, GateSum, sum};
+use crate::domain::ids::{RoomId, VoterId};
+use crate::domain::ranking::{Scores, Group};
+use crate::domain::reveal::MOST_TOP;
+use crate::domain::room::{ClosedBy, Room};
+use crate::domain::text::Name;
+
+/// How often a command is tried again because somebody else changed the record meanwhile.
+const ATTEMPTS: u32 = 32;
+/// How long a close tries to reach every gate before it is left to be completed later.
+const REACH: Duration = Duration::from_secs(5);
+/// Pause between two tries to reach a gate.
+const REACH_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ConductError {
+    /// It does not fit.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// There is no such room.
+    #[error("there is no such room")]
+    NoSuchRoom,
+    /// The close has begun, votes are refused, and some gate can not be reached. It is completed by itself.
+    #[error("a part of the ledger can not be reached; votes are refused and the close is completed by itself")]
+    Closing,
+    /// Others kept changing the record.
+    #[error("others keep changing the room; say it again")]
+    Contended,
+    /// No answer, so the outcome is unknown: say it again.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// A room with its gates, all of them at its target.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The record.
+    pub room: Room,
+    /// By partition.
+    pub gates: Vec<Gate>,
+    /// The ledger's time at the reading.
+    pub now: LedgerMs,
+    /// Voters joined.
+    pub voters: u64,
+}
+
+impl Settled {
+    /// What the gates say together.
+    pub fn sum(&self) -> GateSum {
+        sum(&self.gates)
+    }
+
+    fn moment<'a>(&self, ranking: Option<&'a FrozenRanking>) -> Moment<'a> {
+        let closes_at = self.room.running.as_ref().and(self.sum().deadline);
+        Moment { now: self.now, closes_at, ranking }
+    }
+}
+
+/// Reads a room and puts its target on gates that lack it.
+pub async fn settle(ledger: &dyn Ledger, id: &RoomId) -> Result<Settled, ConductError> {
+    let room = ledger.room(id).await?.ok_or(ConductError::NoSuchRoom)?;
+    let snapshot = ledger.snapshot(id, room.partitions).await?.ok_or(ConductError::NoSuchRoom)?;
+    let mut settled = Settled { room, gates: snapshot.gates, now: snapshot.now, voters: snapshot.voters };
+    follow(ledger, &mut settled).await?;
+    Ok(settled)
+}
+
+/// Puts the record's target on every gate that is behind it.
+async fn follow(ledger: &dyn Ledger, settled: &mut Settled) -> Result<(), LedgerError> {
+    let Some(target) = settled.room.target() else { return Ok(()) };
+    if settled.gates.iter().all(|gate| gate.command_seq >= target.command_seq) {
+        return Ok(());
+    }
+    let (now, gates) = ledger.aim(&settled.room.id, settled.room.partitions, &target).await?;
+    settled.now = now.max(settled.now);
+    settled.gates = gates;
+    Ok(())
+}
+
+/// Makes `command` hold, whatever is under way, and answers the room as it is then.
+///
+/// # Errors
+/// See [`ConductError`]; after [`ConductError::Ledger`] and [`ConductError::Closing`] the command may hold or come to
+/// hold.
+pub async fn conduct(ledger: &dyn Ledger, id: &RoomId, command: &Command) -> Result<Settled, ConductError> {
+    let mut frozen: Option<FrozenRanking> = None;
+    for _ in 0..ATTEMPTS {
+        let mut settled = settle(ledger, id).await?;
+        let mut step = settled.room.apply(command, settled.moment(None))?;
+        if step == Step::RankFirst {
+            // a ranking frozen for an older record is of no use: its results may have changed
+            drop_unused(ledger, id, frozen.take()).await;
+            let ranking = freeze(ledger, &settled.room).await?;
+            step = settled.room.apply(command, settled.moment(Some(&ranking)))?;
+            frozen = Some(ranking);
+        }
+        match step {
+            Step::Unchanged => {
+                drop_unused(ledger, id, frozen).await;
+                return Ok(settled);
+            }
+            Step::CloseFirst(by) => {
+                if let Some(closed) = close(ledger, settled, by).await?
+                    && matches!(command, Command::Close { .. })
+                    && closed.room.apply(command, closed.moment(None)) == Ok(Step::Unchanged)
+                {
+                    return Ok(closed);
+                }
+            }
+            Step::RankFirst => unreachable!("a ranking was given"),
+            Step::Store(room) => {
+                let dropped = settled.room.reveal.as_ref().filter(|_| room.reveal.is_none()).map(|r| r.ranking);
+                if let Replacement::Stored(stored) = ledger.replace_room(&room).await? {
+                    if let Some(ranking) = dropped {
+                        let _ = ledger.drop_ranking(id, ranking).await;
+                    }
+                    settled.room = stored;
+                    follow(ledger, &mut settled).await?;
+                    return Ok(settled);
+                }
+            }
+        }
+    }
+    Err(ConductError::Contended)
+}
+
+/// Does what is due by itself: a close whose deadline has passed or that somebody began, then a step of an automatic
+/// reveal. Early calls do nothing.
+pub async fn conduct_due(ledger: &dyn Ledger, id: &RoomId) -> Result<Settled, ConductError> {
+    let mut settled = settle(ledger, id).await?;
+    if let Some(by) = settled.room.close_due(settled.now, settled.moment(None).closes_at) {
+        settled = match close(ledger, settled, by).await? {
+            Some(closed) => closed,
+            None => settle(ledger, id).await?,
+        };
+    }
+    match settled.room.next_auto_step() {
+        Some((due, step)) if settled.now >= due => conduct(ledger, id, &step).await,
+        _ => Ok(settled),
+    }
+}
+
+/// Closes the running round: the record says so, every gate freezes, and the sum of the frozen gates becomes the
+/// record. `None` if somebody else changed the record meanwhile.
+async fn close(ledger: &dyn Ledger, mut settled: Settled, by: ClosedBy) -> Result<Option<Settled>, ConductError> {
+    let begun = settled.room.begin_close(by);
+    if begun != settled.room {
+        match ledger.replace_room(&begun).await? {
+            Replacement::Stored(stored) => settled.room = stored,
+            Replacement::Changed(_) => return Ok(None),
+        }
+    }
+    let give_up = Instant::now() + REACH;
+    while let Err(error) = follow(ledger, &mut settled).await {
+        if Instant::now() >= give_up {
+            tracing::warn!(room = %settled.room.id, %error, "a gate is out of reach, the close waits for it");
+            return Err(ConductError::Closing);
+        }
+        tokio::time::sleep(REACH_PAUSE).await;
+    }
+    let finished = settled.room.finish_close(&settled.sum(), settled.now);
+    match ledger.replace_room(&finished).await {
+        Ok(Replacement::Stored(stored)) => Ok(Some(Settled { room: stored, ..settled })),
+        Ok(Replacement::Changed(_)) => Ok(None),
+        Err(_) => Err(ConductError::Closing),
+    }
+}
+
+async fn drop_unused(ledger: &dyn Ledger, id: &RoomId, frozen: Option<FrozenRanking>) {
+    if let Some(frozen) = frozen {
+        let _ = ledger.drop_ranking(id, frozen.ranking).await;
+    }
+}
+
+/// Every ballot of one take.
+pub async fn all_ballots(
+    ledger: &dyn Ledger,
+    room: &Room,
+    take: (u16, u16),
+) -> Result<HashMap<VoterId, Ballot>, LedgerError> {
+    let mut ballots = HashMap::new();
+    for partition in 0..room.partitions {
+        let mut cursor = None;
+        loop {
+            let (slice, next) = ledger.ballots(&room.id, partition, take, cursor).await?;
+            ballots.extend(slice);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(ballots)
+}
+
+/// Names of all voters, and who of them was removed.
+pub async fn all_voters(
+    ledger: &dyn Ledger,
+    id: &RoomId,
+) -> Result<(HashMap<VoterId, Name>, HashSet<VoterId>), LedgerError> {
+    let (mut names, mut removed) = (HashMap::new(), HashSet::new());
+    let mut after = None;
+    loop {
+        let page = ledger.voters(id, &VotersQuery { text: String::new(), after, limit: SLICE }).await?;
+        for voter in page.voters {
+            if voter.removed {
+                removed.insert(voter.voter.clone());
+            }
+            names.insert(voter.voter, voter.name);
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok((names, removed));
+        }
+    }
+}
+
+/// The ranking as the ballots say now, best first.
+pub async fn rank(ledger: &dyn Ledger, room: &Room) -> Result<Vec<RankEntry>, LedgerError> {
+    let mut scores = Scores::default();
+    for (number, take) in room.counted() {
+        for (voter, ballot) in all_ballots(ledger, room, (number, take.take)).await? {
+            scores.add(voter, number, take.winner(), &ballot);
+        }
+    }
+    let (names, removed) = all_voters(ledger, &room.id).await?;
+    for voter in &removed {
+        scores.remove(voter);
+    }
+    // a sort of a million takes a second: not on a thread that serves others
+    let entries = tokio::task::spawn_blocking(move || {
+        let groups = scores.rank();
+        entries(groups, scores, &names)
+    });
+    entries.await.map_err(|error| LedgerError::NotApplied(error.to_string()))
+}
+
+fn entries(groups: Vec<Group>, scores: Scores, names: &HashMap<VoterId, Name>) -> Vec<RankEntry> {
+    let mut scores = scores.into_scores();
+    let members = groups.into_iter().flat_map(|group| {
+        let place = group.place;
+        group.voters.into_iter().map(move |voter| (place, voter))
+    });
+    let entry = |(place, voter): (u32, VoterId)| {
+        let score = scores.remove(&voter)?;
+        let name = names.get(&voter).cloned().or_else(|| Name::parse(voter.as_str()).ok())?;
+        Some(RankEntry { place, voter, name, score: score.score, time_ms: score.time_ms, rounds: score.rounds })
+    };
+    members.filter_map(entry).collect()
+}
+
+/// Computes the ranking and stores it, so that every step of the reveal reads the same.
+async fn freeze(ledger: &dyn Ledger, room: &Room) -> Result<FrozenRanking, LedgerError> {
+    let entries = rank(ledger, room).await?;
+    let ranking = u64::from(rand::random::<u32>());
+    for (slice, entries) in (0..).zip(entries.chunks(SLICE)) {
+        ledger.store_ranking(&room.id, ranking, slice, entries).await?;
+    }
+    let mut places: Vec<u32> = vec![];
+    for entry in entries.iter().take_while(|entry| entry.place <= MOST_TOP && entry.score > 0) {
+        if places.last() != Some(&entry.place) {
+            places.push(entry.place);
+        }
+    }
+    Ok(FrozenRanking { ranking, of: entries.len() as u64, places })
+}
+
+/// The whole frozen ranking, best first.
+pub async fn frozen(ledger: &dyn Ledger, id: &RoomId, ranking: u64) -> Result<Vec<RankEntry>, LedgerError> {
+    let mut entries = vec![];
+    for slice in 0.. {
+        let more = ledger.ranking(id, ranking, slice).await?;
+        if more.is_empty() {
+            break;
+        }
+        entries.extend(more);
+    }
+    Ok(entries)
+}

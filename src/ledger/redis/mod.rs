@@ -1,1 +1,210 @@
-//! x
+//! The ledger in Redis 7, shared by many pods. Standalone for now; keys and scripts are made so that they run on a
+//! cluster.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `link` | the way to Redis: pool, own connections, the time a call may take |
+//! | `fault` | what a failure means: not applied, maybe applied, corrupt |
+//! | `keys` | every key and channel name |
+//! | `scripts` | one Lua script per change |
+//! | `rooms` | room records and their directory |
+//! | `gate`, `gates`, `lane` | a gate as it is stored, all of them, and the commits to one |
+//! | `people`, `roster` | joins, names, invites, removals; the emcee's list |
+//! | `ranking` | frozen rankings |
+//! | `pods`, `feed`, `listener` | what pods tell each other |
+//! | `health` | whether Redis is there, takes writes, and keeps them |
+//!
+//! A change is one script that checks everything first and writes last, for Redis rolls nothing back. Where a change
+//! spans several units it is a row of scripts, each of which may be said again.
+
+use async_trait::async_trait;
+
+use super::{
+    Creation, Feed, FeedEvent, Greeting, Health, JoinOutcome, JoinRequest, Lane, Ledger, LedgerError, RankEntry, Renaming,
+    Replacement, Snapshot, Voter, VotersPage, VotersQuery,
+};
+use crate::domain::ballot::Ballot;
+use crate::domain::gate::{Gate, Target};
+use crate::domain::ids::{Invite, RoomCode, RoomId, VoterId};
+use crate::domain::room::Room;
+use crate::domain::text::Name;
+use crate::domain::{Invalid, LedgerMs};
+
+mod fault;
+mod feed;
+mod gate;
+mod gates;
+mod health;
+mod keys;
+mod lane;
+mod link;
+mod listener;
+mod people;
+mod pods;
+mod ranking;
+mod rooms;
+mod roster;
+mod scripts;
+
+pub use link::RedisOptions;
+
+/// See the [module](self). Connects when it is first asked something, and again after every failure.
+pub struct RedisLedger {
+    link: link::Link,
+    tick_ms: u64,
+}
+
+impl RedisLedger {
+    /// A ledger that connects to nothing yet.
+    ///
+    /// # Errors
+    /// The URL is malformed. The text does not repeat it, for it may hold a password.
+    pub fn new(options: RedisOptions) -> Result<Self, Invalid> {
+        Ok(Self { link: link::Link::new(&options)?, tick_ms: options.tick_ms })
+    }
+}
+
+#[async_trait]
+impl Ledger for RedisLedger {
+    fn kind(&self) -> &'static str {
+        "redis"
+    }
+
+    async fn check(&self) -> Result<Health, LedgerError> {
+        health::check(&self.link).await
+    }
+
+    async fn create_room(&self, room: &Room) -> Result<Creation, LedgerError> {
+        rooms::create(&self.link, room).await
+    }
+
+    async fn rooms(&self) -> Result<Vec<Room>, LedgerError> {
+        rooms::all(&self.link).await
+    }
+
+    async fn find_room(&self, code: &RoomCode) -> Result<Option<Room>, LedgerError> {
+        rooms::find(&self.link, code).await
+    }
+
+    async fn room(&self, id: &RoomId) -> Result<Option<Room>, LedgerError> {
+        rooms::get(&self.link, id).await
+    }
+
+    async fn replace_room(&self, room: &Room) -> Result<Replacement, LedgerError> {
+        rooms::replace(&self.link, room).await
+    }
+
+    async fn aim(&self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
+        gates::aim(&self.link, room, partitions, target).await
+    }
+
+    async fn snapshot(&self, room: &RoomId, partitions: u16) -> Result<Option<Snapshot>, LedgerError> {
+        gates::snapshot(&self.link, room, partitions).await
+    }
+
+    fn lane(&self, room: &RoomId, partition: u16, pod: &str) -> Box<dyn Lane> {
+        Box::new(lane::RedisLane::new(self.link.clone(), room, partition, pod, self.tick_ms))
+    }
+
+    async fn ballots_of(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        voter: &VoterId,
+        takes: &[(u16, u16)],
+    ) -> Result<Vec<Ballot>, LedgerError> {
+        gates::ballots_of(&self.link, room, partitions, voter, takes).await
+    }
+
+    async fn ballots(
+        &self,
+        room: &RoomId,
+        partition: u16,
+        take: (u16, u16),
+        cursor: Option<String>,
+    ) -> Result<(Vec<(VoterId, Ballot)>, Option<String>), LedgerError> {
+        gates::ballots(&self.link, room, partition, take, cursor).await
+    }
+
+    async fn join(&self, room: &RoomId, request: &JoinRequest) -> Result<JoinOutcome, LedgerError> {
+        people::join(&self.link, room, request).await
+    }
+
+    async fn greet(&self, room: &RoomId, partitions: u16, greeting: &Greeting) -> Result<(Voter, Ballot), LedgerError> {
+        people::greet(&self.link, room, partitions, greeting).await
+    }
+
+    async fn voter(&self, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError> {
+        people::get(&self.link, room, voter).await
+    }
+
+    async fn voters(&self, room: &RoomId, query: &VotersQuery) -> Result<VotersPage, LedgerError> {
+        roster::page(&self.link, room, query).await
+    }
+
+    async fn rename(&self, room: &RoomId, renaming: &Renaming) -> Result<JoinOutcome, LedgerError> {
+        people::rename(&self.link, room, renaming).await
+    }
+
+    async fn set_removed(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        voter: &VoterId,
+        removed: bool,
+    ) -> Result<Option<Voter>, LedgerError> {
+        people::set_removed(&self.link, room, partitions, voter, removed).await
+    }
+
+    async fn invite(&self, room: &RoomId, people: &[(Name, Invite)]) -> Result<Vec<Invite>, LedgerError> {
+        people::invite(&self.link, room, people).await
+    }
+
+    async fn store_ranking(
+        &self,
+        room: &RoomId,
+        ranking: u64,
+        slice: u32,
+        entries: &[RankEntry],
+    ) -> Result<(), LedgerError> {
+        ranking::store(&self.link, room, ranking, slice, entries).await
+    }
+
+    async fn ranking(&self, room: &RoomId, ranking: u64, slice: u32) -> Result<Vec<RankEntry>, LedgerError> {
+        ranking::get(&self.link, room, ranking, slice).await
+    }
+
+    async fn drop_ranking(&self, room: &RoomId, ranking: u64) -> Result<(), LedgerError> {
+        ranking::discard(&self.link, room, ranking).await
+    }
+
+    fn feed(&self) -> Box<dyn Feed> {
+        Box::new(feed::RedisFeed::new(self.link.clone()))
+    }
+
+    async fn announce(&self, event: &FeedEvent) -> Result<(), LedgerError> {
+        pods::announce(&self.link, event).await
+    }
+
+    async fn note_present(
+        &self,
+        room: &RoomId,
+        pod: &str,
+        came: &[VoterId],
+        left: &[VoterId],
+    ) -> Result<(), LedgerError> {
+        pods::note_present(&self.link, room, pod, came, left).await
+    }
+
+    async fn present(&self, room: &RoomId, pods: &[String], voters: &[VoterId]) -> Result<Vec<bool>, LedgerError> {
+        pods::present(&self.link, room, pods, voters).await
+    }
+
+    async fn sign_out(&self, sign_in: &str, until: LedgerMs) -> Result<(), LedgerError> {
+        pods::sign_out(&self.link, sign_in, until).await
+    }
+
+    async fn is_signed_out(&self, sign_in: &str) -> Result<bool, LedgerError> {
+        pods::is_signed_out(&self.link, sign_in).await
+    }
+}

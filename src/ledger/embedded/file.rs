@@ -1,0 +1,228 @@
+//! Opening the file, and refusing what is not a ledger of ours without touching it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, WriteTransaction,
+};
+
+use super::look::Look;
+use super::tables::{CLOCK_KEY, FORMAT_KEY, META, Tables};
+use crate::domain::LedgerMs;
+
+/// Format of the file; raised by a change that an older version can not read.
+pub const FORMAT: u64 = 1;
+/// Memory for pages of the file. A whole evening of 1,000 voters takes a few MiB, so all of it stays in memory.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why the file can not be used, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A second process would count votes that the first does not know.
+    #[error("the ledger file {path} is in use by another process: stop that one, or name another file")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something else lies there; it was not touched.
+    #[error("{path} is not a ledger file ({detail}): name another file, or move this one away")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// How that was seen.
+        detail: String,
+    },
+    /// A ledger file that can not be read.
+    #[error("the ledger file {path} is broken ({detail}): bring back a copy of it, or move it away to begin anew")]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What the store says.
+        detail: String,
+    },
+    /// A ledger file of a version to come; it was not touched.
+    #[error(
+        "the ledger file {path} has format {found}, and this version reads {FORMAT}: start the version that wrote it, or name another file"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// No file can be made there.
+    #[error("can not make a ledger file in {directory} ({cause}): make the directory writable, or name another file")]
+    NotWritable {
+        /// Where it should be.
+        directory: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The system refuses, or the disk fails.
+    #[error("can not open the ledger file {path} ({cause}): let it be read and written, or name another file")]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+}
+
+/// A file, ready for use, and the last time stored in it.
+pub struct Opened {
+    /// The store.
+    pub database: Database,
+    /// See [`CLOCK_KEY`].
+    pub clock: LedgerMs,
+}
+
+/// Opens the ledger file at `path`, or makes it where there is none.
+pub fn open_or_create(path: &Path) -> Result<Opened, OpenError> {
+    match path.try_exists() {
+        Ok(false) => create(path)?,
+        Ok(true) => {}
+        Err(error) => return Err(failed(path, error)),
+    }
+    open(path)
+}
+
+/// Opens the ledger file at `path`.
+pub fn open(path: &Path) -> Result<Opened, OpenError> {
+    inspect(path)?;
+    let database = builder().open(path).map_err(|error| refusal(path, error))?;
+    adopt(database).map_err(|error| broken(path, error))
+}
+
+/// Begins a transaction that is on disk when its commit returns.
+///
+/// Two-phase: after a crash the file is at the last commit that returned, or at the one under way, whole.
+pub fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_durability(Durability::Immediate)?;
+    Ok(transaction)
+}
+
+/// Makes a store ready: its tables are there, and whatever can be read from it is on disk.
+///
+/// A process that died, or a commit that failed, may have left pages that the system holds in memory only. They
+/// would be answered as stored. So a commit goes before the first read: it brings them to the disk, or fails.
+pub fn adopt(database: Database) -> Result<Opened, redb::Error> {
+    let transaction = begin(&database)?;
+    let mut tables = Tables::open(&transaction)?;
+    tables.meta.insert(FORMAT_KEY, FORMAT)?;
+    let clock = tables.meta.get(CLOCK_KEY)?.map_or(0, |clock| clock.value());
+    tables.meta.insert(CLOCK_KEY, clock)?;
+    drop(tables);
+    transaction.commit()?;
+    Ok(Opened { database, clock })
+}
+
+/// A builder with our settings.
+pub fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// Makes a new file under another name first, so that a start that is cut off leaves no half-made ledger.
+fn create(path: &Path) -> Result<(), OpenError> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let not_writable = |cause| OpenError::NotWritable { directory: directory.to_owned(), cause };
+    fs::create_dir_all(directory).map_err(not_writable)?;
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(format!(".{}.new", std::process::id()));
+    let fresh = PathBuf::from(fresh);
+    let made = fill(&fresh).and_then(|()| match fs::hard_link(&fresh, path) {
+        // a link never replaces what another process has put there meanwhile; some file systems know no links
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs::rename(&fresh, path),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    });
+    let _ = fs::remove_file(&fresh);
+    made.and_then(|()| sync_directory(directory)).map_err(not_writable)
+}
+
+/// Writes an empty ledger to `fresh` and closes it.
+fn fill(fresh: &Path) -> io::Result<()> {
+    let _ = fs::remove_file(fresh);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        // cards and invites are keys
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    let file = options.open(fresh)?;
+    let database = builder().create_file(file).map_err(io::Error::other)?;
+    adopt(database).map(drop).map_err(io::Error::other)
+}
+
+/// The file's name is an entry of the directory, which has to reach the disk too.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+/// Finds out, without writing, whether the file is a ledger of this format and whole.
+fn inspect(path: &Path) -> Result<(), OpenError> {
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| failed(path, error))?;
+    if file.metadata().map_err(|error| failed(path, error))?.len() == 0 {
+        return Err(OpenError::Foreign { path: path.to_owned(), detail: "it is empty".into() });
+    }
+    let check = || {
+        let look = Look::new(file).map_err(|error| refusal(path, error))?;
+        let mut database = builder().create_with_backend(look).map_err(|error| refusal(path, error))?;
+        match database.check_integrity() {
+            Ok(true) => check_format(path, &database),
+            Ok(false) => Err(OpenError::Broken { path: path.to_owned(), detail: "its checksums do not match".into() }),
+            Err(error) => Err(refusal(path, error)),
+        }
+    };
+    // the store trusts what a file says of itself, and some of what a damaged one says makes it panic
+    let detail = || OpenError::Broken { path: path.to_owned(), detail: "its pages make no sense".into() };
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|_| Err(detail()))
+}
+
+fn check_format(path: &Path, database: &impl ReadableDatabase) -> Result<(), OpenError> {
+    let transaction = database.begin_read().map_err(|error| broken(path, error.into()))?;
+    let format = match transaction.open_table(META) {
+        Ok(meta) => meta.get(FORMAT_KEY).map_err(|error| broken(path, error.into()))?.map(|format| format.value()),
+        Err(redb::TableError::Storage(error)) => return Err(broken(path, error.into())),
+        Err(_) => None,
+    };
+    match format {
+        Some(FORMAT) => Ok(()),
+        Some(found) => Err(OpenError::Newer { path: path.to_owned(), found }),
+        None => Err(OpenError::Foreign { path: path.to_owned(), detail: "a store of another program".into() }),
+    }
+}
+
+fn refusal(path: &Path, error: DatabaseError) -> OpenError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.to_owned() },
+        // the store's word for a wrong first line
+        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            OpenError::Foreign { path: path.to_owned(), detail: error.to_string() }
+        }
+        error => broken(path, error.into()),
+    }
+}
+
+fn broken(path: &Path, error: redb::Error) -> OpenError {
+    match error {
+        // an end of the file before its time is no fault of the disk
+        redb::Error::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => failed(path, error),
+        error => OpenError::Broken { path: path.to_owned(), detail: error.to_string() },
+    }
+}
+
+fn failed(path: &Path, error: io::Error) -> OpenError {
+    OpenError::Failed { path: path.to_owned(), cause: error }
+}

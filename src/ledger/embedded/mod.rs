@@ -1,0 +1,273 @@
+//! The embedded ledger: one file, one process, no server beside it.
+//!
+//! ```text
+//!  callers ──change──▶ queue ──▶ Writer (one thread) ──one transaction, one commit──▶ file
+//!     ▲                              │ answers, after the commit                        │
+//!     ├──────────────────────────────┘ events ──▶ feeds                                 │
+//!     └──read (blocking pool, at most a few at once)◀──whole states only────────────────┘
+//! ```
+//!
+//! | module | is |
+//! | --- | --- |
+//! | [`file`], [`look`] | opening the file, and refusing what is not ours without touching it |
+//! | [`tables`] | keys and values |
+//! | [`store`] | what callers, readers and the writer share |
+//! | [`writer`] | group commit, and what is done when the disk fails |
+//! | [`rooms`], [`votes`], [`people`], [`ranking`], [`pods`] | the changes and reads themselves |
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{
+    Creation, Feed, FeedEvent, Greeting, Health, JoinOutcome, JoinRequest, Lane, Ledger, LedgerError, RankEntry,
+    Renaming, Replacement, Snapshot, Voter, VotersPage, VotersQuery,
+};
+use crate::domain::LedgerMs;
+use crate::domain::ballot::Ballot;
+use crate::domain::gate::{Gate, Target};
+use crate::domain::ids::{Invite, RoomCode, RoomId, VoterId};
+use crate::domain::room::Room;
+use crate::domain::text::Name;
+
+mod file;
+mod look;
+mod people;
+mod pods;
+mod ranking;
+mod rooms;
+mod store;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod votes;
+mod writer;
+
+pub use file::OpenError;
+use file::Opened;
+use pods::{EmbeddedFeed, Presence};
+use store::Store;
+use votes::{Address, EmbeddedLane};
+use writer::{Reopen, Writer};
+
+/// See the [module](self). Dropping it finishes what is queued and closes the file.
+pub struct EmbeddedLedger {
+    store: Arc<Store>,
+    presence: Presence,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl EmbeddedLedger {
+    /// Opens the ledger file at `path`, or makes it, and publishes each gate at most once in `tick_ms`.
+    ///
+    /// # Errors
+    /// The file is in use, is not a ledger, is broken, or can not be made or opened. Nothing was changed then.
+    pub fn open(path: impl AsRef<Path>, tick_ms: u64) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let opened = file::open_or_create(&path)?;
+        Ok(Self::start(opened, Box::new(move || file::open(&path)), tick_ms))
+    }
+
+    fn start(opened: Opened, reopen: Reopen, tick_ms: u64) -> Self {
+        let (store, orders) = Store::new(opened);
+        let writer = Writer::new(Arc::clone(&store), orders, reopen, Duration::from_millis(tick_ms));
+        let writer = std::thread::spawn(move || writer.run());
+        Self { store, presence: Presence::default(), writer: Some(writer) }
+    }
+}
+
+impl Drop for EmbeddedLedger {
+    fn drop(&mut self) {
+        self.store.close();
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the ledger's writer had ended in a panic");
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for EmbeddedLedger {
+    fn kind(&self) -> &'static str {
+        "embedded"
+    }
+
+    async fn check(&self) -> Result<Health, LedgerError> {
+        // a commit of nothing but the time: it asks the disk, and waits for whoever is before it
+        let now = self.store.change(1, |work| Ok(work.now)).await?;
+        Ok(Health { now, unsafe_because: None })
+    }
+
+    async fn create_room(&self, room: &Room) -> Result<Creation, LedgerError> {
+        let room = room.clone();
+        self.store.change(1, move |work| work.create_room(&room)).await
+    }
+
+    async fn rooms(&self) -> Result<Vec<Room>, LedgerError> {
+        self.store.read(rooms::rooms).await
+    }
+
+    async fn find_room(&self, code: &RoomCode) -> Result<Option<Room>, LedgerError> {
+        let code = code.clone();
+        self.store.read(move |transaction| rooms::find_room(transaction, &code)).await
+    }
+
+    async fn room(&self, id: &RoomId) -> Result<Option<Room>, LedgerError> {
+        let id = id.clone();
+        self.store.read(move |transaction| rooms::room(transaction, &id)).await
+    }
+
+    async fn replace_room(&self, room: &Room) -> Result<Replacement, LedgerError> {
+        let room = room.clone();
+        self.store.change(1, move |work| work.replace_room(&room)).await
+    }
+
+    async fn aim(&self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
+        let (room, target) = (room.clone(), target.clone());
+        self.store.change(usize::from(partitions), move |work| work.aim(&room, partitions, &target)).await
+    }
+
+    async fn snapshot(&self, room: &RoomId, partitions: u16) -> Result<Option<Snapshot>, LedgerError> {
+        let (room, store) = (room.clone(), Arc::clone(&self.store));
+        self.store.read(move |transaction| rooms::snapshot(transaction, store.now(), &room, partitions)).await
+    }
+
+    fn lane(&self, room: &RoomId, partition: u16, pod: &str) -> Box<dyn Lane> {
+        let address = Address { room: room.clone(), partition, pod: pod.to_owned() };
+        Box::new(EmbeddedLane::new(Arc::clone(&self.store), address))
+    }
+
+    async fn ballots_of(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        voter: &VoterId,
+        takes: &[(u16, u16)],
+    ) -> Result<Vec<Ballot>, LedgerError> {
+        let (room, voter, takes) = (room.clone(), voter.clone(), takes.to_vec());
+        self.store.read(move |transaction| votes::ballots_of(transaction, &room, partitions, &voter, &takes)).await
+    }
+
+    async fn ballots(
+        &self,
+        room: &RoomId,
+        partition: u16,
+        take: (u16, u16),
+        cursor: Option<String>,
+    ) -> Result<(Vec<(VoterId, Ballot)>, Option<String>), LedgerError> {
+        let room = room.clone();
+        self.store.read(move |transaction| votes::ballots(transaction, &room, partition, take, cursor.as_deref())).await
+    }
+
+    async fn join(&self, room: &RoomId, request: &JoinRequest) -> Result<JoinOutcome, LedgerError> {
+        let (room, request) = (room.clone(), request.clone());
+        self.store.change(1, move |work| work.join(&room, &request)).await
+    }
+
+    async fn greet(&self, room: &RoomId, partitions: u16, greeting: &Greeting) -> Result<(Voter, Ballot), LedgerError> {
+        let (of, who) = (room.clone(), greeting.clone());
+        let (voter, ballot) = self
+            .store
+            .read(move |transaction| {
+                let voter = people::voter(transaction, &of, &who.voter)?;
+                Ok((voter, people::greeting_ballot(transaction, &of, partitions, &who)?))
+            })
+            .await?;
+        if let Some(voter) = voter {
+            return Ok((voter, ballot));
+        }
+        let (of, who) = (room.clone(), greeting.clone());
+        let voter = self.store.change(1, move |work| work.restore(&of, &who)).await?;
+        Ok((voter, ballot))
+    }
+
+    async fn voter(&self, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError> {
+        let (room, voter) = (room.clone(), voter.clone());
+        self.store.read(move |transaction| people::voter(transaction, &room, &voter)).await
+    }
+
+    async fn voters(&self, room: &RoomId, query: &VotersQuery) -> Result<VotersPage, LedgerError> {
+        let (room, query) = (room.clone(), query.clone());
+        self.store.read(move |transaction| people::voters(transaction, &room, &query)).await
+    }
+
+    async fn rename(&self, room: &RoomId, renaming: &Renaming) -> Result<JoinOutcome, LedgerError> {
+        let (room, renaming) = (room.clone(), renaming.clone());
+        self.store.change(1, move |work| work.rename(&room, &renaming)).await
+    }
+
+    async fn set_removed(
+        &self,
+        room: &RoomId,
+        _partitions: u16,
+        voter: &VoterId,
+        removed: bool,
+    ) -> Result<Option<Voter>, LedgerError> {
+        let (room, voter) = (room.clone(), voter.clone());
+        self.store.change(1, move |work| work.set_removed(&room, &voter, removed)).await
+    }
+
+    async fn invite(&self, room: &RoomId, people: &[(Name, Invite)]) -> Result<Vec<Invite>, LedgerError> {
+        let (room, people) = (room.clone(), people.to_vec());
+        self.store.change(people.len(), move |work| work.invite(&room, &people)).await
+    }
+
+    async fn store_ranking(
+        &self,
+        room: &RoomId,
+        ranking: u64,
+        slice: u32,
+        entries: &[RankEntry],
+    ) -> Result<(), LedgerError> {
+        let (room, entries) = (room.clone(), entries.to_vec());
+        self.store.change(entries.len(), move |work| work.store_ranking(&room, ranking, slice, &entries)).await
+    }
+
+    async fn ranking(&self, room: &RoomId, ranking: u64, slice: u32) -> Result<Vec<RankEntry>, LedgerError> {
+        let room = room.clone();
+        self.store.read(move |transaction| ranking::ranking(transaction, &room, ranking, slice)).await
+    }
+
+    async fn drop_ranking(&self, room: &RoomId, ranking: u64) -> Result<(), LedgerError> {
+        let room = room.clone();
+        self.store.change(1, move |work| work.drop_ranking(&room, ranking)).await
+    }
+
+    fn feed(&self) -> Box<dyn Feed> {
+        Box::new(EmbeddedFeed::new(Arc::clone(&self.store)))
+    }
+
+    async fn announce(&self, event: &FeedEvent) -> Result<(), LedgerError> {
+        self.store.publish(event.clone());
+        Ok(())
+    }
+
+    async fn note_present(
+        &self,
+        room: &RoomId,
+        pod: &str,
+        came: &[VoterId],
+        left: &[VoterId],
+    ) -> Result<(), LedgerError> {
+        self.presence.note(room, pod, came, left);
+        Ok(())
+    }
+
+    async fn present(&self, room: &RoomId, pods: &[String], voters: &[VoterId]) -> Result<Vec<bool>, LedgerError> {
+        Ok(self.presence.of(room, pods, voters))
+    }
+
+    async fn sign_out(&self, sign_in: &str, until: LedgerMs) -> Result<(), LedgerError> {
+        let sign_in = sign_in.to_owned();
+        self.store.change(1, move |work| work.sign_out(&sign_in, until)).await
+    }
+
+    async fn is_signed_out(&self, sign_in: &str) -> Result<bool, LedgerError> {
+        let (sign_in, store) = (sign_in.to_owned(), Arc::clone(&self.store));
+        self.store.read(move |transaction| pods::is_signed_out(transaction, store.now(), &sign_in)).await
+    }
+}

@@ -1,0 +1,247 @@
+//! Voters, their names, cards and invites.
+//!
+//! A name belongs to the voter who has it, and to the invite that was made for it: that one reserves it for ever, so
+//! that whoever was invited as Anna can still become Anna.
+
+use std::ops::Bound;
+
+use redb::{ReadTransaction, ReadableTable};
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+use super::tables::{BALLOTS, BEHIND_ALL_IDS, Trouble, VOTERS, load, parse, store};
+use super::votes::stored_ballot;
+use super::writer::Work;
+use crate::domain::ballot::Ballot;
+use crate::domain::gate::partition_of;
+use crate::domain::ids::{Invite, RoomId, VoterId};
+use crate::domain::room::JoinMode;
+use crate::domain::text::Name;
+use crate::ledger::{FeedEvent, Greeting, JoinOutcome, JoinRequest, Renaming, Voter, VotersPage, VotersQuery};
+
+/// Whom an invite is for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Invitation {
+    /// The name that it reserves.
+    name: Name,
+    /// Who has used it.
+    voter: Option<VoterId>,
+}
+
+impl Work<'_> {
+    /// Joins a voter. Whoever is known by token, card or invite is answered as known, whatever else is asked.
+    pub fn join(&mut self, room: &RoomId, request: &JoinRequest) -> Result<JoinOutcome, Trouble> {
+        if let Some(voter) = self.known_by_token_or_card(room, request)? {
+            return Ok(known(voter));
+        }
+        let invitation = match &request.invite {
+            None => None,
+            Some(invite) => self.invitation(room, invite)?,
+        };
+        if let Some(Invitation { voter: Some(voter), .. }) = &invitation {
+            return self.expect_voter(room, voter).map(known);
+        }
+        // a token proves that its holder was let in before
+        match request.mode {
+            JoinMode::Closed if !request.has_token => return Ok(JoinOutcome::Closed),
+            _ if request.invite.is_some() && invitation.is_none() => return Ok(JoinOutcome::BadInvite),
+            JoinMode::Invite if !request.has_token && invitation.is_none() => return Ok(JoinOutcome::InviteNeeded),
+            _ => {}
+        }
+        let invited_as = invitation.as_ref().map(|invitation| &invitation.name);
+        let Some(name) = request.name.as_ref().or(invited_as) else { return Ok(JoinOutcome::NameMissing) };
+        let free = |name: &Name| self.is_free(room, name, &request.voter, request.invite.as_ref());
+        if !free(name)? {
+            return first_free(&request.suggestions, free).map(JoinOutcome::NameTaken);
+        }
+        if self.voter(room, &request.voter)?.is_some() {
+            return Err(Trouble::Misused("a new voter needs a new id"));
+        }
+        let voter =
+            Voter { voter: request.voter.clone(), name: name.clone(), card: request.card.clone(), removed: false };
+        if let (Some(invite), Some(invitation)) = (&request.invite, invitation) {
+            let used = Invitation { voter: Some(voter.voter.clone()), ..invitation };
+            store(&mut self.tables.invites, (room.as_str(), invite.as_str()), &used)?;
+        }
+        self.write_voter(room, &voter)?;
+        Ok(JoinOutcome::Done(voter))
+    }
+
+    /// Writes a voter again whom the ledger has lost. The name may be somebody else's by now: then a variation of it.
+    pub fn restore(&mut self, room: &RoomId, greeting: &Greeting) -> Result<Voter, Trouble> {
+        if let Some(voter) = self.voter(room, &greeting.voter)? {
+            return Ok(voter);
+        }
+        let free = |name: &Name| self.is_free(room, name, &greeting.voter, None);
+        let mut name = greeting.name.clone();
+        let mut number = 2;
+        while !free(&name)? {
+            name = greeting.name.numbered(number);
+            number += 1;
+        }
+        let voter = Voter { voter: greeting.voter.clone(), name, card: greeting.card.clone(), removed: false };
+        self.write_voter(room, &voter)?;
+        Ok(voter)
+    }
+
+    /// Gives a voter another name; the old one is free then, unless an invite reserves it.
+    pub fn rename(&mut self, room: &RoomId, renaming: &Renaming) -> Result<JoinOutcome, Trouble> {
+        let Some(voter) = self.voter(room, &renaming.voter)? else { return Ok(JoinOutcome::NoSuchVoter) };
+        if voter.removed {
+            return Ok(JoinOutcome::Removed);
+        }
+        let free = |name: &Name| self.is_free(room, name, &renaming.voter, None);
+        if !free(&renaming.name)? {
+            return first_free(&renaming.suggestions, free).map(JoinOutcome::NameTaken);
+        }
+        let renamed = Voter { name: renaming.name.clone(), ..voter.clone() };
+        self.tables.names.remove((room.as_str(), voter.name.folded().as_str()))?;
+        self.tables.names.insert((room.as_str(), renamed.name.folded().as_str()), renamed.voter.as_str())?;
+        store(&mut self.tables.voters, (room.as_str(), renamed.voter.as_str()), &renamed)?;
+        Ok(JoinOutcome::Done(renamed))
+    }
+
+    /// Removes a voter or takes that back. Votes are refused from this transaction on.
+    pub fn set_removed(&mut self, room: &RoomId, id: &VoterId, removed: bool) -> Result<Option<Voter>, Trouble> {
+        let Some(voter) = self.voter(room, id)? else { return Ok(None) };
+        let changed = Voter { removed, ..voter.clone() };
+        if voter.removed != removed {
+            store(&mut self.tables.voters, (room.as_str(), id.as_str()), &changed)?;
+            self.add_heads(room, if removed { -1 } else { 1 })?;
+        }
+        if removed {
+            self.announce(FeedEvent::VoterRemoved { room: room.clone(), voter: id.clone() });
+        }
+        Ok(Some(changed))
+    }
+
+    /// Invites people; a name that was invited before keeps its invite.
+    pub fn invite(&mut self, room: &RoomId, people: &[(Name, Invite)]) -> Result<Vec<Invite>, Trouble> {
+        for (name, invite) in people {
+            let holder = self.invitation(room, invite)?;
+            if holder.is_some_and(|holder| holder.name.folded() != name.folded()) {
+                return Err(Trouble::Misused("an invite is for one name"));
+            }
+        }
+        people.iter().map(|(name, invite)| self.invite_one(room, name, invite)).collect()
+    }
+
+    fn invite_one(&mut self, room: &RoomId, name: &Name, invite: &Invite) -> Result<Invite, Trouble> {
+        let folded = name.folded();
+        if let Some(before) = self.tables.invited.get((room.as_str(), folded.as_str()))? {
+            return Invite::parse(before.value()).map_err(|error| Trouble::Corrupt(error.to_string()));
+        }
+        self.tables.invited.insert((room.as_str(), folded.as_str()), invite.as_str())?;
+        let invitation = Invitation { name: name.clone(), voter: None };
+        store(&mut self.tables.invites, (room.as_str(), invite.as_str()), &invitation)?;
+        Ok(invite.clone())
+    }
+
+    fn known_by_token_or_card(&self, room: &RoomId, request: &JoinRequest) -> Result<Option<Voter>, Trouble> {
+        if request.has_token
+            && let Some(voter) = self.voter(room, &request.voter)?
+        {
+            return Ok(Some(voter));
+        }
+        let Some(voter) = self.tables.cards.get((room.as_str(), request.card.as_str()))? else { return Ok(None) };
+        load(&self.tables.voters, (room.as_str(), voter.value()))
+    }
+
+    /// Nobody else has the name, and no invite but that of `voter`, or the one in hand, reserves it.
+    fn is_free(&self, room: &RoomId, name: &Name, voter: &VoterId, hand: Option<&Invite>) -> Result<bool, Trouble> {
+        let folded = name.folded();
+        let key = (room.as_str(), folded.as_str());
+        if self.tables.names.get(key)?.is_some_and(|holder| holder.value() != voter.as_str()) {
+            return Ok(false);
+        }
+        let Some(invite) = self.tables.invited.get(key)? else { return Ok(true) };
+        if hand.is_some_and(|hand| hand.as_str() == invite.value()) {
+            return Ok(true);
+        }
+        let invitation: Option<Invitation> = load(&self.tables.invites, (room.as_str(), invite.value()))?;
+        Ok(invitation.is_none_or(|invitation| invitation.voter.as_ref() == Some(voter)))
+    }
+
+    fn write_voter(&mut self, room: &RoomId, voter: &Voter) -> Result<(), Trouble> {
+        let id = voter.voter.as_str();
+        store(&mut self.tables.voters, (room.as_str(), id), voter)?;
+        self.tables.names.insert((room.as_str(), voter.name.folded().as_str()), id)?;
+        self.tables.cards.insert((room.as_str(), voter.card.as_str()), id)?;
+        self.add_heads(room, 1)
+    }
+
+    fn add_heads(&mut self, room: &RoomId, difference: i64) -> Result<(), Trouble> {
+        let heads = self.tables.headcounts.get(room.as_str())?.map_or(0, |count| count.value());
+        self.tables.headcounts.insert(room.as_str(), heads.saturating_add_signed(difference))?;
+        Ok(())
+    }
+
+    fn voter(&self, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, Trouble> {
+        load(&self.tables.voters, (room.as_str(), voter.as_str()))
+    }
+
+    fn expect_voter(&self, room: &RoomId, voter: &VoterId) -> Result<Voter, Trouble> {
+        self.voter(room, voter)?.ok_or_else(|| Trouble::Corrupt("an invite leads to no voter".into()))
+    }
+
+    fn invitation(&self, room: &RoomId, invite: &Invite) -> Result<Option<Invitation>, Trouble> {
+        load(&self.tables.invites, (room.as_str(), invite.as_str()))
+    }
+}
+
+fn known(voter: Voter) -> JoinOutcome {
+    if voter.removed { JoinOutcome::Removed } else { JoinOutcome::Known(voter) }
+}
+
+fn first_free(names: &[Name], free: impl Fn(&Name) -> Result<bool, Trouble>) -> Result<Option<Name>, Trouble> {
+    for name in names {
+        if free(name)? {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// A voter by id.
+pub fn voter(transaction: &ReadTransaction, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, Trouble> {
+    load(&transaction.open_table(VOTERS)?, (room.as_str(), voter.as_str()))
+}
+
+/// The ballot that a voter is greeted with.
+pub fn greeting_ballot(
+    transaction: &ReadTransaction,
+    room: &RoomId,
+    partitions: u16,
+    greeting: &Greeting,
+) -> Result<Ballot, Trouble> {
+    let Some((round, take)) = greeting.take else { return Ok(Ballot::default()) };
+    let voter = greeting.voter.as_str();
+    let key = (room.as_str(), partition_of(voter, partitions), round, take, voter);
+    stored_ballot(&transaction.open_table(BALLOTS)?, key)
+}
+
+/// A page of voters, by id, whose name holds the text asked for.
+pub fn voters(transaction: &ReadTransaction, room: &RoomId, query: &VotersQuery) -> Result<VotersPage, Trouble> {
+    let table = transaction.open_table(VOTERS)?;
+    let after = query.after.as_ref().map_or("", VoterId::as_str);
+    let range = (Bound::Excluded((room.as_str(), after)), Bound::Excluded((room.as_str(), BEHIND_ALL_IDS)));
+    let text = folded(&query.text);
+    let mut page = VotersPage::default();
+    for entry in table.range::<(&str, &str)>(range)? {
+        let voter: Voter = parse(entry?.1.value())?;
+        if !voter.name.folded().contains(&text) {
+            continue;
+        }
+        if page.voters.len() == query.limit {
+            page.next = page.voters.last().map(|last| last.voter.clone());
+            break;
+        }
+        page.voters.push(voter);
+    }
+    Ok(page)
+}
+
+/// The form of [`Name::folded`] for a text that is only a part of a name, so may be none itself.
+fn folded(text: &str) -> String {
+    text.nfc().collect::<String>().to_uppercase().to_lowercase().nfc().collect()
+}

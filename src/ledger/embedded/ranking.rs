@@ -1,0 +1,41 @@
+//! Frozen rankings, in slices.
+
+use redb::ReadTransaction;
+
+use super::tables::{RANKINGS, Trouble, load, store};
+use super::writer::Work;
+use crate::domain::ids::RoomId;
+use crate::ledger::{RankEntry, SLICE};
+
+impl Work<'_> {
+    /// Stores one slice.
+    pub fn store_ranking(
+        &mut self,
+        room: &RoomId,
+        ranking: u64,
+        slice: u32,
+        entries: &[RankEntry],
+    ) -> Result<(), Trouble> {
+        if entries.len() > SLICE {
+            return Err(Trouble::Misused("a slice holds at most 1,000 entries"));
+        }
+        store(&mut self.tables.rankings, (room.as_str(), ranking, slice), &entries)
+    }
+
+    /// Drops all slices.
+    pub fn drop_ranking(&mut self, room: &RoomId, ranking: u64) -> Result<(), Trouble> {
+        let slices = (room.as_str(), ranking, 0)..=(room.as_str(), ranking, u32::MAX);
+        Ok(self.tables.rankings.retain_in(slices, |_, _| false)?)
+    }
+}
+
+/// One slice; empty behind the last.
+pub fn ranking(
+    transaction: &ReadTransaction,
+    room: &RoomId,
+    ranking: u64,
+    slice: u32,
+) -> Result<Vec<RankEntry>, Trouble> {
+    let entries = load(&transaction.open_table(RANKINGS)?, (room.as_str(), ranking, slice))?;
+    Ok(entries.unwrap_or_default())
+}

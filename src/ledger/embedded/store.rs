@@ -1,0 +1,162 @@
+//! What the handles of one ledger share: the open file, the clock, the writer's queue, the feed.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
+use std::time::{Duration, SystemTime};
+
+use redb::{Database, ReadTransaction, ReadableDatabase};
+use tokio::sync::{Semaphore, broadcast, oneshot};
+use tokio::time::timeout;
+
+use super::file::Opened;
+use super::tables::Trouble;
+use super::writer::{Asked, Order, Work};
+use crate::domain::LedgerMs;
+use crate::ledger::{FeedEvent, LedgerError};
+
+/// How long a caller waits for an answer; the contract's bound for a commit, and good enough for everything else.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Changes that may wait for the writer; more callers than that wait for a place.
+const QUEUE: usize = 1_024;
+/// Reads at the same time. They are served from memory, so more would only take turns on the processors.
+const READERS: usize = 4;
+/// Events that a slow feed may lag behind before it misses some and says so.
+const FEED: usize = 1_024;
+
+/// See the [module](self).
+pub struct Store {
+    /// `None` while it can not be opened, and after the close.
+    file: RwLock<Option<Database>>,
+    clock: AtomicU64,
+    queue: mpsc::Sender<Order>,
+    places: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+    events: broadcast::Sender<FeedEvent>,
+    closed: AtomicBool,
+}
+
+impl Store {
+    /// Around an open file; the other end of the queue is the writer's.
+    pub fn new(opened: Opened) -> (Arc<Self>, mpsc::Receiver<Order>) {
+        let (queue, orders) = mpsc::channel();
+        let store = Self {
+            file: RwLock::new(Some(opened.database)),
+            clock: AtomicU64::new(opened.clock),
+            queue,
+            places: Arc::new(Semaphore::new(QUEUE)),
+            readers: Arc::new(Semaphore::new(READERS)),
+            events: broadcast::Sender::new(FEED),
+            closed: AtomicBool::new(false),
+        };
+        (Arc::new(store), orders)
+    }
+
+    /// The ledger's time: the system's, but never less than was read or stored before.
+    pub fn now(&self) -> LedgerMs {
+        let system = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let system = system.map_or(0, |since| since.as_millis() as LedgerMs);
+        self.clock.fetch_max(system, Ordering::AcqRel).max(system)
+    }
+
+    /// The open file, to read or to write in it.
+    pub fn file(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        self.file.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The place of the file, to close and open it. Waits until nobody reads.
+    pub fn file_mut(&self) -> RwLockWriteGuard<'_, Option<Database>> {
+        self.file.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells all feeds. Nobody listening is fine.
+    pub fn publish(&self, event: FeedEvent) {
+        let _ = self.events.send(event);
+    }
+
+    /// A new end of the feed.
+    pub fn subscribe(&self) -> broadcast::Receiver<FeedEvent> {
+        self.events.subscribe()
+    }
+
+    /// Asks the writer to finish its queue and close the file.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let _ = self.queue.send(Order::Close);
+    }
+
+    /// Has the writer make a change, and answers when it is on disk. `weight` is how much work it is, in casts.
+    pub async fn change<T, F>(&self, weight: usize, change: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Work<'_>) -> Result<T, Trouble> + Send + 'static,
+    {
+        let place = Arc::clone(&self.places).acquire_owned();
+        let Ok(Ok(place)) = timeout(PATIENCE, place).await else {
+            return Err(LedgerError::NotApplied("too many changes are waiting".into()));
+        };
+        let (answer, answered) = oneshot::channel();
+        let asked = Asked::new(change, answer, place);
+        if self.queue.send(Order::Change { weight, pending: Box::new(asked) }).is_err() {
+            return Err(self.without_writer());
+        }
+        match timeout(PATIENCE, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(LedgerError::MaybeApplied("the ledger was closed meanwhile".into())),
+            Err(_) => Err(LedgerError::MaybeApplied("no answer from the disk in time".into())),
+        }
+    }
+
+    /// Reads a state of the file in which every change is whole.
+    ///
+    /// On the blocking pool, not here: a page that is not in memory is a read of the disk, and a file that is being
+    /// opened again has to be waited for. Neither may hold up the sockets of this thread.
+    pub async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&ReadTransaction) -> Result<T, Trouble> + Send + 'static,
+    {
+        let not_read = |why: &str| LedgerError::NotApplied(format!("not read: {why}"));
+        let turn = Arc::clone(&self.readers).acquire_owned();
+        let Ok(Ok(turn)) = timeout(PATIENCE, turn).await else {
+            return Err(not_read("too many are reading"));
+        };
+        let store = Arc::clone(self);
+        let task = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let file = store.file();
+            let Some(file) = file.as_ref() else {
+                return Err(LedgerError::NotApplied("the ledger file is not open at the moment".into()));
+            };
+            let transaction = file.begin_read().map_err(Trouble::from)?;
+            Ok(read(&transaction)?)
+        });
+        match timeout(PATIENCE, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) if error.is_panic() => Err(LedgerError::Corrupt("a read has ended in a panic".into())),
+            Ok(Err(_)) => Err(not_read("the reader has ended")),
+            Err(_) => Err(not_read("no answer from the disk in time")),
+        }
+    }
+
+    /// The writer ends when it is told to; otherwise by a fault of ours, and nothing can be stored any more.
+    fn without_writer(&self) -> LedgerError {
+        if self.closed.load(Ordering::Acquire) {
+            return LedgerError::NotApplied("the ledger is closed".into());
+        }
+        LedgerError::Corrupt("the ledger's writer has ended in a panic".into())
+    }
+}
+
+impl From<Trouble> for LedgerError {
+    /// For a read, and for a change that has written nothing.
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::File(error) => match *error {
+                redb::Error::Corrupted(detail) => Self::Corrupt(detail),
+                error => Self::NotApplied(error.to_string()),
+            },
+            Trouble::Corrupt(detail) => Self::Corrupt(detail),
+            Trouble::Misused(detail) => Self::NotApplied(detail.into()),
+        }
+    }
+}

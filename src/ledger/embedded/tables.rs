@@ -1,0 +1,157 @@
+//! The tables of the file, and how their keys and values look.
+//!
+//! Keys are tuples, compared part by part, so whatever is read together lies together: the ballots of a room's
+//! partition, round and take are one range. Records are JSON, ballots their own short form.
+
+use std::borrow::Borrow;
+
+use redb::{Key, ReadableTable, StorageError, Table, TableDefinition, TableError, TransactionError, WriteTransaction};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A record as JSON.
+pub type Json = &'static [u8];
+/// Room, partition, round, take, voter.
+pub type BallotKey = (&'static str, u16, u16, u16, &'static str);
+/// Room, and an id or a name within it.
+pub type InRoom = (&'static str, &'static str);
+
+/// Behind every id: ids are ASCII without `~`.
+pub const BEHIND_ALL_IDS: &str = "~";
+
+/// [`FORMAT_KEY`] and [`CLOCK_KEY`].
+pub const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// In [`META`]: the format of the file, [`super::file::FORMAT`].
+pub const FORMAT_KEY: &str = "format";
+/// In [`META`]: the last time stored, in ms. The ledger's clock never falls behind it.
+pub const CLOCK_KEY: &str = "clock";
+
+/// Room id to room record.
+pub const ROOMS: TableDefinition<&str, Json> = TableDefinition::new("rooms");
+/// Join code to room id.
+pub const CODES: TableDefinition<&str, &str> = TableDefinition::new("codes");
+/// The organiser's own name to room id.
+pub const REFS: TableDefinition<&str, &str> = TableDefinition::new("refs");
+/// Room and partition to gate.
+pub const GATES: TableDefinition<(&str, u16), Json> = TableDefinition::new("gates");
+/// Room, partition and pod to the slips that the pod got the reply for.
+pub const ACKNOWLEDGED: TableDefinition<(&str, u16, &str), u64> = TableDefinition::new("acknowledged");
+/// Ballots in their stored form.
+pub const BALLOTS: TableDefinition<BallotKey, &str> = TableDefinition::new("ballots");
+/// Voter id to voter.
+pub const VOTERS: TableDefinition<InRoom, Json> = TableDefinition::new("voters");
+/// Room to its voters, removed ones not counted.
+pub const HEADCOUNTS: TableDefinition<&str, u64> = TableDefinition::new("headcounts");
+/// Folded name to the voter who has it.
+pub const NAMES: TableDefinition<InRoom, &str> = TableDefinition::new("names");
+/// Card to voter.
+pub const CARDS: TableDefinition<InRoom, &str> = TableDefinition::new("cards");
+/// Invite to whom it is for.
+pub const INVITES: TableDefinition<InRoom, Json> = TableDefinition::new("invites");
+/// Folded name to the invite that reserves it, for ever.
+pub const INVITED: TableDefinition<InRoom, &str> = TableDefinition::new("invited");
+/// Room, ranking and slice to entries.
+pub const RANKINGS: TableDefinition<(&str, u64, u32), Json> = TableDefinition::new("rankings");
+/// Ended sign-ins, and until when that must be remembered.
+pub const SIGN_OUTS: TableDefinition<&str, u64> = TableDefinition::new("sign_outs");
+
+/// Why a change or a read could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The file failed: the whole transaction is lost.
+    #[error(transparent)]
+    File(Box<redb::Error>),
+    /// A record makes no sense; found before anything was written, so other changes may go on.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The caller broke the contract; nothing was written.
+    #[error("{0}")]
+    Misused(&'static str),
+}
+
+macro_rules! file_trouble {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Trouble {
+            fn from(error: $error) -> Self {
+                Self::File(Box::new(error.into()))
+            }
+        }
+    )*};
+}
+file_trouble!(StorageError, TableError, TransactionError);
+
+/// Reads a record.
+pub fn load<'k, K, T>(
+    table: &impl ReadableTable<K, Json>,
+    key: impl Borrow<K::SelfType<'k>>,
+) -> Result<Option<T>, Trouble>
+where
+    K: Key + 'static,
+    T: DeserializeOwned,
+{
+    table.get(key)?.map(|value| parse(value.value())).transpose()
+}
+
+/// Reads the stored form of a record.
+pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Trouble> {
+    serde_json::from_slice(json).map_err(|error| {
+        let kind = std::any::type_name::<T>();
+        Trouble::Corrupt(format!("stored {kind} can not be read: {error}"))
+    })
+}
+
+/// Stores a record.
+pub fn store<'k, K, T>(
+    table: &mut Table<'_, K, Json>,
+    key: impl Borrow<K::SelfType<'k>>,
+    record: &T,
+) -> Result<(), Trouble>
+where
+    K: Key + 'static,
+    T: Serialize,
+{
+    let json = serde_json::to_vec(record).map_err(|error| Trouble::Corrupt(error.to_string()))?;
+    table.insert(key, json.as_slice())?;
+    Ok(())
+}
+
+/// Every table, open in one write transaction.
+pub struct Tables<'txn> {
+    pub meta: Table<'txn, &'static str, u64>,
+    pub rooms: Table<'txn, &'static str, Json>,
+    pub codes: Table<'txn, &'static str, &'static str>,
+    pub refs: Table<'txn, &'static str, &'static str>,
+    pub gates: Table<'txn, (&'static str, u16), Json>,
+    pub acknowledged: Table<'txn, (&'static str, u16, &'static str), u64>,
+    pub ballots: Table<'txn, BallotKey, &'static str>,
+    pub voters: Table<'txn, InRoom, Json>,
+    pub headcounts: Table<'txn, &'static str, u64>,
+    pub names: Table<'txn, InRoom, &'static str>,
+    pub cards: Table<'txn, InRoom, &'static str>,
+    pub invites: Table<'txn, InRoom, Json>,
+    pub invited: Table<'txn, InRoom, &'static str>,
+    pub rankings: Table<'txn, (&'static str, u64, u32), Json>,
+    pub sign_outs: Table<'txn, &'static str, u64>,
+}
+
+impl<'txn> Tables<'txn> {
+    /// Opens them all, and makes those that a new file lacks: a read transaction can not.
+    pub fn open(txn: &'txn WriteTransaction) -> Result<Self, TableError> {
+        Ok(Self {
+            meta: txn.open_table(META)?,
+            rooms: txn.open_table(ROOMS)?,
+            codes: txn.open_table(CODES)?,
+            refs: txn.open_table(REFS)?,
+            gates: txn.open_table(GATES)?,
+            acknowledged: txn.open_table(ACKNOWLEDGED)?,
+            ballots: txn.open_table(BALLOTS)?,
+            voters: txn.open_table(VOTERS)?,
+            headcounts: txn.open_table(HEADCOUNTS)?,
+            names: txn.open_table(NAMES)?,
+            cards: txn.open_table(CARDS)?,
+            invites: txn.open_table(INVITES)?,
+            invited: txn.open_table(INVITED)?,
+            rankings: txn.open_table(RANKINGS)?,
+            sign_outs: txn.open_table(SIGN_OUTS)?,
+        })
+    }
+}

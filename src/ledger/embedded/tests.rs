@@ -1,0 +1,71 @@
+//! What is true of this ledger alone: its file, its disk. What both ledgers promise is tested by the contract suite.
+
+mod disk;
+mod failures;
+mod opening;
+
+use tempfile::TempDir;
+
+use super::EmbeddedLedger;
+use crate::domain::ballot::Cast;
+use crate::domain::gate::{Deadline, Target};
+use crate::domain::ids::{RoomCode, RoomId, VoterId};
+use crate::domain::room::{JoinMode, Programme};
+use crate::domain::setup::{Plan, RoundPlan};
+use crate::domain::text::Title;
+use crate::ledger::{Batch, Commit, Creation, Lane, Ledger, LedgerError, Verdict};
+
+/// Round and take that the tests vote in.
+const TAKE: (u16, u16) = (1, 1);
+
+fn directory() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn room_id() -> RoomId {
+    RoomId::parse("room").unwrap()
+}
+
+fn voter(number: usize) -> VoterId {
+    VoterId::parse(&format!("v{number}")).unwrap()
+}
+
+/// A room whose first round is open.
+async fn open_round(ledger: &EmbeddedLedger) -> Result<(), LedgerError> {
+    let choices = [("A".to_owned(), None), ("B".to_owned(), None)];
+    let round = RoundPlan::new("Round", &choices, None, Default::default(), 0).unwrap();
+    let plan = Plan {
+        title: Title::parse("Evening").unwrap(),
+        reference: None,
+        votes_per_round: 10,
+        join: JoinMode::Open,
+        programme: Programme::Open,
+        rehearsal: false,
+        partitions: 1,
+        rounds: vec![round],
+    };
+    let room = plan.into_room(room_id(), RoomCode::parse("ABCDEF").unwrap(), 0).unwrap();
+    assert!(matches!(ledger.create_room(&room).await?, Creation::Created(_)));
+    let open = Some(Deadline::Never);
+    let target = Target { command_seq: 1, round: TAKE.0, take: TAKE.1, choices: 2, votes_per_round: 10, open };
+    ledger.aim(&room_id(), 1, &target).await.map(drop)
+}
+
+fn lane(ledger: &EmbeddedLedger) -> Box<dyn Lane> {
+    ledger.lane(&room_id(), 0, "pod")
+}
+
+/// One voter's first letters.
+async fn vote(lane: &mut dyn Lane, voter: &VoterId, votes: &str) -> Result<Commit, LedgerError> {
+    let casts = vec![(voter.clone(), Cast::parse(1, votes.into()).unwrap())];
+    lane.commit(&Batch { round: TAKE.0, take: TAKE.1, casts, acknowledged: 0 }).await
+}
+
+async fn stored(ledger: &EmbeddedLedger, voter: &VoterId) -> String {
+    let ballots = ledger.ballots_of(&room_id(), 1, voter, &[TAKE]).await.unwrap();
+    ballots[0].votes.clone()
+}
+
+fn is_stored(commit: &Commit, votes: &str) -> bool {
+    matches!(&commit.verdicts[0], Verdict::Ballot { votes: stored, refused: None, .. } if stored == votes)
+}

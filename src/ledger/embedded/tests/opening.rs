@@ -1,0 +1,192 @@
+//! Files that are ours, and files that are not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use futures_util::FutureExt;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use redb::{Database, TableDefinition};
+
+use super::*;
+use crate::ledger::embedded::OpenError;
+use crate::ledger::embedded::tables::{FORMAT_KEY, META};
+
+fn refused(path: &Path) -> OpenError {
+    match EmbeddedLedger::open(path, 0) {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => error,
+    }
+}
+
+/// Refused, and afterwards byte for byte what it was.
+fn refused_untouched(path: &Path) -> OpenError {
+    let before = fs::read(path).unwrap();
+    let error = refused(path);
+    assert_eq!(fs::read(path).unwrap(), before, "{error}");
+    error
+}
+
+async fn ledger_file(directory: &TempDir) -> PathBuf {
+    let path = directory.path().join("ledger.redb");
+    let ledger = EmbeddedLedger::open(&path, 0).unwrap();
+    open_round(&ledger).await.unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_new_ledger_makes_its_directory_and_leaves_nothing_else_in_it() {
+    let directory = directory();
+    let path = directory.path().join("data").join("ledger.redb");
+    drop(EmbeddedLedger::open(&path, 0).unwrap());
+    let names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["ledger.redb"]);
+}
+
+#[tokio::test]
+async fn a_ledger_in_use_is_not_opened_twice() {
+    let directory = directory();
+    let path = directory.path().join("ledger.redb");
+    let ledger = EmbeddedLedger::open(&path, 0).unwrap();
+    let error = refused(&path);
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    assert!(error.to_string().contains("stop that one, or name another file"), "{error}");
+    ledger.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_foreign_file_is_refused_and_untouched() {
+    let directory = directory();
+    let path = directory.path().join("holiday.jpg");
+    let mut short = b"not a ledger".to_vec();
+    for _ in 0..2 {
+        fs::write(&path, &short).unwrap();
+        let error = refused_untouched(&path);
+        assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+        short.resize(100_000, 0);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_file_is_no_ledger_since_it_may_have_been_one() {
+    let directory = directory();
+    let path = directory.path().join("ledger.redb");
+    fs::write(&path, b"").unwrap();
+    let error = refused_untouched(&path);
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_store_of_another_program_is_refused_and_untouched() {
+    let directory = directory();
+    let (path, killed) = (directory.path().join("other.redb"), directory.path().join("killed.redb"));
+    let database = Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(TableDefinition::<u64, u64>::new("theirs")).unwrap().insert(1, 2).unwrap();
+    transaction.commit().unwrap();
+    // as it lies on the disk when its process is killed: it needs repair, but not by us
+    fs::copy(&path, &killed).unwrap();
+    drop(database);
+    for path in [path, killed] {
+        let error = refused_untouched(&path);
+        assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_of_a_newer_format_is_refused_and_untouched() {
+    let directory = directory();
+    let path = ledger_file(&directory).await;
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert(FORMAT_KEY, 2).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let error = refused_untouched(&path);
+    assert!(matches!(error, OpenError::Newer { found: 2, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_truncated_ledger_is_refused_as_broken() {
+    let directory = directory();
+    let path = ledger_file(&directory).await;
+    let whole = fs::read(&path).unwrap();
+    for length in [whole.len() / 2, 4_096, 400, 100] {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = refused(&path);
+        assert!(matches!(error, OpenError::Broken { .. }), "{length}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_is_refused_untouched_unless_nothing_of_it_was_hit() {
+    let directory = directory();
+    let path = ledger_file(&directory).await;
+    let whole = fs::read(&path).unwrap();
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut refusals = 0;
+    for _ in 0..200 {
+        let mut damaged = whole.clone();
+        for _ in 0..rng.random_range(1..20) {
+            // behind the first line, which says whose file it is
+            damaged[rng.random_range(9..whole.len())] = rng.random();
+        }
+        fs::write(&path, &damaged).unwrap();
+        match EmbeddedLedger::open(&path, 0) {
+            Ok(ledger) => assert_eq!(ledger.snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0].command_seq, 1),
+            Err(error) => {
+                refusals += 1;
+                assert!(matches!(error, OpenError::Broken { .. }), "{error}");
+                assert_eq!(fs::read(&path).unwrap(), damaged);
+            }
+        }
+    }
+    assert!(refusals > 50, "{refusals}");
+}
+
+#[tokio::test]
+async fn a_place_where_no_file_can_be_is_named() {
+    let directory = directory();
+    let file = directory.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let error = refused(&file.join("ledger.redb"));
+    assert!(error.to_string().contains("directory") || error.to_string().contains("Not a directory"), "{error}");
+    let error = refused(directory.path());
+    assert!(matches!(error, OpenError::Failed { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_queued_is_stored_before_the_file_is_closed() {
+    let directory = directory();
+    let path = ledger_file(&directory).await;
+    let ledger = EmbeddedLedger::open(&path, 0).unwrap();
+    let mut lanes: Vec<_> = (0..50).map(|number| (voter(number), lane(&ledger))).collect();
+    let mut commits: Vec<_> = lanes.iter_mut().map(|(voter, lane)| Box::pin(vote(lane.as_mut(), voter, "a"))).collect();
+    // each is asked for, and none is waited for
+    for commit in &mut commits {
+        assert!(commit.now_or_never().is_none());
+    }
+    drop(ledger);
+    drop(commits);
+    let ledger = EmbeddedLedger::open(&path, 0).unwrap();
+    let gate = &ledger.snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0];
+    assert_eq!(gate.tally.votes, [50, 0]);
+    let told = vote(lanes[0].1.as_mut(), &voter(99), "a").await;
+    assert!(matches!(told, Err(LedgerError::NotApplied(_))), "{told:?}");
+}
+
+#[tokio::test]
+async fn the_clock_does_not_fall_behind_what_was_stored() {
+    let directory = directory();
+    let path = ledger_file(&directory).await;
+    let ahead = 4_000_000_000_000;
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(META).unwrap().insert(crate::ledger::embedded::tables::CLOCK_KEY, ahead).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let ledger = EmbeddedLedger::open(&path, 0).unwrap();
+    assert_eq!(ledger.check().await.unwrap().now, ahead);
+    let seq = ledger.room(&room_id()).await.unwrap().unwrap().seq;
+    assert!(seq < ahead);
+}

@@ -1,0 +1,175 @@
+//! Votes: judged, counted and stored in one step, and read again.
+
+use std::collections::HashMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use redb::{ReadTransaction, ReadableTable};
+
+use super::rooms::gate;
+use super::store::Store;
+use super::tables::{BALLOTS, BEHIND_ALL_IDS, BallotKey, Trouble, load, store};
+use super::writer::Work;
+use crate::domain::ballot::{Ballot, judge};
+use crate::domain::gate::{Gate, partition_of};
+use crate::domain::ids::{RoomId, VoterId};
+use crate::ledger::{Batch, Commit, Lane, LedgerError, MOST_CASTS, SLICE, Verdict, Voter};
+
+/// Where a commit goes, and from whom.
+#[derive(Debug, Clone)]
+pub struct Address {
+    /// The room.
+    pub room: RoomId,
+    /// The partition.
+    pub partition: u16,
+    /// The pod.
+    pub pod: String,
+}
+
+/// One partition's way to its gate. See [`Lane`].
+pub struct EmbeddedLane {
+    store: Arc<Store>,
+    address: Address,
+}
+
+impl EmbeddedLane {
+    /// To the gate at `address`.
+    pub fn new(store: Arc<Store>, address: Address) -> Self {
+        Self { store, address }
+    }
+}
+
+#[async_trait]
+impl Lane for EmbeddedLane {
+    async fn commit(&mut self, batch: &Batch) -> Result<Commit, LedgerError> {
+        let (address, batch) = (self.address.clone(), batch.clone());
+        self.store.change(batch.casts.len() + 1, move |work| work.commit(&address, &batch)).await
+    }
+
+    async fn settle(&mut self, acknowledged: u64) -> Result<Gate, LedgerError> {
+        let address = self.address.clone();
+        self.store.change(1, move |work| work.settle(&address, acknowledged)).await
+    }
+}
+
+impl Work<'_> {
+    /// Judges a batch against its gate, stores the ballots that grew, and counts what was added.
+    fn commit(&mut self, at: &Address, batch: &Batch) -> Result<Commit, Trouble> {
+        if batch.casts.len() > MOST_CASTS {
+            return Err(Trouble::Misused("a batch holds at most 1,000 casts"));
+        }
+        let mut gate = gate(&self.tables.gates, &at.room, at.partition)?;
+        let now = gate.time(self.now);
+        let admission = gate.admission(batch.round, batch.take, now);
+        let mut verdicts = Vec::with_capacity(batch.casts.len());
+        let mut grown: HashMap<&str, Ballot> = HashMap::new();
+        for (voter, cast) in &batch.casts {
+            if self.is_removed(&at.room, voter)? {
+                verdicts.push(Verdict::Removed);
+                continue;
+            }
+            let key = (at.room.as_str(), at.partition, batch.round, batch.take, voter.as_str());
+            let mut ballot = match grown.get(voter.as_str()) {
+                Some(ballot) => ballot.clone(),
+                None => stored_ballot(&self.tables.ballots, key)?,
+            };
+            let judgement = judge(&ballot.votes, cast, admission);
+            if !judgement.append.is_empty() {
+                gate.count(judgement.append, ballot.votes.is_empty(), now);
+                ballot.votes.push_str(judgement.append);
+                ballot.time_ms = now - gate.opened_at;
+                grown.insert(voter.as_str(), ballot.clone());
+            }
+            let added = judgement.append.len() as u16;
+            verdicts.push(Verdict::Ballot { votes: ballot.votes, added, refused: judgement.refused });
+        }
+        for (voter, ballot) in &grown {
+            let key = (at.room.as_str(), at.partition, batch.round, batch.take, *voter);
+            self.tables.ballots.insert(key, ballot.encode().as_str())?;
+        }
+        let reported = self.report(at, batch.acknowledged, &mut gate)?;
+        if reported || !grown.is_empty() {
+            store(&mut self.tables.gates, (at.room.as_str(), at.partition), &gate)?;
+        }
+        let published = self.publish_in_turn(&at.room, at.partition, &gate);
+        Ok(Commit { now, gate, verdicts, published })
+    }
+
+    /// Stores what a pod has acknowledged, and publishes the gate if its newest version was not.
+    fn settle(&mut self, at: &Address, acknowledged: u64) -> Result<Gate, Trouble> {
+        let mut gate = gate(&self.tables.gates, &at.room, at.partition)?;
+        if self.report(at, acknowledged, &mut gate)? {
+            store(&mut self.tables.gates, (at.room.as_str(), at.partition), &gate)?;
+        }
+        self.publish(&at.room, at.partition, &gate);
+        Ok(gate)
+    }
+
+    /// Notes a pod's own count, which only rises, and adds the difference to the gate's sum. True if it rose.
+    fn report(&mut self, at: &Address, acknowledged: u64, gate: &mut Gate) -> Result<bool, Trouble> {
+        let key = (at.room.as_str(), at.partition, at.pod.as_str());
+        let before = self.tables.acknowledged.get(key)?.map_or(0, |count| count.value());
+        if acknowledged <= before {
+            return Ok(false);
+        }
+        self.tables.acknowledged.insert(key, acknowledged)?;
+        gate.acknowledged += acknowledged - before;
+        Ok(true)
+    }
+
+    fn is_removed(&self, room: &RoomId, voter: &VoterId) -> Result<bool, Trouble> {
+        let voter: Option<Voter> = load(&self.tables.voters, (room.as_str(), voter.as_str()))?;
+        Ok(voter.is_some_and(|voter| voter.removed))
+    }
+}
+
+type Key<'k> = (&'k str, u16, u16, u16, &'k str);
+
+/// The ballot under a key; empty where there is none.
+pub fn stored_ballot(ballots: &impl ReadableTable<BallotKey, &'static str>, key: Key<'_>) -> Result<Ballot, Trouble> {
+    match ballots.get(key)? {
+        Some(text) => decode(text.value()),
+        None => Ok(Ballot::default()),
+    }
+}
+
+fn decode(text: &str) -> Result<Ballot, Trouble> {
+    Ballot::decode(text).ok_or_else(|| Trouble::Corrupt("a stored ballot is none".into()))
+}
+
+/// A voter's ballots in the given rounds and takes.
+pub fn ballots_of(
+    transaction: &ReadTransaction,
+    room: &RoomId,
+    partitions: u16,
+    voter: &VoterId,
+    takes: &[(u16, u16)],
+) -> Result<Vec<Ballot>, Trouble> {
+    let ballots = transaction.open_table(BALLOTS)?;
+    let partition = partition_of(voter.as_str(), partitions);
+    let key = |(round, take)| (room.as_str(), partition, round, take, voter.as_str());
+    takes.iter().map(|take| stored_ballot(&ballots, key(*take))).collect()
+}
+
+/// A slice of a partition's ballots, behind the voter that `cursor` names.
+pub fn ballots(
+    transaction: &ReadTransaction,
+    room: &RoomId,
+    partition: u16,
+    (round, take): (u16, u16),
+    cursor: Option<&str>,
+) -> Result<(Vec<(VoterId, Ballot)>, Option<String>), Trouble> {
+    let table = transaction.open_table(BALLOTS)?;
+    let key = |voter| (room.as_str(), partition, round, take, voter);
+    let range = (Bound::Excluded(key(cursor.unwrap_or_default())), Bound::Excluded(key(BEHIND_ALL_IDS)));
+    let mut slice = vec![];
+    for entry in table.range::<Key<'_>>(range)?.take(SLICE) {
+        let (key, text) = entry?;
+        let (.., voter) = key.value();
+        let voter = VoterId::parse(voter).map_err(|error| Trouble::Corrupt(error.to_string()))?;
+        slice.push((voter, decode(text.value())?));
+    }
+    let next = slice.last().filter(|_| slice.len() == SLICE).map(|(voter, _)| voter.to_string());
+    Ok((slice, next))
+}

@@ -1,0 +1,128 @@
+//! All gates of a room, and the ballots behind them.
+
+use futures_util::future::try_join_all;
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
+
+use super::gate::{self, FIELDS};
+use super::keys::{PartitionKeys, RoomKeys, gates_channel};
+use super::lane::label;
+use super::link::Link;
+use super::{fault, health, scripts};
+use crate::domain::LedgerMs;
+use crate::domain::ballot::Ballot;
+use crate::domain::gate::{Deadline, Gate, Target};
+use crate::domain::ids::{RoomId, VoterId};
+use crate::ledger::{LedgerError, SLICE, Snapshot};
+
+/// One script a gate, all at once. When one fails the others may have followed.
+pub(super) async fn aim(
+    link: &Link,
+    room: &RoomId,
+    partitions: u16,
+    target: &Target,
+) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
+    let aimed = link
+        .run(|redis| async move {
+            try_join_all((0..partitions).map(|partition| aim_one(redis.clone(), room, partition, target))).await
+        })
+        .await?;
+    let now = aimed.iter().map(|(now, _)| *now).max().unwrap_or_default();
+    Ok((now, aimed.into_iter().map(|(_, gate)| gate).collect()))
+}
+
+async fn aim_one(
+    mut redis: MultiplexedConnection,
+    room: &RoomId,
+    partition: u16,
+    target: &Target,
+) -> Result<(LedgerMs, Gate), LedgerError> {
+    let (open, ms) = match target.open {
+        None => ("closed", 0),
+        Some(Deadline::Never) => ("never", 0),
+        Some(Deadline::After(ms)) => ("after", ms),
+        Some(Deadline::At(time)) => ("at", time),
+    };
+    let key = PartitionKeys::new(room, partition).gate();
+    let mut call = scripts::AIM.key(&key);
+    call.arg(target.command_seq).arg(target.round).arg(target.take).arg(target.choices).arg(target.votes_per_round);
+    call.arg(open).arg(ms).arg(gates_channel(room)).arg(label(room, partition));
+    let (now, line): (LedgerMs, String) = call.invoke_async(&mut redis).await?;
+    Ok((now, gate::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &key))?))
+}
+
+pub(super) async fn snapshot(link: &Link, room: &RoomId, partitions: u16) -> Result<Option<Snapshot>, LedgerError> {
+    let keys = RoomKeys(room);
+    link.run(|redis| async move {
+        let (mut a, mut b, mut c, mut d) = (redis.clone(), redis.clone(), redis.clone(), redis.clone());
+        let gates = try_join_all((0..partitions).map(|partition| read(redis.clone(), room, partition)));
+        let record = keys.record();
+        let (seq, joined, removed, gates, now) = tokio::join!(
+            a.hget::<_, _, Option<u64>>(&record, "seq"),
+            b.hlen::<_, u64>(keys.voters()),
+            c.scard::<_, u64>(keys.removed()),
+            gates,
+            health::time(&mut d),
+        );
+        let Some(seq) = seq? else { return Ok(None) };
+        Ok(Some(Snapshot { now: now?, seq, gates: gates?, voters: joined?.saturating_sub(removed?) }))
+    })
+    .await
+}
+
+async fn read(mut redis: MultiplexedConnection, room: &RoomId, partition: u16) -> Result<Gate, LedgerError> {
+    let key = PartitionKeys::new(room, partition).gate();
+    let fields: Vec<Option<String>> = redis.hmget(&key, &FIELDS).await?;
+    gate::from_fields(&fields).ok_or_else(|| fault::corrupt("no gate", &key))
+}
+
+pub(super) async fn ballots_of(
+    link: &Link,
+    room: &RoomId,
+    partitions: u16,
+    voter: &VoterId,
+    takes: &[(u16, u16)],
+) -> Result<Vec<Ballot>, LedgerError> {
+    if takes.is_empty() {
+        return Ok(vec![]);
+    }
+    let keys = PartitionKeys::of(room, partitions, voter);
+    link.run(|mut redis| async move {
+        let mut reads = redis::pipe();
+        for take in takes {
+            reads.hget(keys.ballots(*take), voter.as_str());
+        }
+        let stored: Vec<Option<String>> = reads.query_async(&mut redis).await?;
+        stored.iter().zip(takes).map(|(text, take)| ballot(&keys.ballots(*take), text.as_deref())).collect()
+    })
+    .await
+}
+
+/// Reads a stored ballot; empty where there is none.
+pub(super) fn ballot(key: &str, text: Option<&str>) -> Result<Ballot, LedgerError> {
+    match text {
+        None => Ok(Ballot::default()),
+        Some(text) => Ballot::decode(text).ok_or_else(|| fault::corrupt("no ballot", key)),
+    }
+}
+
+pub(super) async fn ballots(
+    link: &Link,
+    room: &RoomId,
+    partition: u16,
+    take: (u16, u16),
+    cursor: Option<String>,
+) -> Result<(Vec<(VoterId, Ballot)>, Option<String>), LedgerError> {
+    let key = PartitionKeys::new(room, partition).ballots(take);
+    link.run(|mut redis| async move {
+        let mut scan = redis::cmd("HSCAN");
+        scan.arg(&key).arg(cursor.as_deref().unwrap_or("0")).arg("COUNT").arg(SLICE);
+        let (next, stored): (String, Vec<(String, String)>) = scan.query_async(&mut redis).await?;
+        let ballots = stored.iter().map(|(voter, text)| {
+            let voter = VoterId::parse(voter).map_err(|_| fault::corrupt("no voter", &key))?;
+            Ok((voter, ballot(&key, Some(text))?))
+        });
+        Ok((ballots.collect::<Result<_, LedgerError>>()?, Some(next).filter(|next| next != "0")))
+    })
+    .await
+}

@@ -1,0 +1,157 @@
+//! Every key and channel name, and nowhere else.
+//!
+//! Keys of a unit share one `{hash tag}`, so that a script on them also runs on a cluster: the directory, each room,
+//! each partition of a room. No key with votes, voters, rooms or records ever has a TTL.
+
+use crate::domain::ids::{RoomId, VoterId};
+
+/// Join code → room id. Every room has a code, so its values are all rooms.
+pub(super) const CODES: &str = "tc:{dir}:codes";
+/// The organiser's own name → room id.
+pub(super) const REFS: &str = "tc:{dir}:refs";
+/// Never written: see `health.rs`.
+pub(super) const PROBE: &str = "tc:{dir}:probe";
+
+/// Exists while a sign-in is ended that would still be valid.
+pub(super) fn signed_out(sign_in: &str) -> String {
+    format!("tc:{{dir}}:signed_out:{sign_in}")
+}
+
+/// The channel of all that is not a gate. Channels do not belong to a database, so its number is part of the name.
+pub(super) fn control_channel(database: i64) -> String {
+    format!("tc:control:{database}")
+}
+
+/// The channel of a room's gates.
+pub(super) fn gates_channel(room: &RoomId) -> String {
+    format!("tc:gates:{room}")
+}
+
+/// Keys of a room.
+#[derive(Clone, Copy)]
+pub(super) struct RoomKeys<'r>(pub &'r RoomId);
+
+impl RoomKeys<'_> {
+    fn key(self, name: &str) -> String {
+        format!("tc:{{{}}}:{name}", self.0)
+    }
+
+    /// Hash: `seq` and `record`, the room as JSON.
+    pub(super) fn record(self) -> String {
+        self.key("record")
+    }
+
+    /// Hash: voter → card and name, see `people.rs`.
+    pub(super) fn voters(self) -> String {
+        self.key("voters")
+    }
+
+    /// Hash: folded name → voter.
+    pub(super) fn names(self) -> String {
+        self.key("names")
+    }
+
+    /// Hash: card → voter.
+    pub(super) fn cards(self) -> String {
+        self.key("cards")
+    }
+
+    /// Sorted set: all voters by id, for pages.
+    pub(super) fn roster(self) -> String {
+        self.key("roster")
+    }
+
+    /// Set: removed voters. The partitions' sets follow it.
+    pub(super) fn removed(self) -> String {
+        self.key("removed")
+    }
+
+    /// Hash: invite → the invited name.
+    pub(super) fn invites(self) -> String {
+        self.key("invites")
+    }
+
+    /// Hash: folded name → invite.
+    pub(super) fn invited(self) -> String {
+        self.key("invited")
+    }
+
+    /// Hash: used invite → voter.
+    pub(super) fn invite_voters(self) -> String {
+        self.key("invite_voters")
+    }
+
+    /// Hash: slice number → ranking entries as JSON.
+    pub(super) fn ranking(self, ranking: u64) -> String {
+        self.key(&format!("ranking:{ranking}"))
+    }
+
+    /// Set: voters present on a pod. Expires.
+    pub(super) fn present(self, pod: &str) -> String {
+        self.key(&format!("present:{pod}"))
+    }
+}
+
+/// Keys of one partition of a room.
+#[derive(Clone)]
+pub(super) struct PartitionKeys {
+    tag: String,
+}
+
+impl PartitionKeys {
+    pub(super) fn new(room: &RoomId, partition: u16) -> Self {
+        Self { tag: format!("tc:{{{room}.{partition}}}") }
+    }
+
+    /// The partition that keeps this voter's ballots.
+    pub(super) fn of(room: &RoomId, partitions: u16, voter: &VoterId) -> Self {
+        Self::new(room, crate::domain::gate::partition_of(voter.as_str(), partitions))
+    }
+
+    /// Hash: see `gate.rs`.
+    pub(super) fn gate(&self) -> String {
+        format!("{}:gate", self.tag)
+    }
+
+    /// Hash: voter → [`crate::domain::ballot::Ballot::encode`].
+    pub(super) fn ballots(&self, (round, take): (u16, u16)) -> String {
+        format!("{}:ballots:{round}.{take}", self.tag)
+    }
+
+    /// Set: removed voters, from whom no votes are taken here.
+    pub(super) fn removed(&self) -> String {
+        format!("{}:removed", self.tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(key: &str) -> &str {
+        let (_, rest) = key.split_once('{').unwrap();
+        rest.split_once('}').unwrap().0
+    }
+
+    #[test]
+    fn keys_of_a_unit_share_its_hash_tag() {
+        let room = RoomId::parse("abc").unwrap();
+        let keys = RoomKeys(&room);
+        for key in [keys.record(), keys.roster(), keys.ranking(7), keys.present("pod{1}")] {
+            assert_eq!(tag(&key), "abc", "{key}");
+        }
+        let keys = PartitionKeys::new(&room, 3);
+        for key in [keys.gate(), keys.ballots((2, 1)), keys.removed()] {
+            assert_eq!(tag(&key), "abc.3", "{key}");
+        }
+        for key in [CODES, REFS, PROBE, &signed_out("{x}")] {
+            assert_eq!(tag(key), "dir", "{key}");
+        }
+    }
+
+    #[test]
+    fn ballots_of_different_takes_lie_apart() {
+        let keys = PartitionKeys::new(&RoomId::parse("abc").unwrap(), 0);
+        assert_ne!(keys.ballots((1, 11)), keys.ballots((11, 1)));
+    }
+}

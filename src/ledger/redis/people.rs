@@ -1,0 +1,241 @@
+//! Voters, as the room unit keeps them.
+//!
+//! A stored voter is the card followed by the **person**: the name and its folded form, parted by a line feed, which no
+//! name holds. Scripts cut it apart and need not know how names are folded.
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, Script, ScriptInvocation};
+
+use super::keys::{PartitionKeys, RoomKeys, control_channel};
+use super::link::Link;
+use super::{fault, gates, pods, scripts};
+use crate::domain::ballot::Ballot;
+use crate::domain::ids::{Card, Invite, RoomId, VoterId};
+use crate::domain::room::JoinMode;
+use crate::domain::text::Name;
+use crate::ledger::{FeedEvent, Greeting, JoinOutcome, JoinRequest, LedgerError, Renaming, SLICE, Voter};
+
+/// Characters of a card.
+const CARD: usize = 12;
+/// Other names that a lost voter is tried under when its own was given away meanwhile.
+const OTHER_NAMES: std::ops::RangeInclusive<u32> = 2..=100;
+
+pub(super) async fn join(link: &Link, room: &RoomId, request: &JoinRequest) -> Result<JoinOutcome, LedgerError> {
+    let mode = match request.mode {
+        JoinMode::Open => "open",
+        JoinMode::Invite => "invite",
+        JoinMode::Closed => "closed",
+    };
+    let mut call = on_people(&scripts::JOIN, room);
+    call.key(RoomKeys(room).invites());
+    call.arg(request.voter.as_str()).arg(u8::from(request.has_token));
+    call.arg(request.name.as_ref().map(person).unwrap_or_default()).arg(request.card.as_str());
+    call.arg(request.invite.as_ref().map_or("", Invite::as_str)).arg(mode);
+    suggest(&mut call, &request.suggestions);
+    outcome(link, room, call).await
+}
+
+pub(super) async fn rename(link: &Link, room: &RoomId, renaming: &Renaming) -> Result<JoinOutcome, LedgerError> {
+    let mut call = on_people(&scripts::RENAME_VOTER, room);
+    call.arg(renaming.voter.as_str()).arg(person(&renaming.name));
+    suggest(&mut call, &renaming.suggestions);
+    outcome(link, room, call).await
+}
+
+/// A script that begins with `people.lua`, and the keys that this needs.
+fn on_people<'s>(script: &'s Script, room: &RoomId) -> ScriptInvocation<'s> {
+    let keys = RoomKeys(room);
+    let mut call = script.prepare_invoke();
+    call.key(keys.voters()).key(keys.names()).key(keys.cards()).key(keys.roster()).key(keys.removed());
+    call.key(keys.invited()).key(keys.invite_voters());
+    call
+}
+
+fn suggest(call: &mut ScriptInvocation<'_>, names: &[Name]) {
+    for name in names {
+        call.arg(person(name));
+    }
+}
+
+async fn outcome(link: &Link, room: &RoomId, call: ScriptInvocation<'_>) -> Result<JoinOutcome, LedgerError> {
+    let (outcome, voter, text, removed): (String, String, String, bool) =
+        link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
+    let voter = || decode(room, VoterId::parse(&voter).ok(), &text, removed);
+    Ok(match outcome.as_str() {
+        "done" => JoinOutcome::Done(voter()?),
+        "known" => JoinOutcome::Known(voter()?),
+        "removed" => JoinOutcome::Removed,
+        "name_taken" => JoinOutcome::NameTaken(text.split_once('\n').and_then(|(name, _)| Name::parse(name).ok())),
+        "name_missing" => JoinOutcome::NameMissing,
+        "invite_needed" => JoinOutcome::InviteNeeded,
+        "bad_invite" => JoinOutcome::BadInvite,
+        "closed" => JoinOutcome::Closed,
+        "no_such_voter" => JoinOutcome::NoSuchVoter,
+        "id_taken" => return Err(LedgerError::NotApplied("a new voter needs a new id".into())),
+        other => return Err(fault::corrupt(&format!("an outcome {other}"), RoomKeys(room).voters())),
+    })
+}
+
+pub(super) async fn greet(
+    link: &Link,
+    room: &RoomId,
+    partitions: u16,
+    greeting: &Greeting,
+) -> Result<(Voter, Ballot), LedgerError> {
+    link.run(|redis| async move {
+        let (mut a, mut b) = (redis.clone(), redis);
+        let (voter, ballot) = tokio::join!(
+            read(&mut a, room, &greeting.voter),
+            read_ballot(&mut b, room, partitions, greeting),
+        );
+        let voter = match voter? {
+            Some(voter) => voter,
+            None => restore(&mut a, room, greeting).await?,
+        };
+        Ok((voter, ballot?))
+    })
+    .await
+}
+
+async fn read_ballot(
+    redis: &mut MultiplexedConnection,
+    room: &RoomId,
+    partitions: u16,
+    greeting: &Greeting,
+) -> Result<Ballot, LedgerError> {
+    let Some(take) = greeting.take else { return Ok(Ballot::default()) };
+    let key = PartitionKeys::of(room, partitions, &greeting.voter).ballots(take);
+    let text: Option<String> = redis.hget(&key, greeting.voter.as_str()).await?;
+    gates::ballot(&key, text.as_deref())
+}
+
+async fn restore(
+    redis: &mut MultiplexedConnection,
+    room: &RoomId,
+    greeting: &Greeting,
+) -> Result<Voter, LedgerError> {
+    let mut call = on_people(&scripts::RESTORE_VOTER, room);
+    call.arg(greeting.voter.as_str()).arg(greeting.card.as_str()).arg(person(&greeting.name));
+    for n in OTHER_NAMES {
+        call.arg(person(&greeting.name.numbered(n)));
+    }
+    let (text, removed): (String, bool) = call.invoke_async(redis).await?;
+    if text.is_empty() {
+        return Err(LedgerError::NotApplied("no name like that of the lost voter is free".into()));
+    }
+    decode(room, Some(greeting.voter.clone()), &text, removed)
+}
+
+pub(super) async fn get(link: &Link, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError> {
+    link.run(|mut redis| async move { read(&mut redis, room, voter).await }).await
+}
+
+async fn read(
+    redis: &mut MultiplexedConnection,
+    room: &RoomId,
+    voter: &VoterId,
+) -> Result<Option<Voter>, LedgerError> {
+    let keys = RoomKeys(room);
+    let mut reads = redis::pipe();
+    reads.hget(keys.voters(), voter.as_str()).sismember(keys.removed(), voter.as_str());
+    let (text, removed): (Option<String>, bool) = reads.query_async(redis).await?;
+    text.map(|text| decode(room, Some(voter.clone()), &text, removed)).transpose()
+}
+
+/// The room first, then the gate, then the announcement: a socket that comes back meanwhile is refused.
+pub(super) async fn set_removed(
+    link: &Link,
+    room: &RoomId,
+    partitions: u16,
+    voter: &VoterId,
+    removed: bool,
+) -> Result<Option<Voter>, LedgerError> {
+    let keys = RoomKeys(room);
+    let mut call = scripts::REMOVE_VOTER.prepare_invoke();
+    call.key(keys.voters()).key(keys.removed()).arg(voter.as_str()).arg(u8::from(removed));
+    let gate = PartitionKeys::of(room, partitions, voter).removed();
+    let channel = control_channel(link.database());
+    link.run(|mut redis| async move {
+        let stored: Option<String> = call.invoke_async(&mut redis).await?;
+        let Some(text) = stored else { return Ok(None) };
+        let () = match removed {
+            true => redis.sadd(&gate, voter.as_str()).await?,
+            false => redis.srem(&gate, voter.as_str()).await?,
+        };
+        if removed {
+            let event = FeedEvent::VoterRemoved { room: room.clone(), voter: voter.clone() };
+            pods::publish(&mut redis, &channel, &event).await?;
+        }
+        decode(room, Some(voter.clone()), &text, removed).map(Some)
+    })
+    .await
+}
+
+pub(super) async fn invite(
+    link: &Link,
+    room: &RoomId,
+    people: &[(Name, Invite)],
+) -> Result<Vec<Invite>, LedgerError> {
+    let keys = RoomKeys(room);
+    let mut invites = vec![];
+    for slice in people.chunks(SLICE) {
+        let mut call = scripts::INVITE.prepare_invoke();
+        call.key(keys.invited()).key(keys.invites());
+        for (name, _) in slice {
+            call.arg(person(name));
+        }
+        for (_, invite) in slice {
+            call.arg(invite.as_str());
+        }
+        let given: Vec<String> =
+            link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
+        if given.len() < slice.len() {
+            return Err(LedgerError::NotApplied("an invite is for one name".into()));
+        }
+        for invite in given {
+            invites.push(Invite::parse(&invite).map_err(|_| fault::corrupt("no invite", keys.invited()))?);
+        }
+    }
+    Ok(invites)
+}
+
+/// A name and its folded form, as scripts take it.
+fn person(name: &Name) -> String {
+    format!("{name}\n{}", name.folded())
+}
+
+/// Reads a stored voter.
+pub(super) fn decode(
+    room: &RoomId,
+    voter: Option<VoterId>,
+    text: &str,
+    removed: bool,
+) -> Result<Voter, LedgerError> {
+    let read = || {
+        let (card, person) = text.split_at_checked(CARD)?;
+        let (name, _) = person.split_once('\n')?;
+        Some(Voter { voter: voter?, name: Name::parse(name).ok()?, card: Card::parse(card).ok()?, removed })
+    };
+    read().ok_or_else(|| fault::corrupt("no voter", RoomKeys(room).voters()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_voter_comes_back_from_the_stored_form() {
+        let room = RoomId::parse("abc").unwrap();
+        let voter = Voter {
+            voter: VoterId::parse("v1").unwrap(),
+            name: Name::parse("Änne 2").unwrap(),
+            card: Card::parse("ABCDEFGHJKLM").unwrap(),
+            removed: true,
+        };
+        let text = format!("{}{}", voter.card, person(&voter.name));
+        assert_eq!(decode(&room, Some(voter.voter.clone()), &text, true).unwrap(), voter);
+        for broken in ["", "ABCDEFGHJKLM", "ABCDEFGHJKLMAnna", "ABC\nanna", "ABCDEFGHJKL0Anna\nanna"] {
+            assert!(decode(&room, Some(voter.voter.clone()), broken, false).is_err(), "{broken:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Room records, and the directory that leads to them.
+//!
+//! `seq` lies beside the record, where a script can read it; the one inside the JSON is that of the version before.
+
+use futures_util::future::try_join_all;
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
+
+use super::keys::{CODES, REFS, RoomKeys, control_channel};
+use super::link::Link;
+use super::{fault, scripts};
+use crate::domain::ids::{RoomCode, RoomId};
+use crate::domain::room::Room;
+use crate::ledger::{Creation, LedgerError, Replacement};
+
+/// The record first, then its entry in the directory: a crash in between leaves a record that nobody knows of.
+pub(super) async fn create(link: &Link, room: &Room) -> Result<Creation, LedgerError> {
+    let json = encode(room)?;
+    link.run(|mut redis| async move {
+        let key = RoomKeys(&room.id).record();
+        let (seq, record): (u64, String) =
+            scripts::CREATE_ROOM.key(&key).arg(&json).arg(room.seq).invoke_async(&mut redis).await?;
+        let mut claim = scripts::CLAIM_CODE.key(CODES);
+        claim.key(REFS).arg(room.id.as_str()).arg(room.code.as_str());
+        if let Some(reference) = &room.reference {
+            claim.arg(reference);
+        }
+        let (outcome, owner): (String, String) = claim.invoke_async(&mut redis).await?;
+        if outcome == "claimed" {
+            return Ok(Creation::Created(decode(&key, seq, &record)?));
+        }
+        let () = redis.unlink(&key).await?;
+        if outcome == "code_taken" {
+            return Ok(Creation::CodeTaken);
+        }
+        let owner = RoomId::parse(&owner).map_err(|_| fault::corrupt("no room id", REFS))?;
+        let owner = read(&mut redis, &owner).await?.ok_or_else(|| fault::corrupt("a room that is gone", REFS))?;
+        Ok(Creation::RefTaken(owner))
+    })
+    .await
+}
+
+pub(super) async fn all(link: &Link) -> Result<Vec<Room>, LedgerError> {
+    link.run(|mut redis| async move {
+        let ids: Vec<String> = redis.hvals(CODES).await?;
+        let rooms = ids.iter().map(|id| {
+            let mut redis = redis.clone();
+            async move {
+                let id = RoomId::parse(id).map_err(|_| fault::corrupt("no room id", CODES))?;
+                read(&mut redis, &id).await
+            }
+        });
+        Ok(try_join_all(rooms).await?.into_iter().flatten().collect())
+    })
+    .await
+}
+
+pub(super) async fn find(link: &Link, code: &RoomCode) -> Result<Option<Room>, LedgerError> {
+    link.run(|mut redis| async move {
+        let id: Option<String> = redis.hget(CODES, code.as_str()).await?;
+        let Some(id) = id else { return Ok(None) };
+        let id = RoomId::parse(&id).map_err(|_| fault::corrupt("no room id", CODES))?;
+        read(&mut redis, &id).await?.map(Some).ok_or_else(|| fault::corrupt("a room that is gone", CODES))
+    })
+    .await
+}
+
+pub(super) async fn get(link: &Link, id: &RoomId) -> Result<Option<Room>, LedgerError> {
+    link.run(|mut redis| async move { read(&mut redis, id).await }).await
+}
+
+pub(super) async fn replace(link: &Link, room: &Room) -> Result<Replacement, LedgerError> {
+    let json = encode(room)?;
+    let channel = control_channel(link.database());
+    link.run(|mut redis| async move {
+        let key = RoomKeys(&room.id).record();
+        let mut call = scripts::REPLACE_ROOM.key(&key);
+        call.arg(room.seq).arg(&json).arg(&channel).arg(room.id.as_str());
+        let (outcome, seq, record): (String, u64, String) = call.invoke_async(&mut redis).await?;
+        match outcome.as_str() {
+            "stored" => Ok(Replacement::Stored(decode(&key, seq, &record)?)),
+            "changed" => Ok(Replacement::Changed(decode(&key, seq, &record)?)),
+            _ => Err(LedgerError::NotApplied(format!("there is no room {}", room.id))),
+        }
+    })
+    .await
+}
+
+async fn read(redis: &mut MultiplexedConnection, id: &RoomId) -> Result<Option<Room>, LedgerError> {
+    let key = RoomKeys(id).record();
+    let (seq, record): (Option<u64>, Option<String>) = redis.hmget(&key, &["seq", "record"]).await?;
+    match (seq, record) {
+        (None, None) => Ok(None),
+        (Some(seq), Some(record)) => decode(&key, seq, &record).map(Some),
+        _ => Err(fault::corrupt("half a room", &key)),
+    }
+}
+
+fn encode(room: &Room) -> Result<String, LedgerError> {
+    serde_json::to_string(room).map_err(|e| LedgerError::NotApplied(format!("room {} has no JSON: {e}", room.id)))
+}
+
+fn decode(key: &str, seq: u64, record: &str) -> Result<Room, LedgerError> {
+    let room: Room = serde_json::from_str(record).map_err(|e| fault::corrupt(&format!("no room ({e})"), key))?;
+    Ok(Room { seq, ..room })
+}

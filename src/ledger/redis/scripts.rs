@@ -1,0 +1,27 @@
+//! The scripts: one per change, each in a file of its own that says what it takes and gives.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)+) => {$(
+        $(#[$doc])*
+        pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+)));
+    )+};
+}
+
+scripts! {
+    COMMIT = "gate" "commit";
+    SETTLE = "gate" "settle";
+    AIM = "gate" "aim";
+    CREATE_ROOM = "create_room";
+    CLAIM_CODE = "claim_code";
+    REPLACE_ROOM = "replace_room";
+    JOIN = "people" "join";
+    RESTORE_VOTER = "people" "restore_voter";
+    RENAME_VOTER = "people" "rename_voter";
+    REMOVE_VOTER = "remove_voter";
+    INVITE = "invite";
+}

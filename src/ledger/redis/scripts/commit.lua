@@ -1,0 +1,121 @@
+-- Judges a batch of casts, stores what is new and counts it, and publishes the gate unless that was done within the
+-- tick. The rule is that of domain/ballot.rs, in its order.
+--
+-- KEYS  gate, ballots of the batch's round and take, removed voters of the partition
+-- ARGV  round, take, pod, acknowledged, channel, label, tick_ms, then all voters, all first slips, all letters
+-- reply time, 1 if the newest version is published, the gate, verdicts: 'removed', or the ballot's letters with the
+--       number of those added, then ' ' and why the rest was refused
+
+local HEAD = 7
+local find, sub, byte = string.find, string.sub, string.byte
+
+local pod, channel, label, tick_ms = ARGV[3], ARGV[5], ARGV[6], tonumber(ARGV[7])
+local gate = load_gate(pod)
+local ms = server_ms()
+local now = math.max(ms, gate.clock)
+
+local casts = (#ARGV - HEAD) / 3
+local slips, letters_of = HEAD + casts, HEAD + 2 * casts
+
+local shut
+if gate.phase ~= 'open' or gate.round ~= tonumber(ARGV[1]) or (gate.deadline ~= '-' and now >= gate.deadline) then
+  shut = 'closed'
+elseif gate.take ~= tonumber(ARGV[2]) then
+  shut = 'stale_take'
+end
+local foreign = '[^a-' .. string.char(96 + math.max(gate.choices, 1)) .. ']'
+local budget = gate.votes_per_round
+local time = text(math.max(now - gate.opened_at, 0))
+
+local counts = {}
+for count in string.gmatch(gate.votes, '%d+') do
+  counts[#counts + 1] = tonumber(count)
+end
+
+local ballots, removed = {}, nil
+if casts > 0 then
+  ballots = redis.call('HMGET', KEYS[2], unpack(ARGV, HEAD + 1, slips))
+  if redis.call('SCARD', KEYS[3]) > 0 then
+    removed = redis.call('SMISMEMBER', KEYS[3], unpack(ARGV, HEAD + 1, slips))
+  end
+end
+
+-- a batch holds each voter once; one that does not must not break the count
+local newest = {}
+local verdicts, grown, stored, voters = {}, {}, 0, 0
+for i = 1, casts do
+  if removed and removed[i] == 1 then
+    verdicts[i] = 'removed'
+  else
+    local voter = ARGV[HEAD + i]
+    local ballot = newest[voter] or ballots[i]
+    local held, used = '', 0
+    if ballot then
+      used = (find(ballot, '%d') or corrupt('ballot of ' .. voter)) - 1
+      held = sub(ballot, 1, used)
+    end
+    local start, letters = ARGV[slips + i] - 1, ARGV[letters_of + i]
+    local overlap, agrees = 0, true
+    if start < used then
+      overlap = math.min(used - start, #letters)
+      agrees = sub(held, start + 1, start + overlap) == sub(letters, 1, overlap)
+    end
+    local added, refused = 0, nil
+    if agrees and overlap == #letters then
+      added = 0 -- a repeat
+    elseif shut then
+      refused = shut
+    elseif find(letters, foreign) then
+      refused = 'bad_choice'
+    elseif start > used then
+      refused = 'gap'
+    elseif not agrees then
+      refused = 'conflict'
+    else
+      local fresh = sub(letters, overlap + 1, overlap + math.max(budget - used, 0))
+      added = #fresh
+      if overlap + added < #letters then
+        refused = 'out_of_votes'
+      end
+      if added > 0 then
+        held = held .. fresh
+        newest[voter] = held .. time
+        grown[#grown + 1] = voter
+        grown[#grown + 1] = newest[voter]
+        stored = stored + added
+        if used == 0 then
+          voters = voters + 1
+        end
+        for p = 1, added do
+          local choice = byte(fresh, p) - 96
+          counts[choice] = counts[choice] + 1
+        end
+      end
+    end
+    verdicts[i] = held .. added
+    if refused then
+      verdicts[i] = verdicts[i] .. ' ' .. refused
+    end
+  end
+end
+
+local changes = {}
+if stored > 0 then
+  touch(gate, now)
+  gate.votes = table.concat(counts, ',')
+  gate.voters = gate.voters + voters
+  gate.stored = gate.stored + stored
+  for _, field in ipairs({'clock', 'version', 'votes', 'voters', 'stored'}) do
+    changes[field] = gate[field]
+  end
+  redis.call('HSET', KEYS[2], unpack(grown))
+end
+acknowledge(gate, pod, tonumber(ARGV[4]), changes)
+-- the server's own clock may have been set back
+local due = ms - gate.published_at >= tick_ms or ms < gate.published_at
+if due and gate.published ~= gate.version then
+  publish(gate, ms, channel, label, changes)
+end
+save(changes)
+
+return {now, gate.published == gate.version and 1 or 0, line(gate), verdicts}

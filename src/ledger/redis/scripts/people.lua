@@ -1,0 +1,45 @@
+-- What every script on voters' names begins with.
+-- KEYS[1] to KEYS[7] are always: voters, names, cards, roster, removed, invited, invite_voters.
+--
+-- A person is a name and its folded form, parted by a line feed, which no name holds. A stored voter is the card
+-- followed by the person.
+
+local voters, names, cards, roster, removed, invited, invite_voters = unpack(KEYS)
+
+local function folded(person)
+  return string.match(person, '\n(.*)')
+end
+
+-- Nobody else has the name, and no invite reserves it but that of this voter or the one in hand.
+local function is_free(person, voter, hand)
+  local name = folded(person)
+  local owner = redis.call('HGET', names, name)
+  if owner and owner ~= voter then
+    return false
+  end
+  local invite = redis.call('HGET', invited, name)
+  return not invite or invite == hand or redis.call('HGET', invite_voters, invite) == voter
+end
+
+-- The first of ARGV[from], ARGV[from + 1], ... that is free, or ''.
+local function first_free(from, voter, hand)
+  for i = from, #ARGV do
+    if is_free(ARGV[i], voter, hand) then
+      return ARGV[i]
+    end
+  end
+  return ''
+end
+
+local function write_voter(voter, card, person)
+  redis.call('HSET', voters, voter, card .. person)
+  redis.call('HSET', names, folded(person), voter)
+  redis.call('HSET', cards, card, voter)
+  redis.call('ZADD', roster, 0, voter)
+end
+
+-- A word, then voter and stored form, or in place of that the person suggested; 1 if the voter is removed.
+local function outcome(word, voter, stored, was_removed)
+  return {word, voter or '', stored or '', was_removed or 0}
+end
+
