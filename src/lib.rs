@@ -13,5 +13,14 @@
 //!
 //! Beside them: [`settings`], [`telemetry`] (logs) and [`metrics`] (every series).
 
+pub mod actors;
+pub mod auth;
+pub mod cli;
 pub mod domain;
+pub mod http;
 pub mod ledger;
+pub mod metrics;
+pub mod settings;
+pub mod startup;
+pub mod telemetry;
+pub mod wire;

@@ -1,0 +1,425 @@
+//! `RoundCoordinator`: one for each active room of a pod. Takes its casts, carries out its commands, and does what is
+//! due by itself.
+//!
+//! In: [`Cast`] from sessions and HTTP, [`Conduct`] from HTTP, [`Moved`] when the board has news. Out: batches to the
+//! ledger, counts to the board, verdicts to whoever asked. Mailbox: 16,384 casts; when it is full the sender answers
+//! `busy` by itself, and no more than one cast of each socket is ever waiting.
+//!
+//! **Group commit without a timer**: a cast that finds its lane free is committed at once; casts that come while a
+//! commit is under way wait and go together in the next. So an idle room answers at once, and a busy one batches by
+//! itself. A batch holds each voter at most once, for both casts would be appended to the same old ballot.
+//!
+//! **Order**: the counts of a commit go on the board before its verdicts are handed out, so an acknowledged vote is
+//! part of every later tally on the same socket.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::pod::Pod;
+use super::registry::ActiveRoom;
+use crate::domain::ballot::{Cast as Votes, Refusal};
+use crate::domain::command::Command;
+use crate::domain::gate::partition_of;
+use crate::domain::ids::{RoomId, VoterId};
+use crate::ledger::conduct::{ConductError, Settled, conduct, conduct_due};
+use crate::ledger::{Batch, Commit, Lane, LedgerError, MOST_CASTS, Verdict};
+use crate::wire::server::BallotView;
+
+/// Casts waiting to be taken up.
+const MAILBOX: usize = 16_384;
+/// Shortest pause before asking the ledger whether something is due.
+const LEAST_WAIT: Duration = Duration::from_millis(10);
+/// Pause before something due is tried again that could not be done.
+const DUE_AGAIN: Duration = Duration::from_millis(500);
+
+/// Votes of one voter.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Cast {
+    /// Whose.
+    pub voter: VoterId,
+    /// Round number.
+    pub round: u16,
+    /// Take number.
+    pub take: u16,
+    /// From which slip, and which letters.
+    pub votes: Votes,
+    /// Where the answer goes. Dropped without one: the coordinator is gone.
+    pub answer: oneshot::Sender<CastAnswer>,
+}
+
+/// What became of a cast.
+#[derive(Debug, Clone)]
+pub enum CastAnswer {
+    /// The ballot as stored; `grew` if this cast added to it.
+    Ballot {
+        /// For the wire.
+        view: BallotView,
+        /// Other sockets of the voter want to know.
+        grew: bool,
+    },
+    /// No promise: send the same again.
+    Busy,
+    /// The voter was removed.
+    Removed,
+}
+
+/// A command of the emcee.
+#[derive(Message)]
+#[rtype(result = "Result<Settled, ConductError>")]
+pub struct Conduct {
+    /// What shall be.
+    pub command: Command,
+}
+
+/// The board has news: look again at what is due when.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Moved;
+
+/// The way to one partition's gate, and who waits for it.
+struct LaneQueue {
+    /// Away while a commit is under way.
+    lane: Option<Box<dyn Lane>>,
+    waiting: VecDeque<Cast>,
+    /// Slips of this partition stored anew whose reply came, since the start.
+    acknowledged: u64,
+    /// As much of `acknowledged` as the ledger was told.
+    reported: u64,
+    /// A commit's counts were not published yet.
+    unpublished: bool,
+    /// [`RoundCoordinator::settle`] is armed.
+    settling: bool,
+}
+
+/// See [module](self).
+pub struct RoundCoordinator {
+    pod: Arc<Pod>,
+    room: RoomId,
+    lanes: Vec<LaneQueue>,
+    /// Fires at what is due next.
+    due: Option<SpawnHandle>,
+    /// Something due is being done.
+    doing: bool,
+}
+
+impl RoundCoordinator {
+    /// Starts the coordinator of `room` on the backstage thread.
+    pub fn begin(pod: Arc<Pod>, room: RoomId, partitions: u16, backstage: &ArbiterHandle) -> Addr<Self> {
+        Self::start_in_arbiter(backstage, move |ctx| {
+            ctx.set_mailbox_capacity(MAILBOX);
+            let lane = |partition| LaneQueue {
+                lane: Some(pod.ledger.lane(&room, partition, &pod.name)),
+                waiting: VecDeque::new(),
+                acknowledged: 0,
+                reported: 0,
+                unpublished: false,
+                settling: false,
+            };
+            let lanes = (0..partitions).map(lane).collect();
+            Self { pod, room, lanes, due: None, doing: false }
+        })
+    }
+
+    fn active(&self) -> Option<Arc<ActiveRoom>> {
+        self.pod.rooms.get(&self.room)
+    }
+
+    /// Commits what waits for a free lane.
+    fn commit(&mut self, partition: u16, ctx: &mut Context<Self>) {
+        let queue = &mut self.lanes[usize::from(partition)];
+        if queue.waiting.is_empty() {
+            return;
+        }
+        let Some(mut lane) = queue.lane.take() else { return };
+        let (batch, asked) = next_batch(&mut queue.waiting, queue.acknowledged);
+        self.pod.metrics.batch_casts.observe(asked.len() as f64);
+        let started = Instant::now();
+        let commit = async move {
+            let result = lane.commit(&batch).await;
+            (lane, batch, result)
+        };
+        ctx.spawn(commit.into_actor(self).map(move |(lane, batch, result), coordinator, ctx| {
+            let took = started.elapsed();
+            coordinator.pod.metrics.commit_seconds.observe(took.as_secs_f64());
+            coordinator.lanes[usize::from(partition)].lane = Some(lane);
+            match result {
+                Ok(commit) => {
+                    coordinator.pod.note_ledger_answer(commit.now, took);
+                    coordinator.committed(partition, &batch, commit, asked, ctx);
+                }
+                Err(error) => coordinator.failed(&error, asked),
+            }
+            coordinator.commit(partition, ctx);
+        }));
+    }
+
+    fn committed(
+        &mut self,
+        partition: u16,
+        batch: &Batch,
+        commit: Commit,
+        asked: Vec<oneshot::Sender<CastAnswer>>,
+        ctx: &mut Context<Self>,
+    ) {
+        let added = commit.verdicts.iter().map(|verdict| match verdict {
+            Verdict::Ballot { added, .. } => u64::from(*added),
+            Verdict::Removed => 0,
+        });
+        let added: u64 = added.sum();
+        let queue = &mut self.lanes[usize::from(partition)];
+        queue.reported = queue.reported.max(batch.acknowledged);
+        queue.acknowledged += added;
+        queue.unpublished = !commit.published;
+        self.pod.metrics.votes_acknowledged.inc_by(added);
+        let (round, take) = (commit.gate.round, commit.gate.take);
+        let budget = match self.active() {
+            Some(room) => {
+                room.board.put_gate(partition, commit.gate, self.pod.clock.now());
+                room.board.room().votes_per_round
+            }
+            None => commit.gate.votes_per_round,
+        };
+        for ((verdict, answer), (voter, _)) in commit.verdicts.into_iter().zip(asked).zip(&batch.casts) {
+            match verdict {
+                Verdict::Removed => self.answer(answer, "removed", CastAnswer::Removed),
+                Verdict::Ballot { refused: Some(Refusal::StaleTake), .. } => {
+                    self.answer_stale(voter.clone(), (round, take), budget, answer, ctx);
+                }
+                Verdict::Ballot { votes, added, refused } => {
+                    let outcome = refused.map_or(if added > 0 { "stored" } else { "repeat" }, Refusal::as_str);
+                    let view = BallotView::new(batch.round, batch.take, votes, budget, refused);
+                    self.answer(answer, outcome, CastAnswer::Ballot { view, grew: added > 0 });
+                }
+            }
+        }
+        self.settle_later(partition, ctx);
+    }
+
+    /// A cast for another take is answered with the ballot of the present one.
+    fn answer_stale(
+        &self,
+        voter: VoterId,
+        present: (u16, u16),
+        budget: u16,
+        answer: oneshot::Sender<CastAnswer>,
+        ctx: &mut Context<Self>,
+    ) {
+        let (ledger, room, partitions) = (self.pod.ledger.clone(), self.room.clone(), self.lanes.len() as u16);
+        let read = async move { ledger.ballots_of(&room, partitions, &voter, &[present]).await };
+        ctx.spawn(read.into_actor(self).map(move |ballots, coordinator, _| {
+            let found = ballots.map(|mut ballots| ballots.pop().unwrap_or_default());
+            match found {
+                Ok(ballot) => {
+                    let (round, take) = present;
+                    let view = BallotView::new(round, take, ballot.votes, budget, Some(Refusal::StaleTake));
+                    coordinator.answer(answer, "stale_take", CastAnswer::Ballot { view, grew: false });
+                }
+                Err(error) => coordinator.failed(&error, vec![answer]),
+            }
+        }));
+    }
+
+    fn failed(&self, error: &LedgerError, asked: Vec<oneshot::Sender<CastAnswer>>) {
+        self.pod.note_ledger_error(error);
+        tracing::warn!(room = %self.room, casts = asked.len(), %error, "a batch has no answer");
+        for answer in asked {
+            self.answer(answer, "busy", CastAnswer::Busy);
+        }
+    }
+
+    fn answer(&self, to: oneshot::Sender<CastAnswer>, outcome: &str, answer: CastAnswer) {
+        self.pod.metrics.casts.with_label_values(&[outcome]).inc();
+        // a socket that is gone asks again when it comes back
+        let _ = to.send(answer);
+    }
+
+    /// After a tick without commits the rest is published and reported.
+    fn settle_later(&mut self, partition: u16, ctx: &mut Context<Self>) {
+        let queue = &mut self.lanes[usize::from(partition)];
+        let settled = !queue.unpublished && queue.reported == queue.acknowledged;
+        if settled || queue.settling {
+            return;
+        }
+        queue.settling = true;
+        ctx.run_later(self.pod.tick, move |coordinator, ctx| {
+            coordinator.lanes[usize::from(partition)].settling = false;
+            coordinator.settle(partition, ctx);
+        });
+    }
+
+    fn settle(&mut self, partition: u16, ctx: &mut Context<Self>) {
+        let queue = &mut self.lanes[usize::from(partition)];
+        // a commit under way carries the report, and arms this again if it is not published
+        let Some(mut lane) = queue.lane.take() else { return };
+        let acknowledged = queue.acknowledged;
+        let settle = async move {
+            let result = lane.settle(acknowledged).await;
+            (lane, result)
+        };
+        ctx.spawn(settle.into_actor(self).map(move |(lane, result), coordinator, ctx| {
+            let queue = &mut coordinator.lanes[usize::from(partition)];
+            queue.lane = Some(lane);
+            match result {
+                Ok(gate) => {
+                    queue.reported = acknowledged;
+                    queue.unpublished = false;
+                    if let Some(room) = coordinator.active() {
+                        room.board.put_gate(partition, gate, coordinator.pod.clock.now());
+                    }
+                }
+                Err(error) => coordinator.pod.note_ledger_error(&error),
+            }
+            coordinator.settle_later(partition, ctx);
+            coordinator.commit(partition, ctx);
+        }));
+    }
+
+    /// Sets the clock for what is due next.
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        if let Some(due) = self.due.take() {
+            ctx.cancel_future(due);
+        }
+        let Some(due) = self.active().and_then(|room| room.board.next_due()) else { return };
+        // this pod's clock may be a little ahead of the ledger's: do not ask it in a tight loop
+        let wait = self.pod.clock.until(due).max(LEAST_WAIT);
+        self.due = Some(ctx.run_later(wait, |coordinator, ctx| coordinator.do_due(ctx)));
+    }
+
+    /// Does what is due; the ledger judges, so a call that comes too early only arms itself again.
+    fn do_due(&mut self, ctx: &mut Context<Self>) {
+        self.due = None;
+        let Some(room) = self.active().filter(|_| !self.doing) else { return };
+        self.doing = true;
+        room.board.go_dark(self.pod.clock.now());
+        let (pod, id) = (self.pod.clone(), self.room.clone());
+        let work = async move {
+            let settled = conduct_due(&*pod.ledger, &id).await?;
+            room.absorb(&pod, settled).await?;
+            Ok::<_, ConductError>(())
+        };
+        ctx.spawn(work.into_actor(self).map(|done, coordinator, ctx| {
+            coordinator.doing = false;
+            match done {
+                Ok(()) => coordinator.arm(ctx),
+                Err(error) => {
+                    tracing::warn!(room = %coordinator.room, %error, "what is due could not be done yet");
+                    ctx.run_later(DUE_AGAIN, |coordinator, ctx| coordinator.do_due(ctx));
+                }
+            }
+        }));
+    }
+}
+
+/// Takes the casts that can go together: of one round and take, each voter once, at most [`MOST_CASTS`]. The others
+/// wait in their order.
+fn next_batch(waiting: &mut VecDeque<Cast>, acknowledged: u64) -> (Batch, Vec<oneshot::Sender<CastAnswer>>) {
+    let (round, take) = waiting.front().map_or((0, 0), |first| (first.round, first.take));
+    let mut batch = Batch { round, take, casts: vec![], acknowledged };
+    let (mut voters, mut asked, mut rest) = (HashSet::new(), vec![], VecDeque::new());
+    while let Some(cast) = waiting.pop_front() {
+        if batch.casts.len() == MOST_CASTS {
+            rest.push_back(cast);
+            break;
+        }
+        // a voter whose first cast waits keeps its later ones waiting behind it, whatever round they are for
+        let first_of_voter = voters.insert(cast.voter.clone());
+        if first_of_voter && (cast.round, cast.take) == (round, take) {
+            batch.casts.push((cast.voter, cast.votes));
+            asked.push(cast.answer);
+        } else {
+            rest.push_back(cast);
+        }
+    }
+    rest.append(waiting);
+    *waiting = rest;
+    (batch, asked)
+}
+
+impl Actor for RoundCoordinator {
+    type Context = Context<Self>;
+}
+
+impl Handler<Cast> for RoundCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, cast: Cast, ctx: &mut Self::Context) {
+        let partition = partition_of(cast.voter.as_str(), self.lanes.len() as u16);
+        self.lanes[usize::from(partition)].waiting.push_back(cast);
+        self.commit(partition, ctx);
+    }
+}
+
+impl Handler<Conduct> for RoundCoordinator {
+    type Result = ResponseFuture<Result<Settled, ConductError>>;
+
+    fn handle(&mut self, conduct_message: Conduct, _: &mut Self::Context) -> Self::Result {
+        let (pod, id) = (self.pod.clone(), self.room.clone());
+        Box::pin(async move {
+            let settled = conduct(&*pod.ledger, &id, &conduct_message.command).await;
+            if let Err(ConductError::Ledger(error)) = &settled {
+                pod.note_ledger_error(error);
+            }
+            let settled = settled?;
+            // on this pod's screens before the emcee is answered
+            if let Some(room) = pod.rooms.get(&id) {
+                room.absorb(&pod, settled.clone()).await?;
+            }
+            Ok(settled)
+        })
+    }
+}
+
+impl Handler<Moved> for RoundCoordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: Moved, ctx: &mut Self::Context) {
+        if !self.doing {
+            self.arm(ctx);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cast(voter: &str, round: u16) -> (Cast, oneshot::Receiver<CastAnswer>) {
+        let (answer, receiver) = oneshot::channel();
+        let votes = Votes::parse(1, "a".into()).unwrap();
+        (Cast { voter: VoterId::parse(voter).unwrap(), round, take: 1, votes, answer }, receiver)
+    }
+
+    fn names(batch: &Batch) -> Vec<&str> {
+        batch.casts.iter().map(|(voter, _)| voter.as_str()).collect()
+    }
+
+    #[test]
+    fn a_batch_holds_each_voter_once_and_keeps_the_order_of_the_rest() {
+        let mut waiting: VecDeque<Cast> =
+            [("anna", 1), ("bela", 1), ("anna", 1), ("cleo", 2), ("cleo", 1), ("dora", 1)]
+                .map(|(voter, round)| cast(voter, round).0)
+                .into();
+        let (batch, asked) = next_batch(&mut waiting, 0);
+        assert_eq!(names(&batch), ["anna", "bela", "dora"]);
+        assert_eq!(asked.len(), 3);
+        let (batch, _) = next_batch(&mut waiting, 0);
+        assert_eq!((names(&batch), batch.round), (vec!["anna"], 1));
+        let (batch, _) = next_batch(&mut waiting, 0);
+        assert_eq!((names(&batch), batch.round), (vec!["cleo"], 2));
+        let (batch, _) = next_batch(&mut waiting, 0);
+        assert_eq!((names(&batch), batch.round), (vec!["cleo"], 1));
+        assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn a_batch_is_bounded() {
+        let mut waiting: VecDeque<Cast> = (0..2_500).map(|n| cast(&format!("v{n}"), 1).0).collect();
+        let sizes = [(); 3].map(|()| next_batch(&mut waiting, 0).0.casts.len());
+        assert_eq!(sizes, [1_000, 1_000, 500]);
+    }
+}

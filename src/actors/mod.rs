@@ -1,0 +1,24 @@
+//! The actors of one pod.
+//!
+//! ```text
+//!  phone ─ws─ Session ──Cast──▶ RoundCoordinator ──one batch in flight──▶ Ledger
+//!    ▲          ▲                 │ verdicts back to each Session            │
+//!    │          │                 ▼ counts                                   │ feed
+//!    └──frames──┴── RoomRegistry ◀─── board ◀─── Subscriber ◀────────────────┘
+//! ```
+//!
+//! `Session`: one for each connection, on its worker's thread. `RoomRegistry`: one shard for each worker thread.
+//! `RoundCoordinator` (one for each active room) and `Subscriber` (one for each pod) live on a thread of their own,
+//! backstage, so that no voter's traffic delays them.
+
+pub mod coordinator;
+pub mod pod;
+pub mod registry;
+pub mod session;
+pub mod subscriber;
+
+pub use coordinator::RoundCoordinator;
+pub use pod::Pod;
+pub use registry::RoomRegistry;
+pub use session::Session;
+pub use subscriber::Subscriber;

@@ -1,0 +1,197 @@
+//! What all actors of one process share: the ledger, its clock, who is who, what is measured, and how the pod is.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::RwLock;
+use std::time::{Duration, Instant};
+
+use super::registry::Rooms;
+use crate::auth::Auth;
+use crate::domain::LedgerMs;
+use crate::ledger::{LedgerError, SharedLedger};
+use crate::metrics::Metrics;
+use crate::wire::server::LedgerState;
+
+/// A call slower than this makes the ledger `slow`.
+const SLOW: Duration = Duration::from_millis(500);
+
+/// One process.
+pub struct Pod {
+    /// Unique in the installation and for each start.
+    pub name: String,
+    /// Where everything is kept.
+    pub ledger: SharedLedger,
+    /// The ledger's time, here.
+    pub clock: LedgerClock,
+    /// Keys and tokens.
+    pub auth: Auth,
+    /// Every series.
+    pub metrics: Metrics,
+    /// Rooms that are active here.
+    pub rooms: Rooms,
+    /// How the pod is.
+    pub health: PodHealth,
+    /// Between two tallies to the same socket.
+    pub tick: Duration,
+    /// Emcees may sign in here.
+    pub serves_emcee: bool,
+    /// Numbers sockets, in the order of their arrival.
+    pub next_session: AtomicU64,
+    /// Names of the pods that live, this one too.
+    pub peers: RwLock<Vec<String>>,
+}
+
+impl Pod {
+    /// Notes a failed call to the ledger.
+    pub fn note_ledger_error(&self, error: &LedgerError) {
+        let outcome = match error {
+            LedgerError::NotApplied(_) => "not_applied",
+            LedgerError::MaybeApplied(_) => "maybe_applied",
+            LedgerError::Corrupt(_) => "corrupt",
+        };
+        self.metrics.ledger_errors.with_label_values(&[outcome]).inc();
+        self.health.set_ledger(LedgerState::Down);
+    }
+
+    /// Notes an answer of the ledger: its time, and how long it took.
+    pub fn note_ledger_answer(&self, now: LedgerMs, took: Duration) {
+        self.clock.observe(now);
+        self.health.set_ledger(if took > SLOW { LedgerState::Slow } else { LedgerState::Ok });
+    }
+
+    /// Names of the pods that live, this one too.
+    pub fn peers(&self) -> Vec<String> {
+        self.peers.read().expect("nobody panics with it").clone()
+    }
+
+    /// True if this pod takes voters, and says so in its metrics.
+    pub fn is_ready(&self) -> bool {
+        let ready = self.health.reasons().is_empty();
+        self.metrics.ready.set(i64::from(ready));
+        ready
+    }
+}
+
+/// The ledger's clock, as far as this pod knows it: its own monotonic clock and the offset that answers show.
+pub struct LedgerClock {
+    start: Instant,
+    /// Ledger time at `start`, in ms.
+    origin_ms: AtomicI64,
+}
+
+impl Default for LedgerClock {
+    fn default() -> Self {
+        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self { start: Instant::now(), origin_ms: AtomicI64::new(unix.as_millis() as i64) }
+    }
+}
+
+impl LedgerClock {
+    /// The ledger's time.
+    pub fn now(&self) -> LedgerMs {
+        (self.origin_ms.load(Ordering::Relaxed) + self.start.elapsed().as_millis() as i64).max(0) as LedgerMs
+    }
+
+    /// The ledger has just said that it is `now`.
+    pub fn observe(&self, now: LedgerMs) {
+        self.origin_ms.store(now as i64 - self.start.elapsed().as_millis() as i64, Ordering::Relaxed);
+    }
+
+    /// How long until `time`; zero if it is past.
+    pub fn until(&self, time: LedgerMs) -> Duration {
+        Duration::from_millis(time.saturating_sub(self.now()))
+    }
+}
+
+/// How a pod is.
+#[derive(Default)]
+pub struct PodHealth {
+    /// See [`LedgerState`]; 0 before the first answer.
+    ledger: AtomicU8,
+    /// The last check found an acknowledged vote safe.
+    durable: AtomicBool,
+    /// Take votes although they may not be.
+    allow_unverified: AtomicBool,
+    /// The feed is connected.
+    feed: AtomicBool,
+    /// Saying goodbye.
+    draining: AtomicBool,
+    /// Why votes are not safe.
+    unsafe_because: std::sync::Mutex<Option<String>>,
+}
+
+impl PodHealth {
+    /// A pod that takes votes also from a ledger that may lose them, if `allow_unverified`.
+    pub fn new(allow_unverified: bool) -> Self {
+        Self { allow_unverified: AtomicBool::new(allow_unverified), ..Self::default() }
+    }
+
+    /// How the ledger answers.
+    pub fn ledger(&self) -> LedgerState {
+        match self.ledger.load(Ordering::Relaxed) {
+            1 => LedgerState::Ok,
+            2 => LedgerState::Slow,
+            _ => LedgerState::Down,
+        }
+    }
+
+    /// See [`PodHealth::ledger`].
+    pub fn set_ledger(&self, state: LedgerState) {
+        let state = match state {
+            LedgerState::Ok => 1,
+            LedgerState::Slow => 2,
+            LedgerState::Down => 3,
+        };
+        self.ledger.store(state, Ordering::Relaxed);
+    }
+
+    /// True if the last check found that an acknowledged vote survives a power cut.
+    pub fn is_durable(&self) -> bool {
+        self.durable.load(Ordering::Relaxed)
+    }
+
+    /// Notes what a check has found.
+    pub fn set_durable(&self, unsafe_because: Option<String>) {
+        self.durable.store(unsafe_because.is_none(), Ordering::Relaxed);
+        *self.unsafe_because.lock().expect("nobody panics with it") = unsafe_because;
+    }
+
+    /// Notes whether the feed is connected.
+    pub fn set_feed(&self, connected: bool) {
+        self.feed.store(connected, Ordering::Relaxed);
+    }
+
+    /// True while the pod says goodbye.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Begins the goodbye.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Why this pod does not take voters; empty: it does.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons = vec![];
+        if self.is_draining() {
+            reasons.push("draining: this process is being stopped".to_owned());
+        }
+        match self.ledger.load(Ordering::Relaxed) {
+            0 => reasons.push("ledger: waiting for its first answer".to_owned()),
+            3 => reasons.push("ledger: it does not answer".to_owned()),
+            _ if !self.is_durable() && !self.allow_unverified.load(Ordering::Relaxed) => {
+                reasons.push(format!("durability: {}", self.warning().unwrap_or("not checked yet".into())));
+            }
+            _ => {}
+        }
+        if !self.feed.load(Ordering::Relaxed) {
+            reasons.push("feed: not connected".to_owned());
+        }
+        reasons
+    }
+
+    /// Why an acknowledged vote may be lost in a power cut, if it may.
+    pub fn warning(&self) -> Option<String> {
+        self.unsafe_because.lock().expect("nobody panics with it").clone()
+    }
+}

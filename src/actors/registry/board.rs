@@ -1,0 +1,441 @@
+//! The board of a room: the newest of everything that its sockets are shown, encoded once, each with a revision.
+//!
+//! Whoever learns something newer puts it here and the shards of the registry are nudged; a socket is then written
+//! whatever is newer than what it got last. Older news, and news that come twice, change nothing.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use serde_json::value::RawValue;
+
+use super::frame::Frame;
+use super::shards::{MOST_SHARDS, Shards};
+use super::showing::ShownRanking;
+use crate::actors::pod::Pod;
+use crate::domain::LedgerMs;
+use crate::domain::gate::{Gate, GateSum, sum};
+use crate::domain::ids::{RoomCode, RoomId, VoterId};
+use crate::domain::room::Room;
+use crate::domain::visibility::{self, Audience};
+use crate::ledger::conduct::Settled;
+use crate::wire::room::{RoomView, TallyView};
+use crate::wire::server::{DeskView, ServerMessage, StandingView, TallyMessage};
+
+/// Kinds of frames on a board, in the order in which a socket gets them.
+pub const SLOTS: usize = 6;
+const STATE: usize = 0;
+const TALLY: usize = 1;
+const PRESENCE: usize = 2;
+const REVEAL: usize = 3;
+const PREVIEW: usize = 4;
+const DESK: usize = 5;
+
+/// A frame and its revision; revisions rise over all slots of a board.
+#[derive(Clone)]
+pub struct Slot {
+    /// Rises with every change.
+    pub revision: u64,
+    /// What is sent.
+    pub frame: Frame,
+}
+
+/// Everything that one audience is shown.
+#[derive(Clone)]
+pub struct Frames {
+    /// By kind; empty where there is nothing to show.
+    pub slots: [Option<Slot>; SLOTS],
+    /// The room alone, for the `state` that answers hello and for HTTP.
+    pub room: Arc<RawValue>,
+    /// Slips counted in what is shown here, as [`Gate::stored`].
+    pub stored: u64,
+    /// When the tally was put here.
+    pub tally_at: Instant,
+}
+
+impl Frames {
+    /// True if a ranking is being shown.
+    pub fn shows_ranking(&self) -> bool {
+        self.slots[REVEAL].is_some()
+    }
+}
+
+/// The slot of `state`, which hello answers by itself.
+pub const STATE_SLOT: usize = STATE;
+
+struct News {
+    room: Arc<Room>,
+    gates: Vec<Option<Gate>>,
+    voters: u64,
+    connected: u64,
+    ranking: Option<Arc<ShownRanking>>,
+    desk: Option<DeskView>,
+    revision: u64,
+    dark: bool,
+    tally_at: Instant,
+    /// Since when a stored vote waits to be shown.
+    unshown_since: Option<Instant>,
+    /// Slips stored and shown that the metrics have counted.
+    measured: (u64, u64),
+}
+
+/// See [`Board::counts`].
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    /// Slips stored in the room, ever.
+    pub stored: u64,
+    /// Those whose reply reached a pod.
+    pub acknowledged: u64,
+    /// Voters joined.
+    pub voters: u64,
+}
+
+/// See [module](self).
+pub struct Board {
+    /// The room.
+    pub id: RoomId,
+    /// Its join code.
+    pub code: RoomCode,
+    news: Mutex<News>,
+    frames: [ArcSwap<Frames>; 2],
+    /// When the running round goes dark; `u64::MAX`: not, or it is already.
+    dark_from: AtomicU64,
+    /// Slips in the last tally that each shard has sent to all its sockets.
+    shown: [AtomicU64; MOST_SHARDS],
+    /// A nudge is under way to the shard.
+    nudged: [AtomicBool; MOST_SHARDS],
+    shards: Arc<Shards>,
+}
+
+impl Board {
+    /// A board that shows `settled`.
+    pub fn new(settled: Settled, ranking: Option<Arc<ShownRanking>>, shards: Arc<Shards>, now: LedgerMs) -> Self {
+        let news = News {
+            room: Arc::new(settled.room),
+            gates: settled.gates.into_iter().map(Some).collect(),
+            voters: settled.voters,
+            connected: 0,
+            ranking,
+            desk: None,
+            revision: 0,
+            dark: false,
+            tally_at: Instant::now(),
+            unshown_since: None,
+            measured: (0, 0),
+        };
+        let empty = Frames {
+            slots: [const { None }; SLOTS],
+            room: RawValue::from_string("null".into()).expect("null is JSON").into(),
+            stored: 0,
+            tally_at: news.tally_at,
+        };
+        let board = Self {
+            id: news.room.id.clone(),
+            code: news.room.code.clone(),
+            frames: [ArcSwap::from_pointee(empty.clone()), ArcSwap::from_pointee(empty)],
+            dark_from: AtomicU64::new(u64::MAX),
+            shown: [const { AtomicU64::new(0) }; MOST_SHARDS],
+            nudged: [const { AtomicBool::new(false) }; MOST_SHARDS],
+            shards,
+            news: Mutex::new(news),
+        };
+        let mut news = board.lock();
+        let stored = news.sum().map_or(0, |sum| sum.stored);
+        board.shown.iter().for_each(|shown| shown.store(stored, Ordering::Relaxed));
+        board.encode(&mut news, now, Changed::ALL);
+        drop(news);
+        board
+    }
+
+    fn lock(&self) -> MutexGuard<'_, News> {
+        self.news.lock().expect("nobody panics with it")
+    }
+
+    /// What `audience` is shown now. Asks for the time, so that nothing is shown a moment too long.
+    pub fn frames(&self, audience: Audience, now: LedgerMs) -> Arc<Frames> {
+        if now >= self.dark_from.load(Ordering::Relaxed) {
+            self.go_dark(now);
+        }
+        self.frames[audience as usize].load_full()
+    }
+
+    /// The room record.
+    pub fn room(&self) -> Arc<Room> {
+        self.lock().room.clone()
+    }
+
+    /// The record and the gates' sum, if all gates are known.
+    pub fn settled(&self) -> (Arc<Room>, Option<GateSum>) {
+        let news = self.lock();
+        (news.room.clone(), news.sum())
+    }
+
+    /// Puts a newer record, newer gates, the number of voters, and the ranking that the record shows.
+    pub fn put(&self, settled: Settled, ranking: Option<Arc<ShownRanking>>, now: LedgerMs) {
+        let mut news = self.lock();
+        let mut changed = Changed::default();
+        if settled.room.seq > news.room.seq {
+            news.room = Arc::new(settled.room);
+            news.ranking = ranking;
+            changed.room = true;
+        } else if news.ranking.is_none() && ranking.is_some() && settled.room.seq == news.room.seq {
+            news.ranking = ranking;
+            changed.room = true;
+        }
+        for (partition, gate) in settled.gates.into_iter().enumerate() {
+            changed = changed.and(news.put_gate(partition, gate));
+        }
+        if news.voters != settled.voters {
+            news.voters = settled.voters;
+            changed.presence = true;
+        }
+        self.show(news, now, changed);
+    }
+
+    /// Puts one newer gate: the counts of a commit, or of another pod's.
+    pub fn put_gate(&self, partition: u16, gate: Gate, now: LedgerMs) {
+        let mut news = self.lock();
+        let changed = news.put_gate(usize::from(partition), gate);
+        self.show(news, now, changed);
+    }
+
+    /// Puts how many are here.
+    pub fn put_connected(&self, connected: u64, now: LedgerMs) {
+        let mut news = self.lock();
+        let changed = Changed { presence: news.connected != connected, ..Changed::default() };
+        news.connected = connected;
+        self.show(news, now, changed);
+    }
+
+    /// Puts what the emcee's desk shows.
+    pub fn put_desk(&self, desk: DeskView, now: LedgerMs) {
+        let mut news = self.lock();
+        news.desk = Some(desk);
+        self.show(news, now, Changed { desk: true, ..Changed::default() });
+    }
+
+    /// Takes the split off, if the blackout has begun.
+    pub fn go_dark(&self, now: LedgerMs) {
+        let news = self.lock();
+        self.show(news, now, Changed::ALL);
+    }
+
+    fn show(&self, mut news: MutexGuard<'_, News>, now: LedgerMs, changed: Changed) {
+        if changed == Changed::default() {
+            return;
+        }
+        self.encode(&mut news, now, changed);
+        if news.unshown_since.is_none() && news.sum().is_some_and(|sum| sum.stored > self.shown()) {
+            news.unshown_since = Some(news.tally_at);
+        }
+        drop(news);
+        self.shards.nudge(self);
+    }
+
+    /// True if shard `index` needs a nudge, for none is under way to it.
+    pub(super) fn claim_nudge(&self, index: usize) -> bool {
+        !self.nudged[index].swap(true, Ordering::AcqRel)
+    }
+
+    /// Shard `index` has got its nudge, or can not get it.
+    pub(super) fn release_nudge(&self, index: usize) {
+        self.nudged[index].store(false, Ordering::Release);
+    }
+
+    /// Shard `index` has sent all its sockets a tally of `stored` slips.
+    pub(super) fn note_shown(&self, index: usize, stored: u64) {
+        self.shown[index].fetch_max(stored, Ordering::AcqRel);
+        let mut news = self.lock();
+        if news.sum().is_none_or(|sum| sum.stored <= self.shown()) {
+            news.unshown_since = None;
+        }
+    }
+
+    /// Slips in the tally that all sockets of this pod were last sent.
+    pub fn shown(&self) -> u64 {
+        let shards = self.shards.count();
+        self.shown[..shards].iter().map(|shown| shown.load(Ordering::Acquire)).min().unwrap_or(0)
+    }
+
+    /// Age of the oldest vote that this pod's sockets were not shown.
+    pub fn oldest_unshown(&self) -> Duration {
+        self.lock().unshown_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// A voter's own place, once it may be seen; with the number that tells one from the next.
+    pub fn standing(&self, voter: &VoterId) -> Option<(u64, StandingView)> {
+        let news = self.lock();
+        let reveal = news.room.reveal.as_ref()?;
+        let ranking = news.ranking.as_ref().filter(|ranking| ranking.number == reveal.ranking)?;
+        Some((ranking.number, ranking.standing(reveal, voter)?))
+    }
+
+    /// The three numbers' first two, and how many have joined.
+    pub fn counts(&self) -> Counts {
+        let news = self.lock();
+        let sum = news.sum().unwrap_or_default();
+        Counts { stored: sum.stored, acknowledged: sum.acknowledged, voters: news.voters }
+    }
+
+    /// Slips stored and shown since this was last asked.
+    pub fn unmeasured(&self) -> (u64, u64) {
+        let shown = self.shown();
+        let mut news = self.lock();
+        let stored = news.sum().map_or(0, |sum| sum.stored);
+        let last = std::mem::replace(&mut news.measured, (stored, shown));
+        (stored.saturating_sub(last.0), shown.saturating_sub(last.1))
+    }
+
+    /// The frozen ranking that is shown, if it is this one.
+    pub fn ranking(&self, number: u64) -> Option<Arc<ShownRanking>> {
+        self.lock().ranking.clone().filter(|ranking| ranking.number == number)
+    }
+
+    /// True if shard `index` has not shown what is on the board, and no nudge is under way to it.
+    pub(super) fn is_behind(&self, index: usize) -> bool {
+        let stored = self.frames[Audience::Public as usize].load().stored;
+        !self.nudged[index].load(Ordering::Acquire) && self.shown[index].load(Ordering::Acquire) < stored
+    }
+
+    /// When something is due by itself: a close, the dark, a step of the reveal.
+    pub fn next_due(&self) -> Option<LedgerMs> {
+        let news = self.lock();
+        let closes_at = news.closes_at();
+        // a close that somebody began is completed by whoever sees it
+        let closing = news.room.running.as_ref().and_then(|running| running.closing).map(|_| 0);
+        let dark = Some(self.dark_from.load(Ordering::Relaxed)).filter(|time| *time != u64::MAX);
+        let step = news.room.next_auto_step().map(|(due, _)| due);
+        [closes_at, closing, dark, step].into_iter().flatten().min()
+    }
+
+    fn encode(&self, news: &mut News, now: LedgerMs, mut changed: Changed) {
+        let closes_at = news.closes_at();
+        let dark = visibility::is_dark(&news.room, closes_at, now);
+        changed.room |= dark != news.dark;
+        news.dark = dark;
+        let dark_from = visibility::dark_from(&news.room, closes_at).filter(|_| !dark).unwrap_or(u64::MAX);
+        self.dark_from.store(dark_from, Ordering::Relaxed);
+        if changed.tally {
+            news.tally_at = Instant::now();
+        }
+        for audience in [Audience::Public, Audience::Emcee] {
+            let shown = &self.frames[audience as usize];
+            let mut frames = Frames::clone(&shown.load());
+            news.write(&mut frames, now, audience, changed);
+            shown.store(Arc::new(frames));
+        }
+    }
+}
+
+/// What of the news is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Changed {
+    room: bool,
+    tally: bool,
+    presence: bool,
+    desk: bool,
+}
+
+impl Changed {
+    const ALL: Self = Self { room: true, tally: true, presence: true, desk: true };
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            room: self.room || other.room,
+            tally: self.tally || other.tally,
+            presence: self.presence || other.presence,
+            desk: self.desk || other.desk,
+        }
+    }
+}
+
+impl News {
+    /// The gates' sum, once every gate is known.
+    fn sum(&self) -> Option<GateSum> {
+        self.gates.iter().all(Option::is_some).then(|| sum(self.gates.iter().flatten()))
+    }
+
+    fn closes_at(&self) -> Option<LedgerMs> {
+        self.room.running.as_ref()?;
+        self.sum()?.deadline
+    }
+
+    fn put_gate(&mut self, partition: usize, gate: Gate) -> Changed {
+        let Some(place) = self.gates.get_mut(partition) else { return Changed::default() };
+        let moved = place.as_ref().is_none_or(|old| gate.command_seq > old.command_seq);
+        let newer = place.as_ref().is_none_or(|old| gate.tally.version > old.tally.version);
+        if !moved && !newer {
+            // only the pods' acknowledgements may have grown
+            if let Some(old) = place {
+                old.acknowledged = old.acknowledged.max(gate.acknowledged);
+            }
+            return Changed::default();
+        }
+        *place = Some(gate);
+        Changed { room: moved, tally: true, ..Changed::default() }
+    }
+
+    fn write(&mut self, frames: &mut Frames, now: LedgerMs, audience: Audience, changed: Changed) {
+        let sum = self.sum();
+        if changed.room {
+            self.write_room(frames, sum.as_ref(), now, audience);
+        }
+        if changed.room || changed.tally {
+            self.write_tally(frames, sum.as_ref(), now, audience);
+            frames.stored = sum.as_ref().map_or(frames.stored, |sum| sum.stored);
+            frames.tally_at = self.tally_at;
+        }
+        if changed.presence {
+            let presence = ServerMessage::Presence { connected: self.connected, voters: self.voters };
+            self.set(frames, PRESENCE, Some(presence));
+        }
+        if changed.desk && audience == Audience::Emcee {
+            let desk = self.desk.clone().map(ServerMessage::Desk);
+            self.set(frames, DESK, desk);
+        }
+    }
+
+    fn write_room(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
+        let (room, ranking) = (self.room.clone(), self.ranking.clone());
+        let shown = room.reveal.as_ref().zip(ranking.filter(|r| Some(r.number) == room.reveal.as_ref().map(|v| v.ranking)));
+        let reveal = shown.as_ref().map(|(reveal, ranking)| ranking.view(reveal, room.seq));
+        let nothing = GateSum::default();
+        let view = RoomView::new(&room, sum.unwrap_or(&nothing), reveal.clone(), now, audience);
+        let json = serde_json::to_string(&view).expect("views have string keys and finite numbers");
+        frames.room = RawValue::from_string(json).expect("it was just encoded").into();
+        let state = frames.room.clone();
+        self.set(frames, STATE, Some(ServerMessage::State { room: &state, you: None }));
+        self.set(frames, REVEAL, reveal.as_ref().map(ServerMessage::Reveal));
+        let preview = shown.filter(|_| audience == Audience::Emcee);
+        let preview = preview.map(|(reveal, ranking)| ServerMessage::Preview { next: ranking.preview(reveal) });
+        self.set(frames, PREVIEW, preview);
+    }
+
+    fn write_tally(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
+        let running = self.room.running.as_ref();
+        let live = sum.filter(|sum| running.is_some_and(|r| (r.round, r.take) == (sum.round, sum.take)));
+        let message = live.map(|sum| {
+            let split = visibility::sees_split(&self.room, sum.round, sum.deadline, now, audience);
+            let tally = TallyView::new(&sum.tally, split);
+            ServerMessage::Tally(TallyMessage { round: sum.round, take: sum.take, tally })
+        });
+        self.set(frames, TALLY, message);
+    }
+
+    fn set(&mut self, frames: &mut Frames, slot: usize, message: Option<ServerMessage<'_>>) {
+        let Some(message) = message else {
+            frames.slots[slot] = None;
+            return;
+        };
+        self.revision += 1;
+        frames.slots[slot] = Some(Slot { revision: self.revision, frame: Frame::new(&message.encode()) });
+    }
+}
+
+impl Pod {
+    /// The frames of a board at this moment.
+    pub fn frames(&self, board: &Board, audience: Audience) -> Arc<Frames> {
+        board.frames(audience, self.clock.now())
+    }
+}

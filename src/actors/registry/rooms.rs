@@ -1,0 +1,307 @@
+//! Rooms that are active in this pod: each with its board, its coordinator, and who is here.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
+
+use actix::prelude::*;
+
+use super::board::Board;
+use super::shards::Shards;
+use super::showing::ShownRanking;
+use super::Whisper;
+use crate::actors::coordinator::{Moved, RoundCoordinator};
+use crate::actors::pod::Pod;
+use crate::domain::ids::{RoomCode, RoomId, VoterId};
+use crate::ledger::conduct::{ConductError, Settled, frozen, settle};
+use crate::ledger::{DeskSeen, LedgerError, RoomBeacon, StageSeen};
+use crate::wire::server::{BallotView, ByeReason};
+
+/// Sockets that a voter may hold on one pod.
+const MOST_VOTER_SOCKETS: usize = 4;
+
+/// A room that somebody on this pod uses, or that this pod watches because a round is open.
+pub struct ActiveRoom {
+    /// What its sockets are shown.
+    pub board: Board,
+    /// Takes its casts and carries out its commands.
+    pub coordinator: Addr<RoundCoordinator>,
+    here: Mutex<Here>,
+}
+
+/// Who is here, on this pod.
+#[derive(Default)]
+struct Here {
+    voters: HashMap<VoterId, Vec<(u64, Recipient<Whisper>)>>,
+    voter_sockets: u64,
+    stages: HashMap<u64, StageSocket>,
+    desks: HashMap<u64, DeskSocket>,
+    /// Voters whose presence changed since it was last asked for.
+    changed: HashSet<VoterId>,
+}
+
+/// A stage page's socket.
+#[derive(Debug, Clone)]
+pub struct StageSocket {
+    /// What it says it shows.
+    pub screen: String,
+    /// The `seq` that it shows.
+    pub seq: u64,
+    /// Its last word.
+    pub seen: Instant,
+}
+
+/// An emcee page's socket.
+#[derive(Clone)]
+pub struct DeskSocket {
+    /// The sign-in it came with; `None`: the key itself.
+    pub sign_in: Option<String>,
+    /// What the emcee called the device.
+    pub device: String,
+    /// Its last word.
+    pub seen: Instant,
+    /// Its session.
+    pub session: Recipient<Whisper>,
+}
+
+impl ActiveRoom {
+    fn here(&self) -> std::sync::MutexGuard<'_, Here> {
+        self.here.lock().expect("nobody panics with it")
+    }
+
+    /// A voter's socket comes. The oldest goes if there are too many.
+    pub fn voter_came(&self, voter: &VoterId, socket: u64, session: Recipient<Whisper>) {
+        let mut here = self.here();
+        here.voter_sockets += 1;
+        here.changed.insert(voter.clone());
+        let sockets = here.voters.entry(voter.clone()).or_default();
+        sockets.push((socket, session));
+        if sockets.len() > MOST_VOTER_SOCKETS {
+            let (_, oldest) = sockets.remove(0);
+            here.voter_sockets -= 1;
+            let _ = oldest.try_send(Whisper::Leave { reason: ByeReason::Replaced, retry_ms: None });
+        }
+    }
+
+    /// A voter's socket is gone; it may have been replaced before.
+    pub fn voter_left(&self, voter: &VoterId, socket: u64) {
+        let mut here = self.here();
+        let Some(sockets) = here.voters.get_mut(voter) else { return };
+        let before = sockets.len();
+        sockets.retain(|(id, _)| *id != socket);
+        let gone = before - sockets.len();
+        if sockets.is_empty() {
+            here.voters.remove(voter);
+        }
+        here.voter_sockets -= gone as u64;
+        here.changed.insert(voter.clone());
+    }
+
+    /// A stage says what it shows.
+    pub fn stage_seen(&self, socket: u64, stage: StageSocket) {
+        self.here().stages.insert(socket, stage);
+    }
+
+    /// An emcee page comes, or says a word.
+    pub fn desk_seen(&self, socket: u64, desk: DeskSocket) {
+        self.here().desks.insert(socket, desk);
+    }
+
+    /// A stage or an emcee page is gone.
+    pub fn left(&self, socket: u64) {
+        let mut here = self.here();
+        here.stages.remove(&socket);
+        here.desks.remove(&socket);
+    }
+
+    /// Tells the voter's other sockets that the ballot grew.
+    pub fn tell_others(&self, voter: &VoterId, except: Option<u64>, ballot: &BallotView) {
+        let here = self.here();
+        let Some(sockets) = here.voters.get(voter) else { return };
+        for (_, session) in sockets.iter().filter(|(id, _)| Some(*id) != except) {
+            let _ = session.try_send(Whisper::Mine(ballot.clone()));
+        }
+    }
+
+    /// Ends the sockets of a removed voter.
+    pub fn dismiss_voter(&self, voter: &VoterId) {
+        for (_, session) in self.here().voters.get(voter).into_iter().flatten() {
+            let _ = session.try_send(Whisper::Leave { reason: ByeReason::Removed, retry_ms: None });
+        }
+    }
+
+    /// Ends the sockets of a sign-in.
+    pub fn dismiss_sign_in(&self, sign_in: &str) {
+        for desk in self.here().desks.values().filter(|desk| desk.sign_in.as_deref() == Some(sign_in)) {
+            let _ = desk.session.try_send(Whisper::Leave { reason: ByeReason::SignedOut, retry_ms: None });
+        }
+    }
+
+    /// Voters who came and left since this was last asked.
+    pub fn presence_changes(&self) -> (Vec<VoterId>, Vec<VoterId>) {
+        let mut here = self.here();
+        let changed = std::mem::take(&mut here.changed);
+        changed.into_iter().partition(|voter| here.voters.contains_key(voter))
+    }
+
+    /// All voters here, to be noted anew.
+    pub fn note_all(&self) {
+        let mut here = self.here();
+        let all: Vec<_> = here.voters.keys().cloned().collect();
+        here.changed.extend(all);
+    }
+
+    /// True if nobody is here.
+    pub fn is_empty(&self) -> bool {
+        let here = self.here();
+        here.voters.is_empty() && here.stages.is_empty() && here.desks.is_empty()
+    }
+
+    /// What this pod says of the room.
+    pub fn beacon(&self) -> RoomBeacon {
+        let here = self.here();
+        let seen_ms = |seen: Instant| seen.elapsed().as_millis() as u64;
+        RoomBeacon {
+            room: self.board.id.clone(),
+            connected: here.voter_sockets,
+            shown: self.board.shown(),
+            stages: here
+                .stages
+                .values()
+                .map(|stage| StageSeen { screen: stage.screen.clone(), seq: stage.seq, seen_ms: seen_ms(stage.seen) })
+                .collect(),
+            desks: here
+                .desks
+                .values()
+                .map(|desk| DeskSeen { device: desk.device.clone(), seen_ms: seen_ms(desk.seen) })
+                .collect(),
+        }
+    }
+
+    /// Puts what was read on the board, with the ranking that it shows, and wakes the coordinator.
+    ///
+    /// # Errors
+    /// The ranking could not be read; nothing was put.
+    pub async fn absorb(&self, pod: &Pod, settled: Settled) -> Result<(), LedgerError> {
+        pod.clock.observe(settled.now);
+        let ranking = shown_ranking(pod, &settled).await?;
+        self.board.put(settled, ranking, pod.clock.now());
+        if self.coordinator.try_send(Moved).is_err() {
+            pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
+        }
+        Ok(())
+    }
+}
+
+async fn shown_ranking(pod: &Pod, settled: &Settled) -> Result<Option<Arc<ShownRanking>>, LedgerError> {
+    let Some(reveal) = &settled.room.reveal else { return Ok(None) };
+    let known = pod.rooms.get(&settled.room.id).and_then(|room| room.board.ranking(reveal.ranking));
+    if known.is_some() {
+        return Ok(known);
+    }
+    let entries = frozen(&*pod.ledger, &settled.room.id, reveal.ranking).await?;
+    Ok(Some(Arc::new(ShownRanking::new(reveal.ranking, entries))))
+}
+
+/// Why there is no room to enter.
+#[derive(Debug, thiserror::Error)]
+pub enum Absent {
+    /// A definite finding.
+    #[error("there is no such room")]
+    NoSuchRoom,
+    /// The ledger could not be asked.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl From<ConductError> for Absent {
+    fn from(error: ConductError) -> Self {
+        match error {
+            ConductError::Ledger(error) => Self::Ledger(error),
+            _ => Self::NoSuchRoom,
+        }
+    }
+}
+
+/// All active rooms of a pod.
+pub struct Rooms {
+    by_id: RwLock<HashMap<RoomId, Arc<ActiveRoom>>>,
+    by_code: RwLock<HashMap<RoomCode, RoomId>>,
+    shards: Arc<Shards>,
+    /// The thread of coordinators and subscriber.
+    backstage: ArbiterHandle,
+}
+
+impl Rooms {
+    /// No room yet; coordinators will run on `backstage`.
+    pub fn new(shards: Arc<Shards>, backstage: ArbiterHandle) -> Self {
+        Self { by_id: RwLock::default(), by_code: RwLock::default(), shards, backstage }
+    }
+
+    /// An active room.
+    pub fn get(&self, id: &RoomId) -> Option<Arc<ActiveRoom>> {
+        self.by_id.read().expect("nobody panics with it").get(id).cloned()
+    }
+
+    /// All active rooms.
+    pub fn all(&self) -> Vec<Arc<ActiveRoom>> {
+        self.by_id.read().expect("nobody panics with it").values().cloned().collect()
+    }
+
+    /// The room of a code, made active. Deleted rooms are none.
+    ///
+    /// # Errors
+    /// See [`Absent`].
+    pub async fn enter(&self, pod: &Arc<Pod>, code: &RoomCode) -> Result<Arc<ActiveRoom>, Absent> {
+        let known = self.by_code.read().expect("nobody panics with it").get(code).cloned();
+        let known = known.and_then(|id| self.get(&id));
+        let room = match known {
+            Some(room) => room,
+            None => {
+                let record = pod.ledger.find_room(code).await?.ok_or(Absent::NoSuchRoom)?;
+                self.activate(pod, &record.id).await?
+            }
+        };
+        if room.board.room().deleted_at.is_some() {
+            return Err(Absent::NoSuchRoom);
+        }
+        Ok(room)
+    }
+
+    /// Makes a room active, deleted or not.
+    ///
+    /// # Errors
+    /// See [`Absent`].
+    pub async fn activate(&self, pod: &Arc<Pod>, id: &RoomId) -> Result<Arc<ActiveRoom>, Absent> {
+        if let Some(room) = self.get(id) {
+            return Ok(room);
+        }
+        let settled = settle(&*pod.ledger, id).await?;
+        pod.clock.observe(settled.now);
+        let ranking = shown_ranking(pod, &settled).await?;
+        let mut rooms = self.by_id.write().expect("nobody panics with it");
+        if let Some(room) = rooms.get(id) {
+            return Ok(room.clone());
+        }
+        let partitions = settled.room.partitions;
+        let board = Board::new(settled, ranking, self.shards.clone(), pod.clock.now());
+        let code = board.code.clone();
+        let coordinator = RoundCoordinator::begin(pod.clone(), id.clone(), partitions, &self.backstage);
+        let room = Arc::new(ActiveRoom { board, coordinator, here: Mutex::default() });
+        rooms.insert(id.clone(), room.clone());
+        self.by_code.write().expect("nobody panics with it").insert(code, id.clone());
+        let _ = room.coordinator.try_send(Moved);
+        Ok(room)
+    }
+
+    /// Lets go of a room that nobody here uses. `room` must be the caller's only handle.
+    pub fn retire(&self, room: &Arc<ActiveRoom>) {
+        let mut rooms = self.by_id.write().expect("nobody panics with it");
+        // the map's handle and the caller's: nobody can get another while the map is locked
+        if Arc::strong_count(room) > 2 {
+            return;
+        }
+        rooms.remove(&room.board.id);
+        self.by_code.write().expect("nobody panics with it").remove(&room.board.code);
+    }
+}

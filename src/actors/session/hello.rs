@@ -1,0 +1,120 @@
+//! The first word of a socket: who is it, and may they come in?
+
+use std::sync::Arc;
+
+use crate::actors::pod::Pod;
+use crate::actors::registry::{Absent, ActiveRoom};
+use crate::auth::VoterToken;
+use crate::domain::ids::{RoomCode, RoomId, VoterId};
+use crate::ledger::{Greeting, fresh_card};
+use crate::wire::client::{Hello, Role};
+use crate::wire::codes::CloseCode;
+use crate::wire::server::{BallotView, You};
+
+/// Name of the emcee's cookie.
+pub const EMCEE_COOKIE: &str = "tallycast_emcee";
+/// Name of a voter's cookie, before the room's id.
+pub const VOTER_COOKIE: &str = "tallycast_voter_";
+
+/// What a socket brought along at its handshake.
+#[derive(Debug, Clone, Default)]
+pub struct Guest {
+    /// The Cookie header; only where the Origin header showed one of our own pages.
+    pub cookies: Option<String>,
+}
+
+impl Guest {
+    fn cookie(&self, name: &str) -> Option<&str> {
+        let cookies = self.cookies.as_deref()?.split(';');
+        cookies.filter_map(|cookie| cookie.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+}
+
+/// A place in a room, before it is taken.
+pub struct Seating {
+    /// Where.
+    pub room: Arc<ActiveRoom>,
+    /// As what.
+    pub role: Role,
+    /// A voter's own part of the answer.
+    pub you: Option<You>,
+    /// Which voter.
+    pub voter: Option<VoterId>,
+    /// Which sign-in, and which device, of an emcee.
+    pub desk: Option<(Option<String>, String)>,
+}
+
+/// Finds the place that a hello asks for.
+///
+/// # Errors
+/// The code to close with: definite only where the finding is.
+pub async fn seat(pod: Arc<Pod>, guest: Guest, hello: Hello) -> Result<Seating, CloseCode> {
+    let code = RoomCode::parse(&hello.room).map_err(|_| CloseCode::NoSuchRoom)?;
+    let room = pod.rooms.enter(&pod, &code).await.map_err(|absent| match absent {
+        Absent::NoSuchRoom => CloseCode::NoSuchRoom,
+        Absent::Ledger(error) => {
+            pod.note_ledger_error(&error);
+            CloseCode::Restart
+        }
+    })?;
+    let empty = Seating { room, role: hello.role, you: None, voter: None, desk: None };
+    match hello.role {
+        Role::Stage => Ok(empty),
+        Role::Emcee => {
+            let desk = emcee(&pod, &guest, hello.token.as_deref()).await?;
+            Ok(Seating { desk: Some(desk), ..empty })
+        }
+        Role::Voter => {
+            let id = &empty.room.board.id;
+            let token = voter_token(&pod, &guest, id, hello.token.as_deref()).ok_or(CloseCode::BadToken)?;
+            voter(&pod, empty, token).await
+        }
+    }
+}
+
+fn voter_token(pod: &Pod, guest: &Guest, room: &RoomId, token: Option<&str>) -> Option<VoterToken> {
+    let token = match token {
+        Some(token) => token,
+        None => guest.cookie(&format!("{VOTER_COOKIE}{room}"))?,
+    };
+    pod.auth.read_voter_token(token).filter(|token| token.room == *room)
+}
+
+async fn voter(pod: &Pod, empty: Seating, token: VoterToken) -> Result<Seating, CloseCode> {
+    let record = empty.room.board.room();
+    let take = record.current_take();
+    let greeting = Greeting { voter: token.voter, name: token.name, card: fresh_card(), take };
+    let (voter, ballot) = pod.ledger.greet(&record.id, record.partitions, &greeting).await.map_err(|error| {
+        pod.note_ledger_error(&error);
+        CloseCode::Restart
+    })?;
+    if voter.removed {
+        return Err(CloseCode::Removed);
+    }
+    let ballot = take.map(|(round, take)| BallotView::new(round, take, ballot.votes, record.votes_per_round, None));
+    let you = You { voter: voter.voter.to_string(), name: voter.name.to_string(), card: voter.card.to_string(), ballot };
+    Ok(Seating { you: Some(you), voter: Some(voter.voter), ..empty })
+}
+
+/// Which sign-in an emcee's socket belongs to, and its device.
+async fn emcee(pod: &Pod, guest: &Guest, token: Option<&str>) -> Result<(Option<String>, String), CloseCode> {
+    if !pod.serves_emcee {
+        return Err(CloseCode::BadToken);
+    }
+    if let Some(token) = token {
+        return match pod.auth.is_emcee_key(token) {
+            true => Ok((None, "key".to_owned())),
+            false => Err(CloseCode::BadToken),
+        };
+    }
+    let cookie = guest.cookie(EMCEE_COOKIE).ok_or(CloseCode::BadToken)?;
+    let sign_in = pod.auth.read_sign_in(cookie, pod.clock.now()).ok_or(CloseCode::BadToken)?;
+    match pod.ledger.is_signed_out(&sign_in.id).await {
+        Ok(false) => Ok((Some(sign_in.id), sign_in.device)),
+        Ok(true) => Err(CloseCode::BadToken),
+        Err(error) => {
+            pod.note_ledger_error(&error);
+            Err(CloseCode::Restart)
+        }
+    }
+}

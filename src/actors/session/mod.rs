@@ -1,0 +1,389 @@
+//! `Session`: one for each socket, on its worker's thread. Parses what comes, forwards one cast at a time, and says
+//! what concerns this socket alone; everything else reaches the socket through its seat in the registry.
+//!
+//! In: frames from the peer, [`Whisper`]s. Out: casts to the coordinator, frames. Mailbox: 16, the default; a full one
+//! means that the session is stuck, and the sender gives up on it.
+//!
+//! It has no game logic. While a cast is unanswered further casts wait here, in order; the socket's reader stops at
+//! 4 KiB of them. When the coordinator is gone the socket closes, so that no cast stays without an answer.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use actix_http::ws::Item;
+use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketContext};
+use bytestring::ByteString;
+use tokio::sync::oneshot;
+
+use super::coordinator::{Cast, CastAnswer};
+use super::pod::Pod;
+use super::registry::{ActiveRoom, DeskSocket, Outlet, STATE_SLOT, Seat, SeatGuard, Shard, StageSocket, Whisper};
+use crate::domain::ballot::Refusal;
+use crate::domain::ids::VoterId;
+use crate::wire::client::{self, CastMessage, ClientMessage, Hello, MOST_FRAME_BYTES, Ping, Role};
+use crate::wire::codes::CloseCode;
+use crate::wire::server::{BallotView, ByeReason, ServerMessage};
+
+mod hello;
+
+pub use hello::{EMCEE_COOKIE, Guest, VOTER_COOKIE};
+use hello::Seating;
+
+/// Time for the first frame.
+const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// Frames not understood that end a socket.
+const MOST_STRIKES: u8 = 5;
+/// Pings that a client may send at once, and how long each takes to be forgotten.
+const PING_BURST: u32 = 5;
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Casts that may wait behind an unanswered one.
+const MOST_WAITING: usize = 64;
+/// Longest name of a screen that is kept.
+const MOST_SCREEN_CHARS: usize = 32;
+
+/// See [module](self).
+pub struct Session {
+    pod: Arc<Pod>,
+    shard: Shard,
+    outlet: Rc<dyn Outlet>,
+    guest: Guest,
+    id: u64,
+    seated: Option<Seated>,
+    strikes: u8,
+    pings: PingBudget,
+    /// Fragments of a message that is not whole yet.
+    partial: Option<Vec<u8>>,
+    /// A cast is under way; the socket's reader looks at this too.
+    awaiting: Rc<Cell<bool>>,
+    waiting: VecDeque<CastMessage>,
+    /// Go as soon as the cast under way is answered.
+    leaving: Option<(ByeReason, Option<u64>)>,
+}
+
+/// A session that has said hello. Dropping it gives everything free, however the session ends.
+struct Seated {
+    room: Arc<ActiveRoom>,
+    role: Role,
+    id: u64,
+    voter: Option<VoterId>,
+    desk: Option<DeskSocket>,
+    /// The last ballot that this socket was told, for answers that know of none.
+    known: Option<BallotView>,
+    pod: Arc<Pod>,
+    _seat: SeatGuard,
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.pod.metrics.sessions.with_label_values(&[self.role.as_str()]).dec();
+        match &self.voter {
+            Some(voter) => self.room.voter_left(voter, self.id),
+            None => self.room.left(self.id),
+        }
+    }
+}
+
+/// A bucket that pings are taken from.
+struct PingBudget {
+    left: u32,
+    since: Instant,
+}
+
+impl PingBudget {
+    fn new() -> Self {
+        Self { left: PING_BURST, since: Instant::now() }
+    }
+
+    fn take(&mut self) -> bool {
+        let earned = (self.since.elapsed().as_millis() / PING_EVERY.as_millis()) as u32;
+        if earned > 0 {
+            self.left = (self.left + earned).min(PING_BURST);
+            self.since += PING_EVERY * earned;
+        }
+        let fits = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        fits
+    }
+}
+
+type Ctx = WebsocketContext<Session>;
+
+impl Session {
+    /// A session for a socket; `outlet` is its writing end, `awaiting` tells its reader that a cast is under way.
+    pub fn new(pod: Arc<Pod>, shard: Shard, outlet: Rc<dyn Outlet>, guest: Guest, awaiting: Rc<Cell<bool>>) -> Self {
+        let id = pod.next_session.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Self {
+            pod,
+            shard,
+            outlet,
+            guest,
+            id,
+            seated: None,
+            strikes: 0,
+            pings: PingBudget::new(),
+            partial: None,
+            awaiting,
+            waiting: VecDeque::new(),
+            leaving: None,
+        }
+    }
+
+    fn close(&self, code: CloseCode, ctx: &mut Ctx) {
+        self.pod.metrics.closes.with_label_values(&[(code as u16).to_string().as_str()]).inc();
+        ctx.close(Some(CloseReason { code: ws::CloseCode::from(code as u16), description: None }));
+        ctx.stop();
+    }
+
+    fn leave(&mut self, reason: ByeReason, retry_ms: Option<u64>, ctx: &mut Ctx) {
+        if self.awaiting.get() {
+            self.leaving = Some((reason, retry_ms));
+            return;
+        }
+        ctx.text(ServerMessage::Bye { reason, retry_ms }.encode());
+        let code = match reason {
+            ByeReason::Draining => CloseCode::Restart,
+            ByeReason::Replaced => CloseCode::Replaced,
+            ByeReason::Removed => CloseCode::Removed,
+            ByeReason::RoomDeleted => CloseCode::NoSuchRoom,
+            ByeReason::SignedOut => CloseCode::BadToken,
+        };
+        self.close(code, ctx);
+    }
+
+    /// The frame was not understood; the fifth one ends the socket.
+    fn strike(&mut self, code: &'static str, detail: String, ctx: &mut Ctx) {
+        self.pod.metrics.frame_errors.inc();
+        ctx.text(ServerMessage::Error { code, detail }.encode());
+        self.strikes += 1;
+        if self.strikes >= MOST_STRIKES {
+            self.close(CloseCode::Policy, ctx);
+        }
+    }
+
+    fn text(&mut self, text: &str, ctx: &mut Ctx) {
+        match client::parse(text) {
+            Err(error) => self.strike("bad_request", error.to_string(), ctx),
+            Ok(ClientMessage::Hello(hello)) if self.seated.is_none() => self.hello(hello, ctx),
+            Ok(ClientMessage::Hello(_)) => self.strike("bad_request", "hello was said already".into(), ctx),
+            Ok(_) if self.seated.is_none() => self.strike("bad_request", "hello comes first".into(), ctx),
+            Ok(ClientMessage::Ping(ping)) => self.ping(ping, ctx),
+            Ok(ClientMessage::Cast(cast)) => self.cast(cast, ctx),
+        }
+    }
+
+    fn hello(&mut self, hello: Hello, ctx: &mut Ctx) {
+        let seating = hello::seat(self.pod.clone(), self.guest.clone(), hello);
+        ctx.wait(seating.into_actor(self).map(|seating, session, ctx| match seating {
+            Ok(seating) => session.sit(seating, ctx),
+            Err(code) => session.close(code, ctx),
+        }));
+    }
+
+    fn sit(&mut self, seating: Seating, ctx: &mut Ctx) {
+        let Seating { room, role, you, voter, desk } = seating;
+        let whispers = ctx.address().recipient();
+        let seat = Seat::new(self.id, role, voter.clone(), self.outlet.clone(), whispers.clone());
+        let frames = self.pod.frames(&room.board, seat.audience());
+        let known = you.as_ref().and_then(|you| you.ballot.clone());
+        ctx.text(ServerMessage::State { room: &frames.room, you }.encode());
+        seat.mark(&frames, STATE_SLOT);
+        seat.catch_up(&room.board, &frames, |frame| {
+            ctx.text(frame.text());
+            true
+        });
+        if let Some(voter) = &voter {
+            room.voter_came(voter, self.id, whispers.clone());
+        }
+        let desk = desk.map(|(sign_in, device)| DeskSocket { sign_in, device, seen: Instant::now(), session: whispers });
+        if let Some(desk) = desk.clone() {
+            room.desk_seen(self.id, desk);
+        }
+        self.pod.metrics.sessions.with_label_values(&[role.as_str()]).inc();
+        let guard = self.shard.seat(&room, seat);
+        self.seated =
+            Some(Seated { room, role, id: self.id, voter, desk, known, pod: self.pod.clone(), _seat: guard });
+    }
+
+    fn ping(&mut self, ping: Ping, ctx: &mut Ctx) {
+        if !self.pings.take() {
+            self.strike("too_many", "at most one ping a second".into(), ctx);
+            return;
+        }
+        let Some(seated) = &self.seated else { return };
+        if let Some(desk) = &seated.desk {
+            seated.room.desk_seen(self.id, DeskSocket { seen: Instant::now(), ..desk.clone() });
+        }
+        if let (Role::Stage, Some(showing)) = (seated.role, ping.showing) {
+            let screen = showing.screen.chars().filter(|c| !c.is_control()).take(MOST_SCREEN_CHARS).collect();
+            seated.room.stage_seen(self.id, StageSocket { screen, seq: showing.seq, seen: Instant::now() });
+        }
+        let pong = ServerMessage::Pong {
+            id: ping.id,
+            now: self.pod.clock.now(),
+            seq: seated.room.board.room().seq,
+            ledger: self.pod.health.ledger(),
+        };
+        ctx.text(pong.encode());
+    }
+
+    fn cast(&mut self, cast: CastMessage, ctx: &mut Ctx) {
+        if self.awaiting.get() {
+            if self.waiting.len() == MOST_WAITING {
+                self.strike("too_many", "one cast may be unanswered at a time".into(), ctx);
+                return;
+            }
+            self.waiting.push_back(cast);
+            return;
+        }
+        let Some(Seated { room, voter: Some(voter), .. }) = &self.seated else {
+            self.strike("bad_request", "only a voter casts".into(), ctx);
+            return;
+        };
+        let (round, take, votes) = match cast.into_cast() {
+            Ok(cast) => cast,
+            Err(error) => {
+                self.strike("bad_request", format!("cast.{error}"), ctx);
+                return;
+            }
+        };
+        let (answer, answered) = oneshot::channel();
+        let cast = Cast { voter: voter.clone(), round, take, votes, answer };
+        let started = Instant::now();
+        if room.coordinator.try_send(cast).is_err() {
+            self.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
+            self.answer(round, take, CastAnswer::Busy, ctx);
+            return;
+        }
+        self.awaiting.set(true);
+        ctx.spawn(answered.into_actor(self).map(move |answer, session, ctx| {
+            session.awaiting.set(false);
+            session.pod.metrics.ack_seconds.observe(started.elapsed().as_secs_f64());
+            match answer {
+                Ok(answer) => session.answer(round, take, answer, ctx),
+                // the coordinator is gone: say so by closing, the client casts again
+                Err(_) => return session.close(CloseCode::Restart, ctx),
+            }
+            if let Some((reason, retry_ms)) = session.leaving.take() {
+                session.leave(reason, retry_ms, ctx);
+            } else if let Some(next) = session.waiting.pop_front() {
+                session.cast(next, ctx);
+            }
+        }));
+    }
+
+    fn answer(&mut self, round: u16, take: u16, answer: CastAnswer, ctx: &mut Ctx) {
+        let Some(seated) = &mut self.seated else { return };
+        let view = match answer {
+            CastAnswer::Removed => return self.leave(ByeReason::Removed, None, ctx),
+            CastAnswer::Busy => busy(seated, round, take),
+            CastAnswer::Ballot { view, grew } => {
+                if grew && let Some(voter) = &seated.voter {
+                    seated.room.tell_others(voter, Some(self.id), &view);
+                }
+                seated.known = Some(BallotView { refused: None, ..view.clone() });
+                view
+            }
+        };
+        ctx.text(ServerMessage::Ballot(view).encode());
+    }
+
+    fn fragment(&mut self, item: Item, ctx: &mut Ctx) {
+        let (bytes, last) = match item {
+            Item::FirstBinary(_) => return self.close(CloseCode::NotText, ctx),
+            Item::FirstText(bytes) => {
+                self.partial = Some(vec![]);
+                (bytes, false)
+            }
+            Item::Continue(bytes) => (bytes, false),
+            Item::Last(bytes) => (bytes, true),
+        };
+        let Some(partial) = &mut self.partial else { return self.close(CloseCode::Protocol, ctx) };
+        partial.extend_from_slice(&bytes);
+        if partial.len() > MOST_FRAME_BYTES {
+            return self.close(CloseCode::TooBig, ctx);
+        }
+        if last && let Some(message) = self.partial.take() {
+            match String::from_utf8(message) {
+                Ok(text) => self.text(&text, ctx),
+                Err(_) => self.close(CloseCode::NotUtf8, ctx),
+            }
+        }
+    }
+}
+
+/// No promise; the ballot is the last that this socket was told of that take.
+fn busy(seated: &Seated, round: u16, take: u16) -> BallotView {
+    let known = seated.known.as_ref().filter(|known| (known.round, known.take) == (round, take));
+    let votes = known.map_or_else(String::new, |known| known.votes.clone());
+    BallotView::new(round, take, votes, seated.room.board.room().votes_per_round, Some(Refusal::Busy))
+}
+
+impl Actor for Session {
+    type Context = Ctx;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_later(HELLO_WITHIN, |session, ctx| {
+            if session.seated.is_none() {
+                session.close(CloseCode::NoHello, ctx);
+            }
+        });
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.seated = None;
+    }
+}
+
+impl StreamHandler<Result<Message, ProtocolError>> for Session {
+    fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Self::Context) {
+        match message {
+            Ok(Message::Text(text)) => self.text(&text, ctx),
+            Ok(Message::Continuation(item)) => self.fragment(item, ctx),
+            Ok(Message::Ping(payload)) => ctx.pong(&payload),
+            Ok(Message::Pong(_) | Message::Nop) => {}
+            Ok(Message::Binary(_)) => self.close(CloseCode::NotText, ctx),
+            Ok(Message::Close(reason)) => {
+                ctx.close(reason.map(|reason| CloseReason { description: None, ..reason }));
+                ctx.stop();
+            }
+            Err(ProtocolError::Overflow) => self.close(CloseCode::TooBig, ctx),
+            Err(ProtocolError::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
+                self.close(CloseCode::NotUtf8, ctx);
+            }
+            Err(_) => self.close(CloseCode::Protocol, ctx),
+        }
+    }
+}
+
+impl Handler<Whisper> for Session {
+    type Result = ();
+
+    fn handle(&mut self, whisper: Whisper, ctx: &mut Self::Context) {
+        match whisper {
+            Whisper::Leave { reason, retry_ms } => self.leave(reason, retry_ms, ctx),
+            Whisper::Mine(view) => {
+                if let Some(seated) = &mut self.seated {
+                    seated.known = Some(view.clone());
+                }
+                ctx.text(ServerMessage::Mine(view).encode());
+            }
+        }
+    }
+}
+
+/// A frame for a socket whose only way out is its session.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Deliver(pub ByteString);
+
+impl Handler<Deliver> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Deliver(text): Deliver, ctx: &mut Self::Context) {
+        ctx.text(text);
+    }
+}

@@ -1,0 +1,418 @@
+//! `Subscriber`: one for each pod. Owns the feed, and each second compares the boards with the ledger.
+//!
+//! In: the feed. Out: newer gates and rooms to the boards, goodbyes to sessions, the pod's beacon to all pods. Its
+//! mailbox takes only its own ticks.
+//!
+//! The feed loses messages without a trace, so nothing relies on it: every second `seq` and the gates' versions of
+//! the active rooms are read and whatever differs is put on the boards. A beacon that does not come back within three
+//! seconds shows a feed that is silent, and it is connected anew.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use tokio::sync::mpsc;
+
+use super::pod::Pod;
+use super::registry::{ActiveRoom, Dismiss, Shards};
+use crate::domain::ids::RoomId;
+use crate::ledger::conduct::{ConductError, Settled, settle};
+use crate::ledger::{Beacon, Feed, FeedEvent, LedgerError};
+use crate::wire::server::{ByeReason, DeskView, LedgerView, PodView};
+
+/// Between two comparisons.
+const TICK: Duration = Duration::from_secs(1);
+/// Between two checks that the ledger keeps what it is told.
+const CHECK: Duration = Duration::from_secs(30);
+/// Between two checks while it does not.
+const CHECK_AGAIN: Duration = Duration::from_secs(2);
+/// Between two looks for rooms that nobody here uses but that have something due.
+const SCAN: Duration = Duration::from_secs(30);
+/// A beacon older than this is no sign of life.
+const BEACON_LIFE: Duration = Duration::from_secs(3);
+/// A room that nobody used for so long is let go.
+const RETIRE: Duration = Duration::from_secs(60);
+
+/// What the task that owns the feed's connection is told.
+enum FeedOrder {
+    Follow(Vec<RoomId>),
+    Reconnect,
+}
+
+/// See [module](self).
+pub struct Subscriber {
+    pod: Arc<Pod>,
+    shards: Arc<Shards>,
+    orders: mpsc::UnboundedSender<FeedOrder>,
+    followed: Vec<RoomId>,
+    beacons: HashMap<String, (Instant, Beacon)>,
+    /// Our own beacon came back then.
+    heard: Instant,
+    checked: Option<Instant>,
+    scanned: Option<Instant>,
+    comparing: bool,
+    /// Slips stored a tick ago, and since when nobody is here, by room.
+    last: HashMap<RoomId, (u64, Option<Instant>)>,
+}
+
+impl Subscriber {
+    /// Starts it on the thread that calls this.
+    pub fn begin(pod: Arc<Pod>, shards: Arc<Shards>) -> Addr<Self> {
+        Self::create(|ctx: &mut Context<Self>| {
+            let (orders, inbox) = mpsc::unbounded_channel();
+            let (events, outbox) = mpsc::channel(1_024);
+            actix::spawn(drive(pod.ledger.feed(), inbox, events));
+            let events = futures_util::stream::unfold(outbox, |mut outbox| async { Some((outbox.recv().await?, outbox)) });
+            ctx.add_stream(events);
+            Self {
+                pod,
+                shards,
+                orders,
+                followed: vec![],
+                beacons: HashMap::new(),
+                heard: Instant::now(),
+                checked: None,
+                scanned: None,
+                comparing: false,
+                last: HashMap::new(),
+            }
+        })
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let rooms = self.pod.rooms.all();
+        self.follow(&rooms);
+        self.probe(&rooms);
+        self.show_desks(&rooms);
+        self.measure(&rooms);
+        self.retire(rooms);
+        if !self.comparing {
+            self.comparing = true;
+            let check = self.is_due(self.checked, if self.pod.health.is_durable() { CHECK } else { CHECK_AGAIN });
+            let scan = self.is_due(self.scanned, SCAN);
+            let round = compare(self.pod.clone(), check, scan);
+            ctx.spawn(round.into_actor(self).map(move |scanned, subscriber, _| {
+                subscriber.comparing = false;
+                let now = Some(Instant::now());
+                subscriber.checked = if check { now } else { subscriber.checked };
+                subscriber.scanned = if scanned { now } else { subscriber.scanned };
+            }));
+        }
+    }
+
+    fn is_due(&self, last: Option<Instant>, every: Duration) -> bool {
+        last.is_none_or(|last| last.elapsed() >= every)
+    }
+
+    fn order(&self, order: FeedOrder) {
+        // the task lives as long as this actor
+        let _ = self.orders.send(order);
+    }
+
+    fn follow(&mut self, rooms: &[Arc<ActiveRoom>]) {
+        let mut ids: Vec<_> = rooms.iter().map(|room| room.board.id.clone()).collect();
+        ids.sort();
+        if ids != self.followed {
+            self.followed.clone_from(&ids);
+            self.order(FeedOrder::Follow(ids));
+        }
+    }
+
+    /// Says that this pod lives, and listens whether it can hear itself.
+    fn probe(&mut self, rooms: &[Arc<ActiveRoom>]) {
+        if self.heard.elapsed() > BEACON_LIFE {
+            self.pod.health.set_feed(false);
+            self.order(FeedOrder::Reconnect);
+            self.heard = Instant::now();
+        }
+        self.beacons.retain(|_, (heard, _)| heard.elapsed() < BEACON_LIFE);
+        let beacon = Beacon {
+            pod: self.pod.name.clone(),
+            ready: self.pod.is_ready(),
+            sessions: self.pod.metrics.sockets.get().max(0) as u64,
+            rooms: rooms.iter().map(|room| room.beacon()).collect(),
+        };
+        let pod = self.pod.clone();
+        actix::spawn(async move {
+            if let Err(error) = pod.ledger.announce(&FeedEvent::Beacon(beacon)).await {
+                pod.note_ledger_error(&error);
+            }
+        });
+        for room in rooms {
+            let (came, left) = room.presence_changes();
+            let (pod, id) = (self.pod.clone(), room.board.id.clone());
+            actix::spawn(async move {
+                if let Err(error) = pod.ledger.note_present(&id, &pod.name, &came, &left).await {
+                    pod.note_ledger_error(&error);
+                    // some may not be noted: begin anew next time
+                    if let Some(room) = pod.rooms.get(&id) {
+                        room.note_all();
+                    }
+                }
+            });
+        }
+    }
+
+    /// Puts presence and the emcee's desk on the boards.
+    fn show_desks(&mut self, rooms: &[Arc<ActiveRoom>]) {
+        let mut pods: Vec<_> = self.beacons.values().map(|(_, beacon)| beacon).collect();
+        pods.sort_by(|a, b| a.pod.cmp(&b.pod));
+        let mut names: Vec<_> = pods.iter().map(|pod| pod.pod.clone()).collect();
+        if !names.contains(&self.pod.name) {
+            names.push(self.pod.name.clone());
+        }
+        *self.pod.peers.write().expect("nobody panics with it") = names;
+        let pod_views: Vec<_> = pods
+            .iter()
+            .map(|pod| PodView { name: pod.pod.clone(), ready: pod.ready, sessions: pod.sessions })
+            .collect();
+        for room in rooms {
+            let said: Vec<_> = pods.iter().flat_map(|pod| &pod.rooms).filter(|r| r.room == room.board.id).collect();
+            let connected = said.iter().map(|said| said.connected).sum();
+            let counts = room.board.counts();
+            let last = self.last.entry(room.board.id.clone()).or_insert((counts.stored, None));
+            let votes_per_s = counts.stored.saturating_sub(last.0);
+            last.0 = counts.stored;
+            let now = self.pod.clock.now();
+            room.board.put_connected(connected, now);
+            let shown = said.iter().map(|said| said.shown).min().unwrap_or(counts.stored);
+            room.board.put_desk(
+                DeskView {
+                    connected,
+                    voters: counts.voters,
+                    votes_per_s,
+                    acknowledged: counts.acknowledged,
+                    stored: counts.stored,
+                    shown: shown.min(counts.stored),
+                    oldest_unshown_ms: room.board.oldest_unshown().as_millis() as u64,
+                    stages: said.iter().flat_map(|said| said.stages.clone()).collect(),
+                    desks: said.iter().flat_map(|said| said.desks.clone()).collect(),
+                    pods: pod_views.clone(),
+                    ledger: LedgerView {
+                        state: self.pod.health.ledger(),
+                        commit_p99_ms: p99_ms(&self.pod.metrics.commit_seconds),
+                        durable: self.pod.health.is_durable(),
+                    },
+                },
+                now,
+            );
+        }
+    }
+
+    fn measure(&self, rooms: &[Arc<ActiveRoom>]) {
+        let metrics = &self.pod.metrics;
+        let oldest = rooms.iter().map(|room| room.board.oldest_unshown()).max().unwrap_or_default();
+        metrics.oldest_unshown_vote.set(oldest.as_secs_f64());
+        metrics.draining.set(i64::from(self.pod.health.is_draining()));
+        for room in rooms {
+            let (stored, shown) = room.board.unmeasured();
+            metrics.votes_stored.inc_by(stored);
+            metrics.votes_shown.inc_by(shown);
+        }
+    }
+
+    fn retire(&mut self, rooms: Vec<Arc<ActiveRoom>>) {
+        for room in rooms {
+            let Some((_, empty_since)) = self.last.get_mut(&room.board.id) else { continue };
+            let idle = room.is_empty() && room.board.next_due().is_none();
+            if !idle {
+                *empty_since = None;
+            } else if empty_since.get_or_insert_with(Instant::now).elapsed() > RETIRE {
+                self.last.remove(&room.board.id);
+                self.pod.rooms.retire(&room);
+            }
+        }
+    }
+
+    fn hear(&mut self, event: FeedEvent, ctx: &mut Context<Self>) {
+        let pod = self.pod.clone();
+        match event {
+            FeedEvent::Gate { room, partition, gate } => {
+                if let Some(room) = pod.rooms.get(&room) {
+                    room.board.put_gate(partition, *gate, pod.clock.now());
+                }
+            }
+            FeedEvent::RoomChanged { room, seq } => {
+                let known = pod.rooms.get(&room).is_some_and(|active| active.board.room().seq >= seq);
+                if !known {
+                    ctx.spawn(async move { refresh(&pod, &room).await }.into_actor(self).map(|deleted, act, _| {
+                        if let Some(room) = deleted {
+                            act.dismiss(room);
+                        }
+                    }));
+                } else if pod.rooms.get(&room).is_some_and(|active| active.board.room().deleted_at.is_some()) {
+                    self.dismiss(room);
+                }
+            }
+            FeedEvent::VoterRemoved { room, voter } => {
+                if let Some(room) = pod.rooms.get(&room) {
+                    room.dismiss_voter(&voter);
+                }
+            }
+            FeedEvent::SignedOut { sign_in } => {
+                for room in pod.rooms.all() {
+                    room.dismiss_sign_in(&sign_in);
+                }
+            }
+            FeedEvent::Beacon(beacon) => {
+                if beacon.pod == pod.name {
+                    self.heard = Instant::now();
+                    pod.health.set_feed(true);
+                }
+                self.beacons.insert(beacon.pod.clone(), (Instant::now(), beacon));
+            }
+            FeedEvent::Lost => pod.health.set_feed(false),
+            FeedEvent::Resumed => {
+                pod.metrics.feed_resyncs.inc();
+                self.heard = Instant::now();
+                self.scanned = None;
+                for room in pod.rooms.all() {
+                    room.note_all();
+                }
+            }
+        }
+    }
+
+    /// Ends the sockets of a deleted room.
+    fn dismiss(&self, room: RoomId) {
+        self.shards.dismiss(&Dismiss { room: Some(room), reason: ByeReason::RoomDeleted, within: Duration::ZERO });
+    }
+}
+
+/// Owns the feed: a message and an order never wait for each other.
+async fn drive(
+    mut feed: Box<dyn Feed>,
+    mut orders: mpsc::UnboundedReceiver<FeedOrder>,
+    events: mpsc::Sender<FeedEvent>,
+) {
+    loop {
+        tokio::select! {
+            order = orders.recv() => match order {
+                None => return,
+                Some(FeedOrder::Follow(rooms)) => feed.follow(rooms).await,
+                Some(FeedOrder::Reconnect) => feed.reconnect().await,
+            },
+            event = feed.next() => {
+                if events.send(event).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Reads a changed room, and makes it active if it has something due. Answers the room if it was deleted.
+async fn refresh(pod: &Arc<Pod>, id: &RoomId) -> Option<RoomId> {
+    let active = pod.rooms.get(id);
+    let read = async {
+        let settled = settle(&*pod.ledger, id).await?;
+        let deleted = settled.room.deleted_at.is_some();
+        let has_due = settled.room.running.is_some() || settled.room.next_auto_step().is_some();
+        match active {
+            Some(active) => active.absorb(pod, settled).await?,
+            None if has_due => drop(pod.rooms.activate(pod, id).await),
+            None => {}
+        }
+        Ok::<_, ConductError>(deleted)
+    };
+    match read.await {
+        Ok(deleted) => deleted.then(|| id.clone()),
+        Err(error) => {
+            // the comparison of the next second tries again
+            tracing::debug!(room = %id, %error, "a changed room could not be read");
+            None
+        }
+    }
+}
+
+/// Compares every active board with the ledger. Answers whether it also looked for rooms with something due.
+async fn compare(pod: Arc<Pod>, check: bool, scan: bool) -> bool {
+    let started = Instant::now();
+    if check {
+        match pod.ledger.check().await {
+            Ok(health) => {
+                pod.note_ledger_answer(health.now, started.elapsed());
+                if let Some(reason) = &health.unsafe_because {
+                    tracing::warn!(%reason, "an acknowledged vote may be lost in a power cut");
+                }
+                pod.health.set_durable(health.unsafe_because);
+            }
+            Err(error) => return note(&pod, &error),
+        }
+    }
+    for room in pod.rooms.all() {
+        if let Err(error) = compare_room(&pod, &room).await {
+            return note(&pod, &error);
+        }
+    }
+    if pod.rooms.all().is_empty() && !check {
+        // nothing was asked, so nothing is known of the ledger: ask it
+        match pod.ledger.is_signed_out("").await {
+            Ok(_) => pod.health.set_ledger(crate::wire::server::LedgerState::Ok),
+            Err(error) => return note(&pod, &error),
+        }
+    }
+    if !scan {
+        return false;
+    }
+    let rooms = match pod.ledger.rooms().await {
+        Ok(rooms) => rooms,
+        Err(error) => return note(&pod, &error),
+    };
+    for room in rooms.iter().filter(|room| room.running.is_some() || room.next_auto_step().is_some()) {
+        if let Err(error) = pod.rooms.activate(&pod, &room.id).await {
+            tracing::warn!(room = %room.id, %error, "a room with something due could not be read");
+            return false;
+        }
+    }
+    true
+}
+
+fn note(pod: &Pod, error: &LedgerError) -> bool {
+    pod.note_ledger_error(error);
+    tracing::warn!(%error, "the ledger does not answer");
+    false
+}
+
+async fn compare_room(pod: &Pod, active: &ActiveRoom) -> Result<(), LedgerError> {
+    let started = Instant::now();
+    let record = active.board.room();
+    let Some(snapshot) = pod.ledger.snapshot(&record.id, record.partitions).await? else { return Ok(()) };
+    pod.note_ledger_answer(snapshot.now, started.elapsed());
+    let room = if snapshot.seq == record.seq {
+        (*record).clone()
+    } else {
+        pod.metrics.feed_gaps.inc();
+        match pod.ledger.room(&record.id).await? {
+            Some(room) => room,
+            None => return Ok(()),
+        }
+    };
+    active.absorb(pod, Settled { room, gates: snapshot.gates, now: snapshot.now, voters: snapshot.voters }).await
+}
+
+/// The 99th percentile of a histogram, in ms: the upper edge of the bucket that it lies in.
+fn p99_ms(histogram: &prometheus::Histogram) -> f64 {
+    use prometheus::core::Metric;
+    let metric = histogram.metric();
+    let metric = metric.get_histogram();
+    let wanted = metric.get_sample_count() as f64 * 0.99;
+    let bucket = metric.get_bucket().iter().find(|bucket| bucket.cumulative_count() as f64 >= wanted);
+    bucket.map_or(0.0, |bucket| bucket.upper_bound() * 1_000.0)
+}
+
+impl Actor for Subscriber {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.tick(ctx);
+        ctx.run_interval(TICK, Self::tick);
+    }
+}
+
+impl StreamHandler<FeedEvent> for Subscriber {
+    fn handle(&mut self, event: FeedEvent, ctx: &mut Self::Context) {
+        self.hear(event, ctx);
+    }
+}

@@ -1,0 +1,181 @@
+//! Who is who: the emcee's key, signed voter tokens, signed emcee cookies.
+//!
+//! Everything is signed with one secret that all pods share (HMAC-SHA-256, RFC 2104), so no pod needs to remember
+//! anybody. A signature covers the kind of the text, so a token is never a cookie.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use crate::domain::LedgerMs;
+use crate::domain::ids::{RoomId, VoterId};
+use crate::domain::text::Name;
+
+/// How long an emcee's cookie is good, in ms: an evening, its rehearsal and the night.
+pub const SIGN_IN_MS: LedgerMs = 36 * 3_600_000;
+/// Most characters of a device's name.
+const MOST_DEVICE_CHARS: usize = 40;
+
+/// What a valid voter token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VoterToken {
+    /// The room it is for.
+    pub room: RoomId,
+    /// Whose it is.
+    pub voter: VoterId,
+    /// The name at the time of signing.
+    pub name: Name,
+}
+
+/// What a valid emcee cookie says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignIn {
+    /// Names the sign-in, so that it can be ended.
+    pub id: String,
+    /// What the emcee called the device.
+    pub device: String,
+    /// The cookie is worth nothing from then on.
+    pub expires_at: LedgerMs,
+}
+
+/// Holds the two secrets of an installation.
+#[derive(Clone)]
+pub struct Auth {
+    emcee_key: SecretString,
+    signer: Hmac<Sha256>,
+}
+
+impl Auth {
+    /// `secret` signs, `emcee_key` is what emcees know.
+    pub fn new(emcee_key: SecretString, secret: &SecretString) -> Self {
+        let signer = Hmac::new_from_slice(secret.expose_secret().as_bytes()).expect("HMAC takes keys of any length");
+        Self { emcee_key, signer }
+    }
+
+    /// True if `key` is the emcee's key; takes the same time for every wrong one.
+    pub fn is_emcee_key(&self, key: &str) -> bool {
+        self.emcee_key.expose_secret().as_bytes().ct_eq(key.as_bytes()).into()
+    }
+
+    /// The key itself, for the link that the terminal shows to whoever started the process.
+    pub fn emcee_key(&self) -> &str {
+        self.emcee_key.expose_secret()
+    }
+
+    /// Signs a voter's token.
+    pub fn voter_token(&self, room: &RoomId, voter: &VoterId, name: &Name) -> String {
+        self.sign(&["v1", room.as_str(), voter.as_str(), &encode(name.as_str())])
+    }
+
+    /// Reads a voter's token; `None` if it is not one of ours.
+    pub fn read_voter_token(&self, token: &str) -> Option<VoterToken> {
+        let [room, voter, name] = self.verify("v1", token)?;
+        Some(VoterToken {
+            room: RoomId::parse(room).ok()?,
+            voter: VoterId::parse(voter).ok()?,
+            name: Name::parse(&decode(name)?).ok()?,
+        })
+    }
+
+    /// Begins a sign-in: what it says, and the cookie's value.
+    pub fn sign_in(&self, device: &str, now: LedgerMs) -> (SignIn, String) {
+        let id = encode(rand::random::<[u8; 12]>());
+        let device: String = device.chars().filter(|c| !c.is_control()).take(MOST_DEVICE_CHARS).collect();
+        let expires_at = now + SIGN_IN_MS;
+        let cookie = self.sign(&["e1", &id, &expires_at.to_string(), &encode(&device)]);
+        (SignIn { id, device, expires_at }, cookie)
+    }
+
+    /// Reads an emcee's cookie; `None` if it is not one of ours or over.
+    pub fn read_sign_in(&self, cookie: &str, now: LedgerMs) -> Option<SignIn> {
+        let [id, expires_at, device] = self.verify("e1", cookie)?;
+        let expires_at = expires_at.parse().ok()?;
+        (now < expires_at).then_some(SignIn { id: id.to_owned(), device: decode(device)?, expires_at })
+    }
+
+    fn mac(&self, text: &str) -> Hmac<Sha256> {
+        let mut mac = self.signer.clone();
+        mac.update(text.as_bytes());
+        mac
+    }
+
+    fn sign(&self, parts: &[&str]) -> String {
+        let text = parts.join(".");
+        let mac = encode(self.mac(&text).finalize().into_bytes());
+        format!("{text}.{mac}")
+    }
+
+    /// The parts between kind and signature, if both are right.
+    fn verify<'t, const N: usize>(&self, kind: &str, signed: &'t str) -> Option<[&'t str; N]> {
+        let (text, mac) = signed.rsplit_once('.')?;
+        self.mac(text).verify_slice(&URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
+        let parts: Vec<&str> = text.strip_prefix(kind)?.strip_prefix('.')?.split('.').collect();
+        parts.try_into().ok()
+    }
+}
+
+fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn decode(text: &str) -> Option<String> {
+    String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auth(secret: &str) -> Auth {
+        Auth::new("the emcee's key".to_owned().into(), &secret.to_owned().into())
+    }
+
+    fn token(auth: &Auth) -> String {
+        auth.voter_token(
+            &RoomId::from_entropy([7; 16]),
+            &VoterId::from_entropy([9; 16]),
+            &Name::parse("Zoë.😀").unwrap(),
+        )
+    }
+
+    #[test]
+    fn a_token_says_what_was_signed() {
+        let auth = auth("secret");
+        let read = auth.read_voter_token(&token(&auth)).unwrap();
+        assert_eq!(read.room, RoomId::from_entropy([7; 16]));
+        assert_eq!(read.voter, VoterId::from_entropy([9; 16]));
+        assert_eq!(read.name.as_str(), "Zoë.😀");
+    }
+
+    #[test]
+    fn a_token_with_one_bit_changed_or_of_another_secret_is_none() {
+        let ours = auth("secret");
+        let good = token(&ours);
+        assert!(auth("other").read_voter_token(&good).is_none());
+        for index in 0..good.len() {
+            let mut bytes = good.clone().into_bytes();
+            bytes[index] ^= 1;
+            let Ok(bad) = String::from_utf8(bytes) else { continue };
+            // the last character's low bits carry nothing in base64
+            if index + 1 < good.len() {
+                assert!(ours.read_voter_token(&bad).is_none(), "{index}");
+            }
+        }
+        for bad in ["", ".", "v1", "v1...", &good[..good.len() - 4]] {
+            assert!(ours.read_voter_token(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_no_token_and_ends_in_time() {
+        let auth = auth("secret");
+        let (sign_in, cookie) = auth.sign_in("Laptop", 1_000);
+        assert_eq!(auth.read_sign_in(&cookie, 1_000), Some(sign_in.clone()));
+        assert_eq!(auth.read_sign_in(&cookie, sign_in.expires_at), None);
+        assert!(auth.read_voter_token(&cookie).is_none());
+        assert!(auth.read_sign_in(&token(&auth), 0).is_none());
+    }
+}

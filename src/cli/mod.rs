@@ -1,0 +1,3 @@
+//! What the command line shows.
+
+pub mod banner;

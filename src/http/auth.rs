@@ -1,0 +1,237 @@
+//! Who is asking: extractors for emcees and voters, and the Origin rule.
+
+use std::future::{Future, Ready, ready};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{FromRequest, HttpRequest, web};
+use governor::{DefaultKeyedRateLimiter, Quota};
+
+use super::Site;
+use super::error::ApiError;
+use crate::actors::session::{EMCEE_COOKIE, VOTER_COOKIE};
+use crate::auth::{SignIn, VoterToken};
+use crate::domain::visibility::Audience;
+
+/// Wrong keys from one address before it has to wait, and one more each six seconds.
+const WRONG_KEYS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+
+/// Counts wrong keys by address. Right ones always pass, so nobody can lock the emcee out.
+pub struct WrongKeys(DefaultKeyedRateLimiter<IpAddr>);
+
+impl Default for WrongKeys {
+    fn default() -> Self {
+        Self(DefaultKeyedRateLimiter::keyed(Quota::per_minute(WRONG_KEYS)))
+    }
+}
+
+impl WrongKeys {
+    /// The answer to a wrong key from this peer.
+    pub fn refuse(&self, request: &HttpRequest) -> ApiError {
+        let address = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+        match self.0.check_key(&address) {
+            Ok(()) => ApiError::unauthorized("bad_key", "this is not the emcee's key"),
+            Err(_) => {
+                let status = actix_web::http::StatusCode::TOO_MANY_REQUESTS;
+                ApiError::new(status, "too_many", "too many wrong keys; wait a little").retry_after(6)
+            }
+        }
+    }
+
+    /// Forgets addresses that have waited long enough.
+    pub fn tidy(&self) {
+        self.0.retain_recent();
+    }
+}
+
+/// The token of an `Authorization: Bearer` header.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// What the Origin header says of the page that asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// No page, or a browser that does not tell.
+    None,
+    /// One of the server's own.
+    Own,
+    /// Another's.
+    Foreign,
+}
+
+impl Origin {
+    /// Judges a request's Origin: own are the host asked for, and the configured public and admin URLs.
+    pub fn of(headers: &HeaderMap, own_urls: &[&str]) -> Self {
+        let Some(origin) = headers.get(header::ORIGIN) else { return Self::None };
+        let Ok(origin) = origin.to_str() else { return Self::Foreign };
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let authority = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
+        let is_host = authority.is_some_and(|authority| host.is_some_and(|host| host.eq_ignore_ascii_case(authority)));
+        let is_configured = own_urls.iter().any(|url| origin_of(url).eq_ignore_ascii_case(origin));
+        if is_host || is_configured { Self::Own } else { Self::Foreign }
+    }
+}
+
+/// Scheme and authority of a URL.
+fn origin_of(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let end = url[authority..].find('/').map_or(url.len(), |at| authority + at);
+    &url[..end]
+}
+
+/// Holds proof that the caller is the emcee.
+pub struct Emcee {
+    /// Whose sign-in, if it came by cookie.
+    pub sign_in: Option<SignIn>,
+}
+
+impl FromRequest for Emcee {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let site = site(&request);
+            if let Some(key) = bearer(request.headers()) {
+                return match site.pod.auth.is_emcee_key(key) {
+                    true => Ok(Self { sign_in: None }),
+                    false => Err(site.wrong_keys.refuse(&request)),
+                };
+            }
+            let sign_in = read_sign_in(&request, &site);
+            let sign_in = sign_in.ok_or_else(|| ApiError::unauthorized("no_key", "this call is the emcee's"))?;
+            let changes = !request.method().is_safe();
+            if changes && Origin::of(request.headers(), &site.own_urls()) != Origin::Own {
+                return Err(cross_origin());
+            }
+            if site.pod.ledger.is_signed_out(&sign_in.id).await? {
+                return Err(ApiError::unauthorized("signed_out", "this sign-in was ended"));
+            }
+            Ok(Self { sign_in: Some(sign_in) })
+        })
+    }
+}
+
+/// 403: a page of somebody else's made the browser ask.
+pub fn cross_origin() -> ApiError {
+    ApiError::forbidden("cross_origin", "with a cookie, a change needs an Origin that is one of the server's own")
+}
+
+/// The sign-in of the request's cookie, if it is ours and not over.
+pub fn read_sign_in(request: &HttpRequest, site: &Site) -> Option<SignIn> {
+    let cookie = request.cookie(EMCEE_COOKIE)?;
+    site.pod.auth.read_sign_in(cookie.value(), site.pod.clock.now())
+}
+
+/// As whom the caller may see things: as the emcee with key or cookie, else as everybody.
+pub struct Viewer(pub Audience);
+
+impl FromRequest for Viewer {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let site = site(&request);
+            if !site.pod.serves_emcee {
+                return Ok(Self(Audience::Public));
+            }
+            if bearer(request.headers()).is_some_and(|key| site.pod.auth.is_emcee_key(key)) {
+                return Ok(Self(Audience::Emcee));
+            }
+            let Some(sign_in) = read_sign_in(&request, &site) else { return Ok(Self(Audience::Public)) };
+            let ended = site.pod.ledger.is_signed_out(&sign_in.id).await?;
+            Ok(Self(if ended { Audience::Public } else { Audience::Emcee }))
+        })
+    }
+}
+
+/// A voter's token, from the header or the room's cookie. Whether it is for this room is seen where the room is known.
+pub struct VoterCredentials {
+    bearer: Option<VoterToken>,
+    cookies: Vec<(String, String)>,
+    foreign: bool,
+}
+
+impl FromRequest for VoterCredentials {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let site = site(request);
+        let token = bearer(request.headers()).and_then(|token| site.pod.auth.read_voter_token(token));
+        let cookies = request.cookies().map(|cookies| {
+            let ours = cookies.iter().filter(|cookie| cookie.name().starts_with(VOTER_COOKIE));
+            ours.map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned())).collect()
+        });
+        let foreign = Origin::of(request.headers(), &site.own_urls()) == Origin::Foreign;
+        ready(Ok(Self { bearer: token, cookies: cookies.unwrap_or_default(), foreign }))
+    }
+}
+
+impl VoterCredentials {
+    /// The header's token, if it is for this room.
+    pub fn token(&self, room: &crate::domain::ids::RoomId) -> Option<VoterToken> {
+        self.bearer.clone().filter(|token| token.room == *room)
+    }
+
+    /// Who asks, by header or cookie.
+    ///
+    /// # Errors
+    /// 401 `bad_token`; 403 `cross_origin` if only a cookie speaks for a page of somebody else's.
+    pub fn voter(&self, site: &Site, room: &crate::domain::ids::RoomId) -> Result<VoterToken, ApiError> {
+        if let Some(token) = self.token(room) {
+            return Ok(token);
+        }
+        let name = format!("{VOTER_COOKIE}{room}");
+        let cookie = self.cookies.iter().find(|(key, _)| *key == name);
+        let token = cookie.and_then(|(_, value)| site.pod.auth.read_voter_token(value));
+        match token.filter(|token| token.room == *room) {
+            Some(_) if self.foreign => Err(cross_origin()),
+            Some(token) => Ok(token),
+            None => Err(ApiError::unauthorized("bad_token", "a voter's token for this room is needed")),
+        }
+    }
+}
+
+fn site(request: &HttpRequest) -> web::Data<Site> {
+    request.app_data::<web::Data<Site>>().expect("every App has it").clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(origin: &str, host: &str) -> Origin {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        headers.insert(header::ORIGIN, origin.parse().unwrap());
+        Origin::of(&headers, &["https://vote.example.org/", ""])
+    }
+
+    #[test]
+    fn only_the_host_asked_for_and_the_configured_urls_are_own() {
+        for own in ["http://10.0.0.7:8080", "https://10.0.0.7:8080", "https://vote.example.org"] {
+            assert_eq!(judge(own, "10.0.0.7:8080"), Origin::Own, "{own}");
+        }
+        for foreign in [
+            "http://10.0.0.7",
+            "http://10.0.0.7:8081",
+            "http://evil.example",
+            "http://10.0.0.7:8080.evil.example",
+            "https://vote.example.org.evil.example",
+            "http://vote.example.org",
+            "null",
+            "",
+        ] {
+            assert_eq!(judge(foreign, "10.0.0.7:8080"), Origin::Foreign, "{foreign}");
+        }
+    }
+}

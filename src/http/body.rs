@@ -1,0 +1,113 @@
+//! Bodies: JSON whose errors name the field, and CSV.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, web};
+use serde::de::DeserializeOwned;
+
+use super::error::ApiError;
+use crate::domain::Invalid;
+
+/// Most bytes of a body: 10,000 invites, or a room of 100 rounds.
+pub const MOST_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// A JSON body. An empty one is as good as `{}`.
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let bytes = web::Bytes::from_request(request, payload);
+        Box::pin(async move { parse(&bytes.await.map_err(|error| too_big(&error))?).map(Body).map_err(Into::into) })
+    }
+}
+
+/// The error of a body that could not be read.
+pub fn too_big(error: &actix_web::Error) -> ApiError {
+    Invalid::new("body", format!("could not be read, at most {MOST_BODY_BYTES} bytes are: {error}")).into()
+}
+
+/// Reads JSON; the error names the field as its sender wrote it.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid> {
+    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let detail = error.inner().to_string();
+        // serde names a field that is missing or unknown in its text alone
+        let named = detail.split('`').nth(1).filter(|_| detail.contains("field `"));
+        let field = match (path.as_str(), named) {
+            (".", Some(named)) => named.to_owned(),
+            (".", None) => "body".to_owned(),
+            (path, Some(named)) if !path.ends_with(named) => format!("{path}.{named}"),
+            (path, _) => path.to_owned(),
+        };
+        Invalid::new(field, detail)
+    })?;
+    json.end().map_err(|error| Invalid::new("body", error.to_string()))?;
+    Ok(value)
+}
+
+/// Reads the column `name` of a CSV text: with or without a BOM, any line ends, quotes as in RFC 4180.
+pub fn names_of_csv(bytes: &[u8]) -> Result<Vec<String>, Invalid> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let mut csv = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
+    let malformed = |error: csv::Error| Invalid::new("body", error.to_string());
+    let headers = csv.headers().map_err(malformed)?;
+    let column = headers.iter().position(|header| header.eq_ignore_ascii_case("name"));
+    let column = column.ok_or_else(|| Invalid::new("name", "the first line must have a column \"name\""))?;
+    let mut names = vec![];
+    for row in csv.records() {
+        let row = row.map_err(malformed)?;
+        match row.get(column) {
+            Some(name) if !name.is_empty() => names.push(name.to_owned()),
+            _ if row.iter().all(str::is_empty) => {}
+            _ => {
+                let line = row.position().map_or(0, csv::Position::line);
+                return Err(Invalid::new("name", format!("line {line} has none")));
+            }
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http::{DeadlineBody, OpenBody, RoomBody};
+
+    #[test]
+    fn an_error_names_the_field() {
+        for (body, field) in [
+            (r#"{"title":"x","rounds":[{"title":"y","choices":[],"seconds":-1}]}"#, "rounds[0].seconds"),
+            (r#"{"title":"x","rounds":[{"title":"y","choices":[],"secnds":1}]}"#, "rounds[0].secnds"),
+            (r#"{"rounds":[]}"#, "title"),
+            (r#"{"title":1,"rounds":[]}"#, "title"),
+            (r#"{"title":"#, "title"),
+            ("nonsense", "body"),
+            ("{} {}", "title"),
+        ] {
+            assert_eq!(parse::<RoomBody>(body.as_bytes()).unwrap_err().field, field, "{body}");
+        }
+        assert_eq!(parse::<DeadlineBody>(b"{}").unwrap_err().field, "closes_at");
+        assert_eq!(parse::<DeadlineBody>(br#"{"closes_at":null}"#).unwrap().closes_at, None);
+    }
+
+    #[test]
+    fn an_empty_body_is_an_empty_object() {
+        assert!(parse::<OpenBody>(b"").is_ok());
+    }
+
+    #[test]
+    fn csv_is_read_as_spreadsheets_write_it() {
+        let text = "\u{FEFF}id,Name\r\n1,\"Müller, Anna\"\r\n\r\n2,Bela\n3,\"O\"\"Neill\"\r\n";
+        assert_eq!(names_of_csv(text.as_bytes()).unwrap(), ["Müller, Anna", "Bela", "O\"Neill"]);
+        assert_eq!(names_of_csv(b"id,who\n1,Anna\n").unwrap_err().field, "name");
+        assert!(names_of_csv(b"id,name\n1\n").is_err());
+        assert!(names_of_csv(b"name\n\xFF\xFE\n").is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! The only way that something which went wrong leaves the server: RFC 9457 problem documents.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, ResponseError};
+use serde_json::{Map, Value, json};
+
+use crate::actors::registry::Absent;
+use crate::domain::Invalid;
+use crate::domain::command::Refused;
+use crate::ledger::LedgerError;
+use crate::ledger::conduct::ConductError;
+
+/// A refusal or a failure, as clients see it. Causes of a 5xx go to the log and never out.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    /// More members of the document.
+    more: Map<String, Value>,
+    retry_after_secs: Option<u32>,
+}
+
+/// What handlers answer.
+pub type Answer<T = HttpResponse> = Result<T, ApiError>;
+
+impl ApiError {
+    /// A refusal with a stable code.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), more: Map::new(), retry_after_secs: None }
+    }
+
+    /// 401.
+    pub fn unauthorized(code: &'static str, detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+    }
+
+    /// 403.
+    pub fn forbidden(code: &'static str, detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, detail)
+    }
+
+    /// 404.
+    pub fn not_found(code: &'static str, detail: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    /// 409.
+    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// 404 `no_such_room`.
+    pub fn no_such_room() -> Self {
+        Self::not_found("no_such_room", "there is no such room")
+    }
+
+    /// 403 `removed`.
+    pub fn removed() -> Self {
+        Self::forbidden("removed", "this voter was removed from the room")
+    }
+
+    /// 503 `busy`: come back in a second.
+    pub fn busy() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much to do at once; say it again").retry_after(1)
+    }
+
+    /// With one more member in the document.
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(member.to_owned(), value.into());
+        self
+    }
+
+    /// With a Retry-After header.
+    pub fn retry_after(mut self, secs: u32) -> Self {
+        self.retry_after_secs = Some(secs);
+        self
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        if let Some(secs) = self.retry_after_secs {
+            response.insert_header((header::RETRY_AFTER, secs.to_string()));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        let mut document = json!({
+            "type": format!("about:blank#{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or("error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+        });
+        if let Value::Object(members) = &mut document {
+            members.extend(self.more.clone());
+        }
+        response.content_type("application/problem+json").body(document.to_string())
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(invalid: Invalid) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_request", invalid.to_string()).with("field", invalid.field)
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let code = match &refused {
+            Refused::AnotherRoundOpen => "another_round_open",
+            Refused::AlreadyClosed => "already_closed",
+            Refused::OtherTake => "other_take",
+            Refused::RankingShown => "ranking_shown",
+            Refused::NotOpen => "not_open",
+            Refused::NotClosed => "not_closed",
+            Refused::RoundOpen => "round_open",
+            Refused::NothingClosed => "nothing_closed",
+            Refused::NotShown => "not_shown",
+            Refused::NotChangeable(field) => {
+                return Self::conflict("not_changeable", refused.to_string()).with("field", field.as_str());
+            }
+            Refused::NoSuchRound(_) => return Self::not_found("no_such_round", &refused.to_string()),
+            Refused::Invalid(invalid) => return invalid.clone().into(),
+        };
+        Self::conflict(code, refused.to_string())
+    }
+}
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> Self {
+        tracing::warn!(%error, "a request has no answer from the ledger");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ledger_unavailable",
+            "the ledger can not be asked, so the outcome is unknown; say it again",
+        )
+        .retry_after(1)
+    }
+}
+
+impl From<ConductError> for ApiError {
+    fn from(error: ConductError) -> Self {
+        match error {
+            ConductError::Refused(refused) => refused.into(),
+            ConductError::NoSuchRoom => Self::no_such_room(),
+            ConductError::Closing => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "closing", error.to_string()).retry_after(1)
+            }
+            ConductError::Contended => Self::busy(),
+            ConductError::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl From<Absent> for ApiError {
+    fn from(absent: Absent) -> Self {
+        match absent {
+            Absent::NoSuchRoom => Self::no_such_room(),
+            Absent::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl From<actix::MailboxError> for ApiError {
+    fn from(_: actix::MailboxError) -> Self {
+        Self::busy()
+    }
+}

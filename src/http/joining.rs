@@ -1,0 +1,223 @@
+//! Joining a room, and a voter's own part of it.
+
+use std::sync::Arc;
+
+use actix_web::cookie::time::Duration;
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
+use serde_json::json;
+
+use super::auth::VoterCredentials;
+use super::body::Body;
+use super::error::{Answer, ApiError};
+use super::{Site, is_https};
+use crate::actors::registry::ActiveRoom;
+use crate::actors::session::VOTER_COOKIE;
+use crate::auth::{SIGN_IN_MS, VoterToken};
+use crate::domain::Invalid;
+use crate::domain::ballot::Ballot;
+use crate::domain::ids::{Card, Invite, VoterId};
+use crate::domain::text::Name;
+use crate::ledger::{Greeting, JoinOutcome, JoinRequest, Renaming, Voter, fresh_card};
+use crate::wire::http::{JoinBody, JoinedView, RenameBody};
+
+/// Numbered variations of a taken name that are tried.
+const SUGGESTIONS: u32 = 8;
+
+/// Joins a voter; repeat-safe by card.
+#[utoipa::path(tag = "voters", params(("room" = String, Path)), request_body = JoinBody, responses(
+    (status = 201, body = JoinedView, description = "a new voter"),
+    (status = 200, body = JoinedView, description = "the same voter: known card, used invite, or valid token"),
+    (status = 403, description = "invite_needed, bad_invite, join_closed, removed"),
+    (status = 409, description = "name_taken, with suggestion")))]
+#[post("/rooms/{room}/join")]
+pub async fn join(
+    request: HttpRequest,
+    site: web::Data<Site>,
+    path: web::Path<String>,
+    credentials: VoterCredentials,
+    body: Body<JoinBody>,
+) -> Answer {
+    let room = site.room(&path).await?;
+    let token = credentials.token(&room.board.id);
+    let (voter, new) = join_room(&site, &room, token, body.0).await?;
+    let view = joined(&site, &room, &voter);
+    let status = if new { StatusCode::CREATED } else { StatusCode::OK };
+    let cookie = cookie(&request, &site, &room, view.token.clone());
+    Ok(HttpResponse::build(status).cookie(cookie).json(view))
+}
+
+/// Joins somebody, or finds the voter they are; `true`: new.
+pub async fn join_room(
+    site: &Site,
+    room: &Arc<ActiveRoom>,
+    token: Option<VoterToken>,
+    body: JoinBody,
+) -> Answer<(Voter, bool)> {
+    let name = body.name.as_deref().map(Name::parse).transpose();
+    let has_way_back = token.is_some() || body.card.is_some() || body.invite.is_some();
+    let name = match (name, &token) {
+        (Ok(name), Some(token)) => name.or_else(|| Some(token.name.clone())),
+        (Ok(name), None) => name,
+        // whoever may be known already is not turned away for a name that is not needed
+        (Err(_), _) if token.is_some() => None,
+        (Err(invalid), _) => return Err(invalid.into()),
+    };
+    if name.is_none() && !has_way_back {
+        return Err(Invalid::new("name", "is needed").into());
+    }
+    let request = JoinRequest {
+        voter: token.as_ref().map_or_else(|| VoterId::from_entropy(rand::random()), |token| token.voter.clone()),
+        has_token: token.is_some(),
+        suggestions: name.as_ref().map(suggestions).unwrap_or_default(),
+        name,
+        card: body.card.as_deref().map(Card::parse).transpose()?.unwrap_or_else(fresh_card),
+        invite: match body.invite.as_deref().map(Invite::parse) {
+            None => None,
+            Some(Ok(invite)) => Some(invite),
+            Some(Err(_)) => return Err(bad_invite()),
+        },
+        mode: room.board.room().join,
+    };
+    match site.pod.ledger.join(&room.board.id, &request).await? {
+        JoinOutcome::Done(voter) => {
+            site.pod.metrics.joins.inc();
+            Ok((voter, true))
+        }
+        JoinOutcome::Known(voter) => Ok((voter, false)),
+        outcome => Err(refusal(outcome)),
+    }
+}
+
+fn bad_invite() -> ApiError {
+    ApiError::forbidden("bad_invite", "there is no such invite in this room")
+}
+
+/// Why there is no new voter or name.
+fn refusal(outcome: JoinOutcome) -> ApiError {
+    match outcome {
+        JoinOutcome::Removed => ApiError::removed(),
+        JoinOutcome::NameTaken(suggestion) => {
+            let error = ApiError::conflict("name_taken", "somebody else has this name");
+            match suggestion {
+                Some(name) => error.with("suggestion", name.as_str()),
+                None => error,
+            }
+        }
+        JoinOutcome::NameMissing => Invalid::new("name", "is needed").into(),
+        JoinOutcome::InviteNeeded => ApiError::forbidden("invite_needed", "this room is for invited people"),
+        JoinOutcome::BadInvite => bad_invite(),
+        JoinOutcome::Closed => ApiError::forbidden("join_closed", "nobody new may join this room now"),
+        JoinOutcome::NoSuchVoter => ApiError::not_found("no_such_voter", "there is no such voter"),
+        JoinOutcome::Done(_) | JoinOutcome::Known(_) => ApiError::busy(),
+    }
+}
+
+fn suggestions(name: &Name) -> Vec<Name> {
+    let numbers = (2..2 + SUGGESTIONS).chain([rand::random_range(10..100), rand::random_range(100..10_000)]);
+    numbers.map(|number| name.numbered(number)).collect()
+}
+
+/// The answer to a join, with a fresh token.
+pub fn joined(site: &Site, room: &ActiveRoom, voter: &Voter) -> JoinedView {
+    JoinedView {
+        voter: voter.voter.to_string(),
+        name: voter.name.to_string(),
+        token: site.pod.auth.voter_token(&room.board.id, &voter.voter, &voter.name),
+        card: voter.card.to_string(),
+    }
+}
+
+/// The voter's cookie for this room.
+pub fn cookie(request: &HttpRequest, site: &Site, room: &ActiveRoom, token: String) -> Cookie<'static> {
+    Cookie::build(format!("{VOTER_COOKIE}{}", room.board.id), token)
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(is_https(request, site))
+        .max_age(Duration::milliseconds(SIGN_IN_MS as i64))
+        .finish()
+}
+
+/// The voter that a valid token names; written again if the ledger has lost it.
+pub async fn known_voter(site: &Site, room: &ActiveRoom, token: VoterToken) -> Answer<(Voter, Ballot)> {
+    let record = room.board.room();
+    let greeting =
+        Greeting { voter: token.voter, name: token.name, card: fresh_card(), take: record.current_take() };
+    let (voter, ballot) = site.pod.ledger.greet(&record.id, record.partitions, &greeting).await?;
+    if voter.removed { Err(ApiError::removed()) } else { Ok((voter, ballot)) }
+}
+
+/// The voter's name, card, ballots and place.
+#[utoipa::path(tag = "voters", params(("room" = String, Path)), responses(
+    (status = 200, description = "{voter, name, card, ballots: [{round, take, votes, left}], standing?}"),
+    (status = 401, description = "bad_token"), (status = 403, description = "removed")))]
+#[get("/rooms/{room}/me")]
+pub async fn me(site: web::Data<Site>, path: web::Path<String>, credentials: VoterCredentials) -> Answer {
+    let room = site.room(&path).await?;
+    let token = credentials.voter(&site, &room.board.id)?;
+    let (voter, _) = known_voter(&site, &room, token).await?;
+    let record = room.board.room();
+    let is_open = |round| record.running.as_ref().is_some_and(|running| running.round == round);
+    let begun = (1u16..).zip(&record.rounds).filter(|(number, round)| is_open(*number) || round.counted().is_some());
+    let takes: Vec<(u16, u16)> = begun.map(|(number, round)| (number, round.take)).collect();
+    let ballots = site.pod.ledger.ballots_of(&record.id, record.partitions, &voter.voter, &takes).await?;
+    let ballots = takes.iter().zip(ballots).map(|((round, take), ballot)| {
+        let left = usize::from(record.votes_per_round).saturating_sub(ballot.votes.len());
+        json!({ "round": round, "take": take, "votes": ballot.votes, "left": left })
+    });
+    let mut me = json!({
+        "voter": voter.voter,
+        "name": voter.name,
+        "card": voter.card,
+        "ballots": ballots.collect::<Vec<_>>(),
+    });
+    if let Some((_, standing)) = room.board.standing(&voter.voter) {
+        me["standing"] = serde_json::to_value(standing).unwrap_or_default();
+    }
+    Ok(HttpResponse::Ok().json(me))
+}
+
+/// Another name, until the first vote.
+#[utoipa::path(tag = "voters", params(("room" = String, Path)), request_body = RenameBody, responses(
+    (status = 200, body = JoinedView), (status = 409, description = "name_taken; not_changeable after the first vote")))]
+#[patch("/rooms/{room}/me")]
+pub async fn rename(
+    request: HttpRequest,
+    site: web::Data<Site>,
+    path: web::Path<String>,
+    credentials: VoterCredentials,
+    body: Body<RenameBody>,
+) -> Answer {
+    let name = Name::parse(&body.0.name)?;
+    let room = site.room(&path).await?;
+    let token = credentials.voter(&site, &room.board.id)?;
+    let (voter, _) = known_voter(&site, &room, token).await?;
+    if voter.name != name {
+        let record = room.board.room();
+        let mut takes: Vec<(u16, u16)> = vec![];
+        for (number, round) in (1u16..).zip(&record.rounds) {
+            takes.extend(round.takes.iter().map(|take| (number, take.take)));
+            takes.push((number, round.take));
+        }
+        let ballots = site.pod.ledger.ballots_of(&record.id, record.partitions, &voter.voter, &takes).await?;
+        if ballots.iter().any(|ballot| !ballot.votes.is_empty()) {
+            return Err(ApiError::conflict("not_changeable", "the name can not change after the first vote")
+                .with("field", "name"));
+        }
+    }
+    let voter = rename_voter(&site, &room, voter.voter, name).await?;
+    let view = joined(&site, &room, &voter);
+    let cookie = cookie(&request, &site, &room, view.token.clone());
+    Ok(HttpResponse::Ok().cookie(cookie).json(view))
+}
+
+/// Gives a voter another name.
+pub async fn rename_voter(site: &Site, room: &ActiveRoom, voter: VoterId, name: Name) -> Answer<Voter> {
+    let renaming = Renaming { voter, suggestions: suggestions(&name), name };
+    match site.pod.ledger.rename(&room.board.id, &renaming).await? {
+        JoinOutcome::Done(voter) | JoinOutcome::Known(voter) => Ok(voter),
+        outcome => Err(refusal(outcome)),
+    }
+}

@@ -1,0 +1,193 @@
+//! The HTTP side: the route table, and what all handlers share.
+//!
+//! | file | is |
+//! | --- | --- |
+//! | [`auth`] | who is asking: emcee, voter, which Origin |
+//! | [`body`] | JSON and CSV bodies whose errors name the field |
+//! | [`error`] | problem documents, the only way out for what went wrong |
+//! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `session` | the calls, by resource |
+//! | `pages`, `plain`, `health`, `openapi`, `ws` | pages, the page without script, probes, the description, sockets |
+
+use std::sync::Arc;
+
+use actix_web::dev::{ServiceFactory, ServiceRequest};
+use actix_web::http::header;
+use actix_web::middleware::DefaultHeaders;
+use actix_web::{App, HttpRequest, HttpResponse, web};
+use utoipa_actix_web::AppExt;
+
+use crate::actors::Pod;
+use crate::actors::pod::LedgerClock;
+use crate::actors::registry::{ActiveRoom, Shard};
+use crate::domain::LedgerMs;
+use crate::domain::ids::RoomCode;
+
+pub mod auth;
+pub mod body;
+pub mod error;
+mod health;
+mod joining;
+mod openapi;
+mod pages;
+mod plain;
+mod records;
+mod reveal;
+mod rooms;
+mod rounds;
+mod session;
+mod voters;
+pub mod ws;
+
+use error::{Answer, ApiError};
+
+/// What every handler may use.
+pub struct Site {
+    /// The process.
+    pub pod: Arc<Pod>,
+    /// Where voters reach it; empty: the address asked for.
+    pub public_url: String,
+    /// Where the emcee reaches it; empty: as `public_url`.
+    pub admin_url: String,
+    /// Counts wrong keys.
+    pub wrong_keys: auth::WrongKeys,
+    /// Metrics and probes have a port of their own.
+    pub metrics_apart: bool,
+}
+
+impl Site {
+    /// URLs whose pages are this server's own.
+    pub fn own_urls(&self) -> [&str; 2] {
+        [&self.public_url, &self.admin_url]
+    }
+
+    /// The active room of a code in a path.
+    ///
+    /// # Errors
+    /// 404, also for what can not be a code; 503.
+    pub async fn room(&self, code: &str) -> Answer<Arc<ActiveRoom>> {
+        let code = RoomCode::parse(code).map_err(|_| ApiError::no_such_room())?;
+        Ok(self.pod.rooms.enter(&self.pod, &code).await?)
+    }
+
+    /// The ledger's time.
+    pub fn now(&self) -> LedgerMs {
+        LedgerClock::now(&self.pod.clock)
+    }
+
+    /// Where voters reach this server, as far as the request tells.
+    pub fn base_url(&self, request: &HttpRequest) -> String {
+        if !self.public_url.is_empty() {
+            return self.public_url.trim_end_matches('/').to_owned();
+        }
+        let connection = request.connection_info();
+        format!("{}://{}", connection.scheme(), connection.host())
+    }
+}
+
+/// True if the caller's browser came by HTTPS, so that a cookie may be `Secure`.
+pub fn is_https(request: &HttpRequest, site: &Site) -> bool {
+    site.base_url(request).starts_with("https://")
+}
+
+/// One worker's application.
+pub fn app(
+    site: web::Data<Site>,
+    shard: Shard,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = actix_web::dev::ServiceResponse<impl actix_web::body::MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    let emcee = site.pod.serves_emcee;
+    let probes = !site.metrics_apart;
+    let (app, description) = App::new()
+        .into_utoipa_app()
+        .service(
+            utoipa_actix_web::scope::scope("/api/v1").configure(audience).configure(move |service| {
+                if emcee {
+                    desk(service);
+                }
+            }),
+        )
+        .split_for_parts();
+    app.app_data(site)
+        .app_data(web::Data::new(shard))
+        .app_data(web::PayloadConfig::new(body::MOST_BODY_BYTES))
+        .configure(|service| openapi::routes(service, description))
+        .configure(|service| pages::routes(service, emcee))
+        .configure(plain::routes)
+        .configure(ws::routes)
+        .configure(move |service| {
+            if probes {
+                health::routes(service);
+            }
+        })
+        .default_service(web::to(nothing_here))
+        .wrap(
+            DefaultHeaders::new()
+                .add((header::CONTENT_SECURITY_POLICY, pages::CONTENT_SECURITY_POLICY))
+                .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+                .add((header::REFERRER_POLICY, "no-referrer"))
+                .add((header::X_FRAME_OPTIONS, "DENY")),
+        )
+}
+
+/// The application of the metrics port.
+pub fn metrics_app(
+    site: web::Data<Site>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = actix_web::dev::ServiceResponse<impl actix_web::body::MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    App::new().app_data(site).configure(health::routes).default_service(web::to(nothing_here))
+}
+
+/// Calls that exist on every pod.
+fn audience(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
+    service
+        .service(rooms::get)
+        .service(rooms::qr)
+        .service(joining::join)
+        .service(joining::me)
+        .service(joining::rename)
+        .service(voters::vote);
+}
+
+/// Calls of the emcee: they do not exist on audience pods.
+fn desk(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
+    service
+        .service(session::begin_session)
+        .service(session::end_session)
+        .service(rooms::create)
+        .service(rooms::list)
+        .service(rooms::patch)
+        .service(rooms::delete)
+        .service(rooms::undelete)
+        .service(rooms::stage)
+        .service(rounds::open_round)
+        .service(rounds::set_deadline)
+        .service(rounds::close_round)
+        .service(rounds::set_take)
+        .service(rounds::show_result)
+        .service(rounds::decide_winner)
+        .service(reveal::put_reveal)
+        .service(reveal::get_ranking)
+        .service(voters::list)
+        .service(voters::patch)
+        .service(voters::invite)
+        .service(records::export)
+        .service(records::audit);
+}
+
+async fn nothing_here(request: HttpRequest) -> Answer<HttpResponse> {
+    Err(ApiError::not_found("not_found", &format!("there is nothing at {}", request.path())))
+}

@@ -1,0 +1,70 @@
+//! The pages and what they load, served from the binary.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use super::Site;
+use super::error::{Answer, ApiError};
+
+#[derive(RustEmbed)]
+#[folder = "assets/"]
+#[exclude = "*.json"]
+#[include = "i18n/*.json"]
+struct Assets;
+
+/// What the pages may load and do: only what comes from here.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";
+
+/// Pages, and `/assets/…`.
+pub fn routes(service: &mut web::ServiceConfig, emcee: bool) {
+    service
+        .route("/", web::get().to(voter))
+        .route("/r/{room}", web::get().to(voter))
+        .route("/stage/{room}", web::get().to(stage))
+        .route("/assets/{path:.*}", web::get().to(asset));
+    if emcee {
+        service.route("/emcee", web::get().to(desk));
+    }
+}
+
+async fn voter(request: HttpRequest) -> Answer {
+    serve(&request, "index.html")
+}
+
+async fn stage(request: HttpRequest) -> Answer {
+    serve(&request, "stage.html")
+}
+
+async fn desk(request: HttpRequest) -> Answer {
+    serve(&request, "emcee.html")
+}
+
+async fn asset(request: HttpRequest, path: web::Path<String>, site: web::Data<Site>) -> Answer {
+    let emcees = path.contains("emcee");
+    if emcees && !site.pod.serves_emcee {
+        return Err(not_found());
+    }
+    serve(&request, &path)
+}
+
+fn not_found() -> ApiError {
+    ApiError::not_found("not_found", "there is nothing here")
+}
+
+/// Serves a file by its content's tag: browsers ask each time, and load again only what has changed.
+fn serve(request: &HttpRequest, path: &str) -> Answer {
+    let file: EmbeddedFile = Assets::get(path).ok_or_else(not_found)?;
+    let hash: String = file.metadata.sha256_hash().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    let tag = format!("\"{hash}\"");
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::ETAG, tag.clone())).insert_header((header::CACHE_CONTROL, "no-cache"));
+    let known = request.headers().get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    if known.is_some_and(|known| known.split(',').any(|known| known.trim() == tag)) {
+        response.status(actix_web::http::StatusCode::NOT_MODIFIED);
+        return Ok(response.finish());
+    }
+    Ok(response.content_type(file.metadata.mimetype()).body(file.data.into_owned()))
+}

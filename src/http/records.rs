@@ -1,0 +1,243 @@
+//! What remains of an evening: the export, and the audit that recounts it.
+
+use std::collections::HashMap;
+
+use actix_web::{HttpResponse, get, web};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Site;
+use super::auth::Emcee;
+use super::error::{Answer, ApiError};
+use super::{reveal, rooms};
+use crate::domain::Invalid;
+use crate::domain::ballot::Ballot;
+use crate::domain::gate::Tally;
+use crate::domain::ids::VoterId;
+use crate::domain::room::{Room, letter};
+use crate::domain::text::Name;
+use crate::domain::visibility::Audience;
+use crate::ledger::conduct::{all_ballots, all_voters, rank, settle};
+use crate::wire::room::RecordView;
+
+/// How often the recount of an open round is repeated because votes came meanwhile.
+const RECOUNTS: usize = 5;
+
+/// Round and take, with its record if it is closed.
+type TakeOf<'r> = (u16, u16, Option<&'r crate::domain::room::Take>);
+
+/// Every take of a room that has ballots: closed ones, and the running one.
+fn takes(room: &Room) -> Vec<TakeOf<'_>> {
+    let closed = (1u16..).zip(&room.rounds).flat_map(|(number, round)| {
+        round.takes.iter().map(move |take| (number, take.take, Some(take)))
+    });
+    let running = room.running.iter().map(|running| (running.round, running.take, None));
+    let mut takes: Vec<_> = closed.chain(running).collect();
+    takes.sort_by_key(|(round, take, _)| (*round, *take));
+    takes
+}
+
+/// In which form everything is wanted.
+#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// One object.
+    #[default]
+    Json,
+    /// One line for each ballot.
+    Csv,
+    /// One object a line.
+    Ndjson,
+    /// A body for `POST /rooms`.
+    Event,
+}
+
+/// See [`Format`].
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub struct ExportQuery {
+    /// `json`, `csv`, `ndjson` or `event`.
+    #[serde(default)]
+    format: Format,
+}
+
+/// Everything.
+#[utoipa::path(tag = "records", params(("room" = String, Path), ExportQuery),
+    responses((status = 200, description = "see docs/protocol.md")))]
+#[get("/rooms/{room}/export")]
+pub async fn export(
+    site: web::Data<Site>,
+    path: web::Path<String>,
+    _emcee: Emcee,
+    query: web::Query<ExportQuery>,
+) -> Answer {
+    let active = site.room(&path).await?;
+    let ledger = &*site.pod.ledger;
+    let room = settle(ledger, &active.board.id).await?.room;
+    if let Format::Event = query.format {
+        return Ok(HttpResponse::Ok().json(event(&room)));
+    }
+    let (names, removed) = all_voters(ledger, &room.id).await?;
+    let mut ballots = vec![];
+    for (round, take, record) in takes(&room) {
+        let mut cast: Vec<_> = all_ballots(ledger, &room, (round, take)).await?.into_iter().collect();
+        cast.sort_by(|(a, _), (b, _)| a.cmp(b));
+        ballots.push((round, take, record, cast));
+    }
+    let mut voters: Vec<_> = names.iter().collect();
+    voters.sort();
+    let voters = voters.into_iter().map(|(voter, name)| match removed.contains(voter) {
+        true => json!({ "voter": voter, "name": name, "removed": true }),
+        false => json!({ "voter": voter, "name": name }),
+    });
+    let ranking = match room.reveal.as_ref().and_then(|reveal| active.board.ranking(reveal.ranking)) {
+        Some(shown) => reveal::view(shown.entries(), u32::MAX),
+        None => reveal::view(&rank(ledger, &room).await?, u32::MAX),
+    };
+    let view = rooms::view(&site, &active, Audience::Emcee);
+    match query.format {
+        Format::Csv => csv(&room, &ballots, &names),
+        Format::Ndjson => {
+            let mut lines = vec![json!({ "room": view })];
+            lines.extend(voters.map(|voter| json!({ "voter": voter })));
+            for (round, take, record, cast) in &ballots {
+                let record = record.map(RecordView::new);
+                lines.push(json!({ "take": { "round": round, "take": take, "record": record } }));
+                lines.extend(cast.iter().map(|(voter, ballot)| {
+                    json!({ "ballot": { "round": round, "take": take, "voter": voter, "votes": ballot.votes, "time_ms": ballot.time_ms } })
+                }));
+            }
+            lines.extend(ranking.into_iter().map(|entry| json!({ "ranking": entry })));
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            Ok(HttpResponse::Ok().content_type("application/x-ndjson").body(text))
+        }
+        Format::Json | Format::Event => Ok(HttpResponse::Ok().json(json!({
+            "room": view,
+            "voters": voters.collect::<Vec<_>>(),
+            "rounds": rounds(&room, &ballots),
+            "ranking": ranking,
+        }))),
+    }
+}
+
+type Cast<'r> = (u16, u16, Option<&'r crate::domain::room::Take>, Vec<(VoterId, Ballot)>);
+
+fn rounds(room: &Room, ballots: &[Cast<'_>]) -> Vec<Value> {
+    let round = |(number, round): (u16, &crate::domain::room::Round)| {
+        let of_round = ballots.iter().filter(|(n, ..)| *n == number);
+        let takes = of_round.map(|(_, take, record, cast)| {
+            let cast = cast.iter().map(|(voter, ballot)| {
+                json!({ "voter": voter, "votes": ballot.votes, "time_ms": ballot.time_ms })
+            });
+            let mut view =
+                json!({ "take": take, "counted": *take == round.take, "ballots": cast.collect::<Vec<_>>() });
+            if let Some(record) = record {
+                view["record"] = serde_json::to_value(RecordView::new(record)).unwrap_or_default();
+            }
+            view
+        });
+        json!({ "round": number, "takes": takes.collect::<Vec<_>>() })
+    };
+    (1u16..).zip(&room.rounds).map(round).collect()
+}
+
+fn csv(room: &Room, ballots: &[Cast<'_>], names: &HashMap<VoterId, Name>) -> Answer {
+    let failed = |error: csv::Error| Invalid::new("export", error.to_string());
+    let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(vec![]);
+    csv.write_record(["round", "take", "counted", "voter", "name", "votes", "time_ms"]).map_err(failed)?;
+    for (round, take, _, cast) in ballots {
+        let counted = room.round(*round).is_some_and(|round| round.take == *take);
+        for (voter, ballot) in cast {
+            let name = names.get(voter).map_or("", Name::as_str);
+            // a spreadsheet would run what begins like a formula
+            let name = if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.to_owned() };
+            let row = [
+                round.to_string(),
+                take.to_string(),
+                counted.to_string(),
+                voter.to_string(),
+                name,
+                ballot.votes.clone(),
+                ballot.time_ms.to_string(),
+            ];
+            csv.write_record(row).map_err(failed)?;
+        }
+    }
+    let text = csv.into_inner().map_err(|error| Invalid::new("export", error.to_string()))?;
+    Ok(HttpResponse::Ok().content_type("text/csv; charset=utf-8").body(text))
+}
+
+/// The plan of a room, as `POST /rooms` takes it; without `ref`, which is unique.
+fn event(room: &Room) -> Value {
+    let rounds = room.rounds.iter().map(|round| {
+        let choices = round.choices.iter().map(|choice| json!({ "label": choice.label, "color": choice.color }));
+        let mut plan = json!({
+            "title": round.title,
+            "choices": choices.collect::<Vec<_>>(),
+            "split": round.split,
+            "blackout_seconds": round.blackout_seconds,
+        });
+        if let Some(seconds) = round.seconds {
+            plan["seconds"] = seconds.into();
+        }
+        plan
+    });
+    json!({
+        "title": room.title,
+        "votes_per_round": room.votes_per_round,
+        "join": room.join,
+        "programme": room.programme,
+        "rehearsal": room.rehearsal,
+        "partitions": room.partitions,
+        "rounds": rounds.collect::<Vec<_>>(),
+    })
+}
+
+/// Recounts every take from its ballots.
+#[utoipa::path(tag = "records", params(("room" = String, Path)),
+    responses((status = 200, description = "{ok, rounds: [{round, take, tally, recount, voters}]}")))]
+#[get("/rooms/{room}/audit")]
+pub async fn audit(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee) -> Answer {
+    let active = site.room(&path).await?;
+    let ledger = &*site.pod.ledger;
+    let mut audit = None;
+    for _ in 0..RECOUNTS {
+        let before = settle(ledger, &active.board.id).await?;
+        let mut rounds = vec![];
+        for (round, take, record) in takes(&before.room) {
+            let ballots = all_ballots(ledger, &before.room, (round, take)).await?;
+            let choices = before.room.round(round).map_or(0, |round| round.choices.len());
+            let tally = record.map_or_else(|| before.sum().tally, |record| record.tally.clone());
+            rounds.push((round, take, tally, recount(&ballots, choices)));
+        }
+        let after = settle(ledger, &active.board.id).await?;
+        let still = before.sum().tally.version == after.sum().tally.version && before.room.seq == after.room.seq;
+        audit = Some(rounds);
+        if still {
+            break;
+        }
+    }
+    let rounds = audit.ok_or_else(ApiError::busy)?;
+    let ok = rounds.iter().all(|(_, _, tally, recount)| {
+        tally.votes == recount.votes && tally.voters == recount.voters
+    });
+    let rounds = rounds.into_iter().map(|(round, take, tally, recount)| {
+        json!({
+            "round": round,
+            "take": take,
+            "tally": tally.votes,
+            "recount": recount.votes,
+            "voters": recount.voters,
+        })
+    });
+    Ok(HttpResponse::Ok().json(json!({ "ok": ok, "rounds": rounds.collect::<Vec<_>>() })))
+}
+
+/// Counts letters and voters of ballots.
+fn recount(ballots: &HashMap<VoterId, Ballot>, choices: usize) -> Tally {
+    let count = |index: usize| {
+        let wanted = letter(index as u8);
+        ballots.values().map(|ballot| ballot.votes.chars().filter(|vote| *vote == wanted).count() as u64).sum()
+    };
+    let voters = ballots.values().filter(|ballot| !ballot.votes.is_empty()).count() as u64;
+    Tally { votes: (0..choices).map(count).collect(), voters, version: 0 }
+}

@@ -1,0 +1,91 @@
+//! The ranking: for the emcee's eyes, and its reveal to everybody.
+
+use actix_web::{HttpResponse, get, put, web};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Site;
+use super::auth::Emcee;
+use super::body::Body;
+use super::error::{Answer, ApiError};
+use super::rooms::conduct;
+use crate::domain::Invalid;
+use crate::domain::command::Command;
+use crate::domain::reveal::{DEFAULT_TOP, MOST_TOP};
+use crate::ledger::RankEntry;
+use crate::ledger::conduct::rank;
+use crate::wire::http::RevealBody;
+
+/// So much of the ranking is shown.
+#[utoipa::path(tag = "ranking", params(("room" = String, Path)), request_body = RevealBody, responses(
+    (status = 200, description = "{reveal, preview}"),
+    (status = 409, description = "round_open, nothing_closed, not_shown")))]
+#[put("/rooms/{room}/reveal")]
+pub async fn put_reveal(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee, body: Body<RevealBody>) -> Answer {
+    let RevealBody { place, top, auto_ms } = body.0;
+    let room = site.room(&path).await?;
+    let settled = conduct(&room, Command::Reveal { place, top, auto_ms }).await?;
+    let Some(reveal) = &settled.room.reveal else {
+        return Ok(HttpResponse::Ok().json(json!({ "reveal": null, "preview": { "next": [] } })));
+    };
+    let ranking = room.board.ranking(reveal.ranking).ok_or_else(ApiError::busy)?;
+    Ok(HttpResponse::Ok().json(json!({
+        "reveal": ranking.view(reveal, settled.room.seq),
+        "preview": { "next": ranking.preview(reveal) },
+    })))
+}
+
+/// How much of the ranking is asked for.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub struct RankingQuery {
+    /// Down to this place, 1 to 1,000.
+    #[serde(default = "default_top")]
+    top: u32,
+}
+
+fn default_top() -> u32 {
+    DEFAULT_TOP
+}
+
+/// The ranking as it is now; the frozen one while it is shown.
+#[utoipa::path(tag = "ranking", params(("room" = String, Path), RankingQuery),
+    responses((status = 200, description = "{of, entries: [{place, voter, name, score, time_ms}]}")))]
+#[get("/rooms/{room}/ranking")]
+pub async fn get_ranking(
+    site: web::Data<Site>,
+    path: web::Path<String>,
+    _emcee: Emcee,
+    query: web::Query<RankingQuery>,
+) -> Answer {
+    let top = query.top;
+    if !(1..=MOST_TOP).contains(&top) {
+        return Err(Invalid::new("top", format!("must be 1 to {MOST_TOP}, not {top}")).into());
+    }
+    let room = site.room(&path).await?;
+    let record = room.board.room();
+    let shown = record.reveal.as_ref().and_then(|reveal| room.board.ranking(reveal.ranking));
+    let (of, entries) = match shown {
+        Some(ranking) => (ranking.entries().len(), view(ranking.entries(), top)),
+        None => {
+            let entries = rank(&*site.pod.ledger, &record).await?;
+            (entries.len(), view(&entries, top))
+        }
+    };
+    Ok(HttpResponse::Ok().json(json!({ "of": of, "entries": entries })))
+}
+
+/// Entries down to place `top`, as they go out.
+pub fn view(entries: &[RankEntry], top: u32) -> Vec<serde_json::Value> {
+    let within = entries.iter().take_while(|entry| entry.place <= top);
+    within
+        .map(|entry| {
+            json!({
+                "place": entry.place,
+                "voter": entry.voter,
+                "name": entry.name,
+                "score": entry.score,
+                "time_ms": entry.time_ms,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,185 @@
+//! Rooms: made, read, edited, deleted, and what their stage shows.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put, web};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Site;
+use super::auth::{Emcee, Viewer};
+use super::body::Body;
+use super::error::{Answer, ApiError};
+use crate::actors::coordinator::Conduct;
+use crate::actors::registry::ActiveRoom;
+use crate::domain::Invalid;
+use crate::domain::command::Command;
+use crate::domain::gate::GateSum;
+use crate::domain::ids::{RoomCode, RoomId};
+use crate::domain::room::Room;
+use crate::domain::visibility::Audience;
+use crate::ledger::Creation;
+use crate::ledger::conduct::Settled;
+use crate::wire::http::{RoomBody, RoomPatch, StageBody};
+use crate::wire::room::RoomView;
+
+/// Codes tried until one is free: of a billion, so the second try is rare.
+const CODE_TRIES: usize = 16;
+
+/// Makes a room.
+#[utoipa::path(tag = "rooms", request_body = RoomBody, responses(
+    (status = 201, description = "the room"), (status = 409, description = "ref_taken, with the room"),
+    (status = 422, description = "bad_request, naming the field")))]
+#[post("/rooms")]
+pub async fn create(site: web::Data<Site>, _emcee: Emcee, body: Body<RoomBody>) -> Answer {
+    let plan = body.0.into_plan()?;
+    let id = RoomId::from_entropy(rand::random());
+    for _ in 0..CODE_TRIES {
+        let code = RoomCode::from_entropy(rand::random());
+        let room = plan.clone().into_room(id.clone(), code, site.now())?;
+        match site.pod.ledger.create_room(&room).await? {
+            Creation::Created(room) => {
+                tracing::info!(room = %room.id, "a room was made");
+                return Ok(HttpResponse::Created().json(fresh_view(&room).at(site.now())));
+            }
+            Creation::RefTaken(room) => {
+                let view = serde_json::to_value(fresh_view(&room).at(site.now())).unwrap_or_default();
+                return Err(ApiError::conflict("ref_taken", "another room has this ref").with("room", view));
+            }
+            Creation::CodeTaken => {}
+        }
+    }
+    Err(ApiError::busy())
+}
+
+/// A room as the emcee sees it, from the record alone.
+fn fresh_view(room: &Room) -> RoomView {
+    RoomView::new(room, &GateSum::default(), None, room.seq, Audience::Emcee)
+}
+
+/// What [`list`] shows.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub struct ListQuery {
+    /// Deleted rooms too.
+    #[serde(default)]
+    deleted: bool,
+}
+
+/// All rooms, newest first.
+#[utoipa::path(tag = "rooms", params(ListQuery), responses((status = 200, description = "{rooms: [room]}")))]
+#[get("/rooms")]
+pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQuery>) -> Answer {
+    let mut rooms = site.pod.ledger.rooms().await?;
+    rooms.retain(|room| query.deleted || room.deleted_at.is_none());
+    rooms.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
+    let mut views = vec![];
+    for room in rooms {
+        // what runs or is revealed has more to it than its record
+        let moving = room.running.is_some() || room.reveal.is_some() || site.pod.rooms.get(&room.id).is_some();
+        views.push(match moving {
+            true => serde_json::to_value(view(&site, &*site.pod.rooms.activate(&site.pod, &room.id).await?, Audience::Emcee)),
+            false => serde_json::to_value(fresh_view(&room)),
+        });
+    }
+    let views = views.into_iter().collect::<Result<Vec<_>, _>>().map_err(|_| ApiError::busy())?;
+    Ok(HttpResponse::Ok().json(json!({ "rooms": views })))
+}
+
+/// The room on its board, with the ledger's time.
+pub fn view(site: &Site, room: &ActiveRoom, audience: Audience) -> serde_json::Value {
+    let frames = site.pod.frames(&room.board, audience);
+    let mut view: serde_json::Value = serde_json::from_str(frames.room.get()).unwrap_or_default();
+    view["now"] = site.now().into();
+    view
+}
+
+/// A room, as the caller may see it.
+#[utoipa::path(tag = "rooms", params(("room" = String, Path, description = "join code, either case")),
+    responses((status = 200, description = "the room"), (status = 404, description = "no_such_room")))]
+#[get("/rooms/{room}")]
+pub async fn get(site: web::Data<Site>, path: web::Path<String>, viewer: Viewer) -> Answer {
+    let room = site.room(&path).await?;
+    Ok(HttpResponse::Ok().json(view(&site, &room, viewer.0)))
+}
+
+/// Changes a room; what is left out stays.
+#[utoipa::path(tag = "rooms", params(("room" = String, Path)), request_body = RoomPatch, responses(
+    (status = 200, description = "the room"), (status = 409, description = "not_changeable, naming the field")))]
+#[patch("/rooms/{room}")]
+pub async fn patch(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee, body: Body<RoomPatch>) -> Answer {
+    let edit = body.0.into_edit()?;
+    command(&site, &path, Command::Edit(edit)).await
+}
+
+/// Confirms a deletion.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub struct DeleteQuery {
+    /// The room's title.
+    #[serde(default)]
+    title: String,
+}
+
+/// Deletes a room; it can be brought back until it is purged.
+#[utoipa::path(tag = "rooms", params(("room" = String, Path), DeleteQuery), responses(
+    (status = 204, description = "deleted"), (status = 409, description = "round_open"),
+    (status = 422, description = "the title does not match")))]
+#[delete("/rooms/{room}")]
+pub async fn delete(
+    site: web::Data<Site>,
+    path: web::Path<String>,
+    _emcee: Emcee,
+    query: web::Query<DeleteQuery>,
+) -> Answer {
+    let room = any_room(&site, &path).await?;
+    conduct(&room, Command::Delete { title: query.into_inner().title }).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Brings a deleted room back.
+#[utoipa::path(tag = "rooms", params(("room" = String, Path)), responses((status = 200, description = "the room")))]
+#[post("/rooms/{room}/undelete")]
+pub async fn undelete(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee) -> Answer {
+    let room = any_room(&site, &path).await?;
+    conduct(&room, Command::Undelete).await?;
+    Ok(HttpResponse::Ok().json(view(&site, &room, Audience::Emcee)))
+}
+
+/// A room, deleted or not.
+async fn any_room(site: &Site, code: &str) -> Answer<Arc<ActiveRoom>> {
+    let code = RoomCode::parse(code).map_err(|_| ApiError::no_such_room())?;
+    let room = site.pod.ledger.find_room(&code).await?.ok_or_else(ApiError::no_such_room)?;
+    Ok(site.pod.rooms.activate(&site.pod, &room.id).await?)
+}
+
+/// Makes a command hold and answers the room as the emcee sees it then.
+pub async fn command(site: &Site, code: &str, command: Command) -> Answer {
+    let room = site.room(code).await?;
+    conduct(&room, command).await?;
+    Ok(HttpResponse::Ok().json(view(site, &room, Audience::Emcee)))
+}
+
+/// Makes a command hold.
+pub async fn conduct(room: &ActiveRoom, command: Command) -> Answer<Settled> {
+    Ok(room.coordinator.send(Conduct { command }).await??)
+}
+
+/// Sets what the stage shows.
+#[utoipa::path(tag = "rooms", params(("room" = String, Path)), request_body = StageBody,
+    responses((status = 200, description = "the room")))]
+#[put("/rooms/{room}/stage")]
+pub async fn stage(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee, body: Body<StageBody>) -> Answer {
+    let stage = body.0.into_stage()?;
+    command(&site, &path, Command::Stage(stage)).await
+}
+
+/// The voter link as a QR code.
+#[utoipa::path(tag = "rooms", params(("room" = String, Path)),
+    responses((status = 200, description = "an SVG image", content_type = "image/svg+xml")))]
+#[get("/rooms/{room}/qr.svg")]
+pub async fn qr(request: HttpRequest, site: web::Data<Site>, path: web::Path<String>) -> Answer {
+    let room = site.room(&path).await?;
+    let link = format!("{}/r/{}", site.base_url(&request), room.board.code);
+    let code = qrcode::QrCode::new(link).map_err(|error| Invalid::new("room", error.to_string()))?;
+    let svg = code.render::<qrcode::render::svg::Color<'_>>().min_dimensions(240, 240).build();
+    Ok(HttpResponse::Ok().content_type("image/svg+xml").body(svg))
+}

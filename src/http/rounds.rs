@@ -1,0 +1,91 @@
+//! Rounds: opened, timed, closed, voided, shown, decided. Every call is absolute.
+
+use actix_web::{post, web};
+
+use super::Site;
+use super::auth::Emcee;
+use super::body::Body;
+use super::error::{Answer, ApiError};
+use super::rooms::command;
+use crate::domain::command::Command;
+use crate::wire::http::{CloseBody, DeadlineBody, DecideBody, OpenBody, TakeBody};
+
+/// Room and round of a path.
+#[derive(serde::Deserialize)]
+pub struct RoundPath {
+    room: String,
+    round: String,
+}
+
+impl RoundPath {
+    fn round(&self) -> Answer<u16> {
+        let round = self.round.parse().ok().filter(|round| *round > 0);
+        round.ok_or_else(|| ApiError::not_found("no_such_round", &format!("there is no round {}", self.round)))
+    }
+}
+
+/// The round is open.
+#[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), request_body = OpenBody,
+    responses((status = 200, description = "the room"),
+    (status = 409, description = "another_round_open, already_closed, other_take, ranking_shown")))]
+#[post("/rooms/{room}/rounds/{round}/open")]
+pub async fn open_round(site: web::Data<Site>, path: web::Path<RoundPath>, _emcee: Emcee, body: Body<OpenBody>) -> Answer {
+    let OpenBody { take, seconds } = body.0;
+    let round = path.round()?;
+    command(&site, &path.room, Command::Open { round, take, seconds }).await
+}
+
+/// The open round closes at this time.
+#[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), request_body = DeadlineBody,
+    responses((status = 200, description = "the room"), (status = 409, description = "not_open")))]
+#[post("/rooms/{room}/rounds/{round}/deadline")]
+pub async fn set_deadline(
+    site: web::Data<Site>,
+    path: web::Path<RoundPath>,
+    _emcee: Emcee,
+    body: Body<DeadlineBody>,
+) -> Answer {
+    let round = path.round()?;
+    command(&site, &path.room, Command::Deadline { round, closes_at: body.0.closes_at }).await
+}
+
+/// The round is closed, for good.
+#[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), request_body = CloseBody,
+    responses((status = 200, description = "the room, final"), (status = 409, description = "not_open"),
+    (status = 503, description = "closing: votes are refused, and the close is completed by itself")))]
+#[post("/rooms/{room}/rounds/{round}/close")]
+pub async fn close_round(site: web::Data<Site>, path: web::Path<RoundPath>, _emcee: Emcee, body: Body<CloseBody>) -> Answer {
+    let round = path.round()?;
+    command(&site, &path.room, Command::Close { round, take: body.0.take }).await
+}
+
+/// This take counts; the next unused number voids the round.
+#[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), request_body = TakeBody,
+    responses((status = 200, description = "the room"),
+    (status = 409, description = "another_round_open, ranking_shown")))]
+#[post("/rooms/{room}/rounds/{round}/take")]
+pub async fn set_take(site: web::Data<Site>, path: web::Path<RoundPath>, _emcee: Emcee, body: Body<TakeBody>) -> Answer {
+    let round = path.round()?;
+    command(&site, &path.room, Command::Take { round, take: body.0.take }).await
+}
+
+/// The result of a held round is shown.
+#[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), responses(
+    (status = 200, description = "the room"),
+    (status = 409, description = "another_round_open, not_closed, ranking_shown")))]
+#[post("/rooms/{room}/rounds/{round}/show")]
+pub async fn show_result(site: web::Data<Site>, path: web::Path<RoundPath>, _emcee: Emcee) -> Answer {
+    let round = path.round()?;
+    command(&site, &path.room, Command::Show { round }).await
+}
+
+/// The outcome is the emcee's, or the votes' again.
+#[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), request_body = DecideBody,
+    responses((status = 200, description = "the room"),
+    (status = 409, description = "another_round_open, not_closed, ranking_shown")))]
+#[post("/rooms/{room}/rounds/{round}/decide")]
+pub async fn decide_winner(site: web::Data<Site>, path: web::Path<RoundPath>, _emcee: Emcee, body: Body<DecideBody>) -> Answer {
+    let outcome = body.0.outcome()?;
+    let round = path.round()?;
+    command(&site, &path.room, Command::Decide { round, outcome }).await
+}

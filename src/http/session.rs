@@ -1,0 +1,54 @@
+//! The emcee's sign-in.
+
+use actix_web::cookie::time::Duration;
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::{HttpRequest, HttpResponse, delete, post, web};
+
+use super::auth::{Emcee, Origin, cross_origin, read_sign_in};
+use super::body::Body;
+use super::error::Answer;
+use super::{Site, is_https};
+use crate::actors::session::EMCEE_COOKIE;
+use crate::auth::SIGN_IN_MS;
+use crate::wire::http::SessionBody;
+
+/// Signs an emcee in: the key for a cookie.
+#[utoipa::path(tag = "emcee", request_body = SessionBody, responses(
+    (status = 204, description = "signed in: an HttpOnly, SameSite=Strict cookie"),
+    (status = 401, description = "bad_key"), (status = 429, description = "too_many")))]
+#[post("/session")]
+pub async fn begin_session(request: HttpRequest, site: web::Data<Site>, body: Body<SessionBody>) -> Answer {
+    let SessionBody { key, device } = body.0;
+    if Origin::of(request.headers(), &site.own_urls()) == Origin::Foreign {
+        return Err(cross_origin());
+    }
+    if !site.pod.auth.is_emcee_key(&key) {
+        return Err(site.wrong_keys.refuse(&request));
+    }
+    let device = device.unwrap_or_else(|| "emcee".to_owned());
+    let (sign_in, value) = site.pod.auth.sign_in(&device, site.pod.clock.now());
+    tracing::info!(device = sign_in.device, "an emcee signed in");
+    let cookie = cookie(&request, &site, value, Duration::milliseconds(SIGN_IN_MS as i64));
+    Ok(HttpResponse::NoContent().cookie(cookie).finish())
+}
+
+/// Signs an emcee out: the cookie is worth nothing any more, and its sockets end.
+#[utoipa::path(tag = "emcee", responses((status = 204, description = "signed out")))]
+#[delete("/session")]
+pub async fn end_session(request: HttpRequest, site: web::Data<Site>, _emcee: Emcee) -> Answer {
+    if let Some(sign_in) = read_sign_in(&request, &site) {
+        site.pod.ledger.sign_out(&sign_in.id, sign_in.expires_at).await?;
+    }
+    let cookie = cookie(&request, &site, String::new(), Duration::ZERO);
+    Ok(HttpResponse::NoContent().cookie(cookie).finish())
+}
+
+fn cookie(request: &HttpRequest, site: &Site, value: String, max_age: Duration) -> Cookie<'static> {
+    Cookie::build(EMCEE_COOKIE, value)
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(is_https(request, site))
+        .max_age(max_age)
+        .finish()
+}

@@ -1,0 +1,195 @@
+//! Votes over HTTP, and the emcee's list of voters and invites.
+
+use std::time::{Duration, Instant};
+
+use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::Site;
+use super::auth::{Emcee, VoterCredentials};
+use super::body::{self, Body};
+use super::error::{Answer, ApiError};
+use super::joining::rename_voter;
+use crate::actors::coordinator::{Cast, CastAnswer};
+use crate::actors::registry::ActiveRoom;
+use crate::domain::Invalid;
+use crate::domain::ballot::Refusal;
+use crate::domain::ids::{Invite, VoterId};
+use crate::domain::text::Name;
+use crate::ledger::{Voter, VotersQuery};
+use crate::wire::client::CastMessage;
+use crate::wire::http::{InviteView, InvitesBody, VoterPatch, VoterView};
+use crate::wire::server::BallotView;
+
+/// A cast that has no answer by then is `busy`: every cast is answered within five seconds.
+const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
+/// Most invites of one call.
+const MOST_INVITES: usize = 10_000;
+/// Most voters of a page.
+const MOST_VOTERS: usize = 1_000;
+
+/// Casts votes: the same rules as on the socket, for clients without one.
+#[utoipa::path(tag = "voters", params(("room" = String, Path)), request_body = CastMessage, responses(
+    (status = 200, body = BallotView, description = "the ballot; refusals are answers too"),
+    (status = 401, description = "bad_token"), (status = 403, description = "removed"),
+    (status = 422, description = "not a cast")))]
+#[post("/rooms/{room}/votes")]
+pub async fn vote(
+    site: web::Data<Site>,
+    path: web::Path<String>,
+    credentials: VoterCredentials,
+    body: Body<CastMessage>,
+) -> Answer {
+    let room = site.room(&path).await?;
+    let voter = credentials.voter(&site, &room.board.id)?.voter;
+    Ok(HttpResponse::Ok().json(cast(&site, &room, voter, body.0).await?))
+}
+
+/// Casts votes and waits for what became of them.
+pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMessage) -> Answer<BallotView> {
+    let (round, take, votes) = cast.into_cast()?;
+    let (answer, answered) = oneshot::channel();
+    let started = Instant::now();
+    let cast = Cast { voter: voter.clone(), round, take, votes, answer };
+    let busy = || BallotView::new(round, take, String::new(), room.board.room().votes_per_round, Some(Refusal::Busy));
+    if room.coordinator.try_send(cast).is_err() {
+        site.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
+        return Ok(busy());
+    }
+    let answer = tokio::time::timeout(ANSWER_WITHIN, answered).await;
+    site.pod.metrics.ack_seconds.observe(started.elapsed().as_secs_f64());
+    match answer {
+        Ok(Ok(CastAnswer::Ballot { view, grew })) => {
+            if grew {
+                room.tell_others(&voter, None, &view);
+            }
+            Ok(view)
+        }
+        Ok(Ok(CastAnswer::Removed)) => Err(ApiError::removed()),
+        Ok(Ok(CastAnswer::Busy) | Err(_)) | Err(_) => Ok(busy()),
+    }
+}
+
+/// What the emcee looks for.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub struct ListQuery {
+    /// Part of a name.
+    #[serde(default)]
+    q: String,
+    /// Go on behind this voter: the last answer's `next`.
+    #[serde(default)]
+    after: Option<String>,
+    /// 1 to 1,000.
+    #[serde(default = "fifty")]
+    limit: usize,
+}
+
+fn fifty() -> usize {
+    50
+}
+
+/// Voters by name.
+#[utoipa::path(tag = "voters", params(("room" = String, Path), ListQuery),
+    responses((status = 200, description = "{voters: [{voter, name, connected}], next?}")))]
+#[get("/rooms/{room}/voters")]
+pub async fn list(
+    site: web::Data<Site>,
+    path: web::Path<String>,
+    _emcee: Emcee,
+    query: web::Query<ListQuery>,
+) -> Answer {
+    if !(1..=MOST_VOTERS).contains(&query.limit) {
+        return Err(Invalid::new("limit", format!("must be 1 to {MOST_VOTERS}, not {}", query.limit)).into());
+    }
+    let room = site.room(&path).await?;
+    let after = query.after.as_deref().map(VoterId::parse).transpose();
+    let after = after.map_err(|error| Invalid::new("after", error.detail))?;
+    let query = VotersQuery { text: query.q.clone(), after, limit: query.limit };
+    let page = site.pod.ledger.voters(&room.board.id, &query).await?;
+    let ids: Vec<_> = page.voters.iter().map(|voter| voter.voter.clone()).collect();
+    let present = site.pod.ledger.present(&room.board.id, &site.pod.peers(), &ids).await?;
+    let voters = page.voters.iter().zip(present).map(|(voter, connected)| view(voter, connected));
+    let mut answer = json!({ "voters": voters.collect::<Vec<_>>() });
+    if let Some(next) = page.next {
+        answer["next"] = next.to_string().into();
+    }
+    Ok(HttpResponse::Ok().json(answer))
+}
+
+fn view(voter: &Voter, connected: bool) -> VoterView {
+    VoterView {
+        voter: voter.voter.to_string(),
+        name: voter.name.to_string(),
+        connected,
+        removed: voter.removed,
+    }
+}
+
+/// Renames a voter, removes one, or takes that back.
+#[utoipa::path(tag = "voters", params(("room" = String, Path), ("voter" = String, Path)), request_body = VoterPatch,
+    responses((status = 200, body = VoterView), (status = 404, description = "no_such_voter"),
+    (status = 409, description = "name_taken")))]
+#[patch("/rooms/{room}/voters/{voter}")]
+pub async fn patch(
+    site: web::Data<Site>,
+    path: web::Path<(String, String)>,
+    _emcee: Emcee,
+    body: Body<VoterPatch>,
+) -> Answer {
+    let VoterPatch { name, removed } = body.0;
+    let name = name.as_deref().map(Name::parse).transpose()?;
+    let room = site.room(&path.0).await?;
+    let no_such_voter = || ApiError::not_found("no_such_voter", "there is no such voter");
+    let id = VoterId::parse(&path.1).map_err(|_| no_such_voter())?;
+    let mut voter = site.pod.ledger.voter(&room.board.id, &id).await?.ok_or_else(no_such_voter)?;
+    if let Some(name) = name {
+        voter = rename_voter(&site, &room, id.clone(), name).await?;
+    }
+    if let Some(removed) = removed {
+        let partitions = room.board.room().partitions;
+        let changed = site.pod.ledger.set_removed(&room.board.id, partitions, &id, removed).await?;
+        voter = changed.ok_or_else(no_such_voter)?;
+        if removed {
+            room.dismiss_voter(&id);
+        }
+    }
+    let present = site.pod.ledger.present(&room.board.id, &site.pod.peers(), &[id]).await?;
+    Ok(HttpResponse::Ok().json(view(&voter, present.first().copied().unwrap_or_default())))
+}
+
+/// Invites people: names as JSON, or as CSV with a `name` column. A name invited before keeps its invite.
+#[utoipa::path(tag = "voters", params(("room" = String, Path)), request_body = InvitesBody, responses(
+    (status = 201, description = "{invites: [{name, invite, url}]}"),
+    (status = 422, description = "bad_request, naming the name")))]
+#[post("/rooms/{room}/invites")]
+pub async fn invite(
+    request: HttpRequest,
+    site: web::Data<Site>,
+    path: web::Path<String>,
+    _emcee: Emcee,
+    bytes: web::Bytes,
+) -> Answer {
+    let room = site.room(&path).await?;
+    let names = match request.headers().get("content-type").and_then(|kind| kind.to_str().ok()) {
+        Some(kind) if kind.starts_with("text/csv") => body::names_of_csv(&bytes)?,
+        _ => body::parse::<InvitesBody>(&bytes)?.names,
+    };
+    if names.len() > MOST_INVITES {
+        return Err(Invalid::new("names", format!("must be at most {MOST_INVITES}, not {}", names.len())).into());
+    }
+    let parse = |(index, name): (usize, &String)| {
+        Name::parse(name).map_err(|error| Invalid::new(format!("names[{index}]"), error.detail))
+    };
+    let names = names.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let people: Vec<_> = names.into_iter().map(|name| (name, Invite::from_entropy(rand::random()))).collect();
+    let invites = site.pod.ledger.invite(&room.board.id, &people).await?;
+    let link = format!("{}/r/{}", site.base_url(&request), room.board.code);
+    let invites = people.iter().zip(invites).map(|((name, _), invite)| InviteView {
+        name: name.to_string(),
+        url: format!("{link}#invite={invite}"),
+        invite: invite.to_string(),
+    });
+    Ok(HttpResponse::Created().json(json!({ "invites": invites.collect::<Vec<_>>() })))
+}

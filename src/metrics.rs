@@ -1,0 +1,203 @@
+//! Every series, in a registry of its own: tests run many pods in one process.
+//!
+//! Names are `tallycast_<part>_<what>_<unit>`. Labels come from closed sets, never from rooms or voters, and every
+//! labelled series exists from the first scrape.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::domain::ballot::Refusal;
+use crate::wire::client::Role;
+use crate::wire::codes::CloseCode;
+
+/// Bucket edges for things that should take milliseconds, in seconds; the limits of alerts are among them.
+const FAST: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+/// Bucket edges for casts in a batch.
+const SIZES: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1000.0];
+
+/// Everything that is measured.
+pub struct Metrics {
+    registry: Registry,
+    /// Sockets that have said hello, by role.
+    pub sessions: IntGaugeVec,
+    /// Most sockets.
+    pub sessions_capacity: IntGauge,
+    /// All sockets, before hello too.
+    pub sockets: IntGauge,
+    /// Sockets refused because the pod is full.
+    pub sockets_refused: IntCounter,
+    /// Closes that this side began, by code.
+    pub closes: IntCounterVec,
+    /// Frames from clients that were not understood.
+    pub frame_errors: IntCounter,
+    /// Voters joined through this pod.
+    pub joins: IntCounter,
+    /// Casts judged, by outcome.
+    pub casts: IntCounterVec,
+    /// Slips stored anew whose reply this pod received.
+    pub votes_acknowledged: IntCounter,
+    /// Slips that the ledger holds in the rooms this pod has seen; the same on every pod.
+    pub votes_stored: IntCounter,
+    /// Slips in the tallies that all sockets of this pod were last sent.
+    pub votes_shown: IntCounter,
+    /// Age of the oldest vote that this pod's sockets were not shown yet.
+    pub oldest_unshown_vote: Gauge,
+    /// A commit, from call to reply.
+    pub commit_seconds: Histogram,
+    /// Casts of a commit.
+    pub batch_casts: Histogram,
+    /// A cast, from its frame to its answer.
+    pub ack_seconds: Histogram,
+    /// A tally, from the commit's reply or the feed to the last socket's write.
+    pub tally_lag_seconds: Histogram,
+    /// Frames written by the fan-out.
+    pub fanout_frames: IntCounter,
+    /// Frames not written because a socket had not taken the last one; it gets a newer one later.
+    pub fanout_skips: IntCounter,
+    /// Messages that a full mailbox refused, by mailbox.
+    pub mailbox_refusals: IntCounterVec,
+    /// Differences found between ledger and boards that the feed should have told.
+    pub feed_gaps: IntCounter,
+    /// Times that the feed's connection was made again.
+    pub feed_resyncs: IntCounter,
+    /// Calls to the ledger that failed, by what is known of the outcome.
+    pub ledger_errors: IntCounterVec,
+    /// Sockets dropped because they did not read or answer.
+    pub sockets_dropped: IntCounter,
+    /// 1 if this pod takes voters.
+    pub ready: IntGauge,
+    /// 1 while this pod says goodbye.
+    pub draining: IntGauge,
+}
+
+impl Metrics {
+    /// All series, at 0.
+    ///
+    /// # Panics
+    /// Two series have the same name: a mistake in this file.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let r = &registry;
+        let metrics = Self {
+            sessions: gauges(r, "tallycast_sessions", "Sockets that have said hello", "role"),
+            sessions_capacity: gauge(r, "tallycast_sessions_capacity", "Most sockets of this pod"),
+            sockets: gauge(r, "tallycast_sockets", "All sockets, before hello too"),
+            sockets_refused: counter(r, "tallycast_sockets_refused_total", "Sockets refused because the pod is full"),
+            closes: counters(r, "tallycast_socket_closes_total", "Closes that the server began", "code"),
+            frame_errors: counter(r, "tallycast_frame_errors_total", "Frames from clients not understood"),
+            joins: counter(r, "tallycast_joins_total", "Voters joined through this pod"),
+            casts: counters(r, "tallycast_casts_total", "Casts judged", "outcome"),
+            votes_acknowledged: counter(
+                r,
+                "tallycast_votes_acknowledged_total",
+                "Slips stored anew whose reply this pod received",
+            ),
+            votes_stored: counter(
+                r,
+                "tallycast_votes_stored_total",
+                "Slips the ledger holds in the rooms this pod has seen; the same on every pod, so take the maximum",
+            ),
+            votes_shown: counter(r, "tallycast_votes_shown_total", "Slips in the tallies sent to this pod's sockets"),
+            oldest_unshown_vote: register(
+                r,
+                Gauge::new("tallycast_oldest_unshown_vote_seconds", "Age of the oldest vote not yet shown"),
+            ),
+            commit_seconds: histogram(r, "tallycast_commit_seconds", "A commit, from call to reply", &FAST),
+            batch_casts: histogram(r, "tallycast_batch_casts", "Casts of a commit", &SIZES),
+            ack_seconds: histogram(r, "tallycast_ack_seconds", "A cast, from its frame to its answer", &FAST),
+            tally_lag_seconds: histogram(
+                r,
+                "tallycast_tally_lag_seconds",
+                "A tally, from the commit's reply or the feed to the last socket's write",
+                &FAST,
+            ),
+            fanout_frames: counter(r, "tallycast_fanout_frames_total", "Frames written by the fan-out"),
+            fanout_skips: counter(r, "tallycast_fanout_skips_total", "Frames skipped because a socket was behind"),
+            mailbox_refusals: counters(
+                r,
+                "tallycast_mailbox_refusals_total",
+                "Messages refused by a full mailbox",
+                "mailbox",
+            ),
+            feed_gaps: counter(r, "tallycast_feed_gaps_total", "Changes that the feed did not tell"),
+            feed_resyncs: counter(r, "tallycast_feed_resyncs_total", "Times the feed's connection was made again"),
+            ledger_errors: counters(r, "tallycast_ledger_errors_total", "Failed calls to the ledger", "outcome"),
+            sockets_dropped: counter(
+                r,
+                "tallycast_sockets_dropped_total",
+                "Sockets dropped because they did not read or answer",
+            ),
+            ready: gauge(r, "tallycast_ready", "1 if this pod takes voters"),
+            draining: gauge(r, "tallycast_draining", "1 while this pod says goodbye"),
+            registry,
+        };
+        metrics.touch();
+        #[cfg(target_os = "linux")]
+        metrics
+            .registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .expect("process metrics are registered once");
+        metrics
+    }
+
+    /// Makes every labelled series exist.
+    fn touch(&self) {
+        for role in Role::ALL {
+            self.sessions.with_label_values(&[role.as_str()]);
+        }
+        for code in CloseCode::ALL {
+            self.closes.with_label_values(&[(code as u16).to_string().as_str()]);
+        }
+        for outcome in Refusal::ALL.map(Refusal::as_str).into_iter().chain(["stored", "repeat", "removed"]) {
+            self.casts.with_label_values(&[outcome]);
+        }
+        for mailbox in ["coordinator", "registry", "session"] {
+            self.mailbox_refusals.with_label_values(&[mailbox]);
+        }
+        for outcome in ["not_applied", "maybe_applied", "corrupt"] {
+            self.ledger_errors.with_label_values(&[outcome]);
+        }
+    }
+
+    /// Prometheus text, format 0.0.4.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut text = vec![];
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a vector takes all that is written");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, series: prometheus::Result<C>) -> C {
+    let series = series.expect("the name is valid");
+    registry.register(Box::new(series.clone())).expect("the name is used once");
+    series
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::new(name, help))
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, label: &str) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), &[label]))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    register(registry, IntCounter::new(name, help))
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> IntCounterVec {
+    register(registry, IntCounterVec::new(Opts::new(name, help), &[label]))
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    register(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+}

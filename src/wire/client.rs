@@ -1,0 +1,185 @@
+//! What a client may send on its socket: an object with exactly one key, the message's name.
+
+use serde::Deserialize;
+
+use crate::domain::Invalid;
+use crate::domain::ballot::Cast;
+
+/// Most bytes of a frame or message from a client.
+pub const MOST_FRAME_BYTES: usize = 4 * 1024;
+/// Most characters of a ping's id.
+const MOST_ID_CHARS: usize = 64;
+
+/// One message.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientMessage {
+    /// Who is here, and for which room.
+    Hello(Hello),
+    /// Votes.
+    Cast(CastMessage),
+    /// Are you there?
+    Ping(Ping),
+}
+
+/// See [`ClientMessage::Hello`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct Hello {
+    /// Join code.
+    pub room: String,
+    /// What the socket is for.
+    pub role: Role,
+    /// The voter's token or the emcee's key; without it the cookie counts.
+    #[serde(default)]
+    pub token: Option<String>,
+}
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Votes.
+    Voter,
+    /// Shows.
+    Stage,
+    /// Steers.
+    Emcee,
+}
+
+impl Role {
+    /// All of them, for metrics.
+    pub const ALL: [Self; 3] = [Self::Voter, Self::Stage, Self::Emcee];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Voter => "voter",
+            Self::Stage => "stage",
+            Self::Emcee => "emcee",
+        }
+    }
+}
+
+/// See [`ClientMessage::Cast`]; also the body of `POST /rooms/{room}/votes`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+pub struct CastMessage {
+    /// Round number, from 1.
+    #[schema(minimum = 1)]
+    pub round: u16,
+    /// Take number, from 1.
+    #[serde(default = "first_take")]
+    #[schema(minimum = 1, default = 1)]
+    pub take: u16,
+    /// First slip, from 1.
+    #[schema(minimum = 1)]
+    pub slip: u32,
+    /// One or more letters.
+    #[schema(pattern = "^[a-z]{1,100}$")]
+    pub votes: String,
+}
+
+fn first_take() -> u16 {
+    1
+}
+
+impl CastMessage {
+    /// Checks the form.
+    ///
+    /// # Errors
+    /// The field that is malformed.
+    pub fn into_cast(self) -> Result<(u16, u16, Cast), Invalid> {
+        if self.round == 0 {
+            return Err(Invalid::new("round", "rounds are numbered from 1"));
+        }
+        if self.take == 0 {
+            return Err(Invalid::new("take", "takes are numbered from 1"));
+        }
+        Ok((self.round, self.take, Cast::parse(self.slip, self.votes)?))
+    }
+}
+
+/// See [`ClientMessage::Ping`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct Ping {
+    /// Comes back in the pong: a number, or a text of up to 64 characters.
+    pub id: serde_json::Value,
+    /// What a stage page shows.
+    #[serde(default)]
+    pub showing: Option<Showing>,
+}
+
+/// See [`Ping::showing`].
+#[derive(Debug, Clone, Deserialize)]
+pub struct Showing {
+    /// Name of the screen, cut after 32 characters.
+    pub screen: String,
+    /// `seq` of the state it was made from.
+    pub seq: u64,
+}
+
+/// Reads a frame.
+///
+/// # Errors
+/// What is wrong with it, for the `error` message.
+pub fn parse(text: &str) -> Result<ClientMessage, Invalid> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let message: ClientMessage = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        Invalid::new(if path == "." { "frame".to_owned() } else { path }, error.inner().to_string())
+    })?;
+    json.end().map_err(|error| Invalid::new("frame", error.to_string()))?;
+    if let ClientMessage::Ping(ping) = &message {
+        let fits = match &ping.id {
+            serde_json::Value::Number(_) => true,
+            serde_json::Value::String(id) => id.chars().count() <= MOST_ID_CHARS,
+            _ => false,
+        };
+        if !fits {
+            return Err(Invalid::new("ping.id", "must be a number, or a text of up to 64 characters"));
+        }
+    }
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_holds_exactly_one_known_message() {
+        for text in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "{",
+            r#"{"vote":{}}"#,
+            r#"{"ping":{"id":1},"ping2":{}}"#,
+            r#"{"ping":{"id":1}} {"ping":{"id":2}}"#,
+            r#"{"cast":{"round":1,"slip":1.5,"votes":"a"}}"#,
+            r#"{"cast":{"round":1,"slip":-1,"votes":"a"}}"#,
+            r#"{"cast":{"round":1,"slip":99999999999999999999,"votes":"a"}}"#,
+            r#"{"cast":{"round":1,"slip":"1","votes":"a"}}"#,
+            r#"{"cast":{"round":1,"slip":1,"slip":2,"votes":"a"}}"#,
+            r#"{"cast":{"round":1,"slip":1}}"#,
+            r#"{"hello":{"room":"ABCDEF","role":"boss"}}"#,
+            r#"{"ping":{"id":[1]}}"#,
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_take_left_out_is_the_first_and_unknown_fields_are_ignored() {
+        let Ok(ClientMessage::Cast(cast)) = parse(r#"{"cast":{"round":2,"slip":3,"votes":"ab","new":true}}"#) else {
+            panic!("not read");
+        };
+        assert_eq!(cast, CastMessage { round: 2, take: 1, slip: 3, votes: "ab".into() });
+    }
+
+    #[test]
+    fn the_error_names_the_field() {
+        let error = parse(r#"{"cast":{"round":1,"slip":-1,"votes":"a"}}"#).unwrap_err();
+        assert_eq!(error.field, "cast.slip");
+    }
+}

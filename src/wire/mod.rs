@@ -1,0 +1,7 @@
+//! What goes over the wire, as types, and nothing else. The contract is in `docs/protocol.md`.
+
+pub mod client;
+pub mod codes;
+pub mod http;
+pub mod room;
+pub mod server;

@@ -1,0 +1,315 @@
+//! A room as an audience may see it.
+
+use serde::Serialize;
+
+use crate::domain::LedgerMs;
+use crate::domain::gate::{GateSum, Tally};
+use crate::domain::room::{ClosedBy, JoinMode, Programme, Room, RoomPhase, Round, Split, Stage, Take, letter};
+use crate::domain::visibility::{self, Audience};
+
+use super::server::RevealView;
+
+/// See [module](self).
+#[derive(Debug, Clone, Serialize)]
+pub struct RoomView {
+    /// Join code.
+    pub room: String,
+    /// What the evening is called.
+    pub title: String,
+    /// Where the evening stands.
+    pub phase: RoomPhase,
+    /// Slips of a voter in a round.
+    pub votes_per_round: u16,
+    /// Who may join.
+    pub join: JoinMode,
+    /// Whether rounds to come are told.
+    pub programme: Programme,
+    /// Not the real thing.
+    pub rehearsal: bool,
+    /// The organiser's own name of it; the emcee's.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Partitions; the emcee's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<u16>,
+    /// Number of the open or last round, 0 before the first.
+    pub round: u16,
+    /// All rounds.
+    pub rounds: Vec<RoundView>,
+    /// What the stage shows.
+    pub stage: Stage,
+    /// What of the ranking is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reveal: Option<RevealView>,
+    /// When it was deleted; the emcee's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<LedgerMs>,
+    /// Version of all this.
+    pub seq: u64,
+    /// The ledger's time; only over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<LedgerMs>,
+}
+
+/// A round as an audience may see it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RoundView {
+    /// Number, from 1.
+    pub round: u16,
+    /// The take that counts.
+    pub take: u16,
+    /// Left out while it is secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Left out while they are secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Vec<ChoiceView>>,
+    /// `ready`, `open` or `closed`.
+    pub phase: RoundPhase,
+    /// When the split may be seen.
+    pub split: Split,
+    /// Last seconds in which a live split is dark.
+    pub blackout_seconds: u32,
+    /// Its planned length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u32>,
+    /// When it was opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_at: Option<LedgerMs>,
+    /// When it closes by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<LedgerMs>,
+    /// Votes are refused already, and the close is being completed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub closing: bool,
+    /// The split is dark until the close.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dark: bool,
+    /// When it was closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<LedgerMs>,
+    /// What closed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<ClosedBy>,
+    /// Everything was down at its deadline; closed so many ms late.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub outage_ms: u64,
+    /// The result may be seen by everybody.
+    pub shown: bool,
+    /// Counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tally: Option<TallyView>,
+    /// The outcome: a letter, or `null` for a draw. Left out until it may be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub winner: Option<Option<char>>,
+    /// Who says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<DecidedBy>,
+    /// All closed takes; the emcee's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub takes: Option<Vec<TakeView>>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Where a round stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoundPhase {
+    /// May be opened.
+    Ready,
+    /// Takes votes, or is being closed.
+    Open,
+    /// Has a record.
+    Closed,
+}
+
+/// Who decided a winner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecidedBy {
+    /// Strictly most votes.
+    Votes,
+    /// The emcee.
+    Emcee,
+}
+
+/// One side.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChoiceView {
+    /// `a` to `h`.
+    pub letter: char,
+    /// What it is called.
+    pub label: String,
+    /// `#rrggbb`.
+    pub color: String,
+}
+
+/// Counts as an audience may see them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TallyView {
+    /// A client ignores what is lower than it has seen.
+    pub version: u64,
+    /// All votes.
+    pub total: u64,
+    /// Voters who have voted.
+    pub voters: u64,
+    /// By choice; left out while it may not be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub votes: Option<Vec<u64>>,
+}
+
+impl TallyView {
+    /// `tally` with or without its split.
+    pub fn new(tally: &Tally, with_split: bool) -> Self {
+        Self {
+            version: tally.version,
+            total: tally.total(),
+            voters: tally.voters,
+            votes: with_split.then(|| tally.votes.clone()),
+        }
+    }
+}
+
+/// A closed take, for the emcee and the export.
+#[derive(Debug, Clone, Serialize)]
+pub struct TakeView {
+    /// Take number.
+    pub take: u16,
+    /// It is the one that counts.
+    pub counted: bool,
+    /// Its record.
+    pub record: RecordView,
+}
+
+/// What a close has written down.
+#[derive(Debug, Clone, Serialize)]
+pub struct RecordView {
+    /// Votes by choice.
+    pub votes: Vec<u64>,
+    /// Voters who voted.
+    pub voters: u64,
+    /// When it was opened.
+    pub opened_at: LedgerMs,
+    /// When it was closed.
+    pub closed_at: LedgerMs,
+    /// What closed it.
+    pub by: ClosedBy,
+    /// See [`Take::outage_ms`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub outage_ms: u64,
+}
+
+impl RecordView {
+    /// The record of a take.
+    pub fn new(take: &Take) -> Self {
+        Self {
+            votes: take.tally.votes.clone(),
+            voters: take.tally.voters,
+            opened_at: take.opened_at,
+            closed_at: take.closed_at,
+            by: take.by,
+            outage_ms: take.outage_ms,
+        }
+    }
+}
+
+impl RoomView {
+    /// `room` and its gates as `audience` may see them at `now`.
+    pub fn new(room: &Room, gates: &GateSum, reveal: Option<RevealView>, now: LedgerMs, audience: Audience) -> Self {
+        let emcee = audience == Audience::Emcee;
+        Self {
+            room: room.code.to_string(),
+            title: room.title.to_string(),
+            phase: room.phase(),
+            votes_per_round: room.votes_per_round,
+            join: room.join,
+            programme: room.programme,
+            rehearsal: room.rehearsal,
+            reference: room.reference.clone().filter(|_| emcee),
+            partitions: emcee.then_some(room.partitions),
+            round: room.last_round,
+            rounds: (1..).zip(&room.rounds).map(|(n, round)| round_view(room, n, round, gates, now, audience)).collect(),
+            stage: room.stage.clone(),
+            reveal,
+            deleted_at: room.deleted_at.filter(|_| emcee),
+            seq: room.seq,
+            now: None,
+        }
+    }
+
+    /// With the ledger's time, as HTTP answers have it.
+    pub fn at(mut self, now: LedgerMs) -> Self {
+        self.now = Some(now);
+        self
+    }
+}
+
+fn round_view(
+    room: &Room,
+    number: u16,
+    round: &Round,
+    gates: &GateSum,
+    now: LedgerMs,
+    audience: Audience,
+) -> RoundView {
+    let running = room.running.as_ref().filter(|running| running.round == number);
+    // until its gates have followed, an opened round has neither times nor counts of its own
+    let live = running.filter(|running| (gates.round, gates.take) == (running.round, running.take)).map(|_| gates);
+    let counted = round.counted().filter(|_| running.is_none());
+    let closes_at = live.and_then(|gates| gates.deadline);
+    let knows = visibility::sees_programme(room, number, audience);
+    let sees_result = visibility::sees_result(room, number, audience);
+    let with_split = visibility::sees_split(room, number, closes_at, now, audience);
+    let tally = counted.map(|take| &take.tally).or(live.map(|gates| &gates.tally));
+    RoundView {
+        round: number,
+        take: running.map_or(round.take, |running| running.take),
+        title: knows.then(|| round.title.to_string()),
+        choices: knows.then(|| choices(round)),
+        phase: match (running, counted) {
+            (Some(_), _) => RoundPhase::Open,
+            (None, Some(_)) => RoundPhase::Closed,
+            (None, None) => RoundPhase::Ready,
+        },
+        split: round.split,
+        blackout_seconds: round.blackout_seconds,
+        seconds: round.seconds,
+        opened_at: counted.map(|take| take.opened_at).or(live.map(|gates| gates.opened_at)),
+        closes_at,
+        closing: running.is_some_and(|running| running.closing.is_some()),
+        dark: running.is_some() && visibility::is_dark(room, closes_at, now),
+        closed_at: counted.map(|take| take.closed_at),
+        by: counted.map(|take| take.by),
+        outage_ms: counted.map_or(0, |take| take.outage_ms),
+        shown: counted.is_some() && round.is_shown(),
+        tally: tally.map(|tally| TallyView::new(tally, with_split)),
+        winner: counted.filter(|_| sees_result).map(|take| take.winner().map(letter)),
+        decided_by: counted.filter(|_| sees_result).map(|take| match take.decided {
+            Some(_) => DecidedBy::Emcee,
+            None => DecidedBy::Votes,
+        }),
+        takes: (audience == Audience::Emcee).then(|| takes(round)),
+    }
+}
+
+fn choices(round: &Round) -> Vec<ChoiceView> {
+    let view = |(index, choice): (u8, &crate::domain::room::Choice)| ChoiceView {
+        letter: letter(index),
+        label: choice.label.to_string(),
+        color: choice.color.clone(),
+    };
+    (0..).zip(&round.choices).map(view).collect()
+}
+
+fn takes(round: &Round) -> Vec<TakeView> {
+    let view = |take: &Take| TakeView {
+        take: take.take,
+        counted: take.take == round.take,
+        record: RecordView::new(take),
+    };
+    round.takes.iter().map(view).collect()
+}
+
