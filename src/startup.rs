@@ -84,10 +84,8 @@ impl Application {
             0 => None,
             port => Some(bind(&settings.server.host, port)?),
         };
-        let addresses = Addresses {
-            main: main.local_addr()?,
-            metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
-        };
+        let addresses =
+            Addresses { main: main.local_addr()?, metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()? };
 
         let shards = Arc::new(Shards::default());
         let backstage = Arbiter::new();
@@ -331,7 +329,8 @@ fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {
 /// A name that no other start has: the host's, and four random characters.
 fn pod_name() -> String {
     let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
-    let host: String = host.unwrap_or_default().trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let host: String =
+        host.unwrap_or_default().trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     let host = if host.is_empty() { "pod".to_owned() } else { host };
     format!("{host}-{}", &RoomId::from_entropy(rand::random()).as_str()[..6])
 }
@@ -415,11 +414,8 @@ async fn sample(pod: &Pod) -> anyhow::Result<Room> {
         partitions: 1,
         rounds: ROUNDS.iter().map(round).collect::<Result<_, _>>()?,
     };
-    let room = plan.into_room(
-        RoomId::from_entropy(rand::random()),
-        RoomCode::from_entropy(rand::random()),
-        pod.clock.now(),
-    )?;
+    let room =
+        plan.into_room(RoomId::from_entropy(rand::random()), RoomCode::from_entropy(rand::random()), pod.clock.now())?;
     match pod.ledger.create_room(&room).await? {
         Creation::Created(room) => Ok(room),
         Creation::CodeTaken | Creation::RefTaken(_) => bail!("the first room could not be made"),

@@ -1,7 +1,7 @@
 //! What all actors of one process share: the ledger, its clock, who is who, what is measured, and how the pod is.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::registry::Rooms;

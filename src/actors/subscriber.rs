@@ -18,8 +18,8 @@ use super::pod::Pod;
 use super::registry::{ActiveRoom, Dismiss, Shards};
 use crate::domain::ids::RoomId;
 use crate::ledger::conduct::{ConductError, Settled, settle};
-use crate::ledger::{Beacon, Feed, FeedEvent, LedgerError};
-use crate::wire::server::{ByeReason, DeskView, LedgerView, PodView};
+use crate::ledger::{Beacon, DeskSeen, Feed, FeedEvent, LedgerError, StageSeen};
+use crate::wire::server::{ByeReason, DeskView, DeviceView, LedgerView, PodView, StageView};
 
 /// Between two comparisons.
 const TICK: Duration = Duration::from_secs(1);
@@ -63,7 +63,8 @@ impl Subscriber {
             let (orders, inbox) = mpsc::unbounded_channel();
             let (events, outbox) = mpsc::channel(1_024);
             actix::spawn(drive(pod.ledger.feed(), inbox, events));
-            let events = futures_util::stream::unfold(outbox, |mut outbox| async { Some((outbox.recv().await?, outbox)) });
+            let events =
+                futures_util::stream::unfold(outbox, |mut outbox| async { Some((outbox.recv().await?, outbox)) });
             ctx.add_stream(events);
             Self {
                 pod,
@@ -186,8 +187,8 @@ impl Subscriber {
                     stored: counts.stored,
                     shown: shown.min(counts.stored),
                     oldest_unshown_ms: room.board.oldest_unshown().as_millis() as u64,
-                    stages: said.iter().flat_map(|said| said.stages.clone()).collect(),
-                    desks: said.iter().flat_map(|said| said.desks.clone()).collect(),
+                    stages: said.iter().flat_map(|said| &said.stages).map(stage_view).collect(),
+                    desks: said.iter().flat_map(|said| &said.desks).map(device_view).collect(),
                     pods: pod_views.clone(),
                     ledger: LedgerView {
                         state: self.pod.health.ledger(),
@@ -278,6 +279,14 @@ impl Subscriber {
     fn dismiss(&self, room: RoomId) {
         self.shards.dismiss(&Dismiss { room: Some(room), reason: ByeReason::RoomDeleted, within: Duration::ZERO });
     }
+}
+
+fn stage_view(stage: &StageSeen) -> StageView {
+    StageView { screen: stage.screen.clone(), seq: stage.seq, seen_ms: stage.seen_ms }
+}
+
+fn device_view(desk: &DeskSeen) -> DeviceView {
+    DeviceView { device: desk.device.clone(), seen_ms: desk.seen_ms }
 }
 
 /// Owns the feed: a message and an order never wait for each other.

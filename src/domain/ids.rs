@@ -27,8 +27,8 @@ fn parse_code(text: &str, length: usize, field: &str) -> Result<String, Invalid>
 }
 
 fn parse_id(text: &str, field: &str) -> Result<String, Invalid> {
-    let fits = (1..=32).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let fits =
+        (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if fits { Ok(text.to_owned()) } else { Err(Invalid::new(field, "must be 1 to 32 characters of A-Z a-z 0-9 _ -")) }
 }
 

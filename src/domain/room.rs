@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::LedgerMs;
-use super::gate::{Deadline, Target, Tally};
+use super::gate::{Deadline, Tally, Target};
 use super::ids::{LETTERS, RoomCode, RoomId};
 use super::reveal::Reveal;
 use super::text::{Label, Title};

@@ -18,8 +18,7 @@ pub const PARTITIONS: std::ops::RangeInclusive<u16> = 1..=64;
 pub const MOST_REF_BYTES: usize = 200;
 
 /// Colours of the letters unless the emcee names others: told apart also by people who confuse red and green.
-const COLORS: [&str; 8] =
-    ["#3d7dff", "#ff9f1c", "#00b894", "#e84393", "#a66cff", "#ffd23f", "#00c2d1", "#c0c6d1"];
+const COLORS: [&str; 8] = ["#3d7dff", "#ff9f1c", "#00b894", "#e84393", "#a66cff", "#ffd23f", "#00c2d1", "#c0c6d1"];
 
 /// A round as the emcee plans it, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -42,7 +42,8 @@ fn tidy(text: &str, most: usize, field: &str) -> Result<String, Invalid> {
 }
 
 fn is_invisible(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\u{00AD}' | '\u{200B}'..='\u{200D}' | '\u{2060}'..='\u{2064}' | '\u{3164}' | '\u{FFA0}' | '\u{115F}' | '\u{1160}' | '\u{FE00}'..='\u{FE0F}')
+    c.is_whitespace()
+        || matches!(c, '\u{00AD}' | '\u{200B}'..='\u{200D}' | '\u{2060}'..='\u{2064}' | '\u{3164}' | '\u{FFA0}' | '\u{115F}' | '\u{1160}' | '\u{FE00}'..='\u{FE0F}')
 }
 
 macro_rules! bounded_text {
@@ -141,7 +142,8 @@ mod tests {
 
     #[test]
     fn names_are_the_same_without_regard_to_case() {
-        for (a, b) in [("ANNA", "anna"), ("STRASSE", "straße"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("İ", "i\u{307}")] {
+        for (a, b) in [("ANNA", "anna"), ("STRASSE", "straße"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("İ", "i\u{307}")]
+        {
             assert_eq!(Name::parse(a).unwrap().folded(), Name::parse(b).unwrap().folded(), "{a} {b}");
         }
     }

@@ -19,9 +19,7 @@ pub fn sees_split(room: &Room, number: u16, closes_at: Option<LedgerMs>, now: Le
         return true;
     }
     match &room.running {
-        Some(running) if running.round == number => {
-            round.split == Split::Live && !is_dark(room, closes_at, now)
-        }
+        Some(running) if running.round == number => round.split == Split::Live && !is_dark(room, closes_at, now),
         _ => round.is_shown(),
     }
 }

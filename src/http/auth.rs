@@ -72,7 +72,7 @@ impl Origin {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let authority = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
         let is_host = authority.is_some_and(|authority| host.is_some_and(|host| host.eq_ignore_ascii_case(authority)));
-        let is_configured = own_urls.iter().any(|url| origin_of(url).eq_ignore_ascii_case(origin));
+        let is_configured = own_urls.iter().any(|url| !url.is_empty() && origin_of(url).eq_ignore_ascii_case(origin));
         if is_host || is_configured { Self::Own } else { Self::Foreign }
     }
 }

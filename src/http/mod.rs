@@ -106,13 +106,11 @@ pub fn app(
     let probes = !site.metrics_apart;
     let (app, description) = App::new()
         .into_utoipa_app()
-        .service(
-            utoipa_actix_web::scope::scope("/api/v1").configure(audience).configure(move |service| {
-                if emcee {
-                    desk(service);
-                }
-            }),
-        )
+        .service(utoipa_actix_web::scope::scope("/api/v1").configure(audience).configure(move |service| {
+            if emcee {
+                desk(service);
+            }
+        }))
         .split_for_parts();
     app.app_data(site)
         .app_data(web::Data::new(shard))

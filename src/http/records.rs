@@ -28,9 +28,9 @@ type TakeOf<'r> = (u16, u16, Option<&'r crate::domain::room::Take>);
 
 /// Every take of a room that has ballots: closed ones, and the running one.
 fn takes(room: &Room) -> Vec<TakeOf<'_>> {
-    let closed = (1u16..).zip(&room.rounds).flat_map(|(number, round)| {
-        round.takes.iter().map(move |take| (number, take.take, Some(take)))
-    });
+    let closed = (1u16..)
+        .zip(&room.rounds)
+        .flat_map(|(number, round)| round.takes.iter().map(move |take| (number, take.take, Some(take))));
     let running = room.running.iter().map(|running| (running.round, running.take, None));
     let mut takes: Vec<_> = closed.chain(running).collect();
     takes.sort_by_key(|(round, take, _)| (*round, *take));
@@ -125,11 +125,10 @@ fn rounds(room: &Room, ballots: &[Cast<'_>]) -> Vec<Value> {
     let round = |(number, round): (u16, &crate::domain::room::Round)| {
         let of_round = ballots.iter().filter(|(n, ..)| *n == number);
         let takes = of_round.map(|(_, take, record, cast)| {
-            let cast = cast.iter().map(|(voter, ballot)| {
-                json!({ "voter": voter, "votes": ballot.votes, "time_ms": ballot.time_ms })
-            });
-            let mut view =
-                json!({ "take": take, "counted": *take == round.take, "ballots": cast.collect::<Vec<_>>() });
+            let cast = cast
+                .iter()
+                .map(|(voter, ballot)| json!({ "voter": voter, "votes": ballot.votes, "time_ms": ballot.time_ms }));
+            let mut view = json!({ "take": take, "counted": *take == round.take, "ballots": cast.collect::<Vec<_>>() });
             if let Some(record) = record {
                 view["record"] = serde_json::to_value(RecordView::new(record)).unwrap_or_default();
             }
@@ -217,9 +216,7 @@ pub async fn audit(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee
         }
     }
     let rounds = audit.ok_or_else(ApiError::busy)?;
-    let ok = rounds.iter().all(|(_, _, tally, recount)| {
-        tally.votes == recount.votes && tally.voters == recount.voters
-    });
+    let ok = rounds.iter().all(|(_, _, tally, recount)| tally.votes == recount.votes && tally.voters == recount.voters);
     let rounds = rounds.into_iter().map(|(round, take, tally, recount)| {
         json!({
             "round": round,

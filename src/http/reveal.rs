@@ -21,7 +21,12 @@ use crate::wire::http::RevealBody;
     (status = 200, description = "{reveal, preview}"),
     (status = 409, description = "round_open, nothing_closed, not_shown")))]
 #[put("/rooms/{room}/reveal")]
-pub async fn put_reveal(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee, body: Body<RevealBody>) -> Answer {
+pub async fn put_reveal(
+    site: web::Data<Site>,
+    path: web::Path<String>,
+    _emcee: Emcee,
+    body: Body<RevealBody>,
+) -> Answer {
     let RevealBody { place, top, auto_ms } = body.0;
     let room = site.room(&path).await?;
     let settled = conduct(&room, Command::Reveal { place, top, auto_ms }).await?;

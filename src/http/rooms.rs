@@ -77,7 +77,11 @@ pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQu
         // what runs or is revealed has more to it than its record
         let moving = room.running.is_some() || room.reveal.is_some() || site.pod.rooms.get(&room.id).is_some();
         views.push(match moving {
-            true => serde_json::to_value(view(&site, &*site.pod.rooms.activate(&site.pod, &room.id).await?, Audience::Emcee)),
+            true => serde_json::to_value(view(
+                &site,
+                &*site.pod.rooms.activate(&site.pod, &room.id).await?,
+                Audience::Emcee,
+            )),
             false => serde_json::to_value(fresh_view(&room)),
         });
     }

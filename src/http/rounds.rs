@@ -29,7 +29,12 @@ impl RoundPath {
     responses((status = 200, description = "the room"),
     (status = 409, description = "another_round_open, already_closed, other_take, ranking_shown")))]
 #[post("/rooms/{room}/rounds/{round}/open")]
-pub async fn open_round(site: web::Data<Site>, path: web::Path<RoundPath>, _emcee: Emcee, body: Body<OpenBody>) -> Answer {
+pub async fn open_round(
+    site: web::Data<Site>,
+    path: web::Path<RoundPath>,
+    _emcee: Emcee,
+    body: Body<OpenBody>,
+) -> Answer {
     let OpenBody { take, seconds } = body.0;
     let round = path.round()?;
     command(&site, &path.room, Command::Open { round, take, seconds }).await
@@ -54,7 +59,12 @@ pub async fn set_deadline(
     responses((status = 200, description = "the room, final"), (status = 409, description = "not_open"),
     (status = 503, description = "closing: votes are refused, and the close is completed by itself")))]
 #[post("/rooms/{room}/rounds/{round}/close")]
-pub async fn close_round(site: web::Data<Site>, path: web::Path<RoundPath>, _emcee: Emcee, body: Body<CloseBody>) -> Answer {
+pub async fn close_round(
+    site: web::Data<Site>,
+    path: web::Path<RoundPath>,
+    _emcee: Emcee,
+    body: Body<CloseBody>,
+) -> Answer {
     let round = path.round()?;
     command(&site, &path.room, Command::Close { round, take: body.0.take }).await
 }
@@ -64,7 +74,12 @@ pub async fn close_round(site: web::Data<Site>, path: web::Path<RoundPath>, _emc
     responses((status = 200, description = "the room"),
     (status = 409, description = "another_round_open, ranking_shown")))]
 #[post("/rooms/{room}/rounds/{round}/take")]
-pub async fn set_take(site: web::Data<Site>, path: web::Path<RoundPath>, _emcee: Emcee, body: Body<TakeBody>) -> Answer {
+pub async fn set_take(
+    site: web::Data<Site>,
+    path: web::Path<RoundPath>,
+    _emcee: Emcee,
+    body: Body<TakeBody>,
+) -> Answer {
     let round = path.round()?;
     command(&site, &path.room, Command::Take { round, take: body.0.take }).await
 }
@@ -84,7 +99,12 @@ pub async fn show_result(site: web::Data<Site>, path: web::Path<RoundPath>, _emc
     responses((status = 200, description = "the room"),
     (status = 409, description = "another_round_open, not_closed, ranking_shown")))]
 #[post("/rooms/{room}/rounds/{round}/decide")]
-pub async fn decide_winner(site: web::Data<Site>, path: web::Path<RoundPath>, _emcee: Emcee, body: Body<DecideBody>) -> Answer {
+pub async fn decide_winner(
+    site: web::Data<Site>,
+    path: web::Path<RoundPath>,
+    _emcee: Emcee,
+    body: Body<DecideBody>,
+) -> Answer {
     let outcome = body.0.outcome()?;
     let round = path.round()?;
     command(&site, &path.room, Command::Decide { round, outcome }).await

@@ -119,12 +119,7 @@ pub async fn list(
 }
 
 fn view(voter: &Voter, connected: bool) -> VoterView {
-    VoterView {
-        voter: voter.voter.to_string(),
-        name: voter.name.to_string(),
-        connected,
-        removed: voter.removed,
-    }
+    VoterView { voter: voter.voter.to_string(), name: voter.name.to_string(), connected, removed: voter.removed }
 }
 
 /// Renames a voter, removes one, or takes that back.

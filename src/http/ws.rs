@@ -48,8 +48,7 @@ async fn connect(
     let cookies = request.headers().get(header::COOKIE).and_then(|cookies| cookies.to_str().ok());
     let guest = Guest { cookies: cookies.filter(|_| origin == Origin::Own).map(str::to_owned) };
     let mail = Rc::new(Mail::default());
-    let session =
-        Session::new(site.pod.clone(), Shard::clone(&shard), mail.clone(), guest, Rc::new(Cell::new(false)));
+    let session = Session::new(site.pod.clone(), Shard::clone(&shard), mail.clone(), guest, Rc::new(Cell::new(false)));
     let (address, response) = WsResponseBuilder::new(session, &request, payload)
         .protocols(&["tallycast.v1"])
         .frame_size(MOST_FRAME_BYTES)

@@ -15,7 +15,7 @@ use crate::domain::ballot::Ballot;
 use crate::domain::command::{Command, FrozenRanking, Moment, Refused, Step};
 use crate::domain::gate::{Gate, GateSum, sum};
 use crate::domain::ids::{RoomId, VoterId};
-use crate::domain::ranking::{Scores, Group};
+use crate::domain::ranking::{Group, Scores};
 use crate::domain::reveal::MOST_TOP;
 use crate::domain::room::{ClosedBy, Room};
 use crate::domain::text::Name;

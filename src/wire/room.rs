@@ -231,7 +231,10 @@ impl RoomView {
             reference: room.reference.clone().filter(|_| emcee),
             partitions: emcee.then_some(room.partitions),
             round: room.last_round,
-            rounds: (1..).zip(&room.rounds).map(|(n, round)| round_view(room, n, round, gates, now, audience)).collect(),
+            rounds: (1..)
+                .zip(&room.rounds)
+                .map(|(n, round)| round_view(room, n, round, gates, now, audience))
+                .collect(),
             stage: room.stage.clone(),
             reveal,
             deleted_at: room.deleted_at.filter(|_| emcee),
@@ -305,11 +308,7 @@ fn choices(round: &Round) -> Vec<ChoiceView> {
 }
 
 fn takes(round: &Round) -> Vec<TakeView> {
-    let view = |take: &Take| TakeView {
-        take: take.take,
-        counted: take.take == round.take,
-        record: RecordView::new(take),
-    };
+    let view =
+        |take: &Take| TakeView { take: take.take, counted: take.take == round.take, record: RecordView::new(take) };
     round.takes.iter().map(view).collect()
 }
-

@@ -204,13 +204,33 @@ pub struct DeskView {
     /// Age of the oldest vote not yet shown.
     pub oldest_unshown_ms: u64,
     /// Stage pages.
-    pub stages: Vec<crate::ledger::StageSeen>,
+    pub stages: Vec<StageView>,
     /// Emcee pages.
-    pub desks: Vec<crate::ledger::DeskSeen>,
+    pub desks: Vec<DeviceView>,
     /// Processes.
     pub pods: Vec<PodView>,
     /// How the ledger is.
     pub ledger: LedgerView,
+}
+
+/// A stage page.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageView {
+    /// What it says it shows.
+    pub screen: String,
+    /// The `seq` that it shows.
+    pub seq: u64,
+    /// Since its last word, in ms.
+    pub seen_ms: u64,
+}
+
+/// An emcee page.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeviceView {
+    /// What the emcee called it.
+    pub device: String,
+    /// Since its last word, in ms.
+    pub seen_ms: u64,
 }
 
 /// One process.

@@ -398,7 +398,8 @@ impl News {
 
     fn write_room(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
         let (room, ranking) = (self.room.clone(), self.ranking.clone());
-        let shown = room.reveal.as_ref().zip(ranking.filter(|r| Some(r.number) == room.reveal.as_ref().map(|v| v.ranking)));
+        let shown =
+            room.reveal.as_ref().zip(ranking.filter(|r| Some(r.number) == room.reveal.as_ref().map(|v| v.ranking)));
         let reveal = shown.as_ref().map(|(reveal, ranking)| ranking.view(reveal, room.seq));
         let nothing = GateSum::default();
         let view = RoomView::new(&room, sum.unwrap_or(&nothing), reveal.clone(), now, audience);

@@ -30,7 +30,7 @@ mod showing;
 
 pub use board::{Board, Frames, SLOTS, STATE_SLOT};
 pub use frame::Frame;
-pub use rooms::{ActiveRoom, Absent, DeskSocket, Rooms, StageSocket};
+pub use rooms::{Absent, ActiveRoom, DeskSocket, Rooms, StageSocket};
 pub use shards::{MOST_SHARDS, Shards};
 pub use showing::ShownRanking;
 

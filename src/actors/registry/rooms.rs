@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use actix::prelude::*;
 
+use super::Whisper;
 use super::board::Board;
 use super::shards::Shards;
 use super::showing::ShownRanking;
-use super::Whisper;
 use crate::actors::coordinator::{Moved, RoundCoordinator};
 use crate::actors::pod::Pod;
 use crate::domain::ids::{RoomCode, RoomId, VoterId};

@@ -92,7 +92,8 @@ async fn voter(pod: &Pod, empty: Seating, token: VoterToken) -> Result<Seating, 
         return Err(CloseCode::Removed);
     }
     let ballot = take.map(|(round, take)| BallotView::new(round, take, ballot.votes, record.votes_per_round, None));
-    let you = You { voter: voter.voter.to_string(), name: voter.name.to_string(), card: voter.card.to_string(), ballot };
+    let you =
+        You { voter: voter.voter.to_string(), name: voter.name.to_string(), card: voter.card.to_string(), ballot };
     Ok(Seating { you: Some(you), voter: Some(voter.voter), ..empty })
 }
 

@@ -30,8 +30,8 @@ use crate::wire::server::{BallotView, ByeReason, ServerMessage};
 
 mod hello;
 
-pub use hello::{EMCEE_COOKIE, Guest, VOTER_COOKIE};
 use hello::Seating;
+pub use hello::{EMCEE_COOKIE, Guest, VOTER_COOKIE};
 
 /// Time for the first frame.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -198,14 +198,14 @@ impl Session {
         if let Some(voter) = &voter {
             room.voter_came(voter, self.id, whispers.clone());
         }
-        let desk = desk.map(|(sign_in, device)| DeskSocket { sign_in, device, seen: Instant::now(), session: whispers });
+        let desk =
+            desk.map(|(sign_in, device)| DeskSocket { sign_in, device, seen: Instant::now(), session: whispers });
         if let Some(desk) = desk.clone() {
             room.desk_seen(self.id, desk);
         }
         self.pod.metrics.sessions.with_label_values(&[role.as_str()]).inc();
         let guard = self.shard.seat(&room, seat);
-        self.seated =
-            Some(Seated { room, role, id: self.id, voter, desk, known, pod: self.pod.clone(), _seat: guard });
+        self.seated = Some(Seated { room, role, id: self.id, voter, desk, known, pod: self.pod.clone(), _seat: guard });
     }
 
     fn ping(&mut self, ping: Ping, ctx: &mut Ctx) {

@@ -36,15 +36,15 @@ impl Work<'_> {
         }
         let invitation = match &request.invite {
             None => None,
-            Some(invite) => self.invitation(room, invite)?,
+            Some(invite) => match self.invitation(room, invite)? {
+                None => return Ok(JoinOutcome::BadInvite),
+                Some(Invitation { voter: Some(voter), .. }) => return self.expect_voter(room, &voter).map(known),
+                unused => unused,
+            },
         };
-        if let Some(Invitation { voter: Some(voter), .. }) = &invitation {
-            return self.expect_voter(room, voter).map(known);
-        }
         // a token proves that its holder was let in before
         match request.mode {
             JoinMode::Closed if !request.has_token => return Ok(JoinOutcome::Closed),
-            _ if request.invite.is_some() && invitation.is_none() => return Ok(JoinOutcome::BadInvite),
             JoinMode::Invite if !request.has_token && invitation.is_none() => return Ok(JoinOutcome::InviteNeeded),
             _ => {}
         }
@@ -87,9 +87,6 @@ impl Work<'_> {
     /// Gives a voter another name; the old one is free then, unless an invite reserves it.
     pub fn rename(&mut self, room: &RoomId, renaming: &Renaming) -> Result<JoinOutcome, Trouble> {
         let Some(voter) = self.voter(room, &renaming.voter)? else { return Ok(JoinOutcome::NoSuchVoter) };
-        if voter.removed {
-            return Ok(JoinOutcome::Removed);
-        }
         let free = |name: &Name| self.is_free(room, name, &renaming.voter, None);
         if !free(&renaming.name)? {
             return first_free(&renaming.suggestions, free).map(JoinOutcome::NameTaken);

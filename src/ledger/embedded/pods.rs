@@ -46,7 +46,7 @@ struct Present {
 }
 
 impl Presence {
-    /// Notes who came, then who left.
+    /// Notes who came and who left; who did both in one note is here, for sockets come back faster than they go.
     pub fn note(&self, room: &RoomId, pod: &str, came: &[VoterId], left: &[VoterId]) {
         let now = Instant::now();
         let mut pods = self.lock();
@@ -54,10 +54,10 @@ impl Presence {
         let fresh = || Present { noted_at: now, voters: HashSet::new() };
         let present = pods.entry((room.clone(), pod.to_owned())).or_insert_with(fresh);
         present.noted_at = now;
-        present.voters.extend(came.iter().cloned());
         for voter in left {
             present.voters.remove(voter);
         }
+        present.voters.extend(came.iter().cloned());
     }
 
     /// Which of these voters are on any of these pods.

@@ -152,6 +152,9 @@ pub fn ballots_of(
     takes.iter().map(|take| stored_ballot(&ballots, key(*take))).collect()
 }
 
+/// Ballots, and where to go on.
+pub type Slice = (Vec<(VoterId, Ballot)>, Option<String>);
+
 /// A slice of a partition's ballots, behind the voter that `cursor` names.
 pub fn ballots(
     transaction: &ReadTransaction,
@@ -159,7 +162,7 @@ pub fn ballots(
     partition: u16,
     (round, take): (u16, u16),
     cursor: Option<&str>,
-) -> Result<(Vec<(VoterId, Ballot)>, Option<String>), Trouble> {
+) -> Result<Slice, Trouble> {
     let table = transaction.open_table(BALLOTS)?;
     let key = |voter| (room.as_str(), partition, round, take, voter);
     let range = (Bound::Excluded(key(cursor.unwrap_or_default())), Bound::Excluded(key(BEHIND_ALL_IDS)));

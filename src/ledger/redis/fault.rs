@@ -6,8 +6,23 @@ use crate::ledger::LedgerError;
 
 /// Words that a server answers with before it has done anything. Every other error may have come after a write.
 const BEFORE_ANYTHING: [&str; 17] = [
-    "LOADING", "MISCONF", "READONLY", "OOM", "BUSY", "NOAUTH", "WRONGPASS", "NOREPLICAS", "NOSCRIPT", "EXECABORT",
-    "CLUSTERDOWN", "MASTERDOWN", "MOVED", "ASK", "TRYAGAIN", "CROSSSLOT", "NOPROTO",
+    "LOADING",
+    "MISCONF",
+    "READONLY",
+    "OOM",
+    "BUSY",
+    "NOAUTH",
+    "WRONGPASS",
+    "NOREPLICAS",
+    "NOSCRIPT",
+    "EXECABORT",
+    "CLUSTERDOWN",
+    "MASTERDOWN",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CROSSSLOT",
+    "NOPROTO",
 ];
 /// Words for what is stored and makes no sense; the second is our own scripts'.
 const CORRUPT: [&str; 2] = ["WRONGTYPE", "CORRUPT"];
@@ -59,7 +74,9 @@ mod tests {
 
     #[test]
     fn an_error_inside_a_script_may_have_come_after_a_write() {
-        for answer in ["-ERR user_script:3: attempt to call a nil value\r\n", "-NOPERM this user has no permissions\r\n"] {
+        for answer in
+            ["-ERR user_script:3: attempt to call a nil value\r\n", "-NOPERM this user has no permissions\r\n"]
+        {
             assert!(matches!(meaning(answer), LedgerError::MaybeApplied(_)), "{answer}");
         }
     }

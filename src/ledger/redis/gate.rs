@@ -6,8 +6,21 @@ use crate::domain::gate::{Gate, GatePhase, Tally};
 
 /// The fields, in the order of the line. `scripts/gate.lua` has the same list.
 pub(super) const FIELDS: [&str; 15] = [
-    "command_seq", "round", "take", "phase", "choices", "votes_per_round", "opened_at", "deadline", "closed_at", "clock",
-    "votes", "voters", "version", "stored", "acknowledged",
+    "command_seq",
+    "round",
+    "take",
+    "phase",
+    "choices",
+    "votes_per_round",
+    "opened_at",
+    "deadline",
+    "closed_at",
+    "clock",
+    "votes",
+    "voters",
+    "version",
+    "stored",
+    "acknowledged",
 ];
 
 /// Stands for what is not there.
@@ -65,8 +78,21 @@ pub(super) fn to_line(gate: &Gate) -> String {
 
 fn decode(words: &[&str]) -> Option<Gate> {
     let [
-        command_seq, round, take, phase, choices, votes_per_round, opened_at, deadline, closed_at, clock, votes, voters,
-        version, stored, acknowledged,
+        command_seq,
+        round,
+        take,
+        phase,
+        choices,
+        votes_per_round,
+        opened_at,
+        deadline,
+        closed_at,
+        clock,
+        votes,
+        voters,
+        version,
+        stored,
+        acknowledged,
     ] = <[&str; FIELDS.len()]>::try_from(words).ok()?;
     let phase = match phase {
         "idle" => GatePhase::Idle,
@@ -153,7 +179,8 @@ mod tests {
         let script = include_str!("scripts/gate.lua");
         let (_, list) = script.split_once("local FIELDS = {").unwrap();
         let list = list.split_once('}').unwrap().0;
-        let names: Vec<&str> = list.split(',').map(|name| name.trim().trim_matches('\'')).filter(|n| !n.is_empty()).collect();
+        let names: Vec<&str> =
+            list.split(',').map(|name| name.trim().trim_matches('\'')).filter(|n| !n.is_empty()).collect();
         assert_eq!(names, FIELDS);
     }
 }

@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use super::keys::{PartitionKeys, gates_channel};
 use super::link::Link;
 use super::{fault, gate, scripts};
-use crate::domain::ballot::Refusal;
+use crate::domain::ballot::{Ballot, Refusal};
 use crate::domain::gate::Gate;
 use crate::domain::ids::RoomId;
 use crate::ledger::{Batch, Commit, Lane, LedgerError, MOST_CASTS, Verdict};
@@ -61,13 +61,13 @@ impl Lane for RedisLane {
         for (_, cast) in &batch.casts {
             call.arg(&cast.votes);
         }
-        let (now, published, line, verdicts): (u64, bool, String, Vec<String>) = self
+        let (now, published, line, ballots, outcomes): (u64, bool, String, Vec<String>, Vec<String>) = self
             .link
             .run_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
             .await?;
         let gate = gate::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &gate_key))?;
-        let verdicts: Option<Vec<Verdict>> = verdicts.iter().map(|text| verdict(text)).collect();
-        let verdicts = verdicts.filter(|verdicts| verdicts.len() == batch.casts.len());
+        let verdicts = ballots.iter().zip(&outcomes).map(|(ballot, outcome)| verdict(ballot, outcome));
+        let verdicts = verdicts.collect::<Option<Vec<Verdict>>>().filter(|v| v.len() == batch.casts.len());
         let verdicts = verdicts.ok_or_else(|| fault::corrupt("no verdicts on ballots", &gate_key))?;
         Ok(Commit { now, gate, verdicts, published })
     }
@@ -84,17 +84,17 @@ impl Lane for RedisLane {
     }
 }
 
-/// Reads a verdict of the script: `aab2`, `aab0 gap`, `removed`.
-fn verdict(text: &str) -> Option<Verdict> {
-    if text == "removed" {
+/// Reads what the script says of one cast: the ballot as stored, and `2`, `0 gap` or `removed`.
+fn verdict(ballot: &str, outcome: &str) -> Option<Verdict> {
+    if outcome == "removed" {
         return Some(Verdict::Removed);
     }
-    let (ballot, refused) = match text.split_once(' ') {
-        None => (text, None),
-        Some((ballot, word)) => (ballot, Some(Refusal::ALL.into_iter().find(|refusal| refusal.as_str() == word)?)),
+    let ballot = if ballot.is_empty() { Ballot::default() } else { Ballot::decode(ballot)? };
+    let (added, refused) = match outcome.split_once(' ') {
+        None => (outcome, None),
+        Some((added, word)) => (added, Some(Refusal::ALL.into_iter().find(|refusal| refusal.as_str() == word)?)),
     };
-    let (votes, added) = ballot.split_at(ballot.find(|c: char| c.is_ascii_digit())?);
-    Some(Verdict::Ballot { votes: votes.to_owned(), added: added.parse().ok()?, refused })
+    Some(Verdict::Ballot { votes: ballot.votes, added: added.parse().ok()?, refused })
 }
 
 #[cfg(test)]
@@ -104,27 +104,27 @@ mod tests {
     #[test]
     fn a_verdict_is_read_with_its_ballot_and_reason() {
         let ballot = |votes: &str, added, refused| Some(Verdict::Ballot { votes: votes.into(), added, refused });
-        assert_eq!(verdict("aab2"), ballot("aab", 2, None));
-        assert_eq!(verdict("0 closed"), ballot("", 0, Some(Refusal::Closed)));
-        assert_eq!(verdict("ab1 out_of_votes"), ballot("ab", 1, Some(Refusal::OutOfVotes)));
-        assert_eq!(verdict("removed"), Some(Verdict::Removed));
+        assert_eq!(verdict("aab1732", "2"), ballot("aab", 2, None));
+        assert_eq!(verdict("", "0 closed"), ballot("", 0, Some(Refusal::Closed)));
+        assert_eq!(verdict("ab5", "1 out_of_votes"), ballot("ab", 1, Some(Refusal::OutOfVotes)));
+        assert_eq!(verdict("aab1732", "removed"), Some(Verdict::Removed));
     }
 
     #[test]
     fn what_is_no_verdict_is_not_read_as_one() {
-        for text in ["", "aab", "1 because", "a1b"] {
-            assert_eq!(verdict(text), None, "{text}");
+        for (ballot, outcome) in [("aab", "1"), ("z1", "1"), ("a1", "1 because"), ("a1", ""), ("a1", "b")] {
+            assert_eq!(verdict(ballot, outcome), None, "{ballot} {outcome}");
         }
     }
 
     #[test]
     fn every_reason_in_the_script_is_a_refusal() {
         let script = include_str!("scripts/commit.lua");
-        let quoted = |mark: &str| script.split(mark).skip(1).map(|rest| rest.split('\'').next().unwrap()).collect::<Vec<_>>();
-        let reasons = [quoted("refused = '"), quoted("shut = '")].concat();
+        let quoted = |mark| script.split(mark).skip(1).filter_map(|rest: &str| rest.split('\'').next());
+        let reasons: Vec<&str> = quoted("refused = '").chain(quoted("shut = '")).collect();
         assert_eq!(reasons.len(), 6, "{reasons:?}");
         for reason in reasons {
-            assert!(verdict(&format!("0 {reason}")).is_some(), "{reason}");
+            assert!(verdict("", &format!("0 {reason}")).is_some(), "{reason}");
         }
     }
 }

@@ -160,7 +160,9 @@ mod tests {
 
     #[test]
     fn a_malformed_url_is_refused_without_saying_the_password() {
-        for url in ["", "localhost:6379", "http://u:secret@h", "redis://", "redis://u:secret@h:99999", "redis://h/secret"] {
+        for url in
+            ["", "localhost:6379", "http://u:secret@h", "redis://", "redis://u:secret@h:99999", "redis://h/secret"]
+        {
             let error = Link::new(&RedisOptions::new(url)).err().unwrap_or_else(|| panic!("{url} was accepted"));
             assert!(!error.to_string().contains("secret"), "{error}");
             assert!(error.to_string().contains("must be redis://"), "{error}");

@@ -55,6 +55,8 @@ pub(super) struct Listener {
     /// Dropped, which is an answer, once the rooms are followed or the attempt to connect has failed.
     waiting: Vec<oneshot::Sender<()>>,
     outbox: Outbox,
+    /// Said since it was last connected.
+    told_lost: bool,
 }
 
 impl Listener {
@@ -64,13 +66,12 @@ impl Listener {
         orders: mpsc::UnboundedReceiver<Order>,
         outbox: Outbox,
     ) -> Self {
-        Self { link, rooms, orders, waiting: vec![], outbox }
+        Self { link, rooms, orders, waiting: vec![], outbox, told_lost: false }
     }
 
     /// Runs until the feed is dropped.
     pub(super) async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
-        let mut told_lost = false;
         loop {
             let followed = self.rooms.clone();
             let link = self.link.clone();
@@ -79,8 +80,7 @@ impl Listener {
             let Some(connected) = self.meanwhile(link.subscribe(&channels), true).await else { return };
             match connected {
                 Ok(messages) => {
-                    let end = self.listen(messages, followed, &mut told_lost).await;
-                    match end {
+                    match self.listen(messages, followed).await {
                         End::Dropped => return,
                         End::Lost => tracing::warn!("feed connection lost"),
                         End::Reconnect => tracing::warn!("feed connection given up on order"),
@@ -90,9 +90,8 @@ impl Listener {
                 Err(error) => tracing::debug!(%error, "feed connection not made"),
             }
             self.waiting.clear();
-            if !told_lost {
+            if !std::mem::replace(&mut self.told_lost, true) {
                 self.outbox.push(FeedEvent::Lost);
-                told_lost = true;
             }
             let pausing = sleep(pause.mul_f64(1.0 + rand::random::<f64>() / 4.0));
             if self.meanwhile(pausing, false).await.is_none() {
@@ -120,14 +119,14 @@ impl Listener {
         }
     }
 
-    async fn listen(&mut self, messages: PubSub, mut followed: BTreeSet<RoomId>, told_lost: &mut bool) -> End {
+    async fn listen(&mut self, messages: PubSub, mut followed: BTreeSet<RoomId>) -> End {
         let (mut sink, mut stream) = messages.split();
         // orders may have come while it was being made
         if !change(&mut sink, &mut followed, self.rooms.clone()).await {
             return End::Lost;
         }
         self.outbox.push(FeedEvent::Resumed);
-        *told_lost = false;
+        self.told_lost = false;
         self.waiting.clear();
 
         let mut ticks = interval(PROBE / 4);
@@ -222,7 +221,10 @@ mod tests {
     fn a_gate_is_read_from_its_line_with_room_and_partition() {
         let gate = Gate { stored: 3, ..Gate::default() };
         let event = read(format!("abc 7 {}", gate::to_line(&gate)).as_bytes());
-        assert_eq!(event, Some(FeedEvent::Gate { room: RoomId::parse("abc").unwrap(), partition: 7, gate: gate.into() }));
+        assert_eq!(
+            event,
+            Some(FeedEvent::Gate { room: RoomId::parse("abc").unwrap(), partition: 7, gate: gate.into() })
+        );
     }
 
     #[test]

@@ -20,8 +20,8 @@
 use async_trait::async_trait;
 
 use super::{
-    Creation, Feed, FeedEvent, Greeting, Health, JoinOutcome, JoinRequest, Lane, Ledger, LedgerError, RankEntry, Renaming,
-    Replacement, Snapshot, Voter, VotersPage, VotersQuery,
+    Creation, Feed, FeedEvent, Greeting, Health, JoinOutcome, JoinRequest, Lane, Ledger, LedgerError, RankEntry,
+    Renaming, Replacement, Snapshot, Voter, VotersPage, VotersQuery,
 };
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::{Gate, Target};

@@ -58,9 +58,9 @@ fn suggest(call: &mut ScriptInvocation<'_>, names: &[Name]) {
 }
 
 async fn outcome(link: &Link, room: &RoomId, call: ScriptInvocation<'_>) -> Result<JoinOutcome, LedgerError> {
-    let (outcome, voter, text, removed): (String, String, String, bool) =
+    let (outcome, voter, text): (String, String, String) =
         link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
-    let voter = || decode(room, VoterId::parse(&voter).ok(), &text, removed);
+    let voter = || decode(room, VoterId::parse(&voter).ok(), &text, false);
     Ok(match outcome.as_str() {
         "done" => JoinOutcome::Done(voter()?),
         "known" => JoinOutcome::Known(voter()?),
@@ -84,10 +84,8 @@ pub(super) async fn greet(
 ) -> Result<(Voter, Ballot), LedgerError> {
     link.run(|redis| async move {
         let (mut a, mut b) = (redis.clone(), redis);
-        let (voter, ballot) = tokio::join!(
-            read(&mut a, room, &greeting.voter),
-            read_ballot(&mut b, room, partitions, greeting),
-        );
+        let (voter, ballot) =
+            tokio::join!(read(&mut a, room, &greeting.voter), read_ballot(&mut b, room, partitions, greeting),);
         let voter = match voter? {
             Some(voter) => voter,
             None => restore(&mut a, room, greeting).await?,
@@ -109,11 +107,7 @@ async fn read_ballot(
     gates::ballot(&key, text.as_deref())
 }
 
-async fn restore(
-    redis: &mut MultiplexedConnection,
-    room: &RoomId,
-    greeting: &Greeting,
-) -> Result<Voter, LedgerError> {
+async fn restore(redis: &mut MultiplexedConnection, room: &RoomId, greeting: &Greeting) -> Result<Voter, LedgerError> {
     let mut call = on_people(&scripts::RESTORE_VOTER, room);
     call.arg(greeting.voter.as_str()).arg(greeting.card.as_str()).arg(person(&greeting.name));
     for n in OTHER_NAMES {
@@ -130,11 +124,7 @@ pub(super) async fn get(link: &Link, room: &RoomId, voter: &VoterId) -> Result<O
     link.run(|mut redis| async move { read(&mut redis, room, voter).await }).await
 }
 
-async fn read(
-    redis: &mut MultiplexedConnection,
-    room: &RoomId,
-    voter: &VoterId,
-) -> Result<Option<Voter>, LedgerError> {
+async fn read(redis: &mut MultiplexedConnection, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError> {
     let keys = RoomKeys(room);
     let mut reads = redis::pipe();
     reads.hget(keys.voters(), voter.as_str()).sismember(keys.removed(), voter.as_str());
@@ -171,11 +161,7 @@ pub(super) async fn set_removed(
     .await
 }
 
-pub(super) async fn invite(
-    link: &Link,
-    room: &RoomId,
-    people: &[(Name, Invite)],
-) -> Result<Vec<Invite>, LedgerError> {
+pub(super) async fn invite(link: &Link, room: &RoomId, people: &[(Name, Invite)]) -> Result<Vec<Invite>, LedgerError> {
     let keys = RoomKeys(room);
     let mut invites = vec![];
     for slice in people.chunks(SLICE) {
@@ -187,8 +173,7 @@ pub(super) async fn invite(
         for (_, invite) in slice {
             call.arg(invite.as_str());
         }
-        let given: Vec<String> =
-            link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
+        let given: Vec<String> = link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
         if given.len() < slice.len() {
             return Err(LedgerError::NotApplied("an invite is for one name".into()));
         }
@@ -205,12 +190,7 @@ fn person(name: &Name) -> String {
 }
 
 /// Reads a stored voter.
-pub(super) fn decode(
-    room: &RoomId,
-    voter: Option<VoterId>,
-    text: &str,
-    removed: bool,
-) -> Result<Voter, LedgerError> {
+pub(super) fn decode(room: &RoomId, voter: Option<VoterId>, text: &str, removed: bool) -> Result<Voter, LedgerError> {
     let read = || {
         let (card, person) = text.split_at_checked(CARD)?;
         let (name, _) = person.split_once('\n')?;

@@ -36,11 +36,12 @@ pub(super) async fn publish(
     channel: &str,
     event: &FeedEvent,
 ) -> Result<(), LedgerError> {
-    let json = serde_json::to_string(event)
-        .map_err(|e| LedgerError::NotApplied(format!("a message has no JSON: {e}")))?;
+    let json =
+        serde_json::to_string(event).map_err(|e| LedgerError::NotApplied(format!("a message has no JSON: {e}")))?;
     Ok(redis.publish(channel, json).await?)
 }
 
+/// Notes who came, then who left.
 pub(super) async fn note_present(
     link: &Link,
     room: &RoomId,
@@ -51,12 +52,11 @@ pub(super) async fn note_present(
     let key = RoomKeys(room).present(pod);
     let mut note = redis::pipe();
     note.atomic();
-    // who did both is here
-    for slice in left.chunks(SLICE) {
-        note.srem(&key, texts(slice)).ignore();
-    }
     for slice in came.chunks(SLICE) {
         note.sadd(&key, texts(slice)).ignore();
+    }
+    for slice in left.chunks(SLICE) {
+        note.srem(&key, texts(slice)).ignore();
     }
     note.pexpire(&key, FORGOTTEN_MS).ignore();
     link.run(|mut redis| async move { Ok(note.query_async(&mut redis).await?) }).await

@@ -13,22 +13,25 @@ use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::Room;
 use crate::ledger::{Creation, LedgerError, Replacement};
 
-/// The record first, then its entry in the directory: a crash in between leaves a record that nobody knows of.
+/// The record first, then its entry in the directory: a crash in between leaves a record that nobody knows of. The same
+/// room again is a repeat, and answered with what is stored.
 pub(super) async fn create(link: &Link, room: &Room) -> Result<Creation, LedgerError> {
     let json = encode(room)?;
     link.run(|mut redis| async move {
         let key = RoomKeys(&room.id).record();
         let (seq, record): (u64, String) =
             scripts::CREATE_ROOM.key(&key).arg(&json).arg(room.seq).invoke_async(&mut redis).await?;
+        let stored = decode(&key, seq, &record)?;
         let mut claim = scripts::CLAIM_CODE.key(CODES);
-        claim.key(REFS).arg(room.id.as_str()).arg(room.code.as_str());
-        if let Some(reference) = &room.reference {
+        claim.key(REFS).arg(stored.id.as_str()).arg(stored.code.as_str());
+        if let Some(reference) = &stored.reference {
             claim.arg(reference);
         }
         let (outcome, owner): (String, String) = claim.invoke_async(&mut redis).await?;
         if outcome == "claimed" {
-            return Ok(Creation::Created(decode(&key, seq, &record)?));
+            return Ok(Creation::Created(stored));
         }
+        // its code leads elsewhere, so nobody has ever seen it
         let () = redis.unlink(&key).await?;
         if outcome == "code_taken" {
             return Ok(Creation::CodeTaken);

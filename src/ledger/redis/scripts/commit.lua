@@ -3,8 +3,8 @@
 --
 -- KEYS  gate, ballots of the batch's round and take, removed voters of the partition
 -- ARGV  round, take, pod, acknowledged, channel, label, tick_ms, then all voters, all first slips, all letters
--- reply time, 1 if the newest version is published, the gate, verdicts: 'removed', or the ballot's letters with the
---       number of those added, then ' ' and why the rest was refused
+-- reply time, 1 if the newest version is published, the gate, all ballots as stored or '', all outcomes: the number
+--       of letters added, then ' ' and why others were refused; or 'removed'
 
 local HEAD = 7
 local find, sub, byte = string.find, string.sub, string.byte
@@ -42,23 +42,22 @@ end
 
 -- a batch holds each voter once; one that does not must not break the count
 local newest = {}
-local verdicts, grown, stored, voters = {}, {}, 0, 0
+local grown, outcomes, stored, voters = {}, {}, 0, 0
 for i = 1, casts do
+  local voter = ARGV[HEAD + i]
+  local ballot = newest[voter] or ballots[i] or ''
   if removed and removed[i] == 1 then
-    verdicts[i] = 'removed'
+    outcomes[i] = 'removed'
   else
-    local voter = ARGV[HEAD + i]
-    local ballot = newest[voter] or ballots[i]
-    local held, used = '', 0
-    if ballot then
+    local used = 0
+    if ballot ~= '' then
       used = (find(ballot, '%d') or corrupt('ballot of ' .. voter)) - 1
-      held = sub(ballot, 1, used)
     end
     local start, letters = ARGV[slips + i] - 1, ARGV[letters_of + i]
     local overlap, agrees = 0, true
     if start < used then
       overlap = math.min(used - start, #letters)
-      agrees = sub(held, start + 1, start + overlap) == sub(letters, 1, overlap)
+      agrees = sub(ballot, start + 1, start + overlap) == sub(letters, 1, overlap)
     end
     local added, refused = 0, nil
     if agrees and overlap == #letters then
@@ -78,10 +77,10 @@ for i = 1, casts do
         refused = 'out_of_votes'
       end
       if added > 0 then
-        held = held .. fresh
-        newest[voter] = held .. time
+        ballot = sub(ballot, 1, used) .. fresh .. time
+        newest[voter] = ballot
         grown[#grown + 1] = voter
-        grown[#grown + 1] = newest[voter]
+        grown[#grown + 1] = ballot
         stored = stored + added
         if used == 0 then
           voters = voters + 1
@@ -92,11 +91,9 @@ for i = 1, casts do
         end
       end
     end
-    verdicts[i] = held .. added
-    if refused then
-      verdicts[i] = verdicts[i] .. ' ' .. refused
-    end
+    outcomes[i] = refused and added .. ' ' .. refused or added
   end
+  ballots[i] = ballot
 end
 
 local changes = {}
@@ -118,4 +115,4 @@ if due and gate.published ~= gate.version then
 end
 save(changes)
 
-return {now, gate.published == gate.version and 1 or 0, line(gate), verdicts}
+return {now, gate.published == gate.version and 1 or 0, line(gate), ballots, outcomes}

@@ -14,20 +14,21 @@ known = known or redis.call('HGET', cards, card)
 if not known and invite ~= '' then
   known = redis.call('HGET', invite_voters, invite)
 end
-if redis.call('SISMEMBER', removed, known or voter) == 1 then
+local proven = known or has_token and voter
+if proven and redis.call('SISMEMBER', removed, proven) == 1 then
   return outcome('removed')
 end
 if known then
   return outcome('known', known, redis.call('HGET', voters, known))
 end
 
-local reserved = invite ~= '' and redis.call('HGET', KEYS[8], invite)
-if invite ~= '' and not reserved then
-  return outcome('bad_invite')
-end
 -- a token proves that its holder was let in before
 if mode == 'closed' and not has_token then
   return outcome('closed')
+end
+local reserved = invite ~= '' and redis.call('HGET', KEYS[8], invite)
+if invite ~= '' and not reserved then
+  return outcome('bad_invite')
 end
 if mode == 'invite' and not reserved and not has_token then
   return outcome('invite_needed')

@@ -11,7 +11,9 @@ local stored = redis.call('HGET', voters, voter)
 if not stored then
   return outcome('no_such_voter')
 end
-local was_removed = redis.call('SISMEMBER', removed, voter)
+if redis.call('SISMEMBER', removed, voter) == 1 then
+  return outcome('removed')
+end
 if not is_free(person, voter) then
   return outcome('name_taken', nil, first_free(3, voter))
 end
@@ -20,4 +22,4 @@ local renamed = string.sub(stored, 1, CARD) .. person
 redis.call('HDEL', names, folded(stored))
 redis.call('HSET', names, folded(person), voter)
 redis.call('HSET', voters, voter, renamed)
-return outcome('done', voter, renamed, was_removed)
+return outcome('done', voter, renamed)

@@ -1,0 +1,188 @@
+/** The desk of one room: keeps what is known of it, and draws every part from that. */
+
+import { h, redraw } from "../lib/dom.js";
+import { LedgerClock } from "../lib/clock.js";
+import { ago } from "../lib/format.js";
+import { learn, learnRoom, NOTHING } from "../lib/known.js";
+import { Socket } from "../lib/socket.js";
+import { Actions } from "./actions.js";
+import { Commands } from "./commands.js";
+import { healthCard, linksCard } from "./health.js";
+import { Keys } from "./keys.js";
+import { invitesSection, votersSection } from "./people.js";
+import { revealCard } from "./reveal.js";
+import { roundCard, roundList } from "./rounds.js";
+import { deleteSection, planSection, recordsSection, switchesCard } from "./settings.js";
+import { stepCard } from "./step.js";
+
+/**
+ * @typedef {import("../lib/known.js").Known} Known
+ * @typedef {import("../lib/wire.js").Room} Room
+ *
+ * @typedef {object} View
+ * @property {Known} known
+ * @property {Room} room
+ * @property {number} selected the round in hand
+ * @property {number} now the ledger's time
+ * @property {boolean} timed
+ *
+ * @typedef {{ el: HTMLElement, update: (view: View) => void }} Section
+ *
+ * @typedef {object} Ways
+ * @property {() => void} signedOut the server no longer knows this emcee
+ * @property {(notice: string) => void} gone the room cannot be shown any more
+ * @property {(title: string) => void} deleted
+ */
+
+const TICK_MS = 200;
+const LOSS_MS = 2000;
+
+/**
+ * @param {string} code
+ * @param {Ways} ways
+ * @returns {{ el: HTMLElement, stop: () => void }}
+ */
+export function openDesk(code, ways) {
+  /** @type {Known} */
+  let known = NOTHING;
+  /** @type {import("../lib/socket.js").Link} */
+  let link = { phase: "connecting", since: Date.now() };
+  /** The round picked by hand; it gives way to any round that opens. */
+  let picked = 0;
+  let opened = 0;
+  let drawing = 0;
+
+  const clock = new LedgerClock();
+  const keys = new Keys();
+  const commands = new Commands(ways.signedOut);
+  const actions = new Actions(code, commands, learned, revealed);
+  const reveal = revealCard(actions, keys);
+  const sections = [
+    stepCard(actions, commands, keys, reveal.top, reveal.stop),
+    roundCard(code, actions, keys),
+    reveal,
+    roundList((round) => {
+      picked = round;
+      draw();
+    }),
+    healthCard(),
+    switchesCard(actions),
+    linksCard(code),
+  ];
+  const [step, round, ranking, rounds, health, switches, links] = sections.map((section) => section.el);
+  const banner = h("div", { class: "banner" });
+  const title = h("div", { class: "row desk-title" });
+  const el = h(
+    "div",
+    { class: "desk" },
+    title,
+    banner,
+    h("div", { class: "side rounds-side" }, rounds),
+    h(
+      "div",
+      { class: "stack middle" },
+      step,
+      round,
+      ranking,
+      votersSection(code, commands),
+      invitesSection(code, commands),
+      planSection(code, actions, () => known.room),
+      recordsSection(code),
+      deleteSection(code, commands, () => known.room, ways.deleted),
+    ),
+    h("div", { class: "side stack" }, health, switches, links),
+  );
+
+  const socket = new Socket({
+    hello: () => ({ room: code, role: "emcee" }),
+    frame: (kind, body) => {
+      known = learn(known, kind, body);
+      draw();
+    },
+    link: (now) => {
+      link = now;
+      if (now.phase === "ended") ended(now);
+      draw();
+    },
+    time: (sentAt, receivedAt, now) => clock.sample(sentAt, receivedAt, now),
+  });
+  socket.connect();
+  const ticking = setInterval(draw, TICK_MS);
+
+  /** @param {Room} room the answer to a command, which may be here before the socket's word */
+  function learned(room) {
+    known = learnRoom(known, room);
+    draw();
+  }
+
+  /** @param {{ reveal: import("../lib/wire.js").Reveal | null, preview: import("../lib/wire.js").Preview | null }} answer */
+  function revealed(answer) {
+    known = answer.reveal ? learn(known, "reveal", answer.reveal) : { ...known, reveal: null, preview: [] };
+    if (answer.preview) known = learn(known, "preview", answer.preview);
+    draw();
+  }
+
+  /** @param {import("../lib/socket.js").Link} end */
+  function ended({ code: reason, reason: word }) {
+    if (reason === 4401 || word === "signed_out") ways.signedOut();
+    else if (reason === 4404 || word === "room_deleted") ways.gone("This room is gone.");
+    else ways.gone("The server ended this desk's connection. Open the room again.");
+  }
+
+  function draw() {
+    drawing ||= requestAnimationFrame(() => {
+      drawing = 0;
+      render();
+    });
+  }
+
+  const drawTitle = redraw(title, (/** @type {{ title: string, phase: string, rehearsal: boolean, up: boolean }} */ data) => [
+    h("h1", { class: "name" }, data.title),
+    h("span", { class: "mono code" }, code),
+    h("span", { class: "tag" }, data.phase),
+    data.rehearsal && h("span", { class: "rehearsal" }, "Rehearsal"),
+    h("span", { class: data.up ? "tag good" : "tag warn" }, data.up ? "● connected" : "○ not connected"),
+  ]);
+  const drawBanner = redraw(banner, (/** @type {string | null} */ text) => [text && h("p", { role: "alert" }, text)]);
+
+  function render() {
+    drawBanner(bannerText());
+    const { room } = known;
+    if (!room) return;
+    document.title = `Desk · ${room.title}`;
+    drawTitle({ title: room.title, phase: room.phase, rehearsal: room.rehearsal, up: link.phase === "up" });
+    const view = { known, room, selected: selected(room), now: clock.now(), timed: clock.known };
+    for (const section of sections) section.update(view);
+  }
+
+  function bannerText() {
+    const lost = Date.now() - link.since;
+    if (link.phase !== "up" && lost > LOSS_MS) {
+      return navigator.onLine ? `The server cannot be reached for ${ago(lost)}. The show on the phones stands as it was; this desk comes back by itself.` : "This device is offline. The show goes on without it.";
+    }
+    if (known.ledger === "down") return "The count does not answer. Votes wait on the phones and are not lost.";
+    return known.room?.recovering ? "The count is being secured after a fault. Votes wait and are not lost." : null;
+  }
+
+  /** @param {Room} room */
+  function selected(room) {
+    const open = room.rounds.find((round) => round.phase === "open")?.round ?? 0;
+    if (open !== opened) {
+      opened = open;
+      if (open) picked = 0;
+    }
+    return picked && picked <= room.rounds.length ? picked : Math.max(1, room.round);
+  }
+
+  draw();
+  return {
+    el,
+    stop() {
+      clearInterval(ticking);
+      cancelAnimationFrame(drawing);
+      drawing = -1; // draws no more
+      socket.stop();
+      keys.stop();
+    },
+  };
+}

@@ -1,0 +1,107 @@
+/** What the desk knows of the machine: who is connected, whether the three numbers agree, and what the stage shows. */
+
+import { copyButton, h, redraw } from "../lib/dom.js";
+import { ago, number } from "../lib/format.js";
+
+/**
+ * @typedef {import("./desk.js").View} View
+ * @typedef {import("./desk.js").Section} Section
+ * @typedef {import("../lib/wire.js").Desk} Desk
+ */
+
+/** Shown may trail stored by this long before it is said in red. */
+const TRAIL_MS = 5000;
+/** A screen that was silent for longer is probably gone. */
+const SILENT_MS = 10_000;
+
+/** A stage may be this late with a change, which includes the time until it says so. */
+const BEHIND_MS = 6000;
+
+/** @returns {Section} */
+export function healthCard() {
+  let newest = 0;
+  let newestAt = 0;
+  const el = h("section", { class: "card stack", "aria-label": "Health" });
+  const draw = redraw(el, (/** @type {{ desk: Desk | null, presence: View["known"]["presence"], due: number }} */ { desk, presence, due }) => [
+    h("h2", {}, "The hall"),
+    h(
+      "dl",
+      { class: "facts" },
+      fact("Connected", `${number(desk?.connected ?? presence?.connected ?? 0)} of ${number(desk?.voters ?? presence?.voters ?? 0)}`),
+      desk && fact("Votes per second", number(Math.round(desk.votes_per_s))),
+    ),
+    ...(desk ? machine(desk, due) : [h("p", { class: "muted" }, "Waiting for the server's numbers …")]),
+  ]);
+  return {
+    el,
+    update({ known, room }) {
+      const seq = Math.max(room.seq, known.reveal?.seq ?? 0);
+      if (seq !== newest) newestAt = Date.now();
+      newest = seq;
+      draw({ desk: known.desk, presence: known.presence, due: Date.now() - newestAt > BEHIND_MS ? seq : 0 });
+    },
+  };
+}
+
+/**
+ * @param {Desk} desk
+ * @param {number} due what every stage should show by now
+ */
+function machine(desk, due) {
+  const trailing = desk.oldest_unshown_ms >= TRAIL_MS;
+  const wrong = desk.acknowledged > desk.stored || desk.shown > desk.stored;
+  const bad = trailing || wrong;
+  const { ledger } = desk;
+  return [
+    h("h3", {}, "Votes"),
+    h("dl", { class: "facts" }, fact("Acknowledged", number(desk.acknowledged)), fact("Stored", number(desk.stored)), fact("Shown", number(desk.shown))),
+    h("p", { class: bad ? "error" : "good", role: bad ? "alert" : null }, agreement(desk, wrong)),
+    h("h3", {}, "Count"),
+    h("p", { class: ledger.state === "ok" ? "good" : "error" }, `${ledger.state}, commits within ${Math.round(ledger.commit_p99_ms * 10) / 10} ms${ledger.durable === true ? "" : `, durable: ${ledger.durable}`}`),
+    h("ul", {}, ...desk.pods.map((pod) => h("li", { class: pod.ready ? "" : "error" }, `${pod.name}: ${pod.ready ? "ready" : "not ready"}, ${number(pod.sessions)} sockets`))),
+    h("h3", {}, "Stage"),
+    desk.stages.length === 0
+      ? h("p", { class: "warn" }, "No stage is open.")
+      : h("ul", {}, ...desk.stages.map((stage) => h("li", { class: stage.seen_ms > SILENT_MS || stage.seq < due ? "error" : "" }, `shows ${stage.screen}${stage.seq < due ? ", but not the newest" : ""}, seen ${ago(stage.seen_ms)} ago`))),
+    h("h3", {}, "Desks"),
+    h("ul", {}, ...desk.desks.map((other) => h("li", {}, `${other.device || "unnamed"}, seen ${ago(other.seen_ms)} ago`))),
+  ];
+}
+
+/**
+ * @param {Desk} desk
+ * @param {boolean} wrong
+ */
+function agreement(desk, wrong) {
+  if (wrong) return "The numbers contradict each other: tell the operator.";
+  return desk.shown === desk.stored ? "✓ All stored votes are shown" : `Oldest vote not shown yet: ${ago(desk.oldest_unshown_ms)}`;
+}
+
+/** @param {string} name @param {string} value */
+function fact(name, value) {
+  return h("div", {}, h("dt", {}, name), h("dd", { class: "number" }, value));
+}
+
+/**
+ * The links to hand out.
+ *
+ * @param {string} code
+ * @returns {Section}
+ */
+export function linksCard(code) {
+  let voters = `${location.origin}/r/${code}`;
+  const stage = `${location.origin}/stage/${code}`;
+  const el = h(
+    "section",
+    { class: "card stack", "aria-label": "Links" },
+    h("h2", {}, "Links"),
+    h("div", { class: "row" }, h("img", { class: "qr", src: `/api/v1/rooms/${code}/qr.svg`, alt: "QR code of the voters' link" }), h("p", { class: "mono code" }, code)),
+    h("div", { class: "row" }, copyButton("Copy voters' link", () => voters), h("a", { class: "button small-text", href: stage, target: "_blank", rel: "noopener" }, "Open the stage")),
+  );
+  return {
+    el,
+    update: ({ room }) => {
+      if (room.url) voters = room.url;
+    },
+  };
+}

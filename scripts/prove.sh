@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The tests at full counts: the same code and seeds as `make test`, more of them. Keeps its output as evidence.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/deps.sh
+mkdir -p docs/evidence
+output=docs/evidence/prove.txt
+{
+  echo "commit $(git rev-parse --short HEAD), $(date -u +%F), $(nproc) cores"
+  TALLYCAST_PROVE_FACTOR=${TALLYCAST_PROVE_FACTOR:-10} PROPTEST_CASES=${PROPTEST_CASES:-4096} \
+    cargo test --quiet --lib --test ledger_model --test redis_scripts --test crashes --test races -- --test-threads=1
+} 2>&1 | tee "$output"

@@ -1,0 +1,94 @@
+//! The house's own rules, checked over its sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = vec![];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "lua") {
+                found.push((path.clone(), fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has no sources");
+    found
+}
+
+/// Lines of code of a file, without comments.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.starts_with("//"))
+}
+
+fn assert_free_of(folder: &str, words: &[&str]) {
+    for (path, text) in sources(folder) {
+        for line in code(&text) {
+            for word in words {
+                assert!(!line.contains(word), "{}: {word} has no place here: {line}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let impure = ["actix", "tokio::", "redis::", "redb", "std::time", "rand::", "SystemTime", "Instant", "std::env"];
+    assert_free_of("src/domain", &impure);
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let above: [(&str, &[&str]); 4] = [
+        ("src/domain", &["crate::wire", "crate::ledger", "crate::actors", "crate::http", "crate::startup"]),
+        ("src/wire", &["crate::ledger", "crate::actors", "crate::http", "crate::startup"]),
+        ("src/ledger", &["crate::wire", "crate::actors", "crate::http", "crate::startup"]),
+        ("src/actors", &["crate::http", "crate::startup"]),
+    ];
+    for (folder, words) in above {
+        assert_free_of(folder, words);
+    }
+    assert_free_of("src/http", &["crate::startup"]);
+}
+
+#[test]
+fn only_sessions_and_their_way_in_know_actix_web_actors() {
+    for (path, text) in sources("src") {
+        let shown = path.to_string_lossy().replace('\\', "/");
+        let allowed = shown.contains("src/actors/session") || shown.contains("src/http/ws");
+        let knows = code(&text).any(|line| line.contains("actix_web_actors"));
+        assert!(allowed || !knows, "{shown} uses actix_web_actors");
+    }
+}
+
+#[test]
+fn key_names_stand_in_one_file() {
+    for (path, text) in sources("src/ledger/redis") {
+        if path.ends_with("keys.rs") {
+            continue;
+        }
+        for line in code(&text) {
+            assert!(!line.contains("\"tc:"), "{}: a key name outside keys.rs: {line}", path.display());
+        }
+    }
+}
+
+#[test]
+fn there_is_one_redis_client() {
+    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    assert_eq!(lock.matches("name = \"redis\"\n").count(), 1);
+}
+
+#[test]
+fn files_stay_small_enough_to_read() {
+    for folder in ["src", "tests"] {
+        for (path, text) in sources(folder) {
+            let lines = text.lines().count();
+            assert!(lines <= 500, "{} has {lines} lines: split it by responsibility", path.display());
+        }
+    }
+}
