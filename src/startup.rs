@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::Arbiter;
 use actix_http::HttpService;
 use actix_server::{Server, ServerHandle};
-use actix_service::map_config;
+use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web;
 use anyhow::{Context, bail};
@@ -23,6 +23,7 @@ use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::{JoinMode, Programme, Room, Split};
 use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
+use crate::http::ws::{Asked, Door, Places};
 use crate::http::{self, Site};
 use crate::ledger::embedded::EmbeddedLedger;
 use crate::ledger::redis::{RedisLedger, RedisOptions};
@@ -34,7 +35,9 @@ use crate::wire::server::ByeReason;
 /// Connections that wait to be accepted: everybody joins in one minute.
 const BACKLOG: u32 = 4_096;
 /// How long a stopping process waits, after its goodbyes, for HTTP requests under way.
-const STOP_WITHIN_SECS: u64 = 5;
+const STOP_WITHIN_SECS: u64 = 2;
+/// How long an idle connection is kept: longer than the 60 s of usual proxies, which would else meet a closed one.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// Between two rounds of tidying.
 const TIDY: Duration = Duration::from_secs(60);
 /// Files that are open beside sockets.
@@ -102,8 +105,7 @@ impl Application {
             next_session: AtomicU64::new(1),
             peers: std::sync::RwLock::default(),
         });
-        let max_sockets = max_sockets(&settings);
-        pod.metrics.sessions_capacity.set(max_sockets as i64);
+        let places = Places::new(pod.clone(), max_sockets(&settings));
         let links = match beside {
             Some(_) if pod.serves_emcee => Some(links(&settings, &pod, addresses.main).await?),
             _ => None,
@@ -127,7 +129,7 @@ impl Application {
                 tidied.wrong_keys.tidy();
             }
         });
-        let server = serve(&settings, main, metrics, site, shards.clone())?;
+        let server = serve(&settings, main, metrics, site, places, shards.clone())?;
         let drain = Duration::from_millis(settings.server.drain_ms);
         Ok(Self { server, addresses, pod, shards, drain, links })
     }
@@ -197,6 +199,7 @@ fn serve(
     main: TcpListener,
     metrics: Option<TcpListener>,
     site: web::Data<Site>,
+    places: Arc<Places>,
     shards: Arc<Shards>,
 ) -> anyhow::Result<Server> {
     let workers = match settings.server.workers {
@@ -212,13 +215,19 @@ fn serve(
         .shutdown_timeout(STOP_WITHIN_SECS)
         .listen("tallycast", main, move || {
             let shard = RoomRegistry::start(main_site.pod.clone(), &shards);
-            let app = http::app(main_site.clone(), shard);
-            HttpService::build().h1(map_config(app, |()| AppConfig::default())).tcp()
+            let door = Door::open(main_site.clone(), shard, places.clone());
+            let app = http::app(main_site.clone());
+            HttpService::build()
+                .keep_alive(KEEP_ALIVE)
+                .tcp_nodelay(true)
+                .upgrade(fn_service(move |asked: Asked| door.clone().enter(asked)))
+                .h1(map_config(app, |()| AppConfig::default()))
+                .tcp()
         })?;
     if let Some(metrics) = metrics {
         server = server.listen("metrics", metrics, move || {
             let app = http::metrics_app(metrics_site.clone());
-            HttpService::build().h1(map_config(app, |()| AppConfig::default())).tcp()
+            HttpService::build().keep_alive(KEEP_ALIVE).h1(map_config(app, |()| AppConfig::default())).tcp()
         })?;
     }
     Ok(server.run())

@@ -18,7 +18,7 @@ use utoipa_actix_web::AppExt;
 
 use crate::actors::Pod;
 use crate::actors::pod::LedgerClock;
-use crate::actors::registry::{ActiveRoom, Shard};
+use crate::actors::registry::ActiveRoom;
 use crate::domain::LedgerMs;
 use crate::domain::ids::RoomCode;
 
@@ -92,7 +92,6 @@ pub fn is_https(request: &HttpRequest, site: &Site) -> bool {
 /// One worker's application.
 pub fn app(
     site: web::Data<Site>,
-    shard: Shard,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -104,18 +103,22 @@ pub fn app(
 > {
     let emcee = site.pod.serves_emcee;
     let probes = !site.metrics_apart;
-    let (app, description) = App::new()
-        .into_utoipa_app()
-        .service(utoipa_actix_web::scope::scope("/api/v1").configure(audience).configure(move |service| {
+    let calls = move || {
+        utoipa_actix_web::scope::scope("/api/v1").configure(audience).configure(move |service| {
             if emcee {
                 desk(service);
             }
-        }))
-        .split_for_parts();
-    app.app_data(site)
-        .app_data(web::Data::new(shard))
-        .app_data(web::PayloadConfig::new(body::MOST_BODY_BYTES))
+        })
+    };
+    // the scope answers for all that is below it, so its description and viewer must come first
+    let (_, description) = App::new().into_utoipa_app().service(calls()).split_for_parts();
+    App::new()
         .configure(|service| openapi::routes(service, description))
+        .into_utoipa_app()
+        .service(calls())
+        .into_app()
+        .app_data(site)
+        .app_data(web::PayloadConfig::new(body::MOST_BODY_BYTES))
         .configure(|service| pages::routes(service, emcee))
         .configure(plain::routes)
         .configure(ws::routes)

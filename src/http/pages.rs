@@ -9,8 +9,7 @@ use super::error::{Answer, ApiError};
 
 #[derive(RustEmbed)]
 #[folder = "assets/"]
-#[exclude = "*.json"]
-#[include = "i18n/*.json"]
+#[exclude = "jsconfig.json"]
 struct Assets;
 
 /// What the pages may load and do: only what comes from here.

@@ -76,7 +76,7 @@ export function eventEditor(plan, { fresh, opened = 0 }) {
     labelled("Title", title),
     h("div", { class: "row" }, labelled("Votes per round", votes), labelled("Who may join", join), labelled("Programme", programme)),
     fresh && h("div", { class: "row" }, h("label", { class: "check", for: "rehearsal" }, rehearsal, h("span", {}, "A rehearsal, marked on every screen")), labelled("Partitions (1 but for a stadium)", partitions)),
-    h("h3", {}, "Rounds"),
+    h("h2", {}, "Rounds"),
     list,
     h("div", { class: "row" }, more),
   );

@@ -57,7 +57,7 @@ function spotlight({ place, score, names }, won) {
     "section",
     { class: won ? "spotlight won" : "spotlight" },
     won && h("p", { class: "eyebrow" }, names.length > 1 ? "The winners" : "The winner"),
-    h("p", { class: "place number" }, place),
+    h("h1", { class: "place number" }, place),
     h("div", { class: "names", "data-fit": "4 17" }, ...names.map((name) => h("p", { class: "name" }, name))),
     h("p", { class: "sub number" }, counted(score, "point"), names.length > 1 && `, ${names.length} share the place`),
   );

@@ -1,7 +1,7 @@
 /** The open round: the choices under the thumb, the split as far as it may be seen, and the fate of every vote. */
 
 import { free, flying, tokens, votesOn } from "../lib/ballot.js";
-import { badge, choicesOf, nameOf, paint, titleOf } from "../lib/choices.js";
+import { badge, choicesOf, paint, titleOf } from "../lib/choices.js";
 import { h, onTap, redraw, setText } from "../lib/dom.js";
 import { counted, countdown, number } from "../lib/format.js";
 import { percentages, sight, sightNote } from "../lib/split.js";
@@ -89,7 +89,8 @@ function choiceButton(choice, tap) {
   const percent = h("span", { class: "percent" });
   const mine = h("span", { class: "mine" });
   const label = h("span", { class: "label" }, choice.label);
-  const el = h("button", { type: "button", class: "choice", "data-letter": choice.letter }, badge(choice), label, percent, mine);
+  const spoken = h("span", { class: "off-screen" }, `Vote for ${choice.letter.toUpperCase()}: `);
+  const el = h("button", { type: "button", class: "choice", "data-letter": choice.letter }, badge(choice), spoken, label, percent, mine);
   paint(el, choice);
   onTap(el, () => tap(choice.letter));
   return {
@@ -102,7 +103,6 @@ function choiceButton(choice, tap) {
       setText(mine, all > 0 ? `yours: ${number(all)}` : "");
       el.style.setProperty("--share", `${share ?? 0}%`);
       el.setAttribute("aria-disabled", String(over || free(slips) === 0));
-      el.setAttribute("aria-label", `Vote for ${nameOf(choice)}. ${counted(all, "vote")} of yours.`);
     },
   };
 }

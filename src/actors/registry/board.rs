@@ -218,7 +218,9 @@ impl Board {
     /// Takes the split off, if the blackout has begun.
     pub fn go_dark(&self, now: LedgerMs) {
         let news = self.lock();
-        self.show(news, now, Changed::ALL);
+        if visibility::is_dark(&news.room, news.closes_at(), now) != news.dark {
+            self.show(news, now, Changed { room: true, ..Changed::default() });
+        }
     }
 
     fn show(&self, mut news: MutexGuard<'_, News>, now: LedgerMs, changed: Changed) {

@@ -10,7 +10,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ pub use showing::ShownRanking;
 
 /// Sockets written to before other work of the thread gets its turn.
 const SLICE: usize = 256;
-/// How often sockets are looked over.
+/// How often boards are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The board of `room` has news.
@@ -80,9 +80,26 @@ pub trait Outlet {
     /// kept and sent first.
     fn offer(&self, frame: &Frame) -> bool;
 
-    /// Looks after the connection, each second: pings it, and ends it when the peer is gone or does not read.
-    /// True if it was ended now.
-    fn sweep(&self, now: Instant) -> bool;
+    /// Runs `catch_up` whenever frames were refused and everything has been sent since.
+    fn on_drained(&self, catch_up: CatchUp);
+}
+
+/// Brings a seat up to date with its board.
+pub struct CatchUp {
+    pod: Arc<Pod>,
+    room: Arc<ActiveRoom>,
+    /// Not kept alive: without its session a seat gets nothing more.
+    seat: Weak<Seat>,
+}
+
+impl CatchUp {
+    /// Offers the seat's outlet each frame that is newer than what was sent last.
+    pub fn run(&self) {
+        if let Some(seat) = self.seat.upgrade() {
+            let frames = self.pod.frames(&self.room.board, seat.audience());
+            seat.offer(&self.pod, &self.room.board, &frames);
+        }
+    }
 }
 
 /// A socket that takes part in a room.
@@ -147,6 +164,13 @@ impl Seat {
         (written, true)
     }
 
+    /// Offers the outlet what [`Seat::catch_up`] finds, and counts it.
+    fn offer(&self, pod: &Pod, board: &Board, frames: &Frames) {
+        let (written, all) = self.catch_up(board, frames, |frame| self.outlet.offer(frame));
+        pod.metrics.fanout_frames.inc_by(written);
+        pod.metrics.fanout_skips.inc_by(u64::from(!all));
+    }
+
     /// The voter's own place, once a ranking, when it may be seen.
     fn due_standing(&self, board: &Board, frames: &Frames) -> Option<(u64, crate::wire::server::StandingView)> {
         if !frames.shows_ranking() {
@@ -176,7 +200,9 @@ struct Gallery {
 
 impl Shard {
     /// Seats a socket until the guard is dropped.
-    pub fn seat(&self, room: &Arc<ActiveRoom>, seat: Rc<Seat>) -> SeatGuard {
+    pub fn seat(&self, pod: &Arc<Pod>, room: &Arc<ActiveRoom>, seat: Rc<Seat>) -> SeatGuard {
+        let catch_up = CatchUp { pod: pod.clone(), room: room.clone(), seat: Rc::downgrade(&seat) };
+        seat.outlet.on_drained(catch_up);
         let mut rooms = self.0.borrow_mut();
         let gallery = rooms.entry(room.board.id.clone()).or_insert_with(|| Gallery {
             room: room.clone(),
@@ -275,12 +301,9 @@ impl RoomRegistry {
         // read anew for each slice: a session may have answered with newer counts meanwhile
         let public = self.pod.frames(&room.board, Audience::Public);
         let emcee = self.pod.frames(&room.board, Audience::Emcee);
-        let metrics = &self.pod.metrics;
         for seat in &seats {
             let frames = if seat.role == Role::Emcee { &emcee } else { &public };
-            let (written, all) = seat.catch_up(&room.board, frames, |frame| seat.outlet.offer(frame));
-            metrics.fanout_frames.inc_by(written);
-            metrics.fanout_skips.inc_by(u64::from(!all));
+            seat.offer(&self.pod, &room.board, frames);
         }
         if seats.len() == SLICE {
             let next = seats[SLICE - 1].id + 1;
@@ -289,7 +312,7 @@ impl RoomRegistry {
             }));
             return;
         }
-        metrics.tally_lag_seconds.observe(public.tally_at.elapsed().as_secs_f64());
+        self.pod.metrics.tally_lag_seconds.observe(public.tally_at.elapsed().as_secs_f64());
         room.board.note_shown(self.index, public.stored);
         self.walked(&id, ctx);
     }
@@ -311,11 +334,8 @@ impl RoomRegistry {
         }
     }
 
-    /// Looks after every socket, and after news whose nudge was lost.
+    /// Looks after news whose nudge was lost.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
-        let now = Instant::now();
-        let dropped = self.shard.seats(None).iter().filter(|seat| seat.outlet.sweep(now)).count();
-        self.pod.metrics.sockets_dropped.inc_by(dropped as u64);
         let behind = self.pod.rooms.all().into_iter().filter(|room| room.board.is_behind(self.index));
         for room in behind.collect::<Vec<_>>() {
             self.walk(&room.board.id, ctx);

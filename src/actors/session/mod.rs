@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use actix_http::ws::Item;
 use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketContext};
-use bytestring::ByteString;
 use tokio::sync::oneshot;
 
 use super::coordinator::{Cast, CastAnswer};
@@ -204,7 +203,7 @@ impl Session {
             room.desk_seen(self.id, desk);
         }
         self.pod.metrics.sessions.with_label_values(&[role.as_str()]).inc();
-        let guard = self.shard.seat(&room, seat);
+        let guard = self.shard.seat(&self.pod, &room, seat);
         self.seated = Some(Seated { room, role, id: self.id, voter, desk, known, pod: self.pod.clone(), _seat: guard });
     }
 
@@ -351,9 +350,8 @@ impl StreamHandler<Result<Message, ProtocolError>> for Session {
                 ctx.stop();
             }
             Err(ProtocolError::Overflow) => self.close(CloseCode::TooBig, ctx),
-            Err(ProtocolError::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
-                self.close(CloseCode::NotUtf8, ctx);
-            }
+            // the reader tells no errors, so this one comes from the codec: a text that is none
+            Err(ProtocolError::Io(_)) => self.close(CloseCode::NotUtf8, ctx),
             Err(_) => self.close(CloseCode::Protocol, ctx),
         }
     }
@@ -372,18 +370,5 @@ impl Handler<Whisper> for Session {
                 ctx.text(ServerMessage::Mine(view).encode());
             }
         }
-    }
-}
-
-/// A frame for a socket whose only way out is its session.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
-pub struct Deliver(pub ByteString);
-
-impl Handler<Deliver> for Session {
-    type Result = ();
-
-    fn handle(&mut self, Deliver(text): Deliver, ctx: &mut Self::Context) {
-        ctx.text(text);
     }
 }

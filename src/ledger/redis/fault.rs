@@ -51,6 +51,14 @@ pub(super) fn unanswered() -> LedgerError {
     LedgerError::MaybeApplied("redis did not answer in time".into())
 }
 
+/// An error at a later step of a row: what was done before it stays.
+pub(super) fn after_a_step(error: impl Into<LedgerError>) -> LedgerError {
+    match error.into() {
+        LedgerError::NotApplied(what) => LedgerError::MaybeApplied(what),
+        error => error,
+    }
+}
+
 /// A stored value that is none.
 pub(super) fn corrupt(what: &str, key: impl std::fmt::Display) -> LedgerError {
     LedgerError::Corrupt(format!("{what} in redis at {key}"))
@@ -85,6 +93,12 @@ mod tests {
     fn a_lost_connection_may_have_been_applied() {
         let lost = RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         assert!(matches!(lost.into(), LedgerError::MaybeApplied(_)));
+    }
+
+    #[test]
+    fn a_refusal_at_a_later_step_may_have_been_applied() {
+        assert!(matches!(after_a_step(unreachable("gone")), LedgerError::MaybeApplied(_)));
+        assert!(matches!(after_a_step(corrupt("no gate", "k")), LedgerError::Corrupt(_)));
     }
 
     #[test]

@@ -24,7 +24,9 @@ pub(super) async fn aim(
 ) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
     let aimed = link
         .run(|redis| async move {
-            try_join_all((0..partitions).map(|partition| aim_one(redis.clone(), room, partition, target))).await
+            let aims = (0..partitions).map(|partition| aim_one(redis.clone(), room, partition, target));
+            let aimed = try_join_all(aims).await;
+            if partitions > 1 { aimed.map_err(fault::after_a_step) } else { aimed }
         })
         .await?;
     let now = aimed.iter().map(|(now, _)| *now).max().unwrap_or_default();

@@ -58,9 +58,9 @@ fn suggest(call: &mut ScriptInvocation<'_>, names: &[Name]) {
 }
 
 async fn outcome(link: &Link, room: &RoomId, call: ScriptInvocation<'_>) -> Result<JoinOutcome, LedgerError> {
-    let (outcome, voter, text): (String, String, String) =
+    let (outcome, voter, text, removed): (String, String, String, bool) =
         link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
-    let voter = || decode(room, VoterId::parse(&voter).ok(), &text, false);
+    let voter = || decode(room, VoterId::parse(&voter).ok(), &text, removed);
     Ok(match outcome.as_str() {
         "done" => JoinOutcome::Done(voter()?),
         "known" => JoinOutcome::Known(voter()?),
@@ -149,12 +149,13 @@ pub(super) async fn set_removed(
         let stored: Option<String> = call.invoke_async(&mut redis).await?;
         let Some(text) = stored else { return Ok(None) };
         let () = match removed {
-            true => redis.sadd(&gate, voter.as_str()).await?,
-            false => redis.srem(&gate, voter.as_str()).await?,
-        };
+            true => redis.sadd(&gate, voter.as_str()).await,
+            false => redis.srem(&gate, voter.as_str()).await,
+        }
+        .map_err(fault::after_a_step)?;
         if removed {
             let event = FeedEvent::VoterRemoved { room: room.clone(), voter: voter.clone() };
-            pods::publish(&mut redis, &channel, &event).await?;
+            pods::publish(&mut redis, &channel, &event).await.map_err(fault::after_a_step)?;
         }
         decode(room, Some(voter.clone()), &text, removed).map(Some)
     })
@@ -173,7 +174,8 @@ pub(super) async fn invite(link: &Link, room: &RoomId, people: &[(Name, Invite)]
         for (_, invite) in slice {
             call.arg(invite.as_str());
         }
-        let given: Vec<String> = link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
+        let given = link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await;
+        let given: Vec<String> = if invites.is_empty() { given? } else { given.map_err(fault::after_a_step)? };
         if given.len() < slice.len() {
             return Err(LedgerError::NotApplied("an invite is for one name".into()));
         }

@@ -3,10 +3,10 @@
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 
-use super::gate;
 use super::keys::{RoomKeys, control_channel, gates_channel, signed_out};
 use super::lane::label;
 use super::link::Link;
+use super::{fault, gate};
 use crate::domain::LedgerMs;
 use crate::domain::ids::{RoomId, VoterId};
 use crate::ledger::{FeedEvent, LedgerError, SLICE};
@@ -41,7 +41,7 @@ pub(super) async fn publish(
     Ok(redis.publish(channel, json).await?)
 }
 
-/// Notes who came, then who left.
+/// Notes who left, then who came: whoever did both is here.
 pub(super) async fn note_present(
     link: &Link,
     room: &RoomId,
@@ -52,11 +52,11 @@ pub(super) async fn note_present(
     let key = RoomKeys(room).present(pod);
     let mut note = redis::pipe();
     note.atomic();
-    for slice in came.chunks(SLICE) {
-        note.sadd(&key, texts(slice)).ignore();
-    }
     for slice in left.chunks(SLICE) {
         note.srem(&key, texts(slice)).ignore();
+    }
+    for slice in came.chunks(SLICE) {
+        note.sadd(&key, texts(slice)).ignore();
     }
     note.pexpire(&key, FORGOTTEN_MS).ignore();
     link.run(|mut redis| async move { Ok(note.query_async(&mut redis).await?) }).await
@@ -95,7 +95,9 @@ pub(super) async fn sign_out(link: &Link, sign_in: &str, until: LedgerMs) -> Res
         let mut end = redis::cmd("SET");
         end.arg(signed_out(sign_in)).arg(1).arg("PXAT").arg(until.max(1));
         let () = end.query_async(&mut redis).await?;
-        publish(&mut redis, &channel, &FeedEvent::SignedOut { sign_in: sign_in.to_owned() }).await
+        publish(&mut redis, &channel, &FeedEvent::SignedOut { sign_in: sign_in.to_owned() })
+            .await
+            .map_err(fault::after_a_step)
     })
     .await
 }

@@ -22,13 +22,13 @@ if known then
   return outcome('known', known, redis.call('HGET', voters, known))
 end
 
--- a token proves that its holder was let in before
-if mode == 'closed' and not has_token then
-  return outcome('closed')
-end
 local reserved = invite ~= '' and redis.call('HGET', KEYS[8], invite)
 if invite ~= '' and not reserved then
   return outcome('bad_invite')
+end
+-- a token proves that its holder was let in before
+if mode == 'closed' and not has_token then
+  return outcome('closed')
 end
 if mode == 'invite' and not reserved and not has_token then
   return outcome('invite_needed')

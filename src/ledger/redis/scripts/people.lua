@@ -38,8 +38,8 @@ local function write_voter(voter, card, person)
   redis.call('ZADD', roster, 0, voter)
 end
 
--- A word, then voter and stored form, or in place of that the person suggested.
-local function outcome(word, voter, stored)
-  return {word, voter or '', stored or ''}
+-- A word, then voter and stored form, or in place of that the person suggested; 1 if the voter is removed.
+local function outcome(word, voter, stored, is_removed)
+  return {word, voter or '', stored or '', is_removed or 0}
 end
 

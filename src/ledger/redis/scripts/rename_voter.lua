@@ -11,9 +11,7 @@ local stored = redis.call('HGET', voters, voter)
 if not stored then
   return outcome('no_such_voter')
 end
-if redis.call('SISMEMBER', removed, voter) == 1 then
-  return outcome('removed')
-end
+local is_removed = redis.call('SISMEMBER', removed, voter)
 if not is_free(person, voter) then
   return outcome('name_taken', nil, first_free(3, voter))
 end
@@ -22,4 +20,4 @@ local renamed = string.sub(stored, 1, CARD) .. person
 redis.call('HDEL', names, folded(stored))
 redis.call('HSET', names, folded(person), voter)
 redis.call('HSET', voters, voter, renamed)
-return outcome('done', voter, renamed)
+return outcome('done', voter, renamed, is_removed)

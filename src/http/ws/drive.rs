@@ -1,0 +1,112 @@
+//! Runs a socket, from its handshake to its last byte: writes what is due, then lets the session read and answer.
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use actix_web_actors::ws::WebsocketContext;
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::net::TcpStream;
+
+use super::places::Place;
+use super::reader::{Inbound, Reader};
+use super::roll::Roll;
+use super::socket::{Socket, Stage};
+use crate::actors::registry::Shard;
+use crate::actors::session::Guest;
+use crate::actors::{Pod, Session};
+use crate::wire::codes::CloseCode;
+
+/// A connection that has passed the handshake.
+pub struct Upgraded {
+    /// The bare stream.
+    pub tcp: TcpStream,
+    /// To be written before anything else.
+    pub greeting: Bytes,
+    /// Read already, behind the request.
+    pub first: Bytes,
+    /// What came with the request.
+    pub guest: Guest,
+}
+
+/// The life of a socket. Dropping it, at any time, gives everything free.
+pub fn drive(
+    upgraded: Upgraded,
+    place: Place,
+    pod: Arc<Pod>,
+    shard: Shard,
+    roll: &Roll,
+) -> impl Future<Output = ()> + use<> {
+    let Upgraded { tcp, greeting, first, guest } = upgraded;
+    let awaiting = Rc::new(Cell::new(false));
+    let socket = Socket::new(tcp, greeting, Reader::new(first, awaiting.clone()));
+    roll.add(&socket);
+    let session = Session::new(pod.clone(), shard, socket.clone(), guest, awaiting);
+    let output = Box::pin(WebsocketContext::create(session, Inbound(socket.clone())));
+    async move {
+        let _place = place;
+        talk(&socket, output).await;
+        if socket.stage() != Stage::Dropped {
+            close(&socket, &pod).await;
+        }
+    }
+}
+
+/// Until the session ends, the peer is gone, or somebody ends the socket.
+async fn talk<E>(socket: &Socket, mut output: Pin<Box<impl Stream<Item = Result<Bytes, E>>>>) {
+    poll_fn(|cx| {
+        socket.remember(cx.waker());
+        loop {
+            if socket.stage() != Stage::Talking {
+                return Poll::Ready(());
+            }
+            // a jammed way out does not stop the way in: votes count by the time at which they are stored
+            if let Poll::Ready(Err(_)) = socket.poll_flush(cx) {
+                return Poll::Ready(());
+            }
+            if socket.is_full() {
+                return Poll::Pending;
+            }
+            match output.as_mut().poll_next(cx) {
+                Poll::Ready(Some(Ok(frames))) => socket.queue(frames),
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending if socket.may_read_on() => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+}
+
+/// Lets the last bytes out and waits for the peer's own end. The roll sees to it that this does not last.
+async fn close(socket: &Socket, pod: &Pod) {
+    let code = match socket.fault() {
+        Some(fault) => {
+            tracing::debug!(%fault, "a socket is closed");
+            Some(fault.code())
+        }
+        None => (socket.stage() == Stage::TurnedAway).then_some(CloseCode::Restart),
+    };
+    if let Some(code) = code {
+        pod.metrics.closes.with_label_values(&[(code as u16).to_string().as_str()]).inc();
+    }
+    socket.begin_closing(code);
+    if let Some(Ok(())) = unless_dropped(socket, |cx| socket.poll_flush(cx)).await {
+        unless_dropped(socket, |cx| socket.poll_end(cx)).await;
+    }
+}
+
+async fn unless_dropped<T>(socket: &Socket, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+    poll_fn(|cx| {
+        socket.remember(cx.waker());
+        if socket.stage() == Stage::Dropped {
+            return Poll::Ready(None);
+        }
+        poll(cx).map(Some)
+    })
+    .await
+}

@@ -1,0 +1,125 @@
+//! The opening handshake (RFC 6455, 4.2): who may come in, and what everybody is answered.
+
+use std::time::SystemTime;
+
+use actix_http::{HttpMessage, Request};
+use actix_web::ResponseError;
+use actix_web::body::MessageBody;
+use actix_web::http::header::{self, HeaderMap, HttpDate};
+use actix_web::http::{Method, StatusCode, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use sha1::{Digest, Sha1};
+
+use crate::actors::session::Guest;
+use crate::http::auth::Origin;
+use crate::http::error::ApiError;
+
+/// The one protocol spoken here.
+const PROTOCOL: &str = "tallycast.v1";
+/// Where sockets are.
+const PATH: &str = "/ws";
+/// The version of the protocol (RFC 6455, 4.1).
+const VERSION: &str = "13";
+/// What makes an accept key out of a key (RFC 6455, 1.3).
+const ACCEPT: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A request that may become a socket.
+#[derive(Debug)]
+pub struct Welcome {
+    /// The head of the 101.
+    pub greeting: Bytes,
+    /// What the socket brings along.
+    pub guest: Guest,
+}
+
+/// Judges a request that asks for an upgrade. It has not passed the App, so everything is judged here.
+///
+/// # Errors
+/// 404 and 405 for what is not `GET /ws`, 400 and 426 for what is no handshake, 403 for a foreign page.
+pub fn welcome(request: &Request, own_urls: &[&str]) -> Result<Welcome, ApiError> {
+    let headers = request.headers();
+    if request.method() != Method::CONNECT && request.path() != PATH {
+        return Err(ApiError::not_found("not_found", &format!("there is no socket at {}", request.path())));
+    }
+    if request.method() != Method::GET {
+        return Err(ApiError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "a socket is asked for by GET",
+        ));
+    }
+    if request.version() != Version::HTTP_11 || !request.head().upgrade() || has_body(headers) {
+        return Err(bad_handshake("a handshake is an HTTP/1.1 request without a body, with Connection: Upgrade"));
+    }
+    if only(headers, header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
+        return Err(upgrade_required());
+    }
+    let key =
+        only(headers, header::SEC_WEBSOCKET_KEY).filter(|key| STANDARD.decode(key).is_ok_and(|key| key.len() == 16));
+    let key = key.ok_or_else(|| bad_handshake("Sec-WebSocket-Key must be 16 bytes in base64"))?;
+    let origin = Origin::of(headers, own_urls);
+    if origin == Origin::Foreign {
+        return Err(ApiError::forbidden("cross_origin", "this page is of another origin than the server's own"));
+    }
+    let cookies = headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok());
+    let guest = Guest { cookies: cookies.filter(|_| origin == Origin::Own).map(str::to_owned) };
+    Ok(Welcome { greeting: greeting(key, asks_for_protocol(headers)), guest })
+}
+
+/// 426: this is no handshake of the version that is spoken here.
+pub fn upgrade_required() -> ApiError {
+    let detail = "this is a socket: ask with Upgrade: websocket and Sec-WebSocket-Version: 13";
+    ApiError::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", detail)
+}
+
+fn bad_handshake(detail: &str) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "bad_handshake", detail)
+}
+
+/// The value of a header that may come once.
+fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name);
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value.trim())
+}
+
+/// True if bytes follow that are no frames.
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) || headers.get(header::CONTENT_LENGTH).is_some_and(|l| l != "0")
+}
+
+fn asks_for_protocol(headers: &HeaderMap) -> bool {
+    let offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|offers| offers.to_str().ok());
+    offers.flat_map(|offers| offers.split(',')).any(|offer| offer.trim() == PROTOCOL)
+}
+
+fn greeting(key: &str, protocol: bool) -> Bytes {
+    let accept = STANDARD.encode(Sha1::new().chain_update(key).chain_update(ACCEPT).finalize());
+    let protocol = if protocol { format!("Sec-WebSocket-Protocol: {PROTOCOL}\r\n") } else { String::new() };
+    Bytes::from(format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
+    ))
+}
+
+/// A refusal as it goes over the wire, after which the connection ends.
+pub fn refusal(error: &ApiError) -> Vec<u8> {
+    let response = error.error_response();
+    let (status, now) = (response.status(), HttpDate::from(SystemTime::now()));
+    let mut head = format!("HTTP/1.1 {status}\r\nDate: {now}\r\n");
+    for (name, value) in response.headers() {
+        head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+    }
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => head.push_str("Allow: GET\r\n"),
+        StatusCode::UPGRADE_REQUIRED => {
+            head.push_str(&format!("Upgrade: websocket\r\nSec-WebSocket-Version: {VERSION}\r\n"));
+        }
+        _ => {}
+    }
+    let body = response.into_body().try_into_bytes().unwrap_or_default();
+    head.push_str(&format!("Content-Length: {}\r\nConnection: close\r\n\r\n", body.len()));
+    [head.as_bytes(), &body].concat()
+}

@@ -1,0 +1,130 @@
+//! Sockets: the way in, and how they are run.
+//!
+//! A request for an upgrade leaves the HTTP dispatcher before routing, so everything from its path on is judged here.
+//! What is let in becomes a task of its own over the bare stream: no HTTP buffers stay with a socket, the registry
+//! writes to it directly, and a peer that does not read is dropped by somebody outside of its session.
+//!
+//! | file | is |
+//! | --- | --- |
+//! | [`handshake`] | who may come in, and the answers |
+//! | [`places`] | how many |
+//! | [`drive`] | a socket's life |
+//! | [`socket`] | the connection, as session and registry share it |
+//! | [`reader`] | what comes in, bounded |
+//! | [`guard`] | which frames may |
+//! | [`roll`], [`vigil`] | who is looked after, and when one is dropped |
+//! | [`options`] | what the kernel is asked for |
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_codec::Framed;
+use actix_http::{Request, h1};
+use actix_web::web;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Site;
+use super::error::{Answer, ApiError};
+use crate::actors::registry::Shard;
+
+mod drive;
+mod guard;
+mod handshake;
+mod options;
+mod places;
+mod reader;
+mod roll;
+mod socket;
+mod vigil;
+
+pub use places::Places;
+
+use drive::Upgraded;
+use handshake::Welcome;
+use places::Place;
+use roll::Roll;
+
+/// For a peer to take a refusal and go.
+const REFUSAL_WITHIN: Duration = Duration::from_secs(2);
+/// Bytes behind a refused request that are read so that the refusal gets through.
+const REFUSED_BYTES: usize = 64 * 1024;
+
+/// What upgrade requests come with.
+pub type Asked = (Request, Framed<TcpStream, h1::Codec>);
+
+/// One worker's way in for sockets.
+pub struct Door {
+    site: web::Data<Site>,
+    shard: Shard,
+    places: Arc<Places>,
+    roll: Roll,
+}
+
+impl Door {
+    /// The door of the worker thread that calls this.
+    pub fn open(site: web::Data<Site>, shard: Shard, places: Arc<Places>) -> Rc<Self> {
+        let roll = Roll::begin(site.pod.clone());
+        Rc::new(Self { site, shard, places, roll })
+    }
+
+    /// Takes over a connection that asks to be upgraded: it becomes a socket, or is refused and ends.
+    ///
+    /// # Errors
+    /// None: a peer that goes away before it was answered is no news. The dispatcher asks for the type.
+    pub async fn enter(self: Rc<Self>, (request, framed): Asked) -> Result<(), actix_web::Error> {
+        let parts = framed.into_parts();
+        let judged = self.judge(&request);
+        drop(request);
+        // answers to requests before this one
+        let mut answers = parts.write_buf;
+        match judged {
+            Ok((Welcome { greeting, guest }, place)) => {
+                answers.extend_from_slice(&greeting);
+                let first = parts.read_buf.freeze();
+                let upgraded = Upgraded { tcp: parts.io, greeting: answers.freeze(), first, guest };
+                let pod = self.site.pod.clone();
+                actix_web::rt::spawn(drive::drive(upgraded, place, pod, self.shard.clone(), &self.roll));
+            }
+            Err(error) => {
+                answers.extend_from_slice(&handshake::refusal(&error));
+                let _ = tokio::time::timeout(REFUSAL_WITHIN, refuse(parts.io, &answers)).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&self, request: &Request) -> Result<(Welcome, Place), ApiError> {
+        let welcome = handshake::welcome(request, &self.site.own_urls())?;
+        if self.site.pod.health.is_draining() {
+            return Err(ApiError::busy());
+        }
+        let place = self.places.take().ok_or_else(ApiError::busy)?;
+        Ok((welcome, place))
+    }
+}
+
+/// Writes a refusal, and reads on for a moment: closing on unread bytes would take the answer away from the peer.
+async fn refuse(mut tcp: TcpStream, answer: &[u8]) -> io::Result<()> {
+    tcp.write_all(answer).await?;
+    tcp.shutdown().await?;
+    let (mut scratch, mut left) = ([0; 1024], REFUSED_BYTES);
+    while left > 0 {
+        match tcp.read(&mut scratch).await? {
+            0 => break,
+            read => left = left.saturating_sub(read),
+        }
+    }
+    Ok(())
+}
+
+/// `GET /ws` that does not ask for an upgrade.
+pub fn routes(service: &mut web::ServiceConfig) {
+    service.route("/ws", web::get().to(no_upgrade));
+}
+
+async fn no_upgrade() -> Answer {
+    Err(handshake::upgrade_required())
+}

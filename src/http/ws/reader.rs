@@ -1,0 +1,144 @@
+//! The reading half of a socket: from the wire through the guard to the session.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use actix_web::error::PayloadError;
+use bytes::{Buf, Bytes};
+use futures_util::Stream;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::guard::Guard;
+use super::socket::Socket;
+
+/// Bytes read at once, and at most while a cast is unanswered.
+const READ_BYTES: usize = 4 * 1024;
+/// Bytes of a peer that may come after the end, before it is taken for one that will not stop.
+const MOST_LATE_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// One for all sockets of the thread: what is read leaves it at once.
+    static SCRATCH: RefCell<[u8; READ_BYTES]> = const { RefCell::new([0; READ_BYTES]) };
+}
+
+/// See [module](self).
+pub struct Reader {
+    /// What came right behind the handshake, in the same segment.
+    first: Bytes,
+    pub(super) guard: Guard,
+    /// Whole frames that the codec holds and has not taken yet.
+    held_by_codec: usize,
+    /// The session waits for the answer to a cast.
+    awaiting: Rc<Cell<bool>>,
+    /// Bytes read since it does.
+    ahead: usize,
+    /// Not reading, for that reason.
+    pausing: bool,
+    /// Bytes that came after the end.
+    late: usize,
+}
+
+impl Reader {
+    pub(super) fn new(first: Bytes, awaiting: Rc<Cell<bool>>) -> Self {
+        Self { first, guard: Guard::new(Instant::now()), held_by_codec: 0, awaiting, ahead: 0, pausing: false, late: 0 }
+    }
+
+    /// True while reading waits for the answer to a cast.
+    pub(super) fn is_pausing(&self) -> bool {
+        self.pausing
+    }
+
+    /// True if reading waited for an answer that has come: whoever polls must do so once more.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.pausing && !self.awaiting.get()
+    }
+
+    /// The next bytes for the codec; `None`: there will be no more.
+    ///
+    /// The codec is handed bytes only when it holds no whole frame, so what waits in it stays below one frame and one
+    /// read. It polls here until it hears `Pending`, and takes one frame after that: that is how its frames are counted.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        tcp: &mut TcpStream,
+        heard: impl Fn(bool),
+    ) -> Poll<Option<Bytes>> {
+        if self.held_by_codec > 0 {
+            self.held_by_codec -= 1;
+            return Poll::Pending;
+        }
+        if !self.awaiting.get() {
+            self.ahead = 0;
+        }
+        loop {
+            if self.guard.has_ended() {
+                return Poll::Ready(None);
+            }
+            self.pausing = self.ahead == READ_BYTES;
+            if self.pausing {
+                return Poll::Pending;
+            }
+            let passed = SCRATCH.with_borrow_mut(|scratch| {
+                let room = READ_BYTES - self.ahead;
+                let Ok(read) = ready!(self.poll_bytes(cx, tcp, &mut scratch[..room])) else { return Poll::Ready(None) };
+                if read == 0 {
+                    return Poll::Ready(None);
+                }
+                if self.awaiting.get() {
+                    self.ahead += read;
+                }
+                Poll::Ready(Some(self.guard.pass(&scratch[..read], Instant::now())))
+            });
+            let Some(passed) = ready!(passed) else { return Poll::Ready(None) };
+            heard(passed.pong);
+            self.held_by_codec = passed.frames;
+            if !passed.bytes.is_empty() {
+                return Poll::Ready(Some(passed.bytes));
+            }
+        }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, tcp: &mut TcpStream, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        if !self.first.is_empty() {
+            let taken = self.first.len().min(into.len());
+            self.first.copy_to_slice(&mut into[..taken]);
+            return Poll::Ready(Ok(taken));
+        }
+        let mut into = ReadBuf::new(into);
+        ready!(Pin::new(tcp).poll_read(cx, &mut into))?;
+        Poll::Ready(Ok(into.filled().len()))
+    }
+
+    /// Reads on after the end, for the peer's close frame, and throws it all away. Ready when that has come, when the
+    /// peer is gone, or when it will not stop.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>, tcp: &mut TcpStream) -> Poll<()> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            while !self.guard.said_goodbye() && self.late < MOST_LATE_BYTES {
+                match ready!(self.poll_bytes(cx, tcp, scratch)) {
+                    Ok(read) if read > 0 => {
+                        self.late += read;
+                        self.guard.pass(&scratch[..read], Instant::now());
+                    }
+                    _ => break,
+                }
+            }
+            Poll::Ready(())
+        })
+    }
+}
+
+/// What the session reads from.
+pub struct Inbound(pub(super) Rc<Socket>);
+
+impl Stream for Inbound {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_inbound(cx).map(|bytes| bytes.map(Ok))
+    }
+}

@@ -1,0 +1,62 @@
+//! All sockets of a thread, seated or not, looked after once a second.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+
+use super::socket::Socket;
+use crate::actors::Pod;
+
+/// Between two looks at a socket.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Sockets looked at before other work of the thread gets its turn.
+const SLICE: usize = 256;
+
+/// See [module](self).
+#[derive(Clone, Default)]
+pub struct Roll(Rc<RefCell<Vec<Weak<Socket>>>>);
+
+impl Roll {
+    /// A roll whose sockets are looked after, on this thread.
+    pub fn begin(pod: Arc<Pod>) -> Self {
+        let roll = Self::default();
+        let looked_after = roll.clone();
+        actix_web::rt::spawn(async move {
+            let mut second = tokio::time::interval(LOOK_EVERY);
+            // counts of seconds must not run ahead when this thread or the process was held up
+            second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                second.tick().await;
+                looked_after.look(&pod).await;
+            }
+        });
+        roll
+    }
+
+    /// Puts a socket on the roll until it is dropped.
+    pub fn add(&self, socket: &Rc<Socket>) {
+        self.0.borrow_mut().push(Rc::downgrade(socket));
+    }
+
+    async fn look(&self, pod: &Pod) {
+        let mut next = 0;
+        while next < self.0.borrow().len() {
+            let draining = pod.health.is_draining();
+            let end = next + SLICE;
+            while next < end {
+                let Some(socket) = self.0.borrow().get(next).map(Weak::upgrade) else { break };
+                match socket {
+                    Some(socket) => {
+                        pod.metrics.sockets_dropped.inc_by(u64::from(socket.look(draining)));
+                        next += 1;
+                    }
+                    None => drop(self.0.borrow_mut().swap_remove(next)),
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! A socket: the connection as its driver, its session and the registry of its thread share it.
+//!
+//! # Invariants
+//! Frames stay whole. The session's output and the frames that the registry writes directly come from two sides, so:
+//! a direct write happens only while nothing is unsent, and what of it the kernel does not take goes out before
+//! anything else. Nothing is written directly before the first `state` is queued, for the seat that does it is taken
+//! in the same turn, nor after a close frame, for the seat is gone with the session.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use super::guard::Fault;
+use super::options;
+use super::reader::Reader;
+use super::vigil::{Order, Signs, Vigil};
+use crate::actors::registry::{CatchUp, Frame, Outlet};
+use crate::wire::codes::CloseCode;
+
+/// Unsent bytes from which on the session is not run: it would only add to them.
+const MOST_UNSENT_BYTES: usize = 8 * 1024;
+/// An empty ping, final and not masked.
+const PING: &[u8] = &[0x89, 0];
+
+/// See [module](self).
+pub struct Socket {
+    tcp: RefCell<TcpStream>,
+    reader: RefCell<Reader>,
+    /// In the order in which it goes out; the first may be the rest of a frame.
+    unsent: RefCell<VecDeque<Bytes>>,
+    unsent_bytes: Cell<usize>,
+    /// A direct write was refused: when all is sent, the newest must follow.
+    skipped: Cell<bool>,
+    catch_up: RefCell<Option<CatchUp>>,
+    /// The driver.
+    task: RefCell<Option<Waker>>,
+    stage: Cell<Stage>,
+    vigil: RefCell<Vigil>,
+    /// Since the last look.
+    signs: Cell<Signs>,
+}
+
+/// How far a socket has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The session runs.
+    Talking,
+    /// The session is told nothing more: this pod stops and it has no seat yet.
+    TurnedAway,
+    /// The session is over; the last bytes go out.
+    Closing,
+    /// Given up.
+    Dropped,
+}
+
+impl Socket {
+    /// A socket on `tcp`, which writes `greeting` first.
+    pub fn new(tcp: TcpStream, greeting: Bytes, reader: Reader) -> Rc<Self> {
+        options::tune(&tcp);
+        let socket = Self {
+            tcp: RefCell::new(tcp),
+            reader: RefCell::new(reader),
+            unsent: RefCell::default(),
+            unsent_bytes: Cell::new(0),
+            skipped: Cell::new(false),
+            catch_up: RefCell::default(),
+            task: RefCell::default(),
+            stage: Cell::new(Stage::Talking),
+            vigil: RefCell::default(),
+            signs: Cell::default(),
+        };
+        socket.queue(greeting);
+        Rc::new(socket)
+    }
+
+    /// See [`Stage`].
+    pub fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    /// Why the guard lets nothing pass any more.
+    pub fn fault(&self) -> Option<Fault> {
+        self.reader.borrow().guard.fault()
+    }
+
+    /// Whoever polls this socket, to be woken when others write to it.
+    pub fn remember(&self, waker: &Waker) {
+        let mut task = self.task.borrow_mut();
+        match &mut *task {
+            Some(task) => task.clone_from(waker),
+            None => *task = Some(waker.clone()),
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(task) = &*self.task.borrow() {
+            task.wake_by_ref();
+        }
+    }
+
+    fn note(&self, sign: impl FnOnce(&mut Signs)) {
+        let mut signs = self.signs.get();
+        sign(&mut signs);
+        self.signs.set(signs);
+    }
+
+    /// Queues whole frames behind what is unsent.
+    pub fn queue(&self, frames: Bytes) {
+        self.unsent_bytes.set(self.unsent_bytes.get() + frames.len());
+        self.unsent.borrow_mut().push_back(frames);
+        self.note(|signs| signs.sent = true);
+    }
+
+    /// True while so much is unsent that the session has to wait.
+    pub fn is_full(&self) -> bool {
+        self.unsent_bytes.get() >= MOST_UNSENT_BYTES
+    }
+
+    /// Writes all that is unsent, and then what was skipped meanwhile.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_unsent(cx))?;
+            if !self.skipped.get() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.tcp.borrow().poll_write_ready(cx))?;
+            self.skipped.set(false);
+            if let Some(catch_up) = &*self.catch_up.borrow() {
+                catch_up.run();
+            }
+        }
+    }
+
+    fn poll_unsent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut unsent = self.unsent.borrow_mut();
+        while let Some(first) = unsent.front_mut() {
+            let written = ready!(Pin::new(&mut *self.tcp.borrow_mut()).poll_write(cx, first))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.note(|signs| signs.moved = true);
+            self.unsent_bytes.set(self.unsent_bytes.get() - written);
+            first.advance(written);
+            if first.is_empty() {
+                unsent.pop_front();
+            }
+        }
+        if unsent.capacity() > 0 {
+            *unsent = VecDeque::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes a whole frame at once, or the part of it that the kernel takes and the rest later, or nothing.
+    fn write_now(&self, frame: &Bytes) -> bool {
+        if self.stage.get() != Stage::Talking || self.unsent_bytes.get() > 0 || self.skipped.get() {
+            return false;
+        }
+        let written = match self.tcp.borrow().try_write(frame) {
+            Ok(written) => written,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    self.stage.set(Stage::Dropped);
+                    self.wake();
+                }
+                return false;
+            }
+        };
+        if written < frame.len() {
+            self.unsent_bytes.set(frame.len() - written);
+            self.unsent.borrow_mut().push_back(frame.slice(written..));
+            self.wake();
+        }
+        true
+    }
+
+    /// The session is over: what is queued goes out, then a close frame if a rule was broken, then nothing more.
+    pub fn begin_closing(&self, code: Option<CloseCode>) {
+        if let Some(code) = code {
+            let [high, low] = (code as u16).to_be_bytes();
+            self.queue(Bytes::copy_from_slice(&[0x88, 2, high, low]));
+        }
+        self.catch_up.take();
+        self.skipped.set(false);
+        self.stage.set(Stage::Closing);
+    }
+
+    /// Says that nothing more will be written, and waits for the peer's own end.
+    pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut tcp = self.tcp.borrow_mut();
+        let _ = ready!(Pin::new(&mut *tcp).poll_shutdown(cx));
+        self.reader.borrow_mut().poll_end(cx, &mut tcp)
+    }
+
+    /// What the session reads; see [`Reader`].
+    pub(super) fn poll_inbound(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let heard = |pong| {
+            self.note(|signs| {
+                signs.heard = true;
+                signs.pong |= pong;
+            });
+        };
+        self.reader.borrow_mut().poll(cx, &mut self.tcp.borrow_mut(), heard)
+    }
+
+    /// True if the session must be polled once more, for reading paused and may go on.
+    pub fn may_read_on(&self) -> bool {
+        self.reader.borrow().may_go_on()
+    }
+
+    /// Looks after the socket, once a second. True if its peer was given up now.
+    pub fn look(&self, draining: bool) -> bool {
+        if self.stage.get() == Stage::Dropped {
+            return false;
+        }
+        if draining && self.stage.get() == Stage::Talking && self.catch_up.borrow().is_none() {
+            self.end(Stage::TurnedAway);
+            return false;
+        }
+        let signs = Signs {
+            unsent: self.unsent_bytes.get() > 0 || self.skipped.get(),
+            deaf: self.is_full() || self.reader.borrow().is_pausing(),
+            closing: self.stage.get() == Stage::Closing,
+            ..self.signs.take()
+        };
+        let order = self.vigil.borrow_mut().look(signs);
+        match order {
+            Order::Rest => {}
+            Order::Ping => drop(self.write_now(&Bytes::from_static(PING))),
+            Order::Drop | Order::Finish => {
+                options::forget_unsent(&self.tcp.borrow());
+                self.end(Stage::Dropped);
+            }
+        }
+        order == Order::Drop
+    }
+
+    fn end(&self, stage: Stage) {
+        self.stage.set(stage);
+        self.wake();
+    }
+}
+
+impl Outlet for Socket {
+    fn offer(&self, frame: &Frame) -> bool {
+        let written = self.write_now(frame.wire());
+        if written {
+            self.note(|signs| signs.sent = true);
+        } else if self.stage.get() == Stage::Talking && !self.skipped.replace(true) {
+            // when nothing is unsent here, only the driver can wait for the kernel
+            self.wake();
+        }
+        written
+    }
+
+    fn on_drained(&self, catch_up: CatchUp) {
+        self.catch_up.replace(Some(catch_up));
+    }
+}
