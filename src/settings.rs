@@ -33,8 +33,8 @@ pub struct Settings {
 pub struct ServerSettings {
     /// Address to listen on.
     pub host: String,
-    /// Port; 0: any free one.
-    pub port: u16,
+    /// Port, up to 65,535; 0: any free one.
+    pub port: u32,
     /// What this process serves.
     pub role: PodRole,
     /// Where voters reach it.
@@ -57,7 +57,7 @@ pub struct ServerSettings {
 
 /// What a process serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub enum PodRole {
     /// Everything.
     All,
@@ -65,6 +65,19 @@ pub enum PodRole {
     Audience,
     /// For the emcee.
     Admin,
+}
+
+impl TryFrom<String> for PodRole {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "all" => Ok(Self::All),
+            "audience" => Ok(Self::Audience),
+            "admin" => Ok(Self::Admin),
+            _ => Err(format!("server.role must be all, audience or admin, not \"{text}\"")),
+        }
+    }
 }
 
 impl PodRole {
@@ -78,8 +91,8 @@ impl PodRole {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetricsSettings {
-    /// A port of its own; 0: the main one.
-    pub port: u16,
+    /// A port of its own, up to 65,535; 0: the main one.
+    pub port: u32,
 }
 
 /// `[emcee]`.
@@ -125,7 +138,7 @@ pub struct LogSettings {
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String")]
 pub enum LogFormat {
     /// Text on a terminal, else JSON.
     Auto,
@@ -133,6 +146,19 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("log.format must be auto, text or json, not \"{text}\"")),
+        }
+    }
 }
 
 /// Why the settings are refused.
@@ -181,6 +207,8 @@ impl Settings {
 
     /// Checks every bound.
     fn validate(&self) -> Result<(), SettingsError> {
+        range("server.port", u64::from(self.server.port), 0, u64::from(u16::MAX))?;
+        range("metrics.port", u64::from(self.metrics.port), 0, u64::from(u16::MAX))?;
         range("server.workers", self.server.workers as u64, 0, 64)?;
         range("server.tick_ms", self.server.tick_ms, 20, 2_000)?;
         range("server.drain_ms", self.server.drain_ms, 0, 60_000)?;
@@ -279,9 +307,9 @@ mod tests {
         for (name, value, says) in [
             ("TALLYCAST__SERVER__TICK_MS", "5", &["server.tick_ms", "20 to 2000", "5"][..]),
             ("TALLYCAST__SERVER__WORKERS", "65", &["server.workers", "0 to 64", "65"]),
-            ("TALLYCAST__SERVER__PORT", "70000", &["server.port", "70000"]),
+            ("TALLYCAST__SERVER__PORT", "70000", &["server.port", "65535", "70000"]),
             ("TALLYCAST__SERVER__PORT", "eighty", &["server.port", "eighty"]),
-            ("TALLYCAST__SERVER__ROLE", "boss", &["boss"]),
+            ("TALLYCAST__SERVER__ROLE", "boss", &["server.role", "all, audience or admin", "boss"]),
             ("TALLYCAST__SERVER__SECRET", "short", &["server.secret", "16", "5"]),
             ("TALLYCAST__LEDGER__URL", "mysql://x", &["ledger.url", "embedded:PATH", "mysql://x"]),
             ("TALLYCAST__SERVER__PROT", "80", &["prot"]),

@@ -82,10 +82,10 @@ impl Application {
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         let (ledger, beside) = open_ledger(&settings)?;
         let auth = auth(&settings, beside.as_deref())?;
-        let main = bind(&settings.server.host, settings.server.port)?;
+        let main = bind(&settings.server.host, settings.server.port as u16)?;
         let metrics = match settings.metrics.port {
             0 => None,
-            port => Some(bind(&settings.server.host, port)?),
+            port => Some(bind(&settings.server.host, port as u16)?),
         };
         let addresses =
             Addresses { main: main.local_addr()?, metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()? };
@@ -102,8 +102,11 @@ impl Application {
             health: PodHealth::new(settings.ledger.allow_unverified),
             tick: Duration::from_millis(settings.server.tick_ms),
             serves_emcee: settings.server.role.serves_emcee(),
+            voters_url: voters_url(&settings, addresses.main, beside.is_some()),
             next_session: AtomicU64::new(1),
             peers: std::sync::RwLock::default(),
+            acknowledged: AtomicU64::new(0),
+            measured: std::sync::Mutex::default(),
         });
         let places = Places::new(pod.clone(), max_sockets(&settings));
         let links = match beside {
@@ -374,15 +377,24 @@ async fn links(settings: &Settings, pod: &Pod, main: SocketAddr) -> anyhow::Resu
         Some(room) => room,
         None => sample(pod).await?,
     };
-    let own = format!("http://{}", reachable(main));
-    let or_own = |url: &str| if url.is_empty() { own.clone() } else { url.trim_end_matches('/').to_owned() };
-    let public = or_own(&settings.server.public_url);
-    let admin = if settings.server.admin_url.is_empty() { public.clone() } else { or_own(&settings.server.admin_url) };
+    let public = pod.voters_url.clone().unwrap_or_else(|| format!("http://{main}"));
+    let admin = match settings.server.admin_url.trim_end_matches('/') {
+        "" => public.clone(),
+        admin => admin.to_owned(),
+    };
     Ok(Links {
         voter: format!("{public}/r/{}", room.code),
         stage: format!("{public}/stage/{}", room.code),
         emcee: format!("{admin}/emcee#{}", pod.auth.emcee_key()),
     })
+}
+
+/// Where voters reach this server: as set; a process alone finds the address that leads out of its machine.
+fn voters_url(settings: &Settings, main: SocketAddr, alone: bool) -> Option<String> {
+    match settings.server.public_url.trim_end_matches('/') {
+        "" => alone.then(|| format!("http://{}", reachable(main))),
+        url => Some(url.to_owned()),
+    }
 }
 
 /// An address that phones can reach: where everything is listened on, the one that leads out of this machine.

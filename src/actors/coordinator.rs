@@ -14,6 +14,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -175,7 +176,6 @@ impl RoundCoordinator {
         queue.reported = queue.reported.max(batch.acknowledged);
         queue.acknowledged += added;
         queue.unpublished = !commit.published;
-        self.pod.metrics.votes_acknowledged.inc_by(added);
         let (round, take) = (commit.gate.round, commit.gate.take);
         let budget = match self.active() {
             Some(room) => {
@@ -197,6 +197,7 @@ impl RoundCoordinator {
                 }
             }
         }
+        self.pod.acknowledged.fetch_add(added, Ordering::Release);
         self.settle_later(partition, ctx);
     }
 

@@ -1,7 +1,7 @@
 //! What all actors of one process share: the ledger, its clock, who is who, what is measured, and how the pod is.
 
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use super::registry::Rooms;
@@ -34,10 +34,17 @@ pub struct Pod {
     pub tick: Duration,
     /// Emcees may sign in here.
     pub serves_emcee: bool,
+    /// Where voters reach this server, without a slash at the end: as set, or the address that leads out of this
+    /// machine. `None`: only the request tells.
+    pub voters_url: Option<String>,
     /// Numbers sockets, in the order of their arrival.
     pub next_session: AtomicU64,
     /// Names of the pods that live, this one too.
     pub peers: RwLock<Vec<String>>,
+    /// Slips stored anew whose reply this pod received, ever.
+    pub acknowledged: AtomicU64,
+    /// As much of `acknowledged` as the metrics say.
+    pub measured: Mutex<u64>,
 }
 
 impl Pod {
@@ -56,6 +63,25 @@ impl Pod {
     pub fn note_ledger_answer(&self, now: LedgerMs, took: Duration) {
         self.clock.observe(now);
         self.health.set_ledger(if took > SLOW { LedgerState::Slow } else { LedgerState::Ok });
+    }
+
+    /// Brings the three numbers in the metrics up to date, so that acknowledged is never more than stored: a vote is
+    /// on its board before it is acknowledged, and the boards are read last.
+    pub fn measure(&self) {
+        let mut measured = self.measured.lock().expect("nobody panics with it");
+        let acknowledged = self.acknowledged.load(Ordering::Acquire);
+        let rooms = self.rooms.all();
+        for room in &rooms {
+            let (stored, shown) = room.board.unmeasured();
+            self.metrics.votes_stored.inc_by(stored);
+            self.metrics.votes_shown.inc_by(shown);
+        }
+        self.metrics.votes_acknowledged.inc_by(acknowledged.saturating_sub(*measured));
+        *measured = acknowledged;
+        let oldest = rooms.iter().map(|room| room.board.oldest_unshown()).max().unwrap_or_default();
+        self.metrics.oldest_unshown_vote.set(oldest.as_secs_f64());
+        self.metrics.draining.set(i64::from(self.health.is_draining()));
+        self.is_ready();
     }
 
     /// Names of the pods that live, this one too.
@@ -116,7 +142,7 @@ pub struct PodHealth {
     /// Saying goodbye.
     draining: AtomicBool,
     /// Why votes are not safe.
-    unsafe_because: std::sync::Mutex<Option<String>>,
+    unsafe_because: Mutex<Option<String>>,
 }
 
 impl PodHealth {

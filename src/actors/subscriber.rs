@@ -86,7 +86,7 @@ impl Subscriber {
         self.follow(&rooms);
         self.probe(&rooms);
         self.show_desks(&rooms);
-        self.measure(&rooms);
+        self.pod.measure();
         self.retire(rooms);
         if !self.comparing {
             self.comparing = true;
@@ -198,18 +198,6 @@ impl Subscriber {
                 },
                 now,
             );
-        }
-    }
-
-    fn measure(&self, rooms: &[Arc<ActiveRoom>]) {
-        let metrics = &self.pod.metrics;
-        let oldest = rooms.iter().map(|room| room.board.oldest_unshown()).max().unwrap_or_default();
-        metrics.oldest_unshown_vote.set(oldest.as_secs_f64());
-        metrics.draining.set(i64::from(self.pod.health.is_draining()));
-        for room in rooms {
-            let (stored, shown) = room.board.unmeasured();
-            metrics.votes_stored.inc_by(stored);
-            metrics.votes_shown.inc_by(shown);
         }
     }
 

@@ -256,6 +256,7 @@ impl Room {
 
     fn open(&self, number: u16, take: Option<u16>, seconds: Option<u32>) -> Result<Step, Refused> {
         check_seconds(seconds)?;
+        check_take(take)?;
         let round = self.known(number)?;
         self.no_other_open(number)?;
         if let Some(running) = self.running_is(number) {
@@ -301,6 +302,7 @@ impl Room {
     }
 
     fn close(&self, number: u16, take: Option<u16>) -> Result<Step, Refused> {
+        check_take(take)?;
         let round = self.known(number)?;
         let is_closed = |take| round.takes.iter().any(|record| record.take == take);
         match (self.running_is(number), take) {
@@ -314,13 +316,14 @@ impl Room {
 
     fn set_take(&self, number: u16, take: u16) -> Result<Step, Refused> {
         let round = self.known(number)?;
+        let is_on_record = |take| round.takes.iter().any(|record| record.take == take);
         self.no_other_open(number)?;
         if self.running_is(number).is_some() {
             // the number after the one that runs voids it; the close gives it its record first
             if take == round.take {
                 return Ok(Step::Unchanged);
             }
-            if take > round.take + 1 {
+            if take != round.take + 1 && !is_on_record(take) {
                 return Err(invalid_take(round.take + 1));
             }
             return Ok(Step::CloseFirst(ClosedBy::Emcee));
@@ -328,8 +331,7 @@ impl Room {
         if take == round.take {
             return Ok(Step::Unchanged);
         }
-        let is_known = take == round.next_take() || round.takes.iter().any(|record| record.take == take);
-        if !is_known {
+        if take != round.next_take() && !is_on_record(take) {
             return Err(invalid_take(round.next_take()));
         }
         self.no_ranking_shown()?;
@@ -434,6 +436,13 @@ impl Room {
         }
         Ok(Step::Store(Box::new(Room { deleted_at: Some(now), ..self.clone() })))
     }
+}
+
+fn check_take(take: Option<u16>) -> Result<(), Invalid> {
+    if take == Some(0) {
+        return Err(Invalid::new("take", "takes are numbered from 1"));
+    }
+    Ok(())
 }
 
 fn invalid_take(next: u16) -> Refused {

@@ -34,7 +34,9 @@ pub fn too_big(error: &actix_web::Error) -> ApiError {
 /// Reads JSON; the error names the field as its sender wrote it.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    let mut json = serde_json::Deserializer::from_slice(bytes);
+    // serde does not look into strings that it skips
+    let text = std::str::from_utf8(bytes).map_err(|error| Invalid::new("body", error.to_string()))?;
+    let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let detail = error.inner().to_string();
@@ -95,6 +97,11 @@ mod tests {
         }
         assert_eq!(parse::<DeadlineBody>(b"{}").unwrap_err().field, "closes_at");
         assert_eq!(parse::<DeadlineBody>(br#"{"closes_at":null}"#).unwrap().closes_at, None);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_also_in_fields_that_nobody_reads() {
+        assert_eq!(parse::<OpenBody>(b"{\"name\":\"\xFF\"}").unwrap_err().field, "body");
     }
 
     #[test]

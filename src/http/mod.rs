@@ -19,8 +19,8 @@ use utoipa_actix_web::AppExt;
 use crate::actors::Pod;
 use crate::actors::pod::LedgerClock;
 use crate::actors::registry::ActiveRoom;
-use crate::domain::LedgerMs;
 use crate::domain::ids::RoomCode;
+use crate::domain::{Invalid, LedgerMs};
 
 pub mod auth;
 pub mod body;
@@ -74,13 +74,15 @@ impl Site {
         LedgerClock::now(&self.pod.clock)
     }
 
-    /// Where voters reach this server, as far as the request tells.
+    /// Where voters reach this server: as set, else as the request came, unless that was from this very machine.
     pub fn base_url(&self, request: &HttpRequest) -> String {
-        if !self.public_url.is_empty() {
-            return self.public_url.trim_end_matches('/').to_owned();
-        }
         let connection = request.connection_info();
-        format!("{}://{}", connection.scheme(), connection.host())
+        let host = connection.host();
+        let is_loopback = ["localhost", "127.0.0.1", "[::1]"].iter().any(|local| host.starts_with(local));
+        match &self.pod.voters_url {
+            Some(url) if is_loopback || !self.public_url.is_empty() => url.clone(),
+            _ => format!("{}://{host}", connection.scheme()),
+        }
     }
 }
 
@@ -119,6 +121,14 @@ pub fn app(
         .into_app()
         .app_data(site)
         .app_data(web::PayloadConfig::new(body::MOST_BODY_BYTES))
+        .app_data(
+            web::QueryConfig::default()
+                .error_handler(|error, _| ApiError::from(Invalid::new("query", error.to_string())).into()),
+        )
+        .app_data(
+            web::FormConfig::default()
+                .error_handler(|error, _| ApiError::from(Invalid::new("form", error.to_string())).into()),
+        )
         .configure(|service| pages::routes(service, emcee))
         .configure(plain::routes)
         .configure(ws::routes)

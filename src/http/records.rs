@@ -72,7 +72,8 @@ pub async fn export(
 ) -> Answer {
     let active = site.room(&path).await?;
     let ledger = &*site.pod.ledger;
-    let room = settle(ledger, &active.board.id).await?.room;
+    rooms::refresh(&site, &active).await?;
+    let room = active.board.room();
     if let Format::Event = query.format {
         return Ok(HttpResponse::Ok().json(event(&room)));
     }

@@ -8,7 +8,7 @@ use super::Site;
 use super::auth::Emcee;
 use super::body::Body;
 use super::error::{Answer, ApiError};
-use super::rooms::conduct;
+use super::rooms::{conduct, refresh};
 use crate::domain::Invalid;
 use crate::domain::command::Command;
 use crate::domain::reveal::{DEFAULT_TOP, MOST_TOP};
@@ -67,6 +67,7 @@ pub async fn get_ranking(
         return Err(Invalid::new("top", format!("must be 1 to {MOST_TOP}, not {top}")).into());
     }
     let room = site.room(&path).await?;
+    refresh(&site, &room).await?;
     let record = room.board.room();
     let shown = record.reveal.as_ref().and_then(|reveal| room.board.ranking(reveal.ranking));
     let (of, entries) = match shown {

@@ -19,7 +19,7 @@ use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::Room;
 use crate::domain::visibility::Audience;
 use crate::ledger::Creation;
-use crate::ledger::conduct::Settled;
+use crate::ledger::conduct::{Settled, settle};
 use crate::wire::http::{RoomBody, RoomPatch, StageBody};
 use crate::wire::room::RoomView;
 
@@ -40,10 +40,10 @@ pub async fn create(site: web::Data<Site>, _emcee: Emcee, body: Body<RoomBody>) 
         match site.pod.ledger.create_room(&room).await? {
             Creation::Created(room) => {
                 tracing::info!(room = %room.id, "a room was made");
-                return Ok(HttpResponse::Created().json(fresh_view(&room).at(site.now())));
+                return Ok(HttpResponse::Created().json(fresh_view(&site, &room).at(site.now())));
             }
             Creation::RefTaken(room) => {
-                let view = serde_json::to_value(fresh_view(&room).at(site.now())).unwrap_or_default();
+                let view = serde_json::to_value(fresh_view(&site, &room).at(site.now())).unwrap_or_default();
                 return Err(ApiError::conflict("ref_taken", "another room has this ref").with("room", view));
             }
             Creation::CodeTaken => {}
@@ -53,8 +53,9 @@ pub async fn create(site: web::Data<Site>, _emcee: Emcee, body: Body<RoomBody>) 
 }
 
 /// A room as the emcee sees it, from the record alone.
-fn fresh_view(room: &Room) -> RoomView {
-    RoomView::new(room, &GateSum::default(), None, room.seq, Audience::Emcee)
+fn fresh_view(site: &Site, room: &Room) -> RoomView {
+    let view = RoomView::new(room, &GateSum::default(), None, room.seq, Audience::Emcee);
+    view.reached_at(site.pod.voters_url.as_deref())
 }
 
 /// What [`list`] shows.
@@ -82,7 +83,7 @@ pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQu
                 &*site.pod.rooms.activate(&site.pod, &room.id).await?,
                 Audience::Emcee,
             )),
-            false => serde_json::to_value(fresh_view(&room)),
+            false => serde_json::to_value(fresh_view(&site, &room)),
         });
     }
     let views = views.into_iter().collect::<Result<Vec<_>, _>>().map_err(|_| ApiError::busy())?;
@@ -91,8 +92,8 @@ pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQu
 
 /// The room on its board, with the ledger's time.
 pub fn view(site: &Site, room: &ActiveRoom, audience: Audience) -> serde_json::Value {
-    let frames = site.pod.frames(&room.board, audience);
-    let mut view: serde_json::Value = serde_json::from_str(frames.room.get()).unwrap_or_default();
+    let view = room.board.view(audience, site.now());
+    let mut view: serde_json::Value = serde_json::from_str(view.get()).unwrap_or_default();
     view["now"] = site.now().into();
     view
 }
@@ -103,7 +104,16 @@ pub fn view(site: &Site, room: &ActiveRoom, audience: Audience) -> serde_json::V
 #[get("/rooms/{room}")]
 pub async fn get(site: web::Data<Site>, path: web::Path<String>, viewer: Viewer) -> Answer {
     let room = site.room(&path).await?;
+    if viewer.0 == Audience::Emcee {
+        refresh(&site, &room).await?;
+    }
     Ok(HttpResponse::Ok().json(view(&site, &room, viewer.0)))
+}
+
+/// Brings the board up to date: an emcee who has just told another pod something sees it done here too.
+pub async fn refresh(site: &Site, room: &ActiveRoom) -> Answer<()> {
+    let settled = settle(&*site.pod.ledger, &room.board.id).await?;
+    Ok(room.absorb(&site.pod, settled).await?)
 }
 
 /// Changes a room; what is left out stays.

@@ -26,6 +26,9 @@ pub struct RoomView {
     pub programme: Programme,
     /// Not the real thing.
     pub rehearsal: bool,
+    /// The voters' link, where the server knows it for sure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// The organiser's own name of it; the emcee's.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
@@ -228,6 +231,7 @@ impl RoomView {
             join: room.join,
             programme: room.programme,
             rehearsal: room.rehearsal,
+            url: None,
             reference: room.reference.clone().filter(|_| emcee),
             partitions: emcee.then_some(room.partitions),
             round: room.last_round,
@@ -241,6 +245,12 @@ impl RoomView {
             seq: room.seq,
             now: None,
         }
+    }
+
+    /// With the voters' link below `base`, if there is one.
+    pub fn reached_at(mut self, base: Option<&str>) -> Self {
+        self.url = base.map(|base| format!("{base}/r/{}", self.room));
+        self
     }
 
     /// With the ledger's time, as HTTP answers have it.

@@ -17,6 +17,7 @@ use crate::actors::pod::Pod;
 use crate::domain::LedgerMs;
 use crate::domain::gate::{Gate, GateSum, sum};
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
+use crate::domain::reveal::Reveal;
 use crate::domain::room::Room;
 use crate::domain::visibility::{self, Audience};
 use crate::ledger::conduct::Settled;
@@ -46,8 +47,6 @@ pub struct Slot {
 pub struct Frames {
     /// By kind; empty where there is nothing to show.
     pub slots: [Option<Slot>; SLOTS],
-    /// The room alone, for the `state` that answers hello and for HTTP.
-    pub room: Arc<RawValue>,
     /// Slips counted in what is shown here, as [`Gate::stored`].
     pub stored: u64,
     /// When the tally was put here.
@@ -78,6 +77,10 @@ struct News {
     unshown_since: Option<Instant>,
     /// Slips stored and shown that the metrics have counted.
     measured: (u64, u64),
+    /// Where voters reach this server, if that is sure.
+    voters_url: Option<String>,
+    /// The room as each audience sees it now, once somebody has asked.
+    views: [Option<Arc<RawValue>>; 2],
 }
 
 /// See [`Board::counts`].
@@ -110,7 +113,8 @@ pub struct Board {
 
 impl Board {
     /// A board that shows `settled`.
-    pub fn new(settled: Settled, ranking: Option<Arc<ShownRanking>>, shards: Arc<Shards>, now: LedgerMs) -> Self {
+    pub fn new(settled: Settled, ranking: Option<Arc<ShownRanking>>, shards: Arc<Shards>, pod: &Pod) -> Self {
+        let now = pod.clock.now();
         let news = News {
             room: Arc::new(settled.room),
             gates: settled.gates.into_iter().map(Some).collect(),
@@ -123,13 +127,10 @@ impl Board {
             tally_at: Instant::now(),
             unshown_since: None,
             measured: (0, 0),
+            voters_url: pod.voters_url.clone(),
+            views: [None, None],
         };
-        let empty = Frames {
-            slots: [const { None }; SLOTS],
-            room: RawValue::from_string("null".into()).expect("null is JSON").into(),
-            stored: 0,
-            tally_at: news.tally_at,
-        };
+        let empty = Frames { slots: [const { None }; SLOTS], stored: 0, tally_at: news.tally_at };
         let board = Self {
             id: news.room.id.clone(),
             code: news.room.code.clone(),
@@ -158,6 +159,19 @@ impl Board {
             self.go_dark(now);
         }
         self.frames[audience as usize].load_full()
+    }
+
+    /// The whole room as `audience` sees it now, newest counts included: for hello and for HTTP.
+    pub fn view(&self, audience: Audience, now: LedgerMs) -> Arc<RawValue> {
+        self.go_dark(now);
+        let mut news = self.lock();
+        if let Some(view) = &news.views[audience as usize] {
+            return view.clone();
+        }
+        let sum = news.sum();
+        let view = news.room_view(sum.as_ref(), now, audience);
+        news.views[audience as usize] = Some(view.clone());
+        view
     }
 
     /// The room record.
@@ -227,6 +241,7 @@ impl Board {
         if changed == Changed::default() {
             return;
         }
+        news.views = [None, None];
         self.encode(&mut news, now, changed);
         if news.unshown_since.is_none() && news.sum().is_some_and(|sum| sum.stored > self.shown()) {
             news.unshown_since = Some(news.tally_at);
@@ -398,20 +413,30 @@ impl News {
         }
     }
 
-    fn write_room(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
-        let (room, ranking) = (self.room.clone(), self.ranking.clone());
-        let shown =
-            room.reveal.as_ref().zip(ranking.filter(|r| Some(r.number) == room.reveal.as_ref().map(|v| v.ranking)));
-        let reveal = shown.as_ref().map(|(reveal, ranking)| ranking.view(reveal, room.seq));
+    /// What of the frozen ranking is shown, and the ranking.
+    fn shown(&self) -> Option<(Reveal, Arc<ShownRanking>)> {
+        let reveal = self.room.reveal.as_ref()?;
+        let ranking = self.ranking.as_ref().filter(|ranking| ranking.number == reveal.ranking)?;
+        Some((reveal.clone(), ranking.clone()))
+    }
+
+    fn room_view(&self, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) -> Arc<RawValue> {
+        let reveal = self.shown().map(|(reveal, ranking)| ranking.view(&reveal, self.room.seq));
         let nothing = GateSum::default();
-        let view = RoomView::new(&room, sum.unwrap_or(&nothing), reveal.clone(), now, audience);
-        let json = serde_json::to_string(&view).expect("views have string keys and finite numbers");
-        frames.room = RawValue::from_string(json).expect("it was just encoded").into();
-        let state = frames.room.clone();
+        let view = RoomView::new(&self.room, sum.unwrap_or(&nothing), reveal, now, audience);
+        let json = serde_json::to_string(&view.reached_at(self.voters_url.as_deref()));
+        let json = json.and_then(RawValue::from_string);
+        json.expect("views have string keys and finite numbers").into()
+    }
+
+    fn write_room(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
+        let state = self.room_view(sum, now, audience);
         self.set(frames, STATE, Some(ServerMessage::State { room: &state, you: None }));
+        let shown = self.shown();
+        let reveal = shown.as_ref().map(|(reveal, ranking)| ranking.view(reveal, self.room.seq));
         self.set(frames, REVEAL, reveal.as_ref().map(ServerMessage::Reveal));
         let preview = shown.filter(|_| audience == Audience::Emcee);
-        let preview = preview.map(|(reveal, ranking)| ServerMessage::Preview { next: ranking.preview(reveal) });
+        let preview = preview.map(|(reveal, ranking)| ServerMessage::Preview { next: ranking.preview(&reveal) });
         self.set(frames, PREVIEW, preview);
     }
 

@@ -188,7 +188,9 @@ impl Session {
         let seat = Seat::new(self.id, role, voter.clone(), self.outlet.clone(), whispers.clone());
         let frames = self.pod.frames(&room.board, seat.audience());
         let known = you.as_ref().and_then(|you| you.ballot.clone());
-        ctx.text(ServerMessage::State { room: &frames.room, you }.encode());
+        // read after the frames, so never older than what they are marked with
+        let view = room.board.view(seat.audience(), self.pod.clock.now());
+        ctx.text(ServerMessage::State { room: &view, you }.encode());
         seat.mark(&frames, STATE_SLOT);
         seat.catch_up(&room.board, &frames, |frame| {
             ctx.text(frame.text());

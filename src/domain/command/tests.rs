@@ -165,6 +165,16 @@ fn voiding_an_open_round_closes_it_with_a_record_first() {
 }
 
 #[test]
+fn a_take_that_can_not_be_closes_nothing() {
+    let mut show = Show::new(&[Split::Live]);
+    show.must(open(1));
+    for number in [0, 3, 9] {
+        assert!(matches!(show.refused(take(1, number)), Refused::Invalid(_)), "{number}");
+    }
+    assert!(show.room.running.is_some());
+}
+
+#[test]
 fn a_timed_round_is_closed_at_its_deadline_however_late_that_is_found() {
     let mut show = Show::new(&[Split::Live, Split::Live]);
     show.must(timed(1, 30));

@@ -1,0 +1,16 @@
+//! The HTTP API and the socket, row by row of the contract, against the real binary.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod auth;
+mod bad_input;
+mod emcee;
+mod exports;
+mod joining;
+mod operations;
+mod roles;
+mod rounds;
+mod sockets;
+mod starting;
+mod voters;

@@ -1,0 +1,211 @@
+//! What an operator looks at: probes, metrics, the API's own description.
+
+use crate::support::dice;
+use crate::support::hall::Hall;
+use crate::support::http::{Answer, Http};
+use crate::support::voter::{Verdict, Voter};
+use crate::support::{free_port, socket::Socket};
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+
+/// Every route of the contract that this version has, as OpenAPI writes it.
+const ROUTES: [(&str, &[&str]); 22] = [
+    ("/session", &["post", "delete"]),
+    ("/rooms", &["post", "get"]),
+    ("/rooms/{room}", &["get", "patch", "delete"]),
+    ("/rooms/{room}/undelete", &["post"]),
+    ("/rooms/{room}/join", &["post"]),
+    ("/rooms/{room}/me", &["get", "patch"]),
+    ("/rooms/{room}/votes", &["post"]),
+    ("/rooms/{room}/voters", &["get"]),
+    ("/rooms/{room}/voters/{voter}", &["patch"]),
+    ("/rooms/{room}/invites", &["post"]),
+    ("/rooms/{room}/rounds/{n}/open", &["post"]),
+    ("/rooms/{room}/rounds/{n}/deadline", &["post"]),
+    ("/rooms/{room}/rounds/{n}/close", &["post"]),
+    ("/rooms/{room}/rounds/{n}/take", &["post"]),
+    ("/rooms/{room}/rounds/{n}/show", &["post"]),
+    ("/rooms/{room}/rounds/{n}/decide", &["post"]),
+    ("/rooms/{room}/reveal", &["put"]),
+    ("/rooms/{room}/stage", &["put"]),
+    ("/rooms/{room}/ranking", &["get"]),
+    ("/rooms/{room}/export", &["get"]),
+    ("/rooms/{room}/audit", &["get"]),
+    ("/openapi.json", &[]),
+];
+
+/// The names of path parameters are the code's own business.
+fn without_names(path: &str) -> String {
+    path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part }).collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_openapi_document_lists_every_route() {
+    let hall = Hall::embedded().await;
+    let answer = Http::new().get(&hall.pods[0].url("/api/v1/openapi.json")).await.expect("an answer");
+    let document = answer.expect(200, "GET openapi.json");
+    assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")), "{}", document["openapi"]);
+    let paths = document["paths"].as_object().expect("paths");
+    for (route, methods) in ROUTES {
+        let full = without_names(&format!("/api/v1{route}"));
+        let found = paths.iter().find(|(path, _)| [full.as_str(), &full[7..]].contains(&without_names(path).as_str()));
+        for method in methods {
+            let listed = found.is_some_and(|(_, operations)| operations[*method].is_object());
+            assert!(listed, "{method} {route} is not in {:?}", paths.keys().collect::<Vec<_>>());
+        }
+    }
+}
+
+const SERIES: [&str; 12] = [
+    "tallycast_sessions{",
+    "tallycast_sessions_capacity ",
+    "tallycast_joins_total ",
+    "tallycast_casts_total{",
+    "tallycast_votes_acknowledged_total ",
+    "tallycast_votes_stored_total ",
+    "tallycast_oldest_unshown_vote_seconds ",
+    "tallycast_commit_seconds_bucket{",
+    "tallycast_ack_seconds_bucket{",
+    "tallycast_tally_lag_seconds_bucket{",
+    "tallycast_ready ",
+    "tallycast_draining ",
+];
+
+/// The sum of a series over its labels.
+fn value(metrics: &str, series: &str) -> f64 {
+    let lines =
+        metrics.lines().filter(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with([' ', '{'])));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// Reads the metrics until five votes are stored. In every reading the votes acknowledged are no
+/// more than those stored: anything else is an alarm.
+async fn at_rest(http: &Http, url: &str) -> Answer {
+    let since = Instant::now();
+    loop {
+        let answer = http.get(url).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let [acknowledged, stored] =
+            ["acknowledged", "stored"].map(|which| value(&answer.text, &format!("tallycast_votes_{which}_total")));
+        assert!(acknowledged <= stored, "acknowledged {acknowledged}, stored {stored}");
+        if stored == 5.0 {
+            return answer;
+        }
+        assert!(since.elapsed() < Duration::from_secs(5), "stored: {stored}\n{}", answer.text);
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stable_series_exist_and_count_what_happened() {
+    for hall in [Hall::embedded().await, Hall::redis(1).await] {
+        let emcee = hall.emcee();
+        let room = emcee.create_plain("Metrics", 1).await;
+        let mut stage = Socket::stage(hall.addresses()[0], &room).await;
+        let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(95, 0)).await;
+        emcee.open(&room, 1).await;
+        for letters in ["aa", "b", "ab"] {
+            assert_eq!(ann.cast(1, 1, letters).await, Verdict::Stored);
+        }
+        // a repeat and a refusal are casts, and no votes
+        ann.shared = true;
+        ann.send_cast(1, 1, 1, "aa").await.expect("the socket stays");
+        ann.send_cast(1, 1, 1, "bb").await.expect("the socket stays");
+        stage.wait_for("five votes", |name, body| name == "tally" && body["total"] == 5).await;
+        emcee.close(&room, 1).await;
+        let answer = at_rest(&emcee.http, &hall.pods[0].url("/metrics")).await;
+        assert!(answer.header("content-type").starts_with("text/plain"), "{}", answer.header("content-type"));
+        for series in SERIES {
+            assert!(
+                answer.text.lines().any(|line| line.starts_with(series)),
+                "{series} is missing in\n{}",
+                answer.text
+            );
+        }
+        let due = [
+            ("tallycast_joins_total", 1.0),
+            ("tallycast_casts_total", 5.0),
+            ("tallycast_votes_acknowledged_total", 5.0),
+            ("tallycast_votes_stored_total", 5.0),
+            ("tallycast_sessions", 2.0),
+            ("tallycast_ready", 1.0),
+            ("tallycast_draining", 0.0),
+        ];
+        for (series, number) in due {
+            assert_eq!(value(&answer.text, series), number, "{series}\n{}", answer.text);
+        }
+        assert!(answer.text.contains("process_resident_memory_bytes"), "process metrics too");
+        for secret in [&ann.id, &room] {
+            assert!(!answer.text.contains(secret.as_str()), "labels never name rooms or voters");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_and_probes_move_to_a_port_of_their_own() {
+    let port = free_port();
+    let text = port.to_string();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ledger = format!("embedded:{}", dir.path().join("tallycast.redb").display());
+    let settings = [("TALLYCAST__METRICS__PORT", text.as_str()), ("TALLYCAST__LEDGER__URL", ledger.as_str())];
+    let server = crate::support::server::Server::spawn(&settings);
+    let (http, since) = (Http::new(), Instant::now());
+    for (path, text) in [("/readyz", ""), ("/healthz", ""), ("/metrics", "tallycast_ready 1")] {
+        let url = format!("http://127.0.0.1:{port}{path}");
+        loop {
+            let answer = http.get(&url).await;
+            if let Ok(answer) = answer
+                && answer.status == 200
+            {
+                assert!(answer.text.contains(text), "{path}: {}", answer.text);
+                break;
+            }
+            assert!(since.elapsed() < Duration::from_secs(20), "{path} on port {port}\n{}", server.log());
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let public = http.get(&server.url("/metrics")).await.expect("an answer");
+    assert_eq!(public.status, 404, "/metrics is gone from the public port");
+    assert_eq!(http.get(&server.url("/")).await.expect("an answer").status, 200, "the pages stay");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readiness_tells_of_a_lost_redis_and_of_its_return_while_liveness_stays() {
+    let mut hall = Hall::redis(1).await;
+    let (emcee, http) = (hall.emcee(), Http::new());
+    let room = emcee.create_plain("Outage", 1).await;
+    emcee.open(&room, 1).await;
+    let mut ann = Voter::join(&http, &hall.addresses(), &room, "Ann", dice(96, 0)).await;
+    assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
+    hall.redis.as_mut().expect("a hall on Redis").kill9().await;
+    let since = Instant::now();
+    let reasons = loop {
+        let ready = http.get(&hall.pods[0].url("/readyz")).await.expect("an answer");
+        if ready.status == 503 {
+            break ready;
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(4),
+            "/readyz still says {} {:?} after",
+            ready.status,
+            since.elapsed()
+        );
+        sleep(Duration::from_millis(50)).await;
+    };
+    assert!(reasons.body.is_object() || reasons.body.is_array(), "the reasons as JSON: {}", reasons.text);
+    assert!(
+        reasons.text.to_lowercase().contains("ledger") || reasons.text.to_lowercase().contains("redis"),
+        "{}",
+        reasons.text
+    );
+    assert_eq!(http.get(&hall.pods[0].url("/healthz")).await.expect("an answer").status, 200, "it lives");
+    assert_eq!(http.get(&hall.pods[0].url("/health")).await.expect("an answer").status, 503);
+    let answer =
+        emcee.call(reqwest::Method::POST, &format!("/rooms/{room}/rounds/1/close"), Some(&serde_json::json!({}))).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert!(["ledger_unavailable", "closing"].iter().any(|code| answer.body["code"] == *code), "{}", answer.text);
+    hall.redis.as_mut().expect("a hall on Redis").launch().await;
+    hall.ready().await;
+    let closed = emcee.clone().patient().close(&room, 1).await;
+    assert_eq!(crate::support::emcee::round(&closed, 1)["tally"]["votes"], serde_json::json!([1, 0]), "{closed}");
+}

@@ -1,0 +1,233 @@
+//! Starts that must fail, each with words that name the cause; and starts that must wait.
+
+use crate::support::hall::Hall;
+use crate::support::http::Http;
+use crate::support::redis::Redis;
+use crate::support::server::Server;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+struct Ledger {
+    dir: TempDir,
+}
+
+impl Ledger {
+    fn new() -> Ledger {
+        Ledger { dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("tallycast.redb")
+    }
+
+    fn url(&self) -> String {
+        format!("embedded:{}", self.path().display())
+    }
+}
+
+/// Starts a server that must end by itself with a failure, and gives what it said.
+async fn refused(settings: &[(&str, &str)]) -> String {
+    let ledger = Ledger::new();
+    let url = ledger.url();
+    let mut all = vec![("TALLYCAST__LEDGER__URL", url.as_str())];
+    all.extend_from_slice(settings);
+    let mut server = Server::spawn(&all);
+    let status = server.ended_within(Duration::from_secs(15)).await;
+    let status = status.unwrap_or_else(|| panic!("{settings:?} is accepted\n{}", server.log()));
+    let log = server.log();
+    assert!(!status.success(), "{settings:?}: ends with {status}\n{log}");
+    assert!(!log.contains("panicked"), "{settings:?}: a clear error, no panic\n{log}");
+    log
+}
+
+/// Settings, and the words with which they must be refused.
+type Refusal = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+
+fn assert_says(log: &str, words: &[&str], what: &str) {
+    for word in words {
+        assert!(log.to_lowercase().contains(&word.to_lowercase()), "{what}: {word:?} is not in\n{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_are_unknown_or_out_of_range_are_refused_by_key_limit_and_value() {
+    let cases: [Refusal; 8] = [
+        (&[("TALLYCAST__SERVER__PROT", "8080")], &["prot"]),
+        (&[("TALLYCAST__SEVER__PORT", "8080")], &["sever"]),
+        (&[("TALLYCAST__LEDGER__URI", "embedded:x")], &["uri"]),
+        (&[("SERVER_PORT", "70000")], &["port", "65535", "70000"]),
+        (&[("SERVER_PORT", "http")], &["port", "http"]),
+        (&[("TALLYCAST__METRICS__PORT", "-1")], &["metrics", "port", "-1"]),
+        (&[("TALLYCAST__SERVER__ROLE", "queen")], &["role", "queen", "audience"]),
+        (&[("TALLYCAST__LEDGER__URL", "postgres://localhost")], &["ledger", "url", "embedded", "redis"]),
+    ];
+    let mut missing = Vec::new();
+    for (settings, words) in cases {
+        let log = refused(settings).await.to_lowercase();
+        let unsaid: Vec<&&str> = words.iter().filter(|word| !log.contains(**word)).collect();
+        if !unsaid.is_empty() {
+            missing.push(format!("{settings:?}: {unsaid:?} is not in\n{log}"));
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_in_use_is_refused_by_number() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let log = refused(&[("SERVER_PORT", &port)]).await;
+    assert_says(&log, &[&port, "in use"], "a port in use");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_file_in_use_is_refused_and_the_first_process_goes_on() {
+    let ledger = Ledger::new();
+    let url = ledger.url();
+    let first = Server::start(&[("TALLYCAST__LEDGER__URL", &url)]).await;
+    let path = ledger.path().display().to_string();
+    let log = refused(&[("TALLYCAST__LEDGER__URL", &url)]).await;
+    assert_says(&log, &[&path, "use"], "a ledger in use");
+    let ready = Http::new().get(&first.url("/readyz")).await.expect("an answer");
+    assert_eq!(ready.status, 200, "{}", ready.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_or_broken_ledger_file_is_refused_and_left_as_it_was() {
+    let noise: Vec<u8> = (0..40_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for (what, bytes) in [("a text", b"this is somebody's diary\n".to_vec()), ("noise", noise)] {
+        let ledger = Ledger::new();
+        std::fs::write(ledger.path(), &bytes).expect("a file");
+        let url = ledger.url();
+        let log = refused(&[("TALLYCAST__LEDGER__URL", &url)]).await;
+        assert_says(&log, &[&ledger.path().display().to_string()], what);
+        assert_eq!(std::fs::read(ledger.path()).expect("still there"), bytes, "{what} was changed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_cut_short_is_refused_or_whole_and_never_silently_empty() {
+    let ledger = Ledger::new();
+    let url = ledger.url();
+    let settings = [("TALLYCAST__LEDGER__URL", url.as_str())];
+    let mut server = Server::start(&settings).await;
+    let emcee = crate::support::emcee::Emcee::new(vec![server.address()]);
+    let room = emcee.create_plain("Precious", 3).await;
+    assert!(server.interrupt().await.success());
+    let whole = std::fs::read(ledger.path()).expect("a ledger");
+    for keep in [whole.len() / 2, whole.len() / 4, 4_096, 100] {
+        std::fs::write(ledger.path(), &whole[..keep]).expect("a file");
+        let mut server = Server::spawn(&settings);
+        match server.ended_within(Duration::from_secs(4)).await {
+            Some(status) => {
+                assert!(!status.success(), "{keep} bytes of {}: {status}", whole.len());
+                assert_says(&server.log(), &[&ledger.path().display().to_string()], "a ledger cut short");
+            }
+            None => {
+                server.ready().await;
+                let emcee = crate::support::emcee::Emcee::new(vec![server.address()]);
+                assert_eq!(emcee.room(&room).await["title"], "Precious", "{keep} bytes of {}", whole.len());
+            }
+        }
+    }
+    std::fs::write(ledger.path(), &whole).expect("a file");
+    let server = Server::start(&settings).await;
+    let emcee = crate::support::emcee::Emcee::new(vec![server.address()]);
+    assert_eq!(emcee.room(&room).await["title"], "Precious");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_embedded_ledger_in_a_place_that_cannot_be_is_refused() {
+    let log = refused(&[("TALLYCAST__LEDGER__URL", "embedded:/proc/nowhere/tallycast.redb")]).await;
+    assert_says(&log, &["/proc/nowhere"], "a place without a directory");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_down_at_start_is_waited_for_and_said() {
+    let mut redis = Redis::prepared();
+    let url = redis.url();
+    let mut server = Server::spawn(&[("TALLYCAST__LEDGER__URL", &url)]);
+    let (http, mut told) = (Http::new(), None);
+    for _ in 0..200 {
+        if let Ok(answer) = http.get(&server.url("/readyz")).await {
+            told = Some(answer);
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let told = told.unwrap_or_else(|| panic!("nothing answers while Redis is down\n{}", server.log()));
+    assert_eq!(told.status, 503, "{}", told.text);
+    let reason = told.text.to_lowercase();
+    assert!(reason.contains("ledger") || reason.contains("redis"), "the reason: {}", told.text);
+    assert_eq!(http.get(&server.url("/healthz")).await.expect("an answer").status, 200, "it lives");
+    redis.launch().await;
+    server.ready().await;
+    let emcee = crate::support::emcee::Emcee::new(vec![server.address()]);
+    emcee.create_plain("After the wait", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_may_lose_acknowledged_writes_is_refused_or_not_ready() {
+    let redis = Redis::start().await;
+    redis.command("CONFIG SET appendfsync everysec").await;
+    let url = redis.url();
+    let server = Server::spawn(&[("TALLYCAST__LEDGER__URL", &url)]);
+    // either it ends with the reason or it stays unready with the reason; never 200
+    let http = Http::new();
+    let mut said = String::new();
+    for _ in 0..60 {
+        if let Ok(answer) = http.get(&server.url("/readyz")).await {
+            assert_ne!(answer.status, 200, "ready although Redis may lose votes: {}", answer.text);
+            said = answer.text;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let all = format!("{said}\n{}", server.log());
+    assert_says(&all, &["appendfsync"], "the setting is named");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_and_the_secret_are_made_once_and_kept_beside_the_embedded_ledger() {
+    let ledger = Ledger::new();
+    let url = ledger.url();
+    let settings =
+        [("TALLYCAST__LEDGER__URL", url.as_str()), ("TALLYCAST__EMCEE__KEY", ""), ("TALLYCAST__SERVER__SECRET", "")];
+    let mut server = Server::start(&settings).await;
+    let link = emcee_link(&server.log());
+    let key = link.split('#').nth(1).expect("the key is in the fragment").to_owned();
+    server.crash_and_restart().await;
+    assert!(server.log().matches(&key).count() >= 2, "the same key after the next start\n{}", server.log());
+    let beside = std::fs::read_dir(ledger.dir.path()).expect("a directory").count();
+    assert!(beside >= 2, "kept beside the ledger");
+    for file in std::fs::read_dir(ledger.dir.path()).expect("a directory") {
+        private(&file.expect("an entry").path());
+    }
+}
+
+/// The emcee's link as the terminal shows it.
+fn emcee_link(log: &str) -> String {
+    let word = log.split_whitespace().find(|word| word.contains("/emcee#"));
+    word.unwrap_or_else(|| panic!("no emcee link with its key in\n{log}")).to_owned()
+}
+
+/// Files that hold secrets or votes are for their owner alone.
+fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).expect("a file").permissions().mode();
+    let secret = path.extension().is_none_or(|extension| extension != "redb");
+    assert!(!secret || mode & 0o077 == 0, "{} is readable by others: {mode:o}", path.display());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_start_shows_the_three_links() {
+    let hall = Hall::embedded_with(&[
+        ("TALLYCAST__SERVER__PUBLIC_URL", "http://vote.example"),
+        ("TALLYCAST__SERVER__ADMIN_URL", "http://desk.example"),
+    ])
+    .await;
+    let log = hall.pods[0].log();
+    for link in ["http://vote.example/r/", "http://vote.example/stage/", "http://desk.example/emcee#"] {
+        assert!(log.contains(link), "{link} is not shown\n{log}");
+    }
+}

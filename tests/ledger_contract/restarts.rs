@@ -1,0 +1,103 @@
+//! What was answered survives a restart: the file is closed and opened, or Redis is killed and started.
+
+use tallycast::domain::ballot::Cast;
+use tallycast::domain::gate::{partition_of, sum};
+use tallycast::domain::room::Room;
+use tallycast::ledger::{
+    Batch, Creation, JoinOutcome, JoinRequest, LedgerError, RankEntry, Replacement, Verdict, Voter, VotersQuery,
+};
+
+use crate::ledger_support::{Hall, Stand, invite, name, newcomer, voter};
+
+contract! { restarts;
+    everything_that_was_answered_survives_a_restart,
+    a_restart_in_the_middle_of_a_round_goes_on_where_it_was,
+}
+
+async fn everything_that_was_answered_survives_a_restart(stand: Stand) {
+    let reference = "the-evening";
+    let planned = Hall::planned(3, Some(reference));
+    let ledger = stand.ledger.clone();
+    let Creation::Created(room) = ledger.create_room(&planned).await.unwrap() else { panic!("all is free") };
+    let Replacement::Stored(room) = ledger.replace_room(&Room { rehearsal: true, ..room }).await.unwrap() else {
+        panic!("read last")
+    };
+    let anna = newcomer("Anna");
+    let JoinOutcome::Done(voter) = ledger.join(&room.id, &anna).await.unwrap() else { panic!("all is free") };
+    let bela = newcomer("Bela");
+    ledger.join(&room.id, &bela).await.unwrap();
+    ledger.set_removed(&room.id, 3, &bela.voter, true).await.unwrap();
+    let code = invite();
+    ledger.invite(&room.id, &[(name("Cleo"), code.clone())]).await.unwrap();
+    let entry = RankEntry {
+        place: 1,
+        voter: voter.voter.clone(),
+        name: voter.name.clone(),
+        score: 7,
+        time_ms: 8,
+        rounds: vec![(1, 7)],
+    };
+    ledger.store_ranking(&room.id, 5, 0, std::slice::from_ref(&entry)).await.unwrap();
+    let tomorrow = ledger.check().await.unwrap().now + 86_400_000;
+    ledger.sign_out("the first desk", tomorrow).await.unwrap();
+    drop(ledger);
+
+    let stand = stand.restart();
+    let ledger = &stand.ledger;
+    assert_eq!(ledger.room(&room.id).await.unwrap().as_ref(), Some(&room));
+    assert_eq!(ledger.find_room(&room.code).await.unwrap().as_ref(), Some(&room));
+    assert_eq!(ledger.rooms().await.unwrap(), [room.clone()]);
+    let taken = Hall::planned(1, Some(reference));
+    assert_eq!(ledger.create_room(&taken).await.unwrap(), Creation::RefTaken(room.clone()));
+    assert_eq!(ledger.voter(&room.id, &voter.voter).await.unwrap().as_ref(), Some(&voter));
+    let by_card = JoinRequest { card: anna.card, ..newcomer("x") };
+    assert_eq!(ledger.join(&room.id, &by_card).await.unwrap(), JoinOutcome::Known(voter.clone()));
+    assert_eq!(ledger.join(&room.id, &newcomer("ANNA")).await.unwrap(), JoinOutcome::NameTaken(None));
+    assert!(ledger.voter(&room.id, &bela.voter).await.unwrap().is_some_and(|voter| voter.removed));
+    assert_eq!(ledger.invite(&room.id, &[(name("Cleo"), invite())]).await.unwrap(), [code]);
+    let page = ledger.voters(&room.id, &VotersQuery { limit: 10, ..VotersQuery::default() }).await.unwrap();
+    assert_eq!(page.voters.len(), 2);
+    assert_eq!(ledger.snapshot(&room.id, 3).await.unwrap().unwrap().voters, 1);
+    assert_eq!(ledger.ranking(&room.id, 5, 0).await.unwrap(), [entry]);
+    assert!(ledger.is_signed_out("the first desk").await.unwrap());
+    let Replacement::Stored(again) = ledger.replace_room(&room).await.unwrap() else { panic!("read last") };
+    assert!(again.seq > room.seq);
+}
+
+async fn a_restart_in_the_middle_of_a_round_goes_on_where_it_was(stand: Stand) {
+    let mut hall = Hall::new(&stand.ledger, 3).await;
+    hall.open(1, 1).await;
+    let voters: Vec<_> = (0..30).map(voter).collect();
+    for voter in &voters {
+        hall.cast(voter, 1, "abc").await;
+    }
+    let removed: Voter = match hall.ledger.join(hall.id(), &newcomer("Anna")).await.unwrap() {
+        JoinOutcome::Done(voter) => voter,
+        other => panic!("{other:?}"),
+    };
+    hall.ledger.set_removed(hall.id(), 3, &removed.voter, true).await.unwrap();
+    hall.ledger.lane(hall.id(), 0, "pod").settle(20).await.unwrap();
+    let before = hall.snapshot().await;
+    let mut lane = hall.ledger.lane(hall.id(), 0, "pod");
+    let casts = voters.iter().filter(|voter| partition_of(voter.as_str(), 3) == 0);
+    let casts = casts.map(|voter| (voter.clone(), Cast::parse(4, "a".into()).unwrap()));
+    let batch = Batch { round: 1, take: 1, casts: casts.collect(), acknowledged: 20 };
+    let room = hall.room.clone();
+    drop(hall);
+
+    let stand = stand.restart();
+    let mut hall = Hall::found(&stand.ledger, room).await;
+    let after = hall.snapshot().await;
+    assert_eq!((after.seq, &after.gates), (before.seq, &before.gates));
+    // a lane from before the restart may or may not find its way; it does not hang, and nothing is counted twice
+    let told = lane.commit(&batch).await;
+    assert!(!matches!(told, Err(LedgerError::Corrupt(_))), "{told:?}");
+    let commit = hall.ledger.lane(hall.id(), 0, "pod").commit(&batch).await.unwrap();
+    assert_eq!(commit.gate.tally.total(), before.gates[0].tally.total() + batch.casts.len() as u64);
+    assert!(commit.gate.tally.version > before.gates[0].tally.version);
+    assert_eq!(commit.gate.acknowledged, 20);
+    let refused = hall.commit(&[(&removed.voter, 1, "a")]).await;
+    assert_eq!(refused.verdicts, [Verdict::Removed]);
+    let closed = hall.close(1, 1).await;
+    assert_eq!(sum(&closed).tally.total(), 90 + batch.casts.len() as u64);
+}

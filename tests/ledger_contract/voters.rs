@@ -1,0 +1,244 @@
+//! Voters after they have joined.
+
+use futures_util::future::join_all;
+use tallycast::domain::ballot::Ballot;
+use tallycast::domain::ids::{RoomId, VoterId};
+use tallycast::ledger::{
+    Greeting, JoinOutcome, JoinRequest, RankEntry, Renaming, SLICE, SharedLedger, Voter, VotersPage, VotersQuery,
+};
+
+use crate::ledger_support::{Hall, card, invite, name, names, newcomer, voter};
+
+contract! { tick_ms = 0;
+    a_known_voter_is_greeted_with_the_ballot,
+    a_lost_voter_is_written_again,
+    a_lost_voter_whose_name_is_gone_gets_another,
+    a_removed_voter_is_greeted_as_removed,
+    many_greetings_at_once_write_one_voter,
+    a_new_name_frees_the_old_one,
+    a_name_that_is_taken_is_not_given,
+    removal_is_told_and_can_be_taken_back,
+    a_snapshot_counts_voters_without_the_removed,
+    pages_of_voters_neither_overlap_nor_skip,
+    voters_are_found_by_a_part_of_the_name,
+    a_frozen_ranking_is_kept_in_slices_until_it_is_dropped,
+}
+
+async fn joined(ledger: &SharedLedger, room: &RoomId, called: &str) -> Voter {
+    match ledger.join(room, &newcomer(called)).await.unwrap() {
+        JoinOutcome::Done(voter) => voter,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn greeting(voter: &Voter, take: Option<(u16, u16)>) -> Greeting {
+    Greeting { voter: voter.voter.clone(), name: voter.name.clone(), card: card(), take }
+}
+
+fn unknown(called: &str) -> Voter {
+    let JoinRequest { voter, card, .. } = newcomer(called);
+    Voter { voter, name: name(called), card, removed: false }
+}
+
+fn renaming(voter: &Voter, to: &str) -> Renaming {
+    Renaming { voter: voter.voter.clone(), name: name(to), suggestions: names(&["Other 2", "Other 3"]) }
+}
+
+async fn a_known_voter_is_greeted_with_the_ballot(ledger: SharedLedger) {
+    let mut hall = Hall::new(&ledger, 3).await;
+    hall.open(2, 1).await;
+    let anna = joined(&ledger, hall.id(), "Anna").await;
+    hall.cast_in((2, 1), &anna.voter, 1, "abc").await;
+    let stored = hall.ballot(&anna.voter, (2, 1)).await;
+    assert_eq!(stored.votes, "abc");
+    for (take, ballot) in [(Some((2, 1)), stored), (Some((1, 1)), Ballot::default()), (None, Ballot::default())] {
+        let greeted = ledger.greet(hall.id(), 3, &greeting(&anna, take)).await.unwrap();
+        assert_eq!(greeted, (anna.clone(), ballot));
+    }
+}
+
+async fn a_lost_voter_is_written_again(ledger: SharedLedger) {
+    let mut hall = Hall::new(&ledger, 3).await;
+    hall.open(1, 1).await;
+    let anna = unknown("Anna");
+    hall.cast(&anna.voter, 1, "ab").await;
+    let greeting = greeting(&anna, Some((1, 1)));
+    let (written, ballot) = ledger.greet(hall.id(), 3, &greeting).await.unwrap();
+    assert_eq!(written, Voter { card: greeting.card.clone(), ..anna.clone() });
+    assert_eq!(ballot.votes, "ab");
+    assert_eq!(ledger.voter(hall.id(), &anna.voter).await.unwrap(), Some(written.clone()));
+    assert_eq!(hall.snapshot().await.voters, 1);
+    let by_card = JoinRequest { card: greeting.card, ..newcomer("x") };
+    assert_eq!(ledger.join(hall.id(), &by_card).await.unwrap(), JoinOutcome::Known(written));
+    assert_eq!(ledger.join(hall.id(), &newcomer("ANNA")).await.unwrap(), JoinOutcome::NameTaken(None));
+}
+
+async fn a_lost_voter_whose_name_is_gone_gets_another(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 1).await;
+    joined(&ledger, hall.id(), "anna").await;
+    joined(&ledger, hall.id(), "Anna 2").await;
+    let lost = unknown("Anna");
+    let (written, _) = ledger.greet(hall.id(), 1, &greeting(&lost, None)).await.unwrap();
+    assert_eq!((written.voter, written.name), (lost.voter, name("Anna 3")));
+}
+
+async fn a_removed_voter_is_greeted_as_removed(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 2).await;
+    let anna = joined(&ledger, hall.id(), "Anna").await;
+    ledger.set_removed(hall.id(), 2, &anna.voter, true).await.unwrap();
+    let (greeted, _) = ledger.greet(hall.id(), 2, &greeting(&anna, None)).await.unwrap();
+    assert_eq!(greeted, Voter { removed: true, ..anna });
+}
+
+async fn many_greetings_at_once_write_one_voter(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 1).await;
+    let anna = unknown("Anna");
+    let greetings: Vec<_> = (0..20).map(|_| greeting(&anna, None)).collect();
+    let greeted = join_all(greetings.iter().map(|greeting| ledger.greet(hall.id(), 1, greeting))).await;
+    let stored = ledger.voter(hall.id(), &anna.voter).await.unwrap().unwrap();
+    assert!(greeted.into_iter().all(|greeted| greeted.unwrap().0 == stored));
+    assert_eq!(hall.snapshot().await.voters, 1);
+}
+
+async fn a_new_name_frees_the_old_one(ledger: SharedLedger) {
+    let room = Hall::new(&ledger, 1).await.room.id;
+    let anna = joined(&ledger, &room, "Anna").await;
+    for called in ["Hanna", "HANNA", "Anna", "Bela"] {
+        let renamed = Voter { name: name(called), ..anna.clone() };
+        assert_eq!(ledger.rename(&room, &renaming(&anna, called)).await.unwrap(), JoinOutcome::Done(renamed.clone()));
+        assert_eq!(ledger.voter(&room, &anna.voter).await.unwrap(), Some(renamed));
+    }
+    joined(&ledger, &room, "Anna").await;
+    joined(&ledger, &room, "hanna").await;
+    let by_card = JoinRequest { card: anna.card, ..newcomer("x") };
+    let JoinOutcome::Known(known) = ledger.join(&room, &by_card).await.unwrap() else { panic!("the card stays") };
+    assert_eq!(known.name.as_str(), "Bela");
+}
+
+async fn a_name_that_is_taken_is_not_given(ledger: SharedLedger) {
+    let room = Hall::new(&ledger, 1).await.room.id;
+    let anna = joined(&ledger, &room, "Anna").await;
+    joined(&ledger, &room, "Bela").await;
+    joined(&ledger, &room, "Other 2").await;
+    ledger.invite(&room, &[(name("Cleo"), invite())]).await.unwrap();
+    let suggested = JoinOutcome::NameTaken(Some(name("Other 3")));
+    for taken in ["BELA", "cleo"] {
+        assert_eq!(ledger.rename(&room, &renaming(&anna, taken)).await.unwrap(), suggested, "{taken}");
+    }
+    assert_eq!(ledger.voter(&room, &anna.voter).await.unwrap(), Some(anna));
+    let nobody = renaming(&unknown("x"), "Dora");
+    assert_eq!(ledger.rename(&room, &nobody).await.unwrap(), JoinOutcome::NoSuchVoter);
+}
+
+async fn removal_is_told_and_can_be_taken_back(ledger: SharedLedger) {
+    let room = Hall::new(&ledger, 3).await.room.id;
+    let anna = joined(&ledger, &room, "Anna").await;
+    let removed = Voter { removed: true, ..anna.clone() };
+    for _ in 0..2 {
+        assert_eq!(ledger.set_removed(&room, 3, &anna.voter, true).await.unwrap(), Some(removed.clone()));
+        assert_eq!(ledger.voter(&room, &anna.voter).await.unwrap(), Some(removed.clone()));
+    }
+    for _ in 0..2 {
+        assert_eq!(ledger.set_removed(&room, 3, &anna.voter, false).await.unwrap(), Some(anna.clone()));
+    }
+    ledger.set_removed(&room, 3, &anna.voter, true).await.unwrap();
+    let renamed = Voter { name: name("Hanna"), ..removed };
+    assert_eq!(ledger.rename(&room, &renaming(&anna, "Hanna")).await.unwrap(), JoinOutcome::Done(renamed.clone()));
+    assert_eq!(ledger.voter(&room, &anna.voter).await.unwrap(), Some(renamed), "a name says nothing of the removal");
+    assert_eq!(ledger.set_removed(&room, 3, &voter(9), true).await.unwrap(), None);
+    assert_eq!(ledger.voter(&room, &voter(9)).await.unwrap(), None);
+}
+
+async fn a_snapshot_counts_voters_without_the_removed(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 2).await;
+    let mut voters = vec![];
+    for called in ["Anna", "Bela", "Cleo"] {
+        voters.push(joined(&ledger, hall.id(), called).await);
+    }
+    assert_eq!(hall.snapshot().await.voters, 3);
+    for _ in 0..2 {
+        ledger.set_removed(hall.id(), 2, &voters[1].voter, true).await.unwrap();
+        assert_eq!(hall.snapshot().await.voters, 2);
+    }
+    for _ in 0..2 {
+        ledger.set_removed(hall.id(), 2, &voters[1].voter, false).await.unwrap();
+        assert_eq!(hall.snapshot().await.voters, 3);
+    }
+}
+
+async fn pages(ledger: &SharedLedger, room: &RoomId, text: &str, limit: usize) -> Vec<Voter> {
+    let mut found = vec![];
+    let mut query = VotersQuery { text: text.into(), after: None, limit };
+    loop {
+        let VotersPage { voters, next } = ledger.voters(room, &query).await.unwrap();
+        assert!(voters.len() <= limit);
+        found.extend(voters);
+        match next {
+            Some(next) => query.after = Some(next),
+            None => return found,
+        }
+    }
+}
+
+async fn pages_of_voters_neither_overlap_nor_skip(ledger: SharedLedger) {
+    let room = Hall::new(&ledger, 1).await.room.id;
+    let requests: Vec<_> = (0..30).map(|number| newcomer(&format!("Guest {number}"))).collect();
+    let mut expected = vec![];
+    for outcome in join_all(requests.iter().map(|request| ledger.join(&room, request))).await {
+        let JoinOutcome::Done(voter) = outcome.unwrap() else { panic!("all names differ") };
+        expected.push(voter);
+    }
+    expected.sort_by_key(|voter| voter.voter.to_string());
+    ledger.set_removed(&room, 1, &expected[4].voter, true).await.unwrap();
+    expected[4].removed = true;
+    for limit in [1, 7, 10, 30, 1_000] {
+        assert_eq!(pages(&ledger, &room, "", limit).await, expected, "{limit}");
+    }
+    let empty = Hall::new(&ledger, 1).await.room.id;
+    assert_eq!(pages(&ledger, &empty, "", 50).await, []);
+}
+
+async fn voters_are_found_by_a_part_of_the_name(ledger: SharedLedger) {
+    let room = Hall::new(&ledger, 1).await.room.id;
+    for called in ["Anna", "Hannah", "Bela", "Straßer", "Annika", "Zo\u{eb}"] {
+        joined(&ledger, &room, called).await;
+    }
+    for (text, expected) in [
+        ("ann", vec!["Anna", "Annika", "Hannah"]),
+        ("ANNA", vec!["Anna", "Hannah"]),
+        ("strasse", vec!["Straßer"]),
+        ("ZOE\u{308}", vec!["Zo\u{eb}"]),
+        ("nobody", vec![]),
+    ] {
+        let mut found: Vec<_> = pages(&ledger, &room, text, 2).await.iter().map(|v| v.name.to_string()).collect();
+        found.sort();
+        assert_eq!(found, expected, "{text}");
+    }
+}
+
+async fn a_frozen_ranking_is_kept_in_slices_until_it_is_dropped(ledger: SharedLedger) {
+    let room = Hall::new(&ledger, 1).await.room.id;
+    let entry = |number: usize| RankEntry {
+        place: number as u32 + 1,
+        voter: VoterId::parse(&format!("v{number}")).unwrap(),
+        name: name(&format!("Guest {number}")),
+        score: 70 - number as u64 % 70,
+        time_ms: 1_234_567,
+        rounds: vec![(1, 10), (2, 0), (7, 3)],
+    };
+    let slices: Vec<Vec<_>> = vec![(0..SLICE).map(entry).collect(), (SLICE..SLICE + 5).map(entry).collect()];
+    for ranking in [1_700_000_000_000, 1_700_000_000_001] {
+        for _ in 0..2 {
+            for (slice, entries) in slices.iter().enumerate() {
+                ledger.store_ranking(&room, ranking, slice as u32, entries).await.unwrap();
+            }
+        }
+    }
+    ledger.drop_ranking(&room, 1_700_000_000_000).await.unwrap();
+    ledger.drop_ranking(&room, 1_700_000_000_000).await.unwrap();
+    for slice in 0..3 {
+        assert_eq!(ledger.ranking(&room, 1_700_000_000_000, slice).await.unwrap(), []);
+        let kept = ledger.ranking(&room, 1_700_000_000_001, slice).await.unwrap();
+        assert_eq!(kept, slices.get(slice as usize).cloned().unwrap_or_default());
+    }
+}

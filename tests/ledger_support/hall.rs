@@ -1,0 +1,228 @@
+//! A room full of voters, and an ear on the feed.
+
+use std::time::Duration;
+
+use tallycast::domain::ballot::{Ballot, Cast, Refusal};
+use tallycast::domain::gate::{Deadline, Gate, GateSum, Target, partition_of, sum};
+use tallycast::domain::ids::{Card, Invite, RoomCode, RoomId, VoterId};
+use tallycast::domain::room::{JoinMode, Programme, Room};
+use tallycast::domain::setup::{Plan, RoundPlan};
+use tallycast::domain::text::{Name, Title};
+use tallycast::ledger::{Batch, Commit, Creation, Feed, FeedEvent, JoinRequest, SharedLedger, Snapshot, Verdict};
+use tokio::time::timeout;
+
+/// How long something may take that must come.
+const SOON: Duration = Duration::from_secs(10);
+
+pub fn voter(number: usize) -> VoterId {
+    VoterId::parse(&format!("voter-{number}")).unwrap()
+}
+
+pub fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+pub fn names(texts: &[&str]) -> Vec<Name> {
+    texts.iter().map(|text| name(text)).collect()
+}
+
+pub fn card() -> Card {
+    Card::from_entropy(rand::random())
+}
+
+pub fn invite() -> Invite {
+    Invite::from_entropy(rand::random())
+}
+
+/// Somebody new, in an open room.
+pub fn newcomer(called: &str) -> JoinRequest {
+    JoinRequest {
+        voter: VoterId::from_entropy(rand::random()),
+        has_token: false,
+        name: Some(name(called)),
+        card: card(),
+        invite: None,
+        mode: JoinMode::Open,
+        suggestions: vec![],
+    }
+}
+
+/// A target that opens a round.
+pub fn open(command_seq: u64, round: u16, take: u16, deadline: Deadline) -> Target {
+    Target { command_seq, round, take, choices: 3, votes_per_round: 10, open: Some(deadline) }
+}
+
+/// A room with rounds of three choices and ten votes.
+pub struct Hall {
+    pub ledger: SharedLedger,
+    pub room: Room,
+    pub partitions: u16,
+    command_seq: u64,
+}
+
+impl Hall {
+    /// Makes the room.
+    pub async fn new(ledger: &SharedLedger, partitions: u16) -> Self {
+        let Creation::Created(room) = ledger.create_room(&Self::planned(partitions, None)).await.unwrap() else {
+            panic!("a random code is free");
+        };
+        Self { ledger: ledger.clone(), room, partitions, command_seq: 0 }
+    }
+
+    /// A room that nobody knows yet.
+    pub fn planned(partitions: u16, reference: Option<&str>) -> Room {
+        let choices = ["A", "B", "C"].map(|label| (label.to_owned(), None));
+        let round = RoundPlan::new("Round", &choices, None, Default::default(), 0).unwrap();
+        let plan = Plan {
+            title: Title::parse("Evening").unwrap(),
+            reference: reference.map(str::to_owned),
+            votes_per_round: 10,
+            join: JoinMode::Open,
+            programme: Programme::Open,
+            rehearsal: false,
+            partitions,
+            rounds: vec![round.clone(), round.clone(), round],
+        };
+        let (id, code) = (RoomId::from_entropy(rand::random()), RoomCode::from_entropy(rand::random()));
+        plan.into_room(id, code, 0).unwrap()
+    }
+
+    pub fn id(&self) -> &RoomId {
+        &self.room.id
+    }
+
+    /// A room that is there already.
+    pub async fn found(ledger: &SharedLedger, room: Room) -> Self {
+        let partitions = room.partitions;
+        let mut hall = Self { ledger: ledger.clone(), room, partitions, command_seq: 0 };
+        hall.command_seq = hall.snapshot().await.gates.iter().map(|gate| gate.command_seq).max().unwrap_or_default();
+        hall
+    }
+
+    /// Puts the next target on the gates.
+    pub async fn aim(&mut self, target: Target) -> Vec<Gate> {
+        self.command_seq += 1;
+        let target = Target { command_seq: self.command_seq, ..target };
+        self.ledger.aim(self.id(), self.partitions, &target).await.unwrap().1
+    }
+
+    /// Opens a take, without a deadline.
+    pub async fn open(&mut self, round: u16, take: u16) -> Vec<Gate> {
+        self.aim(open(0, round, take, Deadline::Never)).await
+    }
+
+    /// Closes a take.
+    pub async fn close(&mut self, round: u16, take: u16) -> Vec<Gate> {
+        self.aim(Target { open: None, ..open(0, round, take, Deadline::Never) }).await
+    }
+
+    /// Commits casts for the first round and take that all belong to one partition.
+    pub async fn commit(&self, casts: &[(&VoterId, u32, &str)]) -> Commit {
+        self.commit_to((1, 1), casts).await
+    }
+
+    /// Commits casts that all belong to one partition.
+    pub async fn commit_to(&self, (round, take): (u16, u16), casts: &[(&VoterId, u32, &str)]) -> Commit {
+        let partition = casts.first().map_or(0, |(voter, ..)| partition_of(voter.as_str(), self.partitions));
+        let casts = casts.iter().map(|(voter, slip, votes)| {
+            assert_eq!(partition_of(voter.as_str(), self.partitions), partition);
+            ((*voter).clone(), Cast::parse(*slip, (*votes).to_owned()).unwrap())
+        });
+        let batch = Batch { round, take, casts: casts.collect(), acknowledged: 0 };
+        self.ledger.lane(self.id(), partition, "pod").commit(&batch).await.unwrap()
+    }
+
+    /// One cast in the first round and take: the whole ballot, and why not all of it was taken.
+    pub async fn cast(&self, voter: &VoterId, slip: u32, votes: &str) -> (String, Option<Refusal>) {
+        self.cast_in((1, 1), voter, slip, votes).await
+    }
+
+    /// One cast: the whole ballot, and why not all of it was taken.
+    pub async fn cast_in(
+        &self,
+        take: (u16, u16),
+        voter: &VoterId,
+        slip: u32,
+        votes: &str,
+    ) -> (String, Option<Refusal>) {
+        let commit = self.commit_to(take, &[(voter, slip, votes)]).await;
+        match commit.verdicts.into_iter().next() {
+            Some(Verdict::Ballot { votes, refused, .. }) => (votes, refused),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn snapshot(&self) -> Snapshot {
+        self.ledger.snapshot(self.id(), self.partitions).await.unwrap().expect("the room")
+    }
+
+    /// All gates together.
+    pub async fn sum(&self) -> GateSum {
+        sum(&self.snapshot().await.gates)
+    }
+
+    /// A voter's ballot.
+    pub async fn ballot(&self, voter: &VoterId, take: (u16, u16)) -> Ballot {
+        self.ledger.ballots_of(self.id(), self.partitions, voter, &[take]).await.unwrap().remove(0)
+    }
+
+    /// An ear on the room's gates, from now on.
+    pub async fn listen(&self) -> Listener {
+        Listener::new(&self.ledger, vec![self.id().clone()]).await
+    }
+}
+
+/// An ear on the feed.
+pub struct Listener {
+    feed: Box<dyn Feed>,
+    ledger: SharedLedger,
+}
+
+impl Listener {
+    /// Follows these rooms. What is sent after this returns is heard.
+    pub async fn new(ledger: &SharedLedger, rooms: Vec<RoomId>) -> Self {
+        let mut listener = Self { feed: ledger.feed(), ledger: ledger.clone() };
+        listener.feed.follow(rooms).await;
+        listener.resumed().await;
+        listener
+    }
+
+    /// The next message that fits; others are passed over, for other tests may use the same server.
+    pub async fn hear(&mut self, fits: impl Fn(&FeedEvent) -> bool) -> FeedEvent {
+        let heard = async {
+            loop {
+                let event = self.feed.next().await;
+                if fits(&event) {
+                    return event;
+                }
+            }
+        };
+        timeout(SOON, heard).await.expect("the message comes")
+    }
+
+    pub async fn follow(&mut self, rooms: Vec<RoomId>) {
+        self.feed.follow(rooms).await;
+    }
+
+    pub async fn resumed(&mut self) {
+        self.hear(|event| *event == FeedEvent::Resumed).await;
+    }
+
+    pub async fn reconnect(&mut self) {
+        self.feed.reconnect().await;
+    }
+
+    /// All gates that were published before now, with their partitions.
+    pub async fn gates(&mut self) -> Vec<(u16, Gate)> {
+        // the feed keeps the order of one ledger's messages, so this mark comes behind them
+        let mark = FeedEvent::SignedOut { sign_in: RoomId::from_entropy(rand::random()).to_string() };
+        self.ledger.announce(&mark).await.unwrap();
+        let mut gates = vec![];
+        loop {
+            match self.hear(|event| *event == mark || matches!(event, FeedEvent::Gate { .. })).await {
+                FeedEvent::Gate { partition, gate, .. } => gates.push((partition, *gate)),
+                _ => return gates,
+            }
+        }
+    }
+}

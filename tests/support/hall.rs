@@ -1,0 +1,66 @@
+//! The two ways the product runs: one process with the embedded ledger, or several over one Redis.
+
+use super::emcee::Emcee;
+use super::redis::Redis;
+use super::server::Server;
+use std::net::SocketAddr;
+use tempfile::TempDir;
+
+pub struct Hall {
+    pub pods: Vec<Server>,
+    pub redis: Option<Redis>,
+    _dir: TempDir,
+}
+
+impl Hall {
+    /// One process with an embedded ledger in a directory of its own.
+    pub async fn embedded() -> Hall {
+        Hall::embedded_with(&[]).await
+    }
+
+    /// As `embedded`, with further settings.
+    pub async fn embedded_with(settings: &[(&str, &str)]) -> Hall {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let ledger = format!("embedded:{}", dir.path().join("tallycast.redb").display());
+        let mut all = vec![("TALLYCAST__LEDGER__URL", ledger.as_str())];
+        all.extend_from_slice(settings);
+        Hall { pods: vec![Server::start(&all).await], redis: None, _dir: dir }
+    }
+
+    /// `count` processes over one Redis.
+    pub async fn redis(count: usize) -> Hall {
+        Hall::redis_with(&vec![vec![]; count]).await
+    }
+
+    /// One process for each list of settings, over one Redis.
+    pub async fn redis_with(settings: &[Vec<(&str, &str)>]) -> Hall {
+        let redis = Redis::start().await;
+        let url = redis.url();
+        let mut pods: Vec<Server> = Vec::new();
+        for own in settings {
+            let mut all = vec![("TALLYCAST__LEDGER__URL", url.as_str())];
+            all.extend_from_slice(own);
+            pods.push(Server::spawn(&all));
+        }
+        for pod in &mut pods {
+            pod.ready().await;
+        }
+        Hall { pods, redis: Some(redis), _dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.pods.iter().map(Server::address).collect()
+    }
+
+    /// An emcee who talks to all processes in turn.
+    pub fn emcee(&self) -> Emcee {
+        Emcee::new(self.addresses())
+    }
+
+    /// Waits until every process says it can take voters.
+    pub async fn ready(&mut self) {
+        for pod in &mut self.pods {
+            pod.ready().await;
+        }
+    }
+}
