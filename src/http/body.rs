@@ -36,6 +36,10 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     // serde does not look into strings that it skips
     let text = std::str::from_utf8(bytes).map_err(|error| Invalid::new("body", error.to_string()))?;
+    // serde takes a list for a struct, field by field
+    if text.trim_start().starts_with('[') {
+        return Err(Invalid::new("body", "must be an object"));
+    }
     let mut json = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

@@ -128,6 +128,10 @@ pub fn parse(text: &str) -> Result<ClientMessage, Invalid> {
         Invalid::new(if path == "." { "frame".to_owned() } else { path }, error.inner().to_string())
     })?;
     json.end().map_err(|error| Invalid::new("frame", error.to_string()))?;
+    // serde takes a list for a struct, field by field
+    if text.split_once(':').is_some_and(|(_, fields)| !fields.trim_start().starts_with('{')) {
+        return Err(Invalid::new("frame", "the message must be an object"));
+    }
     if let ClientMessage::Ping(ping) = &message {
         let fits = match &ping.id {
             serde_json::Value::Number(_) => true,
@@ -164,6 +168,7 @@ mod tests {
             r#"{"cast":{"round":1,"slip":1}}"#,
             r#"{"hello":{"room":"ABCDEF","role":"boss"}}"#,
             r#"{"ping":{"id":[1]}}"#,
+            r#"{"cast":[1,1,1,"a"]}"#,
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -113,7 +113,7 @@ async fn a_sign_in_that_was_ended_stays_ended_until_its_time(ledger: SharedLedge
     let mut ear = Listener::new(&ledger, vec![]).await;
     let now = ledger.check().await.unwrap().now;
     ledger.sign_out(&ended, now + 3_600_000).await.unwrap();
-    ledger.sign_out(&over, now).await.unwrap();
+    ledger.sign_out(&over, now - 1).await.unwrap();
     for sign_in in [&ended, &over] {
         let expected = FeedEvent::SignedOut { sign_in: sign_in.clone() };
         ear.hear(|event| *event == expected).await;

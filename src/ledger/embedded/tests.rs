@@ -3,6 +3,7 @@
 mod disk;
 mod failures;
 mod opening;
+mod together;
 
 use tempfile::TempDir;
 

@@ -1,7 +1,7 @@
 //! A disk that can lose power: what was not synced may be gone, whole or in part.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rand::Rng;
 use redb::StorageBackend;
@@ -21,6 +21,8 @@ struct State {
     durable: Vec<u8>,
     /// Written since the last sync.
     unsynced: Vec<(usize, Vec<u8>)>,
+    /// Syncs so far.
+    syncs: u32,
     /// Operations until every further one fails; `None`: all succeed.
     left: Option<u32>,
 }
@@ -34,6 +36,16 @@ impl Disk {
     /// Operations succeed again.
     pub fn heal(&self) {
         self.0.lock().unwrap().left = None;
+    }
+
+    /// Every operation waits until the guard is dropped.
+    pub fn stand_still(&self) -> MutexGuard<'_, impl Sized> {
+        self.0.lock().unwrap()
+    }
+
+    /// Syncs so far.
+    pub fn syncs(&self) -> u32 {
+        self.0.lock().unwrap().syncs
     }
 
     /// The disk as it may be found after a power cut now.
@@ -84,6 +96,7 @@ impl StorageBackend for Disk {
         self.work(|state| {
             state.durable = state.seen.clone();
             state.unsynced.clear();
+            state.syncs += 1;
         })
     }
 

@@ -21,7 +21,7 @@ fn open_on(disk: &Disk) -> Result<Opened, OpenError> {
     file::adopt(database).map_err(failed)
 }
 
-fn ledger_on(disk: &Disk) -> EmbeddedLedger {
+pub(super) fn ledger_on(disk: &Disk) -> EmbeddedLedger {
     let again = disk.clone();
     EmbeddedLedger::start(open_on(disk).unwrap(), Box::new(move || open_on(&again)), 0)
 }
