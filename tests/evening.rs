@@ -20,7 +20,7 @@ use support::emcee::{Emcee, round};
 use support::hall::Hall;
 use support::ranking::Ranking;
 use support::reference::{Reference, Running, array, number, record};
-use support::socket::Socket;
+use support::socket::{Heard, PATIENCE, Socket};
 use support::voter::{Verdict, Voter};
 use support::{count, dice, seed};
 use tokio::sync::{Mutex, mpsc, watch};
@@ -88,7 +88,7 @@ async fn evening(hall: Hall, seed: u64) {
     let voting = Duration::from_millis(count("TALLYCAST_EVENING_MS", 2_500) as u64);
     let emcee = hall.emcee();
     let room = emcee.create(json!({"title": "The evening", "rounds": programme()})).await;
-    let mut stage = Socket::stage(hall.addresses()[0], &room).await;
+    let mut stage = watched(Socket::stage(hall.addresses()[0], &room).await);
 
     let (reports, mut inbox) = mpsc::unbounded_channel();
     let (curtain_falls, curtain) = watch::channel(false);
@@ -313,12 +313,25 @@ async fn repeat(voter: &mut Voter, (round, take): Running, dice: &mut StdRng) {
     }
 }
 
+/// Reads a stage's socket all evening, as a stage page does: one that does not read is dropped.
+fn watched(mut stage: Socket) -> mpsc::UnboundedReceiver<(String, Value)> {
+    let (heard, inbox) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Heard::Frame(name, body) = stage.next().await {
+            if heard.send((name, body)).is_err() {
+                return;
+            }
+        }
+    });
+    inbox
+}
+
 /// Reveals the ranking page by page, then group by group, and compares every step.
 #[allow(clippy::too_many_arguments)] // one step of one test, called once
 async fn reveal(
     emcee: &Emcee,
     room: &str,
-    stage: &mut Socket,
+    stage: &mut mpsc::UnboundedReceiver<(String, Value)>,
     reference: &mut Reference,
     commanded: &AtomicU32,
     phones: &[JoinHandle<Voter>],
@@ -358,8 +371,15 @@ async fn reveal(
         let answer = emcee.reveal(room, json!({"place": place, "top": top})).await;
         ranking.check_reveal(&answer["reveal"], place, top);
         ranking.check_preview(&answer["preview"], place, top);
-        let shown =
-            stage.wait_for("the reveal on stage", |name, body| name == "reveal" && body["place"] == place).await;
+        let shown = timeout(PATIENCE, async {
+            loop {
+                let (name, body) = stage.recv().await.expect("the stage stays connected");
+                if name == "reveal" && body["place"] == place {
+                    return body;
+                }
+            }
+        });
+        let shown = shown.await.unwrap_or_else(|_| panic!("place {place} was not revealed on stage"));
         ranking.check_reveal(&shown, place, top);
     }
     curtain.send_replace(true);

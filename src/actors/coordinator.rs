@@ -32,6 +32,8 @@ use crate::wire::server::BallotView;
 
 /// Casts waiting to be taken up.
 const MAILBOX: usize = 16_384;
+/// A cast that has no answer by then is `busy`: every cast is answered within five seconds.
+pub const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
 /// Shortest pause before asking the ledger whether something is due.
 const LEAST_WAIT: Duration = Duration::from_millis(10);
 /// Pause before something due is tried again that could not be done.

@@ -389,14 +389,17 @@ async fn compare_room(pod: &Pod, active: &ActiveRoom) -> Result<(), LedgerError>
     active.absorb(pod, Settled { room, gates: snapshot.gates, now: snapshot.now, voters: snapshot.voters }).await
 }
 
-/// The 99th percentile of a histogram, in ms: the upper edge of the bucket that it lies in.
+/// The 99th percentile of a histogram, in ms: the upper edge of the bucket that it lies in; 10,000 beyond the last.
 fn p99_ms(histogram: &prometheus::Histogram) -> f64 {
     use prometheus::core::Metric;
     let metric = histogram.metric();
     let metric = metric.get_histogram();
+    if metric.get_sample_count() == 0 {
+        return 0.0;
+    }
     let wanted = metric.get_sample_count() as f64 * 0.99;
     let bucket = metric.get_bucket().iter().find(|bucket| bucket.cumulative_count() as f64 >= wanted);
-    bucket.map_or(0.0, |bucket| bucket.upper_bound() * 1_000.0)
+    bucket.map_or(10_000.0, |bucket| bucket.upper_bound() * 1_000.0)
 }
 
 impl Actor for Subscriber {

@@ -62,7 +62,7 @@ pub enum Command {
     Reveal {
         /// Groups at this place or worse are shown.
         place: Option<u32>,
-        /// `None`: as before, or 50.
+        /// `None`: 50.
         top: Option<u32>,
         /// `None`: at the emcee's pace.
         auto_ms: Option<u64>,
@@ -392,7 +392,7 @@ impl Room {
         let Some(place) = place else {
             return self.store_if_changed(Room { reveal: None, ..self.clone() });
         };
-        let top = top.or(self.reveal.as_ref().map(|reveal| reveal.top)).unwrap_or(DEFAULT_TOP);
+        let top = top.unwrap_or(DEFAULT_TOP);
         if !(1..=MOST_TOP).contains(&top) {
             return Err(Invalid::new("top", format!("must be 1 to {MOST_TOP}, not {top}")).into());
         }

@@ -122,6 +122,10 @@ impl Gate {
     }
 
     /// Follows a target; `false` when it is not newer than the one followed already.
+    ///
+    /// # Invariants
+    /// The room record never opens a take twice, nor changes the number of choices within one: counts begin at zero
+    /// for a take that the gate is not at.
     pub fn follow(&mut self, target: &Target, now: LedgerMs) -> bool {
         if target.command_seq <= self.command_seq {
             return false;

@@ -49,8 +49,9 @@ impl Reveal {
 
     /// When the next group is due by itself, and its place.
     pub fn next_step(&self) -> Option<(LedgerMs, u32)> {
-        let pause = self.auto_ms?;
-        let next = self.to_come().next()?;
+        let pause = self.auto_ms.filter(|_| !self.is_done())?;
+        // where nobody has scored there is no group, but an end all the same
+        let next = self.to_come().next().unwrap_or(1);
         Some((self.stepped_at + pause, next))
     }
 
@@ -81,6 +82,11 @@ mod tests {
     #[test]
     fn a_group_beyond_the_top_is_never_shown() {
         assert_eq!(reveal(&[1, 3, 51], 50, 1).shown().collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn a_reveal_of_nobody_ends_too() {
+        assert_eq!(reveal(&[], 50, 51).next_step(), Some((1_500, 1)));
     }
 
     #[test]

@@ -102,8 +102,7 @@ bounded_text!(
 impl Name {
     /// The form in which two names are the same: without regard to case.
     pub fn folded(&self) -> String {
-        // upper case first, so that ß and SS, ς and Σ meet
-        self.0.to_uppercase().to_lowercase().nfc().collect()
+        folded(&self.0)
     }
 
     /// The `n`th variation of a name that is taken: `Anna 2`, cut where it would grow too long.
@@ -112,6 +111,13 @@ impl Name {
         let stem: String = self.0.graphemes(true).take(NAME_GRAPHEMES - suffix.len()).collect();
         Name(format!("{}{suffix}", stem.trim_end()))
     }
+}
+
+/// The form of [`Name::folded`] for a part of a name, which may be none itself.
+pub fn folded(text: &str) -> String {
+    // upper case first, so that ß and SS, ς and Σ meet; NFC before and after, for a part was not normalised yet
+    let text: String = text.nfc().collect();
+    text.to_uppercase().to_lowercase().nfc().collect()
 }
 
 #[cfg(test)]

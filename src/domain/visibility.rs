@@ -34,7 +34,8 @@ pub fn is_dark(room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> bool 
 /// When the running round goes dark, if it does.
 pub fn dark_from(room: &Room, closes_at: Option<LedgerMs>) -> Option<LedgerMs> {
     let running = room.running.as_ref()?;
-    let blackout = room.round(running.round)?.blackout_seconds;
+    let round = room.round(running.round)?;
+    let blackout = if round.split == Split::Live { round.blackout_seconds } else { 0 };
     (blackout > 0).then_some(closes_at?.saturating_sub(u64::from(blackout) * 1_000))
 }
 

@@ -143,8 +143,14 @@ impl FromRequest for Viewer {
             if !site.pod.serves_emcee {
                 return Ok(Self(Audience::Public));
             }
-            if bearer(request.headers()).is_some_and(|key| site.pod.auth.is_emcee_key(key)) {
-                return Ok(Self(Audience::Emcee));
+            if let Some(token) = bearer(request.headers()) {
+                if site.pod.auth.is_emcee_key(token) {
+                    return Ok(Self(Audience::Emcee));
+                }
+                // neither key nor a voter's token: somebody is guessing
+                if site.pod.auth.read_voter_token(token).is_none() {
+                    return Err(site.wrong_keys.refuse(&request));
+                }
             }
             let Some(sign_in) = read_sign_in(&request, &site) else { return Ok(Self(Audience::Public)) };
             let ended = site.pod.ledger.is_signed_out(&sign_in.id).await?;

@@ -1,24 +1,24 @@
 //! Probes and metrics.
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpResponse, route, web};
 use serde_json::json;
 
 use super::Site;
 
 /// 200 while the process lives.
-#[get("/healthz")]
+#[route("/healthz", method = "GET", method = "HEAD")]
 pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("alive\n")
 }
 
 /// 200 when this process can take voters, else 503 with the reasons.
-#[get("/readyz")]
+#[route("/readyz", method = "GET", method = "HEAD")]
 pub async fn readyz(site: web::Data<Site>) -> HttpResponse {
     readiness(&site)
 }
 
 /// The same, under the name that the first Tallycast had.
-#[get("/health")]
+#[route("/health", method = "GET", method = "HEAD")]
 pub async fn health(site: web::Data<Site>) -> HttpResponse {
     readiness(&site)
 }
@@ -36,7 +36,7 @@ fn readiness(site: &Site) -> HttpResponse {
 }
 
 /// Prometheus text.
-#[get("/metrics")]
+#[route("/metrics", method = "GET", method = "HEAD")]
 pub async fn metrics(site: web::Data<Site>) -> HttpResponse {
     site.pod.measure();
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(site.pod.metrics.encode())

@@ -1,7 +1,7 @@
 //! The pages and what they load, served from the binary.
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, guard, web};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::Site;
@@ -19,13 +19,14 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
 
 /// Pages, and `/assets/…`.
 pub fn routes(service: &mut web::ServiceConfig, emcee: bool) {
+    let read = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     service
-        .route("/", web::get().to(voter))
-        .route("/r/{room}", web::get().to(voter))
-        .route("/stage/{room}", web::get().to(stage))
-        .route("/assets/{path:.*}", web::get().to(asset));
+        .route("/", read().to(voter))
+        .route("/r/{room}", read().to(voter))
+        .route("/stage/{room}", read().to(stage))
+        .route("/assets/{path:.*}", read().to(asset));
     if emcee {
-        service.route("/emcee", web::get().to(desk));
+        service.route("/emcee", read().to(desk));
     }
 }
 

@@ -43,7 +43,8 @@ pub async fn create(site: web::Data<Site>, _emcee: Emcee, body: Body<RoomBody>) 
                 return Ok(HttpResponse::Created().json(fresh_view(&site, &room).at(site.now())));
             }
             Creation::RefTaken(room) => {
-                let view = serde_json::to_value(fresh_view(&site, &room).at(site.now())).unwrap_or_default();
+                let active = site.pod.rooms.activate(&site.pod, &room.id).await?;
+                let view = view(&site, &active, Audience::Emcee);
                 return Err(ApiError::conflict("ref_taken", "another room has this ref").with("room", view));
             }
             Creation::CodeTaken => {}
@@ -83,7 +84,7 @@ pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQu
                 &*site.pod.rooms.activate(&site.pod, &room.id).await?,
                 Audience::Emcee,
             )),
-            false => serde_json::to_value(fresh_view(&site, &room)),
+            false => serde_json::to_value(fresh_view(&site, &room).at(site.now())),
         });
     }
     let views = views.into_iter().collect::<Result<Vec<_>, _>>().map_err(|_| ApiError::busy())?;

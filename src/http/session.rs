@@ -4,9 +4,9 @@ use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::{HttpRequest, HttpResponse, delete, post, web};
 
-use super::auth::{Emcee, Origin, cross_origin, read_sign_in};
+use super::auth::{Origin, cross_origin, read_sign_in};
 use super::body::Body;
-use super::error::Answer;
+use super::error::{Answer, ApiError};
 use super::{Site, is_https};
 use crate::actors::session::EMCEE_COOKIE;
 use crate::auth::SIGN_IN_MS;
@@ -35,10 +35,13 @@ pub async fn begin_session(request: HttpRequest, site: web::Data<Site>, body: Bo
 /// Signs an emcee out: the cookie is worth nothing any more, and its sockets end.
 #[utoipa::path(tag = "emcee", responses((status = 204, description = "signed out")))]
 #[delete("/session")]
-pub async fn end_session(request: HttpRequest, site: web::Data<Site>, _emcee: Emcee) -> Answer {
-    if let Some(sign_in) = read_sign_in(&request, &site) {
-        site.pod.ledger.sign_out(&sign_in.id, sign_in.expires_at).await?;
+pub async fn end_session(request: HttpRequest, site: web::Data<Site>) -> Answer {
+    let sign_in = read_sign_in(&request, &site);
+    let sign_in = sign_in.ok_or_else(|| ApiError::unauthorized("no_key", "there is no sign-in to end"))?;
+    if Origin::of(request.headers(), &site.own_urls()) != Origin::Own {
+        return Err(cross_origin());
     }
+    site.pod.ledger.sign_out(&sign_in.id, sign_in.expires_at).await?;
     let cookie = cookie(&request, &site, String::new(), Duration::ZERO);
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
 }

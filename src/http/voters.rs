@@ -1,6 +1,6 @@
 //! Votes over HTTP, and the emcee's list of voters and invites.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use super::auth::{Emcee, VoterCredentials};
 use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::joining::rename_voter;
-use crate::actors::coordinator::{Cast, CastAnswer};
+use crate::actors::coordinator::{ANSWER_WITHIN, Cast, CastAnswer};
 use crate::actors::registry::ActiveRoom;
 use crate::domain::Invalid;
 use crate::domain::ballot::Refusal;
@@ -23,8 +23,6 @@ use crate::wire::client::CastMessage;
 use crate::wire::http::{InviteView, InvitesBody, VoterPatch, VoterView};
 use crate::wire::server::BallotView;
 
-/// A cast that has no answer by then is `busy`: every cast is answered within five seconds.
-const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
 /// Most invites of one call.
 const MOST_INVITES: usize = 10_000;
 /// Most voters of a page.
@@ -164,8 +162,9 @@ pub async fn invite(
     site: web::Data<Site>,
     path: web::Path<String>,
     _emcee: Emcee,
-    bytes: web::Bytes,
+    bytes: Result<web::Bytes, actix_web::Error>,
 ) -> Answer {
+    let bytes = bytes.map_err(|error| body::too_big(&error))?;
     let room = site.room(&path).await?;
     let names = match request.headers().get("content-type").and_then(|kind| kind.to_str().ok()) {
         Some(kind) if kind.starts_with("text/csv") => body::names_of_csv(&bytes)?,

@@ -116,6 +116,11 @@ impl BallotView {
         let left = votes_per_round.saturating_sub(votes.len() as u16);
         Self { round, take, votes, left, refused }
     }
+
+    /// What is stored, without what was refused.
+    pub fn stored(&self) -> Self {
+        Self { refused: None, ..self.clone() }
+    }
 }
 
 /// See [`ServerMessage::Tally`].

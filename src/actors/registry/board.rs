@@ -67,7 +67,8 @@ struct News {
     room: Arc<Room>,
     gates: Vec<Option<Gate>>,
     voters: u64,
-    connected: u64,
+    /// Sockets of voters on all pods, and voters joined, as last told.
+    presence: (u64, u64),
     ranking: Option<Arc<ShownRanking>>,
     desk: Option<DeskView>,
     revision: u64,
@@ -119,7 +120,7 @@ impl Board {
             room: Arc::new(settled.room),
             gates: settled.gates.into_iter().map(Some).collect(),
             voters: settled.voters,
-            connected: 0,
+            presence: (0, settled.voters),
             ranking,
             desk: None,
             revision: 0,
@@ -200,10 +201,8 @@ impl Board {
         for (partition, gate) in settled.gates.into_iter().enumerate() {
             changed = changed.and(news.put_gate(partition, gate));
         }
-        if news.voters != settled.voters {
-            news.voters = settled.voters;
-            changed.presence = true;
-        }
+        // told with the next count of those who are here: at most once a second
+        news.voters = settled.voters;
         self.show(news, now, changed);
     }
 
@@ -217,8 +216,9 @@ impl Board {
     /// Puts how many are here.
     pub fn put_connected(&self, connected: u64, now: LedgerMs) {
         let mut news = self.lock();
-        let changed = Changed { presence: news.connected != connected, ..Changed::default() };
-        news.connected = connected;
+        let presence = (connected, news.voters);
+        let changed = Changed { presence: news.presence != presence, ..Changed::default() };
+        news.presence = presence;
         self.show(news, now, changed);
     }
 
@@ -404,7 +404,8 @@ impl News {
             frames.tally_at = self.tally_at;
         }
         if changed.presence {
-            let presence = ServerMessage::Presence { connected: self.connected, voters: self.voters };
+            let (connected, voters) = self.presence;
+            let presence = ServerMessage::Presence { connected, voters };
             self.set(frames, PRESENCE, Some(presence));
         }
         if changed.desk && audience == Audience::Emcee {

@@ -119,7 +119,7 @@ impl ActiveRoom {
         let here = self.here();
         let Some(sockets) = here.voters.get(voter) else { return };
         for (_, session) in sockets.iter().filter(|(id, _)| Some(*id) != except) {
-            let _ = session.try_send(Whisper::Mine(ballot.clone()));
+            let _ = session.try_send(Whisper::Mine(ballot.stored()));
         }
     }
 

@@ -18,7 +18,7 @@ use actix_http::ws::Item;
 use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketContext};
 use tokio::sync::oneshot;
 
-use super::coordinator::{Cast, CastAnswer};
+use super::coordinator::{ANSWER_WITHIN, Cast, CastAnswer};
 use super::pod::Pod;
 use super::registry::{ActiveRoom, DeskSocket, Outlet, STATE_SLOT, Seat, SeatGuard, Shard, StageSocket, Whisper};
 use crate::domain::ballot::Refusal;
@@ -131,7 +131,8 @@ impl Session {
         }
     }
 
-    fn close(&self, code: CloseCode, ctx: &mut Ctx) {
+    fn close(&mut self, code: CloseCode, ctx: &mut Ctx) {
+        self.waiting.clear();
         self.pod.metrics.closes.with_label_values(&[(code as u16).to_string().as_str()]).inc();
         ctx.close(Some(CloseReason { code: ws::CloseCode::from(code as u16), description: None }));
         ctx.stop();
@@ -177,6 +178,8 @@ impl Session {
     fn hello(&mut self, hello: Hello, ctx: &mut Ctx) {
         let seating = hello::seat(self.pod.clone(), self.guest.clone(), hello);
         ctx.wait(seating.into_actor(self).map(|seating, session, ctx| match seating {
+            // the drain has sent away those who had a seat; nobody would tell this one
+            Ok(_) if session.pod.health.is_draining() => session.leave(ByeReason::Draining, None, ctx),
             Ok(seating) => session.sit(seating, ctx),
             Err(code) => session.close(code, ctx),
         }));
@@ -232,14 +235,24 @@ impl Session {
     }
 
     fn cast(&mut self, cast: CastMessage, ctx: &mut Ctx) {
-        if self.awaiting.get() {
-            if self.waiting.len() == MOST_WAITING {
-                self.strike("too_many", "one cast may be unanswered at a time".into(), ctx);
-                return;
-            }
-            self.waiting.push_back(cast);
+        if self.waiting.len() == MOST_WAITING {
+            self.strike("too_many", "one cast may be unanswered at a time".into(), ctx);
             return;
         }
+        self.waiting.push_back(cast);
+        self.forward(ctx);
+    }
+
+    /// Forwards the casts that wait until one is under way: some are answered here at once.
+    fn forward(&mut self, ctx: &mut Ctx) {
+        while !self.awaiting.get()
+            && let Some(cast) = self.waiting.pop_front()
+        {
+            self.forward_one(cast, ctx);
+        }
+    }
+
+    fn forward_one(&mut self, cast: CastMessage, ctx: &mut Ctx) {
         let Some(Seated { room, voter: Some(voter), .. }) = &self.seated else {
             self.strike("bad_request", "only a voter casts".into(), ctx);
             return;
@@ -260,18 +273,19 @@ impl Session {
             return;
         }
         self.awaiting.set(true);
+        let answered = tokio::time::timeout(ANSWER_WITHIN, answered);
         ctx.spawn(answered.into_actor(self).map(move |answer, session, ctx| {
             session.awaiting.set(false);
             session.pod.metrics.ack_seconds.observe(started.elapsed().as_secs_f64());
             match answer {
-                Ok(answer) => session.answer(round, take, answer, ctx),
+                Ok(Ok(answer)) => session.answer(round, take, answer, ctx),
                 // the coordinator is gone: say so by closing, the client casts again
-                Err(_) => return session.close(CloseCode::Restart, ctx),
+                Ok(Err(_)) => return session.close(CloseCode::Restart, ctx),
+                Err(_) => session.answer(round, take, CastAnswer::Busy, ctx),
             }
-            if let Some((reason, retry_ms)) = session.leaving.take() {
-                session.leave(reason, retry_ms, ctx);
-            } else if let Some(next) = session.waiting.pop_front() {
-                session.cast(next, ctx);
+            match session.leaving.take() {
+                Some((reason, retry_ms)) => session.leave(reason, retry_ms, ctx),
+                None => session.forward(ctx),
             }
         }));
     }
@@ -285,7 +299,7 @@ impl Session {
                 if grew && let Some(voter) = &seated.voter {
                     seated.room.tell_others(voter, Some(self.id), &view);
                 }
-                seated.known = Some(BallotView { refused: None, ..view.clone() });
+                seated.known = Some(view.stored());
                 view
             }
         };

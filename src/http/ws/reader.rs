@@ -18,8 +18,8 @@ use super::socket::Socket;
 
 /// Bytes read at once, and at most while a cast is unanswered.
 const READ_BYTES: usize = 4 * 1024;
-/// Bytes of a peer that may come after the end, before it is taken for one that will not stop.
-const MOST_LATE_BYTES: usize = 64 * 1024;
+/// Bytes of a peer that may come after the end, before it is taken for one that will not stop: what can be under way.
+const MOST_LATE_BYTES: usize = 16 * 1024;
 
 thread_local! {
     /// One for all sockets of the thread: what is read leaves it at once.
@@ -140,5 +140,64 @@ impl Stream for Inbound {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_inbound(cx).map(|bytes| bytes.map(Ok))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Texts in frames of 100 bytes each.
+    fn frames(count: usize) -> Vec<u8> {
+        let mut frame = vec![0x81, 0x80 | 94, 1, 2, 3, 4];
+        frame.resize(100, b' ');
+        frame.repeat(count)
+    }
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (listener.accept().await.unwrap().0, peer)
+    }
+
+    /// Reads as session and codec do, until reading pauses or ends: how many bytes, and the most that came at once.
+    async fn read_on(reader: &mut Reader, tcp: &mut TcpStream) -> (usize, usize) {
+        let (mut all, mut most) = (0, 0);
+        poll_fn(|cx| {
+            loop {
+                let taken_by_codec = reader.held_by_codec > 0;
+                match reader.poll(cx, tcp, |_| {}) {
+                    Poll::Ready(Some(bytes)) => (all, most) = (all + bytes.len(), most.max(bytes.len())),
+                    Poll::Ready(None) => return Poll::Ready((all, most)),
+                    Poll::Pending if taken_by_codec => {}
+                    Poll::Pending if reader.is_pausing() => return Poll::Ready((all, most)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn while_a_cast_is_unanswered_no_more_than_4_kib_are_read_and_then_the_rest() {
+        let (mut tcp, mut peer) = pair().await;
+        peer.write_all(&frames(200)).await.unwrap();
+        peer.shutdown().await.unwrap();
+        let awaiting = Rc::new(Cell::new(true));
+        let came_with_the_handshake = frames(100).into();
+        let mut reader = Reader::new(came_with_the_handshake, awaiting.clone());
+        assert_eq!(read_on(&mut reader, &mut tcp).await.0, READ_BYTES);
+        assert_eq!(read_on(&mut reader, &mut tcp).await.0, 0, "asked again");
+        assert!(!reader.may_go_on());
+        awaiting.set(false);
+        assert!(reader.may_go_on());
+        let (rest, most) = read_on(&mut reader, &mut tcp).await;
+        assert_eq!(READ_BYTES + rest, 300 * 100);
+        assert!(most <= READ_BYTES);
     }
 }

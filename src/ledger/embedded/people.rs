@@ -7,7 +7,6 @@ use std::ops::Bound;
 
 use redb::{ReadTransaction, ReadableTable};
 use serde::{Deserialize, Serialize};
-use unicode_normalization::UnicodeNormalization;
 
 use super::tables::{BALLOTS, BEHIND_ALL_IDS, Trouble, VOTERS, load, parse, store};
 use super::votes::stored_ballot;
@@ -16,7 +15,7 @@ use crate::domain::ballot::Ballot;
 use crate::domain::gate::partition_of;
 use crate::domain::ids::{Invite, RoomId, VoterId};
 use crate::domain::room::JoinMode;
-use crate::domain::text::Name;
+use crate::domain::text::{Name, folded};
 use crate::ledger::{FeedEvent, Greeting, JoinOutcome, JoinRequest, Renaming, Voter, VotersPage, VotersQuery};
 
 /// Whom an invite is for.
@@ -236,9 +235,4 @@ pub fn voters(transaction: &ReadTransaction, room: &RoomId, query: &VotersQuery)
         page.voters.push(voter);
     }
     Ok(page)
-}
-
-/// The form of [`Name::folded`] for a text that is only a part of a name, so may be none itself.
-fn folded(text: &str) -> String {
-    text.nfc().collect::<String>().to_uppercase().to_lowercase().nfc().collect()
 }

@@ -2,12 +2,12 @@
 
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
-use unicode_normalization::UnicodeNormalization;
 
 use super::keys::RoomKeys;
 use super::link::Link;
 use super::{fault, people};
 use crate::domain::ids::{RoomId, VoterId};
+use crate::domain::text::folded;
 use crate::ledger::{LedgerError, SLICE, Voter, VotersPage, VotersQuery};
 
 /// Most slices that one call looks through: a rare name in a huge room may take more than one call to find.
@@ -42,11 +42,6 @@ pub(super) async fn page(link: &Link, room: &RoomId, query: &VotersQuery) -> Res
         Ok(page)
     })
     .await
-}
-
-/// The form of [`crate::domain::text::Name::folded`] for a part of a name, which may be none itself.
-fn folded(text: &str) -> String {
-    text.nfc().collect::<String>().to_uppercase().to_lowercase().nfc().collect()
 }
 
 /// The next voters behind `after`, at most `slice`; less only if these are the last.
