@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::pod::Pod;
+use super::pod::{Pod, Vital};
 use super::registry::ActiveRoom;
 use crate::domain::ballot::{Cast as Votes, Refusal};
 use crate::domain::command::Command;
@@ -108,6 +108,7 @@ pub struct RoundCoordinator {
     due: Option<SpawnHandle>,
     /// Something due is being done.
     doing: bool,
+    _vital: Vital,
 }
 
 impl RoundCoordinator {
@@ -124,7 +125,7 @@ impl RoundCoordinator {
                 settling: false,
             };
             let lanes = (0..partitions).map(lane).collect();
-            Self { pod, room, lanes, due: None, doing: false }
+            Self { pod, room, lanes, due: None, doing: false, _vital: Vital("coordinator") }
         })
     }
 

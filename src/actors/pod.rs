@@ -97,6 +97,27 @@ impl Pod {
     }
 }
 
+/// Held by an actor that the pod can not do without: if it panics the process ends, and whoever watches it starts a
+/// new one. Without its registry, subscriber or a coordinator a pod would look alive and serve nobody.
+pub struct Vital(
+    /// Its name, for the log.
+    pub &'static str,
+);
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            die(self.0);
+        }
+    }
+}
+
+/// Ends the process because `actor` is gone.
+pub fn die(actor: &str) -> ! {
+    tracing::error!(actor, "an actor is gone that this pod can not do without");
+    std::process::abort();
+}
+
 /// The ledger's clock, as far as this pod knows it: its own monotonic clock and the offset that answers show.
 pub struct LedgerClock {
     start: Instant,
@@ -219,5 +240,27 @@ impl PodHealth {
     /// Why an acknowledged vote may be lost in a power cut, if it may.
     pub fn warning(&self) -> Option<String> {
         self.unsafe_because.lock().expect("nobody panics with it").clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Vital;
+
+    #[test]
+    fn a_panic_of_a_vital_actor_ends_the_process() {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "actors::pod::tests::child_whose_vital_actor_panics", "--ignored"])
+            .output()
+            .unwrap();
+        // ended by a signal: a panic that was caught would end in an exit code
+        assert_eq!(child.status.code(), None, "{child:?}");
+    }
+
+    #[test]
+    #[ignore = "the child of another test"]
+    fn child_whose_vital_actor_panics() {
+        let _vital = Vital("a test");
+        panic!("as an actor would");
     }
 }

@@ -232,3 +232,39 @@ async fn slow_readers_get_whole_frames_and_the_newest_or_are_dropped_and_nobody_
     let dropped = metric(&hall.pods[0], "tallycast_sockets_dropped_total").await;
     assert_eq!(dropped, NEVER_READERS as f64 + 1.0, "those who do not read, and the one that does not answer");
 }
+
+/// Once a second there is news in any case; so that none of these just waits for it, they begin to read at different
+/// moments of that second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_begins_to_read_again_is_given_the_newest_at_once() {
+    let hall = Hall::embedded().await;
+    let (server, emcee) = (hall.addresses()[0], hall.emcee());
+    let room = emcee.create(json!({"title": "Begin", "rounds": vec![plain_round(); 100]})).await;
+    let scene = Scene { server, room: room.clone(), titles: Arc::default(), over: watch::channel(false).1 };
+    let mut viewers = vec![];
+    for number in 0..5 {
+        let mut viewer = Viewer::hello(&scene, &format!("reader {number}"), 8_192).await;
+        while viewer.states == 0 {
+            assert!(viewer.read(65_536).await);
+        }
+        viewers.push(viewer);
+    }
+    for title in ["One", "Two", "Three", "Four", "Five", LAST_TITLE] {
+        emcee.patch(&format!("/rooms/{room}"), json!({"title": title})).await;
+        sleep(NEWS_EVERY).await;
+    }
+    let mut waits = JoinSet::new();
+    for (number, mut viewer) in viewers.into_iter().enumerate() {
+        waits.spawn(async move {
+            sleep(NEWS_EVERY * number as u32).await;
+            let since = Instant::now();
+            while viewer.title != LAST_TITLE {
+                assert!(viewer.read(65_536).await);
+            }
+            assert!(viewer.states < 6, "{} states were queued", viewer.states);
+            since.elapsed()
+        });
+    }
+    let waits = waits.join_all().await;
+    assert!(waits.iter().all(|wait| *wait < Duration::from_millis(400)), "the newest came after {waits:?}");
+}

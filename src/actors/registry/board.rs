@@ -11,27 +11,20 @@ use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
 
 use super::frame::Frame;
+use super::news::{Changed, News, REVEAL, STATE};
 use super::shards::{MOST_SHARDS, Shards};
 use super::showing::ShownRanking;
 use crate::actors::pod::Pod;
 use crate::domain::LedgerMs;
-use crate::domain::gate::{Gate, GateSum, sum};
+use crate::domain::gate::{Gate, GateSum};
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
-use crate::domain::reveal::Reveal;
 use crate::domain::room::Room;
 use crate::domain::visibility::{self, Audience};
 use crate::ledger::conduct::Settled;
-use crate::wire::room::{RoomView, TallyView};
-use crate::wire::server::{DeskView, ServerMessage, StandingView, TallyMessage};
+use crate::wire::server::{DeskView, StandingView};
 
 /// Kinds of frames on a board, in the order in which a socket gets them.
 pub const SLOTS: usize = 6;
-const STATE: usize = 0;
-const TALLY: usize = 1;
-const PRESENCE: usize = 2;
-const REVEAL: usize = 3;
-const PREVIEW: usize = 4;
-const DESK: usize = 5;
 
 /// A frame and its revision; revisions rise over all slots of a board.
 #[derive(Clone)]
@@ -62,27 +55,6 @@ impl Frames {
 
 /// The slot of `state`, which hello answers by itself.
 pub const STATE_SLOT: usize = STATE;
-
-struct News {
-    room: Arc<Room>,
-    gates: Vec<Option<Gate>>,
-    voters: u64,
-    /// Sockets of voters on all pods, and voters joined, as last told.
-    presence: (u64, u64),
-    ranking: Option<Arc<ShownRanking>>,
-    desk: Option<DeskView>,
-    revision: u64,
-    dark: bool,
-    tally_at: Instant,
-    /// Since when a stored vote waits to be shown.
-    unshown_since: Option<Instant>,
-    /// Slips stored and shown that the metrics have counted.
-    measured: (u64, u64),
-    /// Where voters reach this server, if that is sure.
-    voters_url: Option<String>,
-    /// The room as each audience sees it now, once somebody has asked.
-    views: [Option<Arc<RawValue>>; 2],
-}
 
 /// See [`Board::counts`].
 #[derive(Debug, Clone, Copy)]
@@ -342,123 +314,6 @@ impl Board {
             news.write(&mut frames, now, audience, changed);
             shown.store(Arc::new(frames));
         }
-    }
-}
-
-/// What of the news is new.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Changed {
-    room: bool,
-    tally: bool,
-    presence: bool,
-    desk: bool,
-}
-
-impl Changed {
-    const ALL: Self = Self { room: true, tally: true, presence: true, desk: true };
-
-    fn and(self, other: Self) -> Self {
-        Self {
-            room: self.room || other.room,
-            tally: self.tally || other.tally,
-            presence: self.presence || other.presence,
-            desk: self.desk || other.desk,
-        }
-    }
-}
-
-impl News {
-    /// The gates' sum, once every gate is known.
-    fn sum(&self) -> Option<GateSum> {
-        self.gates.iter().all(Option::is_some).then(|| sum(self.gates.iter().flatten()))
-    }
-
-    fn closes_at(&self) -> Option<LedgerMs> {
-        self.room.running.as_ref()?;
-        self.sum()?.deadline
-    }
-
-    fn put_gate(&mut self, partition: usize, gate: Gate) -> Changed {
-        let Some(place) = self.gates.get_mut(partition) else { return Changed::default() };
-        let moved = place.as_ref().is_none_or(|old| gate.command_seq > old.command_seq);
-        let newer = place.as_ref().is_none_or(|old| gate.tally.version > old.tally.version);
-        if !moved && !newer {
-            // only the pods' acknowledgements may have grown
-            if let Some(old) = place {
-                old.acknowledged = old.acknowledged.max(gate.acknowledged);
-            }
-            return Changed::default();
-        }
-        *place = Some(gate);
-        Changed { room: moved, tally: true, ..Changed::default() }
-    }
-
-    fn write(&mut self, frames: &mut Frames, now: LedgerMs, audience: Audience, changed: Changed) {
-        let sum = self.sum();
-        if changed.room {
-            self.write_room(frames, sum.as_ref(), now, audience);
-        }
-        if changed.room || changed.tally {
-            self.write_tally(frames, sum.as_ref(), now, audience);
-            frames.stored = sum.as_ref().map_or(frames.stored, |sum| sum.stored);
-            frames.tally_at = self.tally_at;
-        }
-        if changed.presence {
-            let (connected, voters) = self.presence;
-            let presence = ServerMessage::Presence { connected, voters };
-            self.set(frames, PRESENCE, Some(presence));
-        }
-        if changed.desk && audience == Audience::Emcee {
-            let desk = self.desk.clone().map(ServerMessage::Desk);
-            self.set(frames, DESK, desk);
-        }
-    }
-
-    /// What of the frozen ranking is shown, and the ranking.
-    fn shown(&self) -> Option<(Reveal, Arc<ShownRanking>)> {
-        let reveal = self.room.reveal.as_ref()?;
-        let ranking = self.ranking.as_ref().filter(|ranking| ranking.number == reveal.ranking)?;
-        Some((reveal.clone(), ranking.clone()))
-    }
-
-    fn room_view(&self, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) -> Arc<RawValue> {
-        let reveal = self.shown().map(|(reveal, ranking)| ranking.view(&reveal, self.room.seq));
-        let nothing = GateSum::default();
-        let view = RoomView::new(&self.room, sum.unwrap_or(&nothing), reveal, now, audience);
-        let json = serde_json::to_string(&view.reached_at(self.voters_url.as_deref()));
-        let json = json.and_then(RawValue::from_string);
-        json.expect("views have string keys and finite numbers").into()
-    }
-
-    fn write_room(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
-        let state = self.room_view(sum, now, audience);
-        self.set(frames, STATE, Some(ServerMessage::State { room: &state, you: None }));
-        let shown = self.shown();
-        let reveal = shown.as_ref().map(|(reveal, ranking)| ranking.view(reveal, self.room.seq));
-        self.set(frames, REVEAL, reveal.as_ref().map(ServerMessage::Reveal));
-        let preview = shown.filter(|_| audience == Audience::Emcee);
-        let preview = preview.map(|(reveal, ranking)| ServerMessage::Preview { next: ranking.preview(&reveal) });
-        self.set(frames, PREVIEW, preview);
-    }
-
-    fn write_tally(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
-        let running = self.room.running.as_ref();
-        let live = sum.filter(|sum| running.is_some_and(|r| (r.round, r.take) == (sum.round, sum.take)));
-        let message = live.map(|sum| {
-            let split = visibility::sees_split(&self.room, sum.round, sum.deadline, now, audience);
-            let tally = TallyView::new(&sum.tally, split);
-            ServerMessage::Tally(TallyMessage { round: sum.round, take: sum.take, tally })
-        });
-        self.set(frames, TALLY, message);
-    }
-
-    fn set(&mut self, frames: &mut Frames, slot: usize, message: Option<ServerMessage<'_>>) {
-        let Some(message) = message else {
-            frames.slots[slot] = None;
-            return;
-        };
-        self.revision += 1;
-        frames.slots[slot] = Some(Slot { revision: self.revision, frame: Frame::new(&message.encode()) });
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use crate::actors::pod::Pod;
+use crate::actors::pod::{Pod, Vital};
 use crate::domain::ids::{RoomId, VoterId};
 use crate::domain::visibility::Audience;
 use crate::wire::client::Role;
@@ -24,6 +24,7 @@ use crate::wire::server::{BallotView, ByeReason, ServerMessage};
 
 mod board;
 mod frame;
+mod news;
 mod rooms;
 mod shards;
 mod showing;
@@ -247,6 +248,7 @@ pub struct RoomRegistry {
     shard: Shard,
     /// Which of the pod's shards this is.
     index: usize,
+    _vital: Vital,
 }
 
 impl RoomRegistry {
@@ -257,7 +259,7 @@ impl RoomRegistry {
         Self::create(|ctx: &mut Context<Self>| {
             ctx.set_mailbox_capacity(1_024);
             let index = shards.add(ctx.address().recipient(), ctx.address().recipient());
-            Self { pod, shard: actor, index }
+            Self { pod, shard: actor, index, _vital: Vital("registry") }
         });
         shard
     }

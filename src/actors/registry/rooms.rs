@@ -151,6 +151,11 @@ impl ActiveRoom {
         here.changed.extend(all);
     }
 
+    /// True if an emcee page is here.
+    pub fn has_desks(&self) -> bool {
+        !self.here().desks.is_empty()
+    }
+
     /// True if nobody is here.
     pub fn is_empty(&self) -> bool {
         let here = self.here();

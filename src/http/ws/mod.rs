@@ -23,6 +23,7 @@ use std::time::Duration;
 use actix_codec::Framed;
 use actix_http::{Request, h1};
 use actix_web::web;
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -83,7 +84,8 @@ impl Door {
         match judged {
             Ok((Welcome { greeting, guest }, place)) => {
                 answers.extend_from_slice(&greeting);
-                let first = parts.read_buf.freeze();
+                // a copy, for the buffer itself has 8 KiB and would stay with the socket
+                let first = Bytes::copy_from_slice(&parts.read_buf);
                 let upgraded = Upgraded { tcp: parts.io, greeting: answers.freeze(), first, guest };
                 let pod = self.site.pod.clone();
                 actix_web::rt::spawn(drive::drive(upgraded, place, pod, self.shard.clone(), &self.roll));

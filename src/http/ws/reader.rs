@@ -107,6 +107,9 @@ impl Reader {
         if !self.first.is_empty() {
             let taken = self.first.len().min(into.len());
             self.first.copy_to_slice(&mut into[..taken]);
+            if self.first.is_empty() {
+                self.first = Bytes::new();
+            }
             return Poll::Ready(Ok(taken));
         }
         let mut into = ReadBuf::new(into);

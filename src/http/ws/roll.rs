@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::socket::Socket;
 use crate::actors::Pod;
+use crate::actors::pod::Vital;
 
 /// Between two looks at a socket.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ impl Roll {
         let roll = Self::default();
         let looked_after = roll.clone();
         actix_web::rt::spawn(async move {
+            let _vital = Vital("roll");
             let mut second = tokio::time::interval(LOOK_EVERY);
             // counts of seconds must not run ahead when this thread or the process was held up
             second.set_missed_tick_behavior(MissedTickBehavior::Delay);

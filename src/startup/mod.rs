@@ -1,6 +1,6 @@
 //! The composition root: ledger, registry, subscriber, coordinators, HTTP, in this order; and the drain, in reverse.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,22 +12,17 @@ use actix_server::{Server, ServerHandle};
 use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web;
-use anyhow::{Context, bail};
-use secrecy::{ExposeSecret, SecretString};
+use anyhow::Context;
 
 use crate::actors::pod::{LedgerClock, PodHealth};
 use crate::actors::registry::{Dismiss, Rooms, Shards};
 use crate::actors::{Pod, RoomRegistry, Subscriber};
-use crate::auth::Auth;
-use crate::domain::ids::{RoomCode, RoomId};
-use crate::domain::room::{JoinMode, Programme, Room, Split};
-use crate::domain::setup::{Plan, RoundPlan};
-use crate::domain::text::Title;
+use crate::domain::ids::RoomId;
 use crate::http::ws::{Asked, Door, Places};
 use crate::http::{self, Site};
+use crate::ledger::SharedLedger;
 use crate::ledger::embedded::EmbeddedLedger;
 use crate::ledger::redis::{RedisLedger, RedisOptions};
-use crate::ledger::{Creation, SharedLedger};
 use crate::metrics::Metrics;
 use crate::settings::{LedgerKind, Settings};
 use crate::wire::server::ByeReason;
@@ -42,6 +37,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const TIDY: Duration = Duration::from_secs(60);
 /// Files that are open beside sockets.
 const OTHER_FILES: usize = 256;
+
+mod links;
+mod listen;
+mod secrets;
+
+pub use links::Links;
 
 /// A process that is ready to serve.
 pub struct Application {
@@ -63,17 +64,6 @@ pub struct Addresses {
     pub metrics: Option<SocketAddr>,
 }
 
-/// What the terminal shows.
-#[derive(Debug, Clone)]
-pub struct Links {
-    /// For phones.
-    pub voter: String,
-    /// For the projector.
-    pub stage: String,
-    /// For the emcee, with the key.
-    pub emcee: String,
-}
-
 impl Application {
     /// Opens the ledger, binds the ports, and prepares everything. Needs a running actix system.
     ///
@@ -81,11 +71,11 @@ impl Application {
     /// A sentence that says what to do: a port or a ledger file in use, a missing key.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         let (ledger, beside) = open_ledger(&settings)?;
-        let auth = auth(&settings, beside.as_deref())?;
-        let main = bind(&settings.server.host, settings.server.port as u16)?;
+        let auth = secrets::auth(&settings, beside.as_deref())?;
+        let main = listen::bind(&settings.server.host, settings.server.port as u16)?;
         let metrics = match settings.metrics.port {
             0 => None,
-            port => Some(bind(&settings.server.host, port as u16)?),
+            port => Some(listen::bind(&settings.server.host, port as u16)?),
         };
         let addresses =
             Addresses { main: main.local_addr()?, metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()? };
@@ -102,7 +92,7 @@ impl Application {
             health: PodHealth::new(settings.ledger.allow_unverified),
             tick: Duration::from_millis(settings.server.tick_ms),
             serves_emcee: settings.server.role.serves_emcee(),
-            voters_url: voters_url(&settings, addresses.main, beside.is_some()),
+            voters_url: links::voters_url(&settings, addresses.main, beside.is_some()),
             next_session: AtomicU64::new(1),
             peers: std::sync::RwLock::default(),
             acknowledged: AtomicU64::new(0),
@@ -110,7 +100,7 @@ impl Application {
         });
         let places = Places::new(pod.clone(), max_sockets(&settings));
         let links = match beside {
-            Some(_) if pod.serves_emcee => Some(links(&settings, &pod, addresses.main).await?),
+            Some(_) if pod.serves_emcee => Some(links::find(&settings, &pod, addresses.main).await?),
             _ => None,
         };
         let (starting, watched) = (pod.clone(), shards.clone());
@@ -255,89 +245,6 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, Option<std:
     }
 }
 
-/// The emcee's key and the signing secret: as set, or made once beside an embedded ledger.
-fn auth(settings: &Settings, beside: Option<&Path>) -> anyhow::Result<Auth> {
-    let key = configured(&settings.emcee.key, &settings.emcee.key_file)?;
-    let secret = configured(&settings.server.secret, &settings.server.secret_file)?;
-    let key = match (key, beside) {
-        (Some(key), _) => key,
-        (None, Some(folder)) => kept(&folder.join("emcee.key"))?,
-        (None, None) if !settings.server.role.serves_emcee() => made().into(),
-        (None, None) => bail!(
-            "with Redis an emcee key must be set: TALLYCAST__EMCEE__KEY (at least 12 characters), the same on all pods"
-        ),
-    };
-    let secret = match (secret, beside) {
-        (Some(secret), _) => secret,
-        (None, Some(folder)) => kept(&folder.join("secret"))?,
-        (None, None) => bail!(
-            "with Redis the signing secret must be set: TALLYCAST__SERVER__SECRET (at least 16 characters), the same \
-             on all pods"
-        ),
-    };
-    Ok(Auth::new(key, &secret))
-}
-
-fn configured(value: &SecretString, file: &str) -> anyhow::Result<Option<SecretString>> {
-    if !value.expose_secret().is_empty() {
-        return Ok(Some(value.clone()));
-    }
-    if file.is_empty() {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(file).with_context(|| format!("settings: {file} can not be read"))?;
-    match text.trim() {
-        short if short.len() < 12 => bail!("settings: {file} must hold at least 12 characters"),
-        text => Ok(Some(text.to_owned().into())),
-    }
-}
-
-/// A secret made once and kept in a file that only its owner can read.
-fn kept(path: &Path) -> anyhow::Result<SecretString> {
-    match std::fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned().into()),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("{} can not be read", path.display())),
-    }
-    let secret = made();
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
-        std::io::Write::write_all(&mut file, secret.as_bytes())?;
-        file.sync_all()
-    });
-    written.with_context(|| format!("{} can not be written", path.display()))?;
-    Ok(secret.into())
-}
-
-/// 160 random bits in letters and digits that can be read out.
-fn made() -> String {
-    RoomId::from_entropy(rand::random()).to_string() + RoomId::from_entropy(rand::random()).as_str()
-}
-
-fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {
-    let address: IpAddr =
-        host.parse().with_context(|| format!("settings: server.host must be an IP address, not \"{host}\""))?;
-    let address = SocketAddr::new(address, port);
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into()).and_then(|()| socket.listen(BACKLOG as i32)).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "port {port} is in use by another process; stop it, or choose another port with SERVER_PORT"
-        ),
-        std::io::ErrorKind::PermissionDenied => {
-            anyhow::anyhow!("port {port} needs rights that this user has not; choose one above 1023 with SERVER_PORT")
-        }
-        _ => anyhow::anyhow!("{address} can not be listened on: {error}"),
-    })?;
-    Ok(socket.into())
-}
-
 /// A name that no other start has: the host's, and four random characters.
 fn pod_name() -> String {
     let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
@@ -367,78 +274,4 @@ fn open_files() -> usize {
 #[cfg(not(target_os = "linux"))]
 fn open_files() -> usize {
     1_024
-}
-
-/// The links of the newest room; the first start makes a sample of seven rounds.
-async fn links(settings: &Settings, pod: &Pod, main: SocketAddr) -> anyhow::Result<Links> {
-    let rooms = pod.ledger.rooms().await?;
-    let newest = rooms.into_iter().filter(|room| room.deleted_at.is_none()).max_by_key(|room| room.created_at);
-    let room = match newest {
-        Some(room) => room,
-        None => sample(pod).await?,
-    };
-    let public = pod.voters_url.clone().unwrap_or_else(|| format!("http://{main}"));
-    let admin = match settings.server.admin_url.trim_end_matches('/') {
-        "" => public.clone(),
-        admin => admin.to_owned(),
-    };
-    Ok(Links {
-        voter: format!("{public}/r/{}", room.code),
-        stage: format!("{public}/stage/{}", room.code),
-        emcee: format!("{admin}/emcee#{}", pod.auth.emcee_key()),
-    })
-}
-
-/// Where voters reach this server: as set; a process alone finds the address that leads out of its machine.
-fn voters_url(settings: &Settings, main: SocketAddr, alone: bool) -> Option<String> {
-    match settings.server.public_url.trim_end_matches('/') {
-        "" => alone.then(|| format!("http://{}", reachable(main))),
-        url => Some(url.to_owned()),
-    }
-}
-
-/// An address that phones can reach: where everything is listened on, the one that leads out of this machine.
-fn reachable(main: SocketAddr) -> SocketAddr {
-    if !main.ip().is_unspecified() {
-        return main;
-    }
-    // connecting a UDP socket sends nothing: it only asks which address would be used
-    let leads_out = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
-        socket.connect("192.0.2.1:9")?;
-        socket.local_addr()
-    });
-    let ip = leads_out.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip());
-    SocketAddr::new(if ip.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { ip }, main.port())
-}
-
-/// Seven rounds of A against B, to begin with.
-async fn sample(pod: &Pod) -> anyhow::Result<Room> {
-    const ROUNDS: [(&str, &str, &str); 7] = [
-        ("Warm-up", "Coffee", "Tea"),
-        ("The song", "Team Red", "Team Blue"),
-        ("The dance", "Team Red", "Team Blue"),
-        ("The joke", "Team Red", "Team Blue"),
-        ("The quiz", "Team Red", "Team Blue"),
-        ("The cake", "Team Red", "Team Blue"),
-        ("The final", "Team Red", "Team Blue"),
-    ];
-    let round = |(title, a, b): &(&str, &str, &str)| {
-        RoundPlan::new(title, &[((*a).to_owned(), None), ((*b).to_owned(), None)], None, Split::Live, 0)
-    };
-    let plan = Plan {
-        title: Title::parse("Our evening")?,
-        reference: None,
-        votes_per_round: 10,
-        join: JoinMode::Open,
-        programme: Programme::Open,
-        rehearsal: false,
-        partitions: 1,
-        rounds: ROUNDS.iter().map(round).collect::<Result<_, _>>()?,
-    };
-    let room =
-        plan.into_room(RoomId::from_entropy(rand::random()), RoomCode::from_entropy(rand::random()), pod.clock.now())?;
-    match pod.ledger.create_room(&room).await? {
-        Creation::Created(room) => Ok(room),
-        Creation::CodeTaken | Creation::RefTaken(_) => bail!("the first room could not be made"),
-    }
 }

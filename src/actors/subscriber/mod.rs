@@ -14,11 +14,10 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
-use super::pod::Pod;
+use super::pod::{Pod, Vital, die};
 use super::registry::{ActiveRoom, Dismiss, Shards};
 use crate::domain::ids::RoomId;
-use crate::ledger::conduct::{ConductError, Settled, settle};
-use crate::ledger::{Beacon, DeskSeen, Feed, FeedEvent, LedgerError, StageSeen};
+use crate::ledger::{Beacon, DeskSeen, Feed, FeedEvent, StageSeen};
 use crate::wire::server::{ByeReason, DeskView, DeviceView, LedgerView, PodView, StageView};
 
 /// Between two comparisons.
@@ -33,6 +32,10 @@ const SCAN: Duration = Duration::from_secs(30);
 const BEACON_LIFE: Duration = Duration::from_secs(3);
 /// A room that nobody used for so long is let go.
 const RETIRE: Duration = Duration::from_secs(60);
+
+mod compare;
+
+use compare::{compare, refresh};
 
 /// What the task that owns the feed's connection is told.
 enum FeedOrder {
@@ -54,6 +57,7 @@ pub struct Subscriber {
     comparing: bool,
     /// Slips stored a tick ago, and since when nobody is here, by room.
     last: HashMap<RoomId, (u64, Option<Instant>)>,
+    _vital: Vital,
 }
 
 impl Subscriber {
@@ -77,6 +81,7 @@ impl Subscriber {
                 scanned: None,
                 comparing: false,
                 last: HashMap::new(),
+                _vital: Vital("subscriber"),
             }
         })
     }
@@ -177,6 +182,9 @@ impl Subscriber {
             last.0 = counts.stored;
             let now = self.pod.clock.now();
             room.board.put_connected(connected, now);
+            if !room.has_desks() {
+                continue;
+            }
             let shown = said.iter().map(|said| said.shown).min().unwrap_or(counts.stored);
             room.board.put_desk(
                 DeskView {
@@ -299,96 +307,6 @@ async fn drive(
     }
 }
 
-/// Reads a changed room, and makes it active if it has something due. Answers the room if it was deleted.
-async fn refresh(pod: &Arc<Pod>, id: &RoomId) -> Option<RoomId> {
-    let active = pod.rooms.get(id);
-    let read = async {
-        let settled = settle(&*pod.ledger, id).await?;
-        let deleted = settled.room.deleted_at.is_some();
-        let has_due = settled.room.running.is_some() || settled.room.next_auto_step().is_some();
-        match active {
-            Some(active) => active.absorb(pod, settled).await?,
-            None if has_due => drop(pod.rooms.activate(pod, id).await),
-            None => {}
-        }
-        Ok::<_, ConductError>(deleted)
-    };
-    match read.await {
-        Ok(deleted) => deleted.then(|| id.clone()),
-        Err(error) => {
-            // the comparison of the next second tries again
-            tracing::debug!(room = %id, %error, "a changed room could not be read");
-            None
-        }
-    }
-}
-
-/// Compares every active board with the ledger. Answers whether it also looked for rooms with something due.
-async fn compare(pod: Arc<Pod>, check: bool, scan: bool) -> bool {
-    let started = Instant::now();
-    if check {
-        match pod.ledger.check().await {
-            Ok(health) => {
-                pod.note_ledger_answer(health.now, started.elapsed());
-                if let Some(reason) = &health.unsafe_because {
-                    tracing::warn!(%reason, "an acknowledged vote may be lost in a power cut");
-                }
-                pod.health.set_durable(health.unsafe_because);
-            }
-            Err(error) => return note(&pod, &error),
-        }
-    }
-    for room in pod.rooms.all() {
-        if let Err(error) = compare_room(&pod, &room).await {
-            return note(&pod, &error);
-        }
-    }
-    if pod.rooms.all().is_empty() && !check {
-        // nothing was asked, so nothing is known of the ledger: ask it
-        match pod.ledger.is_signed_out("").await {
-            Ok(_) => pod.health.set_ledger(crate::wire::server::LedgerState::Ok),
-            Err(error) => return note(&pod, &error),
-        }
-    }
-    if !scan {
-        return false;
-    }
-    let rooms = match pod.ledger.rooms().await {
-        Ok(rooms) => rooms,
-        Err(error) => return note(&pod, &error),
-    };
-    for room in rooms.iter().filter(|room| room.running.is_some() || room.next_auto_step().is_some()) {
-        if let Err(error) = pod.rooms.activate(&pod, &room.id).await {
-            tracing::warn!(room = %room.id, %error, "a room with something due could not be read");
-            return false;
-        }
-    }
-    true
-}
-
-fn note(pod: &Pod, error: &LedgerError) -> bool {
-    pod.note_ledger_error(error);
-    tracing::warn!(%error, "the ledger does not answer");
-    false
-}
-
-async fn compare_room(pod: &Pod, active: &ActiveRoom) -> Result<(), LedgerError> {
-    let started = Instant::now();
-    let record = active.board.room();
-    let Some(snapshot) = pod.ledger.snapshot(&record.id, record.partitions).await? else { return Ok(()) };
-    pod.note_ledger_answer(snapshot.now, started.elapsed());
-    let room = if snapshot.seq == record.seq {
-        (*record).clone()
-    } else {
-        pod.metrics.feed_gaps.inc();
-        match pod.ledger.room(&record.id).await? {
-            Some(room) => room,
-            None => return Ok(()),
-        }
-    };
-    active.absorb(pod, Settled { room, gates: snapshot.gates, now: snapshot.now, voters: snapshot.voters }).await
-}
-
 /// The 99th percentile of a histogram, in ms: the upper edge of the bucket that it lies in; 10,000 beyond the last.
 fn p99_ms(histogram: &prometheus::Histogram) -> f64 {
     use prometheus::core::Metric;
@@ -414,5 +332,12 @@ impl Actor for Subscriber {
 impl StreamHandler<FeedEvent> for Subscriber {
     fn handle(&mut self, event: FeedEvent, ctx: &mut Self::Context) {
         self.hear(event, ctx);
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {
+        // the feed never ends by itself: whoever drives it has panicked
+        if !self.pod.health.is_draining() {
+            die("feed");
+        }
     }
 }

@@ -1,0 +1,164 @@
+//! The news of a room: what its board knows, and how that is written into frames.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+
+use super::board::{Frames, Slot};
+use super::frame::Frame;
+use super::showing::ShownRanking;
+use crate::domain::LedgerMs;
+use crate::domain::gate::{Gate, GateSum, sum};
+use crate::domain::reveal::Reveal;
+use crate::domain::room::Room;
+use crate::domain::visibility::{self, Audience};
+use crate::wire::room::{RoomView, TallyView};
+use crate::wire::server::{DeskView, ServerMessage, TallyMessage};
+
+/// Where each kind of frame lies, in the order in which a socket gets them.
+pub(super) const STATE: usize = 0;
+pub(super) const TALLY: usize = 1;
+pub(super) const PRESENCE: usize = 2;
+pub(super) const REVEAL: usize = 3;
+pub(super) const PREVIEW: usize = 4;
+pub(super) const DESK: usize = 5;
+
+/// What a board knows.
+pub(super) struct News {
+    pub(super) room: Arc<Room>,
+    pub(super) gates: Vec<Option<Gate>>,
+    pub(super) voters: u64,
+    /// Sockets of voters on all pods, and voters joined, as last told.
+    pub(super) presence: (u64, u64),
+    pub(super) ranking: Option<Arc<ShownRanking>>,
+    pub(super) desk: Option<DeskView>,
+    pub(super) revision: u64,
+    pub(super) dark: bool,
+    pub(super) tally_at: Instant,
+    /// Since when a stored vote waits to be shown.
+    pub(super) unshown_since: Option<Instant>,
+    /// Slips stored and shown that the metrics have counted.
+    pub(super) measured: (u64, u64),
+    /// Where voters reach this server, if that is sure.
+    pub(super) voters_url: Option<String>,
+    /// The room as each audience sees it now, once somebody has asked.
+    pub(super) views: [Option<Arc<RawValue>>; 2],
+}
+
+/// What of the news is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Changed {
+    pub(super) room: bool,
+    pub(super) tally: bool,
+    pub(super) presence: bool,
+    pub(super) desk: bool,
+}
+
+impl Changed {
+    pub(super) const ALL: Self = Self { room: true, tally: true, presence: true, desk: true };
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            room: self.room || other.room,
+            tally: self.tally || other.tally,
+            presence: self.presence || other.presence,
+            desk: self.desk || other.desk,
+        }
+    }
+}
+
+impl News {
+    /// The gates' sum, once every gate is known.
+    pub(super) fn sum(&self) -> Option<GateSum> {
+        self.gates.iter().all(Option::is_some).then(|| sum(self.gates.iter().flatten()))
+    }
+
+    pub(super) fn closes_at(&self) -> Option<LedgerMs> {
+        self.room.running.as_ref()?;
+        self.sum()?.deadline
+    }
+
+    pub(super) fn put_gate(&mut self, partition: usize, gate: Gate) -> Changed {
+        let Some(place) = self.gates.get_mut(partition) else { return Changed::default() };
+        let moved = place.as_ref().is_none_or(|old| gate.command_seq > old.command_seq);
+        let newer = place.as_ref().is_none_or(|old| gate.tally.version > old.tally.version);
+        if !moved && !newer {
+            // only the pods' acknowledgements may have grown
+            if let Some(old) = place {
+                old.acknowledged = old.acknowledged.max(gate.acknowledged);
+            }
+            return Changed::default();
+        }
+        *place = Some(gate);
+        Changed { room: moved, tally: true, ..Changed::default() }
+    }
+
+    pub(super) fn write(&mut self, frames: &mut Frames, now: LedgerMs, audience: Audience, changed: Changed) {
+        let sum = self.sum();
+        if changed.room {
+            self.write_room(frames, sum.as_ref(), now, audience);
+        }
+        if changed.room || changed.tally {
+            self.write_tally(frames, sum.as_ref(), now, audience);
+            frames.stored = sum.as_ref().map_or(frames.stored, |sum| sum.stored);
+            frames.tally_at = self.tally_at;
+        }
+        if changed.presence {
+            let (connected, voters) = self.presence;
+            let presence = ServerMessage::Presence { connected, voters };
+            self.set(frames, PRESENCE, Some(presence));
+        }
+        if changed.desk && audience == Audience::Emcee {
+            let desk = self.desk.clone().map(ServerMessage::Desk);
+            self.set(frames, DESK, desk);
+        }
+    }
+
+    /// What of the frozen ranking is shown, and the ranking.
+    fn shown(&self) -> Option<(Reveal, Arc<ShownRanking>)> {
+        let reveal = self.room.reveal.as_ref()?;
+        let ranking = self.ranking.as_ref().filter(|ranking| ranking.number == reveal.ranking)?;
+        Some((reveal.clone(), ranking.clone()))
+    }
+
+    pub(super) fn room_view(&self, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) -> Arc<RawValue> {
+        let reveal = self.shown().map(|(reveal, ranking)| ranking.view(&reveal, self.room.seq));
+        let nothing = GateSum::default();
+        let view = RoomView::new(&self.room, sum.unwrap_or(&nothing), reveal, now, audience);
+        let json = serde_json::to_string(&view.reached_at(self.voters_url.as_deref()));
+        let json = json.and_then(RawValue::from_string);
+        json.expect("views have string keys and finite numbers").into()
+    }
+
+    fn write_room(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
+        let state = self.room_view(sum, now, audience);
+        self.set(frames, STATE, Some(ServerMessage::State { room: &state, you: None }));
+        let shown = self.shown();
+        let reveal = shown.as_ref().map(|(reveal, ranking)| ranking.view(reveal, self.room.seq));
+        self.set(frames, REVEAL, reveal.as_ref().map(ServerMessage::Reveal));
+        let preview = shown.filter(|_| audience == Audience::Emcee);
+        let preview = preview.map(|(reveal, ranking)| ServerMessage::Preview { next: ranking.preview(&reveal) });
+        self.set(frames, PREVIEW, preview);
+    }
+
+    fn write_tally(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
+        let running = self.room.running.as_ref();
+        let live = sum.filter(|sum| running.is_some_and(|r| (r.round, r.take) == (sum.round, sum.take)));
+        let message = live.map(|sum| {
+            let split = visibility::sees_split(&self.room, sum.round, sum.deadline, now, audience);
+            let tally = TallyView::new(&sum.tally, split);
+            ServerMessage::Tally(TallyMessage { round: sum.round, take: sum.take, tally })
+        });
+        self.set(frames, TALLY, message);
+    }
+
+    fn set(&mut self, frames: &mut Frames, slot: usize, message: Option<ServerMessage<'_>>) {
+        let Some(message) = message else {
+            frames.slots[slot] = None;
+            return;
+        };
+        self.revision += 1;
+        frames.slots[slot] = Some(Slot { revision: self.revision, frame: Frame::new(&message.encode()) });
+    }
+}

@@ -1,0 +1,98 @@
+//! Where the evening is, for whoever started the process; and the evening to begin with.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use anyhow::bail;
+
+use crate::actors::Pod;
+use crate::domain::ids::{RoomCode, RoomId};
+use crate::domain::room::{JoinMode, Programme, Room, Split};
+use crate::domain::setup::{Plan, RoundPlan};
+use crate::domain::text::Title;
+use crate::ledger::Creation;
+use crate::settings::Settings;
+
+/// What the terminal shows.
+#[derive(Debug, Clone)]
+pub struct Links {
+    /// For phones.
+    pub voter: String,
+    /// For the projector.
+    pub stage: String,
+    /// For the emcee, with the key.
+    pub emcee: String,
+}
+
+/// The links of the newest room; the first start makes a sample of seven rounds.
+pub async fn find(settings: &Settings, pod: &Pod, main: SocketAddr) -> anyhow::Result<Links> {
+    let rooms = pod.ledger.rooms().await?;
+    let newest = rooms.into_iter().filter(|room| room.deleted_at.is_none()).max_by_key(|room| room.created_at);
+    let room = match newest {
+        Some(room) => room,
+        None => sample(pod).await?,
+    };
+    let public = pod.voters_url.clone().unwrap_or_else(|| format!("http://{main}"));
+    let admin = match settings.server.admin_url.trim_end_matches('/') {
+        "" => public.clone(),
+        admin => admin.to_owned(),
+    };
+    Ok(Links {
+        voter: format!("{public}/r/{}", room.code),
+        stage: format!("{public}/stage/{}", room.code),
+        emcee: format!("{admin}/emcee#{}", pod.auth.emcee_key()),
+    })
+}
+
+/// Where voters reach this server: as set; a process alone finds the address that leads out of its machine.
+pub fn voters_url(settings: &Settings, main: SocketAddr, alone: bool) -> Option<String> {
+    match settings.server.public_url.trim_end_matches('/') {
+        "" => alone.then(|| format!("http://{}", reachable(main))),
+        url => Some(url.to_owned()),
+    }
+}
+
+/// An address that phones can reach: where everything is listened on, the one that leads out of this machine.
+fn reachable(main: SocketAddr) -> SocketAddr {
+    if !main.ip().is_unspecified() {
+        return main;
+    }
+    // connecting a UDP socket sends nothing: it only asks which address would be used
+    let leads_out = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    let ip = leads_out.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip());
+    SocketAddr::new(if ip.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { ip }, main.port())
+}
+
+/// Seven rounds of A against B, to begin with.
+async fn sample(pod: &Pod) -> anyhow::Result<Room> {
+    const ROUNDS: [(&str, &str, &str); 7] = [
+        ("Warm-up", "Coffee", "Tea"),
+        ("The song", "Team Red", "Team Blue"),
+        ("The dance", "Team Red", "Team Blue"),
+        ("The joke", "Team Red", "Team Blue"),
+        ("The quiz", "Team Red", "Team Blue"),
+        ("The cake", "Team Red", "Team Blue"),
+        ("The final", "Team Red", "Team Blue"),
+    ];
+    let round = |(title, a, b): &(&str, &str, &str)| {
+        RoundPlan::new(title, &[((*a).to_owned(), None), ((*b).to_owned(), None)], None, Split::Live, 0)
+    };
+    let plan = Plan {
+        title: Title::parse("Our evening")?,
+        reference: None,
+        votes_per_round: 10,
+        join: JoinMode::Open,
+        programme: Programme::Open,
+        rehearsal: false,
+        partitions: 1,
+        rounds: ROUNDS.iter().map(round).collect::<Result<_, _>>()?,
+    };
+    let room =
+        plan.into_room(RoomId::from_entropy(rand::random()), RoomCode::from_entropy(rand::random()), pod.clock.now())?;
+    match pod.ledger.create_room(&room).await? {
+        Creation::Created(room) => Ok(room),
+        Creation::CodeTaken | Creation::RefTaken(_) => bail!("the first room could not be made"),
+    }
+}

@@ -1,0 +1,28 @@
+//! The ports.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use anyhow::Context;
+
+use super::BACKLOG;
+
+/// Takes a port, with a sentence that says what to do where it can not be had.
+pub fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {
+    let address: IpAddr =
+        host.parse().with_context(|| format!("settings: server.host must be an IP address, not \"{host}\""))?;
+    let address = SocketAddr::new(address, port);
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into()).and_then(|()| socket.listen(BACKLOG as i32)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "port {port} is in use by another process; stop it, or choose another port with SERVER_PORT"
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("port {port} needs rights that this user has not; choose one above 1023 with SERVER_PORT")
+        }
+        _ => anyhow::anyhow!("{address} can not be listened on: {error}"),
+    })?;
+    Ok(socket.into())
+}
