@@ -26,7 +26,7 @@ minutes() {
 
 # tests that start many processes each run one after another
 one_by_one() {
-  local names=()
+  local names=() name
   for name in "$@"; do names+=(--test "$name"); done
   cargo test --quiet "${names[@]}" -- --test-threads=1
 }

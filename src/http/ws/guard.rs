@@ -13,9 +13,10 @@ use crate::wire::codes::CloseCode;
 
 /// Pieces that a message may come in, empty ones too.
 const MOST_PIECES: u16 = 128;
-/// Frames that a client may send at once, and how long each takes to be forgotten.
-const FRAME_BURST: u32 = 400;
-const FRAME_EVERY: Duration = Duration::from_millis(5);
+/// Frames that a client may send at once, and how long each takes to be forgotten: far more than comes of casting
+/// again as soon as the last cast is answered, for one is under way at a time.
+const FRAME_BURST: u32 = 5_000;
+const FRAME_EVERY: Duration = Duration::from_micros(200);
 /// The same for pings, pongs and closes alone.
 const CONTROL_BURST: u32 = 60;
 const CONTROL_EVERY: Duration = Duration::from_millis(50);
