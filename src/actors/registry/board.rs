@@ -194,11 +194,16 @@ impl Board {
         self.show(news, now, changed);
     }
 
-    /// Puts what the emcee's desk shows.
-    pub fn put_desk(&self, desk: DeskView, now: LedgerMs) {
+    /// Puts what the emcee's desk shows. Where no emcee is here it only lies ready for the next one's hello.
+    pub fn put_desk(&self, desk: DeskView, somebody_here: bool, now: LedgerMs) {
         let mut news = self.lock();
         news.desk = Some(desk);
-        self.show(news, now, Changed { desk: true, ..Changed::default() });
+        let changed = Changed { desk: true, ..Changed::default() };
+        if somebody_here {
+            self.show(news, now, changed);
+        } else {
+            self.encode(&mut news, now, changed);
+        }
     }
 
     /// Takes the split off, if the blackout has begun.

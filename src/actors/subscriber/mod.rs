@@ -182,9 +182,6 @@ impl Subscriber {
             last.0 = counts.stored;
             let now = self.pod.clock.now();
             room.board.put_connected(connected, now);
-            if !room.has_desks() {
-                continue;
-            }
             let shown = said.iter().map(|said| said.shown).min().unwrap_or(counts.stored);
             room.board.put_desk(
                 DeskView {
@@ -204,6 +201,7 @@ impl Subscriber {
                         durable: self.pod.health.is_durable(),
                     },
                 },
+                room.has_desks(),
                 now,
             );
         }
