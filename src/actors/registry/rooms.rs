@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
 use actix::prelude::*;
+use tokio::sync::Notify;
 
 use super::Whisper;
 use super::board::Board;
@@ -235,12 +236,19 @@ pub struct Rooms {
     shards: Arc<Shards>,
     /// The thread of coordinators and subscriber.
     backstage: ArbiterHandle,
+    /// A room became active: its gates must be followed at once.
+    activated: Notify,
 }
 
 impl Rooms {
     /// No room yet; coordinators will run on `backstage`.
     pub fn new(shards: Arc<Shards>, backstage: ArbiterHandle) -> Self {
-        Self { by_id: RwLock::default(), by_code: RwLock::default(), shards, backstage }
+        Self { by_id: RwLock::default(), by_code: RwLock::default(), shards, backstage, activated: Notify::new() }
+    }
+
+    /// Resolves when a room became active since it was last asked.
+    pub async fn activated(&self) {
+        self.activated.notified().await;
     }
 
     /// An active room.
@@ -296,6 +304,7 @@ impl Rooms {
         rooms.insert(id.clone(), room.clone());
         self.by_code.write().expect("nobody panics with it").insert(code, id.clone());
         let _ = room.coordinator.try_send(Moved);
+        self.activated.notify_one();
         Ok(room)
     }
 

@@ -70,6 +70,11 @@ impl Subscriber {
             let events =
                 futures_util::stream::unfold(outbox, |mut outbox| async { Some((outbox.recv().await?, outbox)) });
             ctx.add_stream(events);
+            let watched = pod.clone();
+            ctx.add_message_stream(futures_util::stream::unfold(watched, |pod| async {
+                pod.rooms.activated().await;
+                Some((RoomActivated, pod))
+            }));
             Self {
                 pod,
                 shards,
@@ -316,6 +321,19 @@ fn p99_ms(histogram: &prometheus::Histogram) -> f64 {
     let wanted = metric.get_sample_count() as f64 * 0.99;
     let bucket = metric.get_bucket().iter().find(|bucket| bucket.cumulative_count() as f64 >= wanted);
     bucket.map_or(10_000.0, |bucket| bucket.upper_bound() * 1_000.0)
+}
+
+/// A room became active.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct RoomActivated;
+
+impl Handler<RoomActivated> for Subscriber {
+    type Result = ();
+
+    fn handle(&mut self, _: RoomActivated, _: &mut Self::Context) {
+        self.follow(&self.pod.rooms.all());
+    }
 }
 
 impl Actor for Subscriber {
