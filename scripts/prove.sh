@@ -9,8 +9,9 @@ output=docs/evidence/prove.txt
 {
   factor=${TALLYCAST_PROVE_FACTOR:-10}
   echo "commit $(git rev-parse --short HEAD), $(date -u +%F), $(nproc) cores, factor $factor"
-  TALLYCAST_PROVE_FACTOR=$factor PROPTEST_CASES=${PROPTEST_CASES:-4096} \
-    cargo test --quiet --lib --test ledger_model --test redis_scripts --test crashes --test races -- --test-threads=1
+  export TALLYCAST_PROVE_FACTOR=$factor
+  PROPTEST_CASES=${PROPTEST_CASES:-4096} cargo test --quiet --lib
+  cargo test --quiet --test ledger_model --test redis_scripts --test races --test crashes -- --test-threads=1
   # the ones that take a minute by themselves
   cargo test --quiet --test sockets_raw -- --ignored --test-threads=1
 } 2>&1 | tee "$output"
