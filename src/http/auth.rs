@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::pin::Pin;
 
+use actix_web::cookie::time::Duration;
+use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
@@ -84,11 +86,8 @@ fn origin_of(url: &str) -> &str {
     &url[..end]
 }
 
-/// Holds proof that the caller is the emcee.
-pub struct Emcee {
-    /// Whose sign-in, if it came by cookie.
-    pub sign_in: Option<SignIn>,
-}
+/// Proof that the caller is the emcee.
+pub struct Emcee;
 
 impl FromRequest for Emcee {
     type Error = ApiError;
@@ -100,7 +99,7 @@ impl FromRequest for Emcee {
             let site = site(&request);
             if let Some(key) = bearer(request.headers()) {
                 return match site.pod.auth.is_emcee_key(key) {
-                    true => Ok(Self { sign_in: None }),
+                    true => Ok(Self),
                     false => Err(site.wrong_keys.refuse(&request)),
                 };
             }
@@ -113,7 +112,7 @@ impl FromRequest for Emcee {
             if site.pod.ledger.is_signed_out(&sign_in.id).await? {
                 return Err(ApiError::unauthorized("signed_out", "this sign-in was ended"));
             }
-            Ok(Self { sign_in: Some(sign_in) })
+            Ok(Self)
         })
     }
 }
@@ -121,6 +120,17 @@ impl FromRequest for Emcee {
 /// 403: a page of somebody else's made the browser ask.
 pub fn cross_origin() -> ApiError {
     ApiError::forbidden("cross_origin", "with a cookie, a change needs an Origin that is one of the server's own")
+}
+
+/// A cookie of ours: no script reads it, and no page of somebody else's sends it.
+pub fn cookie(request: &HttpRequest, site: &Site, name: String, value: String, max_age: Duration) -> Cookie<'static> {
+    Cookie::build(name, value)
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Strict)
+        .secure(site.base_url(request).starts_with("https://"))
+        .max_age(max_age)
+        .finish()
 }
 
 /// The sign-in of the request's cookie, if it is ours and not over.

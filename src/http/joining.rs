@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use actix_web::cookie::Cookie;
 use actix_web::cookie::time::Duration;
-use actix_web::cookie::{Cookie, SameSite};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 use super::auth::VoterCredentials;
 use super::body::Body;
 use super::error::{Answer, ApiError};
-use super::{Site, is_https};
+use super::{Site, auth};
 use crate::actors::registry::ActiveRoom;
 use crate::actors::session::VOTER_COOKIE;
 use crate::auth::{SIGN_IN_MS, VoterToken};
@@ -131,13 +131,8 @@ pub fn joined(site: &Site, room: &ActiveRoom, voter: &Voter) -> JoinedView {
 
 /// The voter's cookie for this room.
 pub fn cookie(request: &HttpRequest, site: &Site, room: &ActiveRoom, token: String) -> Cookie<'static> {
-    Cookie::build(format!("{VOTER_COOKIE}{}", room.board.id), token)
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Strict)
-        .secure(is_https(request, site))
-        .max_age(Duration::milliseconds(SIGN_IN_MS as i64))
-        .finish()
+    let name = format!("{VOTER_COOKIE}{}", room.board.id);
+    auth::cookie(request, site, name, token, Duration::milliseconds(SIGN_IN_MS as i64))
 }
 
 /// The voter that a valid token names; written again if the ledger has lost it.

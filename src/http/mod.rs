@@ -86,11 +86,6 @@ impl Site {
     }
 }
 
-/// True if the caller's browser came by HTTPS, so that a cookie may be `Secure`.
-pub fn is_https(request: &HttpRequest, site: &Site) -> bool {
-    site.base_url(request).starts_with("https://")
-}
-
 /// One worker's application.
 pub fn app(
     site: web::Data<Site>,

@@ -1,13 +1,12 @@
 //! The emcee's sign-in.
 
 use actix_web::cookie::time::Duration;
-use actix_web::cookie::{Cookie, SameSite};
 use actix_web::{HttpRequest, HttpResponse, delete, post, web};
 
-use super::auth::{Origin, cross_origin, read_sign_in};
+use super::Site;
+use super::auth::{Origin, cookie, cross_origin, read_sign_in};
 use super::body::Body;
 use super::error::{Answer, ApiError};
-use super::{Site, is_https};
 use crate::actors::session::EMCEE_COOKIE;
 use crate::auth::SIGN_IN_MS;
 use crate::wire::http::SessionBody;
@@ -28,7 +27,8 @@ pub async fn begin_session(request: HttpRequest, site: web::Data<Site>, body: Bo
     let device = device.unwrap_or_else(|| "emcee".to_owned());
     let (sign_in, value) = site.pod.auth.sign_in(&device, site.pod.clock.now());
     tracing::info!(device = sign_in.device, "an emcee signed in");
-    let cookie = cookie(&request, &site, value, Duration::milliseconds(SIGN_IN_MS as i64));
+    let max_age = Duration::milliseconds(SIGN_IN_MS as i64);
+    let cookie = cookie(&request, &site, EMCEE_COOKIE.to_owned(), value, max_age);
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
 }
 
@@ -42,16 +42,6 @@ pub async fn end_session(request: HttpRequest, site: web::Data<Site>) -> Answer 
         return Err(cross_origin());
     }
     site.pod.ledger.sign_out(&sign_in.id, sign_in.expires_at).await?;
-    let cookie = cookie(&request, &site, String::new(), Duration::ZERO);
+    let cookie = cookie(&request, &site, EMCEE_COOKIE.to_owned(), String::new(), Duration::ZERO);
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
-}
-
-fn cookie(request: &HttpRequest, site: &Site, value: String, max_age: Duration) -> Cookie<'static> {
-    Cookie::build(EMCEE_COOKIE, value)
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Strict)
-        .secure(is_https(request, site))
-        .max_age(max_age)
-        .finish()
 }
