@@ -36,7 +36,7 @@ pub struct Metrics {
     /// Voters joined through this pod.
     pub joins: IntCounter,
     /// Casts judged, by outcome.
-    pub casts: IntCounterVec,
+    pub casts: CastCounters,
     /// Slips stored anew whose reply this pod received.
     pub votes_acknowledged: IntCounter,
     /// Slips that the ledger holds in the rooms this pod has seen; the same on every pod.
@@ -89,7 +89,7 @@ impl Metrics {
             closes: counters(r, "tallycast_socket_closes_total", "Closes that the server began", "code"),
             frame_errors: counter(r, "tallycast_frame_errors_total", "Frames from clients not understood"),
             joins: counter(r, "tallycast_joins_total", "Voters joined through this pod"),
-            casts: counters(r, "tallycast_casts_total", "Casts judged", "outcome"),
+            casts: CastCounters::new(&counters(r, "tallycast_casts_total", "Casts judged", "outcome")),
             votes_acknowledged: counter(
                 r,
                 "tallycast_votes_acknowledged_total",
@@ -151,9 +151,6 @@ impl Metrics {
         for code in CloseCode::ALL {
             self.closes.with_label_values(&[(code as u16).to_string().as_str()]);
         }
-        for outcome in Refusal::ALL.map(Refusal::as_str).into_iter().chain(["stored", "repeat", "removed"]) {
-            self.casts.with_label_values(&[outcome]);
-        }
         for mailbox in ["coordinator", "registry", "session"] {
             self.mailbox_refusals.with_label_values(&[mailbox]);
         }
@@ -173,6 +170,34 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Casts by outcome, looked up once: they are counted for every cast.
+pub struct CastCounters {
+    /// It added to the ballot.
+    pub stored: IntCounter,
+    /// All of it was there already.
+    pub repeat: IntCounter,
+    /// The voter was removed.
+    pub removed: IntCounter,
+    refused: [IntCounter; Refusal::ALL.len()],
+}
+
+impl CastCounters {
+    fn new(casts: &IntCounterVec) -> Self {
+        let of = |outcome: &str| casts.with_label_values(&[outcome]);
+        Self {
+            stored: of("stored"),
+            repeat: of("repeat"),
+            removed: of("removed"),
+            refused: Refusal::ALL.map(|refusal| of(refusal.as_str())),
+        }
+    }
+
+    /// Not stored, or not all of it.
+    pub fn refused(&self, refusal: Refusal) -> &IntCounter {
+        &self.refused[refusal as usize]
     }
 }
 

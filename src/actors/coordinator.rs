@@ -2,7 +2,7 @@
 //! due by itself.
 //!
 //! In: [`Cast`] from sessions and HTTP, [`Conduct`] from HTTP, [`Moved`] when the board has news. Out: batches to the
-//! ledger, counts to the board, verdicts to whoever asked. Mailbox: 16,384 casts; when it is full the sender answers
+//! ledger, counts to the board, verdicts to whoever asked: those of a batch in one message to each shard. Mailbox: 16,384 casts; when it is full the sender answers
 //! `busy` by itself, and no more than one cast of each socket is ever waiting.
 //!
 //! **Group commit without a timer**: a cast that finds its lane free is committed at once; casts that come while a
@@ -12,7 +12,7 @@
 //! **Order**: the counts of a commit go on the board before its verdicts are handed out, so an acknowledged vote is
 //! part of every later tally on the same socket.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,18 +21,18 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::pod::{Pod, Vital};
-use super::registry::ActiveRoom;
+use super::registry::{ActiveRoom, Answer};
 use crate::domain::ballot::{Cast as Votes, Refusal};
 use crate::domain::command::Command;
 use crate::domain::gate::partition_of;
 use crate::domain::ids::{RoomId, VoterId};
 use crate::ledger::conduct::{ConductError, Settled, conduct, conduct_due};
-use crate::ledger::{Batch, Commit, Lane, LedgerError, MOST_CASTS, Verdict};
+use crate::ledger::{Batch, Commit, Lane, LedgerError, Verdict};
 use crate::wire::server::BallotView;
 
 /// Casts waiting to be taken up.
 const MAILBOX: usize = 16_384;
-/// A cast that has no answer by then is `busy`: every cast is answered within five seconds.
+/// A cast over HTTP that has no answer by then is `busy`: every cast is answered within five seconds.
 pub const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
 /// Shortest pause before asking the ledger whether something is due.
 const LEAST_WAIT: Duration = Duration::from_millis(10);
@@ -51,8 +51,24 @@ pub struct Cast {
     pub take: u16,
     /// From which slip, and which letters.
     pub votes: Votes,
-    /// Where the answer goes. Dropped without one: the coordinator is gone.
-    pub answer: oneshot::Sender<CastAnswer>,
+    /// Where the answer goes.
+    pub asker: Asker,
+}
+
+/// Who waits for what becomes of a cast.
+#[derive(Debug)]
+pub enum Asker {
+    /// A socket.
+    Socket {
+        /// The shard that has its seat.
+        shard: usize,
+        /// The seat.
+        seat: u64,
+        /// Of the cast, to be given back with the answer.
+        number: u32,
+    },
+    /// A caller over HTTP. Dropped without an answer: the coordinator is gone.
+    Caller(oneshot::Sender<CastAnswer>),
 }
 
 /// What became of a cast.
@@ -162,14 +178,7 @@ impl RoundCoordinator {
         }));
     }
 
-    fn committed(
-        &mut self,
-        partition: u16,
-        batch: &Batch,
-        commit: Commit,
-        asked: Vec<oneshot::Sender<CastAnswer>>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn committed(&mut self, partition: u16, batch: &Batch, commit: Commit, asked: Vec<Asker>, ctx: &mut Context<Self>) {
         let added = commit.verdicts.iter().map(|verdict| match verdict {
             Verdict::Ballot { added, .. } => u64::from(*added),
             Verdict::Removed => 0,
@@ -180,39 +189,41 @@ impl RoundCoordinator {
         queue.acknowledged += added;
         queue.unpublished = !commit.published;
         let (round, take) = (commit.gate.round, commit.gate.take);
-        let budget = match self.active() {
-            Some(room) => {
-                room.board.put_gate(partition, commit.gate, self.pod.clock.now());
-                room.board.room().votes_per_round
-            }
-            None => commit.gate.votes_per_round,
-        };
-        for ((verdict, answer), (voter, _)) in commit.verdicts.into_iter().zip(asked).zip(&batch.casts) {
-            match verdict {
-                Verdict::Removed => self.answer(answer, "removed", CastAnswer::Removed),
+        let room = self.active();
+        let budget = room.as_ref().map_or(commit.gate.votes_per_round, |room| room.board.votes_per_round());
+        // on the board before any verdict is handed out; the shards are nudged after that
+        let _nudging = room.as_ref().map(|room| room.board.put_gate(partition, commit.gate, self.pod.clock.now()));
+        let casts = &self.pod.metrics.casts;
+        let mut answers = Handout::default();
+        for ((verdict, asker), (voter, _)) in commit.verdicts.into_iter().zip(asked).zip(batch.casts()) {
+            let answer = match verdict {
+                Verdict::Removed => {
+                    casts.removed.inc();
+                    CastAnswer::Removed
+                }
                 Verdict::Ballot { refused: Some(Refusal::StaleTake), .. } => {
-                    self.answer_stale(voter.clone(), (round, take), budget, answer, ctx);
+                    self.answer_stale(voter.clone(), (round, take), budget, asker, ctx);
+                    continue;
                 }
                 Verdict::Ballot { votes, added, refused } => {
-                    let outcome = refused.map_or(if added > 0 { "stored" } else { "repeat" }, Refusal::as_str);
+                    match refused {
+                        Some(refusal) => casts.refused(refusal).inc(),
+                        None if added > 0 => casts.stored.inc(),
+                        None => casts.repeat.inc(),
+                    }
                     let view = BallotView::new(batch.round, batch.take, votes, budget, refused);
-                    self.answer(answer, outcome, CastAnswer::Ballot { view, grew: added > 0 });
+                    CastAnswer::Ballot { view, grew: added > 0 }
                 }
-            }
+            };
+            answers.add(asker, answer);
         }
+        answers.send(&self.pod, &self.room);
         self.pod.acknowledged.fetch_add(added, Ordering::Release);
         self.settle_later(partition, ctx);
     }
 
     /// A cast for another take is answered with the ballot of the present one.
-    fn answer_stale(
-        &self,
-        voter: VoterId,
-        present: (u16, u16),
-        budget: u16,
-        answer: oneshot::Sender<CastAnswer>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn answer_stale(&self, voter: VoterId, present: (u16, u16), budget: u16, asker: Asker, ctx: &mut Context<Self>) {
         let (ledger, room, partitions) = (self.pod.ledger.clone(), self.room.clone(), self.lanes.len() as u16);
         let read = async move { ledger.ballots_of(&room, partitions, &voter, &[present]).await };
         ctx.spawn(read.into_actor(self).map(move |ballots, coordinator, _| {
@@ -221,25 +232,22 @@ impl RoundCoordinator {
                 Ok(ballot) => {
                     let (round, take) = present;
                     let view = BallotView::new(round, take, ballot.votes, budget, Some(Refusal::StaleTake));
-                    coordinator.answer(answer, "stale_take", CastAnswer::Ballot { view, grew: false });
+                    coordinator.pod.metrics.casts.refused(Refusal::StaleTake).inc();
+                    let answer = CastAnswer::Ballot { view, grew: false };
+                    Handout::of(asker, answer).send(&coordinator.pod, &coordinator.room);
                 }
-                Err(error) => coordinator.failed(&error, vec![answer]),
+                Err(error) => coordinator.failed(&error, vec![asker]),
             }
         }));
     }
 
-    fn failed(&self, error: &LedgerError, asked: Vec<oneshot::Sender<CastAnswer>>) {
+    fn failed(&self, error: &LedgerError, asked: Vec<Asker>) {
         self.pod.note_ledger_error(error);
         tracing::warn!(room = %self.room, casts = asked.len(), %error, "a batch has no answer");
-        for answer in asked {
-            self.answer(answer, "busy", CastAnswer::Busy);
-        }
-    }
-
-    fn answer(&self, to: oneshot::Sender<CastAnswer>, outcome: &str, answer: CastAnswer) {
-        self.pod.metrics.casts.with_label_values(&[outcome]).inc();
-        // a socket that is gone asks again when it comes back
-        let _ = to.send(answer);
+        self.pod.metrics.casts.refused(Refusal::Busy).inc_by(asked.len() as u64);
+        let mut answers = Handout::default();
+        asked.into_iter().for_each(|asker| answers.add(asker, CastAnswer::Busy));
+        answers.send(&self.pod, &self.room);
     }
 
     /// After a tick without commits the rest is published and reported.
@@ -273,7 +281,7 @@ impl RoundCoordinator {
                     queue.reported = acknowledged;
                     queue.unpublished = false;
                     if let Some(room) = coordinator.active() {
-                        room.board.put_gate(partition, gate, coordinator.pod.clock.now());
+                        drop(room.board.put_gate(partition, gate, coordinator.pod.clock.now()));
                     }
                 }
                 Err(error) => coordinator.pod.note_ledger_error(&error),
@@ -319,23 +327,52 @@ impl RoundCoordinator {
     }
 }
 
-/// Takes the casts that can go together: of one round and take, each voter once, at most [`MOST_CASTS`]. The others
-/// wait in their order.
-fn next_batch(waiting: &mut VecDeque<Cast>, acknowledged: u64) -> (Batch, Vec<oneshot::Sender<CastAnswer>>) {
-    let (round, take) = waiting.front().map_or((0, 0), |first| (first.round, first.take));
-    let mut batch = Batch { round, take, casts: vec![], acknowledged };
-    let (mut voters, mut asked, mut rest) = (HashSet::new(), vec![], VecDeque::new());
-    while let Some(cast) = waiting.pop_front() {
-        if batch.casts.len() == MOST_CASTS {
-            rest.push_back(cast);
-            break;
+/// Answers on their way, gathered by shard.
+#[derive(Default)]
+struct Handout(BTreeMap<usize, Vec<Answer>>);
+
+impl Handout {
+    fn of(asker: Asker, answer: CastAnswer) -> Self {
+        let mut handout = Self::default();
+        handout.add(asker, answer);
+        handout
+    }
+
+    fn add(&mut self, asker: Asker, answer: CastAnswer) {
+        match asker {
+            Asker::Socket { shard, seat, number } => {
+                self.0.entry(shard).or_default().push(Answer { seat, number, answer });
+            }
+            // a caller that is gone asks again when it comes back
+            Asker::Caller(caller) => drop(caller.send(answer)),
         }
-        // a voter whose first cast waits keeps its later ones waiting behind it, whatever round they are for
-        let first_of_voter = voters.insert(cast.voter.clone());
-        if first_of_voter && (cast.round, cast.take) == (round, take) {
-            batch.casts.push((cast.voter, cast.votes));
-            asked.push(cast.answer);
+    }
+
+    fn send(self, pod: &Pod, room: &RoomId) {
+        for (shard, answers) in self.0 {
+            if !pod.rooms.answer(shard, room, answers) {
+                pod.metrics.mailbox_refusals.with_label_values(&["registry"]).inc();
+            }
+        }
+    }
+}
+
+/// Takes the casts that can go together: of one round and take, each voter once, as many as a batch holds. The others
+/// wait in their order.
+fn next_batch(waiting: &mut VecDeque<Cast>, acknowledged: u64) -> (Batch, Vec<Asker>) {
+    let (round, take) = waiting.front().map_or((0, 0), |first| (first.round, first.take));
+    let mut batch = Batch::new(round, take, acknowledged);
+    let (mut asked, mut rest) = (vec![], VecDeque::new());
+    // whose cast waits: their later ones wait behind it, whatever round they are for
+    let mut held = HashSet::new();
+    while !batch.is_full()
+        && let Some(cast) = waiting.pop_front()
+    {
+        let fits = (cast.round, cast.take) == (round, take) && !held.contains(&cast.voter);
+        if fits && batch.push(&cast.voter, &cast.votes) {
+            asked.push(cast.asker);
         } else {
+            held.insert(cast.voter.clone());
             rest.push_back(cast);
         }
     }
@@ -395,11 +432,12 @@ mod tests {
     fn cast(voter: &str, round: u16) -> (Cast, oneshot::Receiver<CastAnswer>) {
         let (answer, receiver) = oneshot::channel();
         let votes = Votes::parse(1, "a".into()).unwrap();
-        (Cast { voter: VoterId::parse(voter).unwrap(), round, take: 1, votes, answer }, receiver)
+        let asker = Asker::Caller(answer);
+        (Cast { voter: VoterId::parse(voter).unwrap(), round, take: 1, votes, asker }, receiver)
     }
 
     fn names(batch: &Batch) -> Vec<&str> {
-        batch.casts.iter().map(|(voter, _)| voter.as_str()).collect()
+        batch.casts().iter().map(|(voter, _)| voter.as_str()).collect()
     }
 
     #[test]
@@ -423,7 +461,7 @@ mod tests {
     #[test]
     fn a_batch_is_bounded() {
         let mut waiting: VecDeque<Cast> = (0..2_500).map(|n| cast(&format!("v{n}"), 1).0).collect();
-        let sizes = [(); 3].map(|()| next_batch(&mut waiting, 0).0.casts.len());
+        let sizes = [(); 3].map(|()| next_batch(&mut waiting, 0).0.casts().len());
         assert_eq!(sizes, [1_000, 1_000, 500]);
     }
 }

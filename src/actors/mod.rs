@@ -11,12 +11,14 @@
 //! `RoundCoordinator` (one for each active room) and `Subscriber` (one for each pod) live on a thread of their own,
 //! backstage, so that no voter's traffic delays them.
 
+pub mod asking;
 pub mod coordinator;
 pub mod pod;
 pub mod registry;
 pub mod session;
 pub mod subscriber;
 
+pub use asking::Asking;
 pub use coordinator::RoundCoordinator;
 pub use pod::Pod;
 pub use registry::RoomRegistry;

@@ -1,7 +1,9 @@
 //! Identifiers. Each is made by `parse` or from given random bytes, so holding one proves that it is well formed.
+//! A clone shares the text: ids go along with every cast.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,17 +39,17 @@ macro_rules! identifier {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Reads one from outside.
             pub fn parse($text: &str) -> Result<Self, Invalid> {
-                $parse.map(Self)
+                $parse.map(|text| Self(text.into()))
             }
 
             /// Makes one from random bytes, five bits of each.
             pub fn from_entropy(entropy: [u8; $entropy]) -> Self {
-                Self(spell($alphabet, entropy))
+                Self(spell($alphabet, entropy).into())
             }
 
             /// The text of it.
@@ -78,7 +80,7 @@ macro_rules! identifier {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0
+                id.0.as_ref().into()
             }
         }
     };

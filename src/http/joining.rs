@@ -136,10 +136,10 @@ pub fn cookie(request: &HttpRequest, site: &Site, room: &ActiveRoom, token: Stri
 }
 
 /// The voter that a valid token names; written again if the ledger has lost it.
-pub async fn known_voter(site: &Site, room: &ActiveRoom, token: VoterToken) -> Answer<(Voter, Ballot)> {
+pub async fn known_voter(site: &Site, room: &Arc<ActiveRoom>, token: VoterToken) -> Answer<(Voter, Ballot)> {
     let record = room.board.room();
     let greeting = Greeting { voter: token.voter, name: token.name, card: fresh_card(), take: record.current_take() };
-    let (voter, ballot) = site.pod.ledger.greet(&record.id, record.partitions, &greeting).await?;
+    let (voter, ballot) = room.greet(&site.pod, greeting).await?;
     if voter.removed { Err(ApiError::removed()) } else { Ok((voter, ballot)) }
 }
 

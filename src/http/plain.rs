@@ -3,6 +3,7 @@
 //! Each form carries the slip that it is for, so a form sent twice is a repeat and counts once.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
@@ -122,7 +123,7 @@ fn own_page(request: &HttpRequest, site: &Site) -> Answer<()> {
     }
 }
 
-async fn show(site: &Site, room: &ActiveRoom, credentials: &VoterCredentials, error: Option<ApiError>) -> Answer {
+async fn show(site: &Site, room: &Arc<ActiveRoom>, credentials: &VoterCredentials, error: Option<ApiError>) -> Answer {
     let voter = match credentials.voter(site, &room.board.id) {
         Ok(token) => Some(known_voter(site, room, token).await?),
         Err(_) => None,

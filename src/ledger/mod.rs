@@ -13,6 +13,7 @@
 //! - Versions and `seq` are `max(previous + 1, ledger time in ms)`: they never fall.
 //! - What is published on the feed is absolute and versioned, so messages may be lost, repeated and reordered.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -96,17 +97,59 @@ pub struct Health {
     pub unsafe_because: Option<String>,
 }
 
-/// Casts of one round and take, for one partition, each voter at most once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Casts of one round and take, for one partition.
+///
+/// # Invariants
+/// Each voter at most once: a second cast would be appended to the same old ballot. At most [`MOST_CASTS`].
+#[derive(Debug, Clone)]
 pub struct Batch {
     /// Round number, from 1.
     pub round: u16,
     /// Take number, from 1.
     pub take: u16,
-    /// At most [`MOST_CASTS`].
-    pub casts: Vec<(VoterId, Cast)>,
     /// Slips of this partition that this pod has stored anew and got the reply for, since the pod started.
     pub acknowledged: u64,
+    casts: Vec<(VoterId, Cast)>,
+    voters: HashSet<VoterId>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(round: u16, take: u16, acknowledged: u64) -> Self {
+        Self { round, take, acknowledged, casts: vec![], voters: HashSet::new() }
+    }
+
+    /// A batch of these casts.
+    ///
+    /// # Panics
+    /// A voter comes twice, or there are too many: a mistake of the caller.
+    pub fn of(round: u16, take: u16, acknowledged: u64, casts: impl IntoIterator<Item = (VoterId, Cast)>) -> Self {
+        let mut batch = Self::new(round, take, acknowledged);
+        for (voter, cast) in casts {
+            assert!(batch.push(&voter, &cast), "{voter} does not fit");
+        }
+        batch
+    }
+
+    /// True if it takes no more casts.
+    pub fn is_full(&self) -> bool {
+        self.casts.len() == MOST_CASTS
+    }
+
+    /// Adds a cast. `false` if it does not fit: there is one of that voter already, or the batch is full.
+    #[must_use]
+    pub fn push(&mut self, voter: &VoterId, cast: &Cast) -> bool {
+        let fits = !self.is_full() && self.voters.insert(voter.clone());
+        if fits {
+            self.casts.push((voter.clone(), cast.clone()));
+        }
+        fits
+    }
+
+    /// The casts, in order.
+    pub fn casts(&self) -> &[(VoterId, Cast)] {
+        &self.casts
+    }
 }
 
 /// What became of one cast.
@@ -206,8 +249,14 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Joins a voter, in one step, repeat-safe by card.
     async fn join(&self, room: &RoomId, request: &JoinRequest) -> Result<JoinOutcome, LedgerError>;
-    /// Receives a voter who holds a valid token, and writes the voter again if the ledger has lost it.
-    async fn greet(&self, room: &RoomId, partitions: u16, greeting: &Greeting) -> Result<(Voter, Ballot), LedgerError>;
+    /// Receives voters who hold valid tokens, at most [`SLICE`], and writes those again whom the ledger has lost. The
+    /// answers are in order.
+    async fn greet(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        greetings: &[Greeting],
+    ) -> Result<Vec<(Voter, Ballot)>, LedgerError>;
     /// A voter by id.
     async fn voter(&self, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError>;
     /// Voters by name, for the emcee's list.
@@ -269,4 +318,21 @@ pub trait Ledger: Send + Sync + 'static {
 /// The card that a voter gets who has none: made of random bytes.
 pub fn fresh_card() -> Card {
     Card::from_entropy(rand::random())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_holds_each_voter_once_and_no_more_than_fit() {
+        let cast = Cast::parse(1, "a".into()).unwrap();
+        let voter = |n: usize| VoterId::parse(&format!("v{n}")).unwrap();
+        let mut batch = Batch::new(1, 1, 0);
+        assert!(batch.push(&voter(0), &cast));
+        assert!(!batch.push(&voter(0), &cast), "the same voter");
+        assert!((1..MOST_CASTS).all(|n| batch.push(&voter(n), &cast)));
+        assert!(batch.is_full() && !batch.push(&voter(MOST_CASTS), &cast));
+        assert_eq!(batch.casts().len(), MOST_CASTS);
+    }
 }

@@ -23,8 +23,8 @@ contract! { tick_ms = 0;
 /// One cast over a lane of its own.
 async fn commit_alone(hall: &Hall, voter: &VoterId, slip: u32, votes: &str) -> Commit {
     let partition = partition_of(voter.as_str(), hall.partitions);
-    let casts = vec![(voter.clone(), Cast::parse(slip, votes.into()).unwrap())];
-    let batch = Batch { round: 1, take: 1, casts, acknowledged: 0 };
+    let cast = (voter.clone(), Cast::parse(slip, votes.into()).unwrap());
+    let batch = Batch::of(1, 1, 0, [cast]);
     hall.ledger.lane(hall.id(), partition, &format!("pod-{slip}-{votes}")).commit(&batch).await.unwrap()
 }
 
@@ -151,8 +151,7 @@ async fn what_a_pod_has_acknowledged_is_kept_absolute(ledger: SharedLedger) {
     let hall = opened(&ledger, 1).await;
     let (mut one, mut two) = (ledger.lane(hall.id(), 0, "one"), ledger.lane(hall.id(), 0, "two"));
     let batch = |number: usize, acknowledged| {
-        let casts = vec![(voter(number), Cast::parse(1, "aa".into()).unwrap())];
-        Batch { round: 1, take: 1, casts, acknowledged }
+        Batch::of(1, 1, acknowledged, [(voter(number), Cast::parse(1, "aa".into()).unwrap())])
     };
     assert_eq!(one.commit(&batch(1, 0)).await.unwrap().gate.acknowledged, 0);
     assert_eq!(one.commit(&batch(2, 2)).await.unwrap().gate.acknowledged, 2);

@@ -81,7 +81,7 @@ async fn a_restart_in_the_middle_of_a_round_goes_on_where_it_was(stand: Stand) {
     let mut lane = hall.ledger.lane(hall.id(), 0, "pod");
     let casts = voters.iter().filter(|voter| partition_of(voter.as_str(), 3) == 0);
     let casts = casts.map(|voter| (voter.clone(), Cast::parse(4, "a".into()).unwrap()));
-    let batch = Batch { round: 1, take: 1, casts: casts.collect(), acknowledged: 20 };
+    let batch = Batch::of(1, 1, 20, casts);
     let room = hall.room.clone();
     drop(hall);
 
@@ -93,11 +93,11 @@ async fn a_restart_in_the_middle_of_a_round_goes_on_where_it_was(stand: Stand) {
     let told = lane.commit(&batch).await;
     assert!(!matches!(told, Err(LedgerError::Corrupt(_))), "{told:?}");
     let commit = hall.ledger.lane(hall.id(), 0, "pod").commit(&batch).await.unwrap();
-    assert_eq!(commit.gate.tally.total(), before.gates[0].tally.total() + batch.casts.len() as u64);
+    assert_eq!(commit.gate.tally.total(), before.gates[0].tally.total() + batch.casts().len() as u64);
     assert!(commit.gate.tally.version > before.gates[0].tally.version);
     assert_eq!(commit.gate.acknowledged, 20);
     let refused = hall.commit(&[(&removed.voter, 1, "a")]).await;
     assert_eq!(refused.verdicts, [Verdict::Removed]);
     let closed = hall.close(1, 1).await;
-    assert_eq!(sum(&closed).tally.total(), 90 + batch.casts.len() as u64);
+    assert_eq!(sum(&closed).tally.total(), 90 + batch.casts().len() as u64);
 }

@@ -14,6 +14,7 @@ contract! { tick_ms = 0;
     a_lost_voter_is_written_again,
     a_lost_voter_whose_name_is_gone_gets_another,
     a_removed_voter_is_greeted_as_removed,
+    a_crowd_is_greeted_in_its_order,
     many_greetings_at_once_write_one_voter,
     a_new_name_frees_the_old_one,
     a_name_that_is_taken_is_not_given,
@@ -35,6 +36,11 @@ fn greeting(voter: &Voter, take: Option<(u16, u16)>) -> Greeting {
     Greeting { voter: voter.voter.clone(), name: voter.name.clone(), card: card(), take }
 }
 
+/// Greets one voter.
+async fn greet(ledger: &SharedLedger, hall: &Hall, greeting: Greeting) -> (Voter, Ballot) {
+    ledger.greet(hall.id(), hall.partitions, &[greeting]).await.unwrap().remove(0)
+}
+
 fn unknown(called: &str) -> Voter {
     let JoinRequest { voter, card, .. } = newcomer(called);
     Voter { voter, name: name(called), card, removed: false }
@@ -52,7 +58,7 @@ async fn a_known_voter_is_greeted_with_the_ballot(ledger: SharedLedger) {
     let stored = hall.ballot(&anna.voter, (2, 1)).await;
     assert_eq!(stored.votes, "abc");
     for (take, ballot) in [(Some((2, 1)), stored), (Some((1, 1)), Ballot::default()), (None, Ballot::default())] {
-        let greeted = ledger.greet(hall.id(), 3, &greeting(&anna, take)).await.unwrap();
+        let greeted = greet(&ledger, &hall, greeting(&anna, take)).await;
         assert_eq!(greeted, (anna.clone(), ballot));
     }
 }
@@ -63,7 +69,7 @@ async fn a_lost_voter_is_written_again(ledger: SharedLedger) {
     let anna = unknown("Anna");
     hall.cast(&anna.voter, 1, "ab").await;
     let greeting = greeting(&anna, Some((1, 1)));
-    let (written, ballot) = ledger.greet(hall.id(), 3, &greeting).await.unwrap();
+    let (written, ballot) = greet(&ledger, &hall, greeting.clone()).await;
     assert_eq!(written, Voter { card: greeting.card.clone(), ..anna.clone() });
     assert_eq!(ballot.votes, "ab");
     assert_eq!(ledger.voter(hall.id(), &anna.voter).await.unwrap(), Some(written.clone()));
@@ -78,7 +84,7 @@ async fn a_lost_voter_whose_name_is_gone_gets_another(ledger: SharedLedger) {
     joined(&ledger, hall.id(), "anna").await;
     joined(&ledger, hall.id(), "Anna 2").await;
     let lost = unknown("Anna");
-    let (written, _) = ledger.greet(hall.id(), 1, &greeting(&lost, None)).await.unwrap();
+    let (written, _) = greet(&ledger, &hall, greeting(&lost, None)).await;
     assert_eq!((written.voter, written.name), (lost.voter, name("Anna 3")));
 }
 
@@ -86,17 +92,38 @@ async fn a_removed_voter_is_greeted_as_removed(ledger: SharedLedger) {
     let hall = Hall::new(&ledger, 2).await;
     let anna = joined(&ledger, hall.id(), "Anna").await;
     ledger.set_removed(hall.id(), 2, &anna.voter, true).await.unwrap();
-    let (greeted, _) = ledger.greet(hall.id(), 2, &greeting(&anna, None)).await.unwrap();
+    let (greeted, _) = greet(&ledger, &hall, greeting(&anna, None)).await;
     assert_eq!(greeted, Voter { removed: true, ..anna });
+}
+
+async fn a_crowd_is_greeted_in_its_order(ledger: SharedLedger) {
+    let mut hall = Hall::new(&ledger, 3).await;
+    hall.open(1, 1).await;
+    let (anna, bela, lost) =
+        (joined(&ledger, hall.id(), "Anna").await, joined(&ledger, hall.id(), "Bela").await, unknown("Cleo"));
+    hall.cast(&anna.voter, 1, "ab").await;
+    hall.cast(&bela.voter, 1, "b").await;
+    ledger.set_removed(hall.id(), 3, &bela.voter, true).await.unwrap();
+    let crowd = [
+        greeting(&bela, Some((1, 1))),
+        greeting(&lost, Some((1, 1))),
+        greeting(&anna, Some((1, 1))),
+        greeting(&anna, None),
+    ];
+    let greeted = ledger.greet(hall.id(), 3, &crowd).await.unwrap();
+    let told: Vec<_> = greeted.iter().map(|(voter, ballot)| (&voter.voter, voter.removed, &*ballot.votes)).collect();
+    let (a, b, c) = (&anna.voter, &bela.voter, &lost.voter);
+    assert_eq!(told, [(b, true, "b"), (c, false, ""), (a, false, "ab"), (a, false, "")]);
+    assert_eq!(ledger.greet(hall.id(), 3, &[]).await.unwrap(), []);
 }
 
 async fn many_greetings_at_once_write_one_voter(ledger: SharedLedger) {
     let hall = Hall::new(&ledger, 1).await;
     let anna = unknown("Anna");
     let greetings: Vec<_> = (0..20).map(|_| greeting(&anna, None)).collect();
-    let greeted = join_all(greetings.iter().map(|greeting| ledger.greet(hall.id(), 1, greeting))).await;
+    let greeted = join_all(greetings.into_iter().map(|greeting| greet(&ledger, &hall, greeting))).await;
     let stored = ledger.voter(hall.id(), &anna.voter).await.unwrap().unwrap();
-    assert!(greeted.into_iter().all(|greeted| greeted.unwrap().0 == stored));
+    assert!(greeted.into_iter().all(|greeted| greeted.0 == stored));
     assert_eq!(hall.snapshot().await.voters, 1);
 }
 

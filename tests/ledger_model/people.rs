@@ -344,7 +344,7 @@ impl<K> PeopleTest<K> {
             Command::Greet { voter: number, name: called } => {
                 let card = self.cards[CARDS + number].clone();
                 let greeting = Greeting { voter: voter(number), name: name(called), card, take: None };
-                Told::Voter(Some(self.person(wait(ledger.greet(room, 1, &greeting)).unwrap().0)))
+                Told::Voter(Some(self.person(wait(ledger.greet(room, 1, &[greeting])).unwrap().remove(0).0)))
             }
             Command::Rename { voter: number, name: called, suggestions } => {
                 let renaming = Renaming { voter: voter(number), name: name(called), suggestions: names(&suggestions) };

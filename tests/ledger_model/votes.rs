@@ -301,8 +301,8 @@ impl<K: Kind, const PARTITIONS: u16> VotesTest<K, PARTITIONS> {
             let of_it = |number: &usize| Reference::<PARTITIONS>::partition(*number) == partition;
             let casts = casts.iter().filter(|(number, ..)| of_it(number));
             let casts = casts.map(|(number, slip, votes)| (voter(*number), Cast::parse(*slip, votes.clone()).unwrap()));
-            let batch = Batch { round: *round, take: *take, casts: casts.collect(), acknowledged: *acknowledged };
-            if batch.casts.is_empty() {
+            let batch = Batch::of(*round, *take, *acknowledged, casts);
+            if batch.casts().is_empty() {
                 continue;
             }
             let mut lane = self.hall.ledger.lane(self.hall.id(), partition, &format!("pod-{pod}"));

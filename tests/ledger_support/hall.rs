@@ -128,7 +128,7 @@ impl Hall {
             assert_eq!(partition_of(voter.as_str(), self.partitions), partition);
             ((*voter).clone(), Cast::parse(*slip, (*votes).to_owned()).unwrap())
         });
-        let batch = Batch { round, take, casts: casts.collect(), acknowledged: 0 };
+        let batch = Batch::of(round, take, 0, casts);
         self.ledger.lane(self.id(), partition, "pod").commit(&batch).await.unwrap()
     }
 

@@ -38,7 +38,7 @@ fn cast(slip: u32, votes: &str) -> Cast {
 }
 
 fn batch(casts: Vec<(VoterId, Cast)>) -> Batch {
-    Batch { round: 1, take: 1, casts, acknowledged: 0 }
+    Batch::of(1, 1, 0, casts)
 }
 
 fn opened(command_seq: u64) -> Target {

@@ -1,7 +1,8 @@
 //! The board of a room: the newest of everything that its sockets are shown, encoded once, each with a revision.
 //!
 //! Whoever learns something newer puts it here and the shards of the registry are nudged; a socket is then written
-//! whatever is newer than what it got last. Older news, and news that come twice, change nothing.
+//! whatever is newer than what it got last. Older news, and news that come twice, change nothing. Frames are encoded
+//! when somebody asks for them: between two ticks there may be a hundred commits.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -75,6 +76,8 @@ pub struct Board {
     pub code: RoomCode,
     news: Mutex<News>,
     frames: [ArcSwap<Frames>; 2],
+    /// There are news that are not in `frames` yet.
+    unwritten: AtomicBool,
     /// When the running round goes dark; `u64::MAX`: not, or it is already.
     dark_from: AtomicU64,
     /// Slips in the last tally that each shard has sent to all its sockets.
@@ -100,6 +103,7 @@ impl Board {
             tally_at: Instant::now(),
             unshown_since: None,
             measured: (0, 0),
+            unwritten: Changed::ALL,
             voters_url: pod.voters_url.clone(),
             views: [None, None],
         };
@@ -108,6 +112,7 @@ impl Board {
             id: news.room.id.clone(),
             code: news.room.code.clone(),
             frames: [ArcSwap::from_pointee(empty.clone()), ArcSwap::from_pointee(empty)],
+            unwritten: AtomicBool::new(true),
             dark_from: AtomicU64::new(u64::MAX),
             shown: [const { AtomicU64::new(0) }; MOST_SHARDS],
             nudged: [const { AtomicBool::new(false) }; MOST_SHARDS],
@@ -117,7 +122,7 @@ impl Board {
         let mut news = board.lock();
         let stored = news.sum().map_or(0, |sum| sum.stored);
         board.shown.iter().for_each(|shown| shown.store(stored, Ordering::Relaxed));
-        board.encode(&mut news, now, Changed::ALL);
+        board.put_news(&mut news, now, Changed::ALL).forget();
         drop(news);
         board
     }
@@ -130,6 +135,9 @@ impl Board {
     pub fn frames(&self, audience: Audience, now: LedgerMs) -> Arc<Frames> {
         if now >= self.dark_from.load(Ordering::Relaxed) {
             self.go_dark(now);
+        }
+        if self.unwritten.load(Ordering::Acquire) {
+            self.write(&mut self.lock(), now);
         }
         self.frames[audience as usize].load_full()
     }
@@ -145,6 +153,11 @@ impl Board {
         let view = news.room_view(sum.as_ref(), now, audience);
         news.views[audience as usize] = Some(view.clone());
         view
+    }
+
+    /// The budget of a voter in a round.
+    pub fn votes_per_round(&self) -> u16 {
+        self.lock().room.votes_per_round
     }
 
     /// The room record.
@@ -175,14 +188,15 @@ impl Board {
         }
         // told with the next count of those who are here: at most once a second
         news.voters = settled.voters;
-        self.show(news, now, changed);
+        drop(self.put_news(&mut news, now, changed));
     }
 
-    /// Puts one newer gate: the counts of a commit, or of another pod's.
-    pub fn put_gate(&self, partition: u16, gate: Gate, now: LedgerMs) {
+    /// Puts one newer gate: the counts of a commit, or of another pod's. The shards are nudged when what this gives is
+    /// dropped, so that answers which are handed out before can take the news along.
+    pub fn put_gate(&self, partition: u16, gate: Gate, now: LedgerMs) -> Nudging<'_> {
         let mut news = self.lock();
         let changed = news.put_gate(usize::from(partition), gate);
-        self.show(news, now, changed);
+        self.put_news(&mut news, now, changed)
     }
 
     /// Puts how many are here.
@@ -191,40 +205,60 @@ impl Board {
         let presence = (connected, news.voters);
         let changed = Changed { presence: news.presence != presence, ..Changed::default() };
         news.presence = presence;
-        self.show(news, now, changed);
+        drop(self.put_news(&mut news, now, changed));
     }
 
     /// Puts what the emcee's desk shows. Where no emcee is here it only lies ready for the next one's hello.
     pub fn put_desk(&self, desk: DeskView, somebody_here: bool, now: LedgerMs) {
         let mut news = self.lock();
         news.desk = Some(desk);
-        let changed = Changed { desk: true, ..Changed::default() };
-        if somebody_here {
-            self.show(news, now, changed);
-        } else {
-            self.encode(&mut news, now, changed);
+        let nudging = self.put_news(&mut news, now, Changed { desk: true, ..Changed::default() });
+        if !somebody_here {
+            nudging.forget();
         }
     }
 
     /// Takes the split off, if the blackout has begun.
     pub fn go_dark(&self, now: LedgerMs) {
-        let news = self.lock();
+        let mut news = self.lock();
         if visibility::is_dark(&news.room, news.closes_at(), now) != news.dark {
-            self.show(news, now, Changed { room: true, ..Changed::default() });
+            drop(self.put_news(&mut news, now, Changed { room: true, ..Changed::default() }));
         }
     }
 
-    fn show(&self, mut news: MutexGuard<'_, News>, now: LedgerMs, changed: Changed) {
+    /// The news have changed in this way.
+    fn put_news(&self, news: &mut News, now: LedgerMs, changed: Changed) -> Nudging<'_> {
         if changed == Changed::default() {
-            return;
+            return Nudging(None);
         }
-        news.views = [None, None];
-        self.encode(&mut news, now, changed);
+        if changed.room {
+            let closes_at = news.closes_at();
+            news.dark = visibility::is_dark(&news.room, closes_at, now);
+            let dark_from = visibility::dark_from(&news.room, closes_at).filter(|_| !news.dark);
+            self.dark_from.store(dark_from.unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        if changed.tally {
+            news.tally_at = Instant::now();
+        }
         if news.unshown_since.is_none() && news.sum().is_some_and(|sum| sum.stored > self.shown()) {
             news.unshown_since = Some(news.tally_at);
         }
-        drop(news);
-        self.shards.nudge(self);
+        news.views = [None, None];
+        news.unwritten = news.unwritten.and(changed);
+        self.unwritten.store(true, Ordering::Release);
+        Nudging(Some(self))
+    }
+
+    /// Encodes what is new.
+    fn write(&self, news: &mut News, now: LedgerMs) {
+        let changed = std::mem::take(&mut news.unwritten);
+        for audience in [Audience::Public, Audience::Emcee] {
+            let shown = &self.frames[audience as usize];
+            let mut frames = Frames::clone(&shown.load());
+            news.write(&mut frames, now, audience, changed);
+            shown.store(Arc::new(frames));
+        }
+        self.unwritten.store(false, Ordering::Release);
     }
 
     /// True if shard `index` needs a nudge, for none is under way to it.
@@ -288,7 +322,7 @@ impl Board {
 
     /// True if shard `index` has not shown what is on the board, and no nudge is under way to it.
     pub(super) fn is_behind(&self, index: usize) -> bool {
-        let stored = self.frames[Audience::Public as usize].load().stored;
+        let stored = self.lock().sum().map_or(0, |sum| sum.stored);
         !self.nudged[index].load(Ordering::Acquire) && self.shown[index].load(Ordering::Acquire) < stored
     }
 
@@ -302,22 +336,23 @@ impl Board {
         let step = news.room.next_auto_step().map(|(due, _)| due);
         [closes_at, closing, dark, step].into_iter().flatten().min()
     }
+}
 
-    fn encode(&self, news: &mut News, now: LedgerMs, mut changed: Changed) {
-        let closes_at = news.closes_at();
-        let dark = visibility::is_dark(&news.room, closes_at, now);
-        changed.room |= dark != news.dark;
-        news.dark = dark;
-        let dark_from = visibility::dark_from(&news.room, closes_at).filter(|_| !dark).unwrap_or(u64::MAX);
-        self.dark_from.store(dark_from, Ordering::Relaxed);
-        if changed.tally {
-            news.tally_at = Instant::now();
-        }
-        for audience in [Audience::Public, Audience::Emcee] {
-            let shown = &self.frames[audience as usize];
-            let mut frames = Frames::clone(&shown.load());
-            news.write(&mut frames, now, audience, changed);
-            shown.store(Arc::new(frames));
+/// Nudges the shards when it is dropped, if there are news.
+#[must_use = "the shards are nudged when this is dropped"]
+pub struct Nudging<'b>(Option<&'b Board>);
+
+impl Nudging<'_> {
+    /// Nobody needs to be told.
+    fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Nudging<'_> {
+    fn drop(&mut self) {
+        if let Some(board) = self.0 {
+            board.shards.nudge(board);
         }
     }
 }

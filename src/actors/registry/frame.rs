@@ -3,6 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
+use crate::wire::server::ServerMessage;
+
 /// A text message in a WebSocket frame of its own: final, not masked (RFC 6455, 5.2).
 #[derive(Debug, Clone)]
 pub struct Frame {
@@ -14,18 +16,7 @@ impl Frame {
     /// Encodes a text.
     pub fn new(text: &str) -> Self {
         let mut wire = BytesMut::with_capacity(text.len() + 10);
-        wire.put_u8(0x81);
-        match text.len() {
-            length @ 0..=125 => wire.put_u8(length as u8),
-            length @ 126..=0xFFFF => {
-                wire.put_u8(126);
-                wire.put_u16(length as u16);
-            }
-            length => {
-                wire.put_u8(127);
-                wire.put_u64(length as u64);
-            }
-        }
+        put_header(&mut wire, text.len());
         let header = wire.len();
         wire.put_slice(text.as_bytes());
         Self { wire: wire.freeze(), header }
@@ -42,6 +33,37 @@ impl Frame {
     }
 }
 
+/// Header of a final text frame, its length in the shortest form.
+fn put_header(wire: &mut impl BufMut, length: usize) {
+    wire.put_u8(0x81);
+    match length {
+        0..=125 => wire.put_u8(length as u8),
+        126..=0xFFFF => {
+            wire.put_u8(126);
+            wire.put_u16(length as u16);
+        }
+        _ => {
+            wire.put_u8(127);
+            wire.put_u64(length as u64);
+        }
+    }
+}
+
+/// Encodes a message for one socket behind what is in `wire`, without a buffer of its own.
+pub fn append(wire: &mut Vec<u8>, message: &ServerMessage<'_>) {
+    /// Of the longest header.
+    const ROOM: usize = 10;
+    let start = wire.len();
+    wire.resize(start + ROOM, 0);
+    serde_json::to_writer(&mut *wire, message).expect("messages have string keys and finite numbers");
+    let length = wire.len() - start - ROOM;
+    let mut header = [0; ROOM];
+    let mut left = &mut header[..];
+    put_header(&mut left, length);
+    let used = ROOM - left.len();
+    wire.splice(start..start + ROOM, header[..used].iter().copied());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +74,17 @@ mod tests {
             let frame = Frame::new(&"x".repeat(length));
             assert_eq!(frame.wire().len(), header + length);
             assert_eq!(frame.text().len(), length);
+        }
+    }
+
+    #[test]
+    fn an_appended_message_is_the_frame_of_its_text() {
+        for detail in ["short", &"long ".repeat(100)] {
+            let message = ServerMessage::Error { code: "x", detail: detail.to_owned() };
+            let mut wire = vec![1, 2, 3];
+            append(&mut wire, &message);
+            assert_eq!(wire[..3], [1, 2, 3]);
+            assert_eq!(&wire[3..], Frame::new(&message.encode()).wire());
         }
     }
 }

@@ -1,44 +1,51 @@
-//! `RoomRegistry`: one shard on each worker thread, which knows the sockets of that thread and writes what is new on
-//! their rooms' boards straight to them.
+//! `RoomRegistry`: one shard on each worker thread, which knows the sockets of that thread, writes what is new on their
+//! rooms' boards straight to them, and hands out the answers to their casts.
 //!
-//! In: [`Nudge`] from boards, [`Dismiss`] from the subscriber and the drain. Out: frames to sockets, [`Whisper`]s to
-//! sessions. Mailbox: 1,024; when it is full a nudge is dropped, and the sweep of the next second finds the news.
+//! In: [`Answers`] from coordinators, [`Nudge`] from boards, [`Dismiss`] from the subscriber and the drain. Out: frames
+//! to sockets, [`Whisper`]s to sessions. Mailbox: 1,024; when it is full a nudge is dropped, and the sweep of the next
+//! second finds the news; answers that are dropped become `busy` by the same sweep.
 //!
 //! A socket that has not taken its last frame is skipped, and catches up with the newest when it drains: slow readers
 //! cost no memory and delay nobody. A long walk is cut into slices, so that answers never wait behind one.
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
-use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use crate::actors::coordinator::CastAnswer;
 use crate::actors::pod::{Pod, Vital};
-use crate::domain::ids::{RoomId, VoterId};
+use crate::domain::ids::RoomId;
 use crate::domain::visibility::Audience;
 use crate::wire::client::Role;
-use crate::wire::server::{BallotView, ByeReason, ServerMessage};
+use crate::wire::server::{BallotView, ByeReason};
 
 mod board;
 mod frame;
+mod greeter;
 mod news;
 mod rooms;
+mod seat;
+mod shard;
 mod shards;
 mod showing;
 
 pub use board::{Board, Frames, SLOTS, STATE_SLOT};
 pub use frame::Frame;
 pub use rooms::{Absent, ActiveRoom, DeskSocket, Rooms, StageSocket};
+pub use seat::{CatchUp, Outlet, Seat};
+pub use shard::{SeatGuard, Shard};
 pub use shards::{MOST_SHARDS, Shards};
 pub use showing::ShownRanking;
 
+use shard::Walk;
+
 /// Sockets written to before other work of the thread gets its turn.
 const SLICE: usize = 256;
-/// How often boards are looked over.
+/// How often boards and casts are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
+/// The longest that a draining pod asks a client to stay away, in ms.
+const MOST_RETRY_MS: u64 = 500;
 
 /// The board of `room` has news.
 #[derive(Message, Debug)]
@@ -46,6 +53,27 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct Nudge {
     /// Which.
     pub room: RoomId,
+}
+
+/// What became of casts of `room`.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct Answers {
+    /// Which.
+    pub room: RoomId,
+    /// In the order of the casts.
+    pub answers: Vec<Answer>,
+}
+
+/// What became of one cast.
+#[derive(Debug)]
+pub struct Answer {
+    /// Whose.
+    pub seat: u64,
+    /// Of the cast.
+    pub number: u32,
+    /// What the socket is told.
+    pub answer: CastAnswer,
 }
 
 /// Sockets must go.
@@ -64,6 +92,8 @@ pub struct Dismiss {
 #[derive(Message, Debug, Clone)]
 #[rtype(result = "()")]
 pub enum Whisper {
+    /// The cast under way was answered.
+    Answered,
     /// Say goodbye and close, once a cast under way is answered.
     Leave {
         /// What the client is told.
@@ -75,232 +105,78 @@ pub enum Whisper {
     Mine(BallotView),
 }
 
-/// The writing end of a socket.
-pub trait Outlet {
-    /// Writes a whole frame, or nothing: `false` if earlier bytes are still unsent. What can not be sent at once is
-    /// kept and sent first.
-    fn offer(&self, frame: &Frame) -> bool;
-
-    /// Runs `catch_up` whenever frames were refused and everything has been sent since.
-    fn on_drained(&self, catch_up: CatchUp);
-}
-
-/// Brings a seat up to date with its board.
-pub struct CatchUp {
-    pod: Arc<Pod>,
-    room: Arc<ActiveRoom>,
-    /// Not kept alive: without its session a seat gets nothing more.
-    seat: Weak<Seat>,
-}
-
-impl CatchUp {
-    /// Offers the seat's outlet each frame that is newer than what was sent last.
-    pub fn run(&self) {
-        if let Some(seat) = self.seat.upgrade() {
-            let frames = self.pod.frames(&self.room.board, seat.audience());
-            seat.offer(&self.pod, &self.room.board, &frames);
-        }
-    }
-}
-
-/// A socket that takes part in a room.
-pub struct Seat {
-    /// Rises in the order of arrival: sockets are walked in that order, which is that of their memory.
-    pub id: u64,
-    /// What it is for.
-    pub role: Role,
-    /// Whose it is.
-    pub voter: Option<VoterId>,
-    /// Where frames go.
-    pub outlet: Rc<dyn Outlet>,
-    /// Its session.
-    pub session: Recipient<Whisper>,
-    sent: [Cell<u64>; SLOTS],
-    standing: Cell<u64>,
-}
-
-impl Seat {
-    /// A seat that has been sent nothing.
-    pub fn new(
-        id: u64,
-        role: Role,
-        voter: Option<VoterId>,
-        outlet: Rc<dyn Outlet>,
-        session: Recipient<Whisper>,
-    ) -> Rc<Self> {
-        Rc::new(Self { id, role, voter, outlet, session, sent: Default::default(), standing: Cell::new(0) })
-    }
-
-    /// Who is looking.
-    pub fn audience(&self) -> Audience {
-        if self.role == Role::Emcee { Audience::Emcee } else { Audience::Public }
-    }
-
-    /// The frames of `frames` in `slot` have been sent by other means.
-    pub fn mark(&self, frames: &Frames, slot: usize) {
-        if let Some(slot_frame) = &frames.slots[slot] {
-            self.sent[slot].set(slot_frame.revision);
-        }
-    }
-
-    /// Hands `write` each frame that is newer than what was sent last, until it refuses one. Answers how many it took,
-    /// and whether it took all.
-    pub fn catch_up(&self, board: &Board, frames: &Frames, mut write: impl FnMut(&Frame) -> bool) -> (u64, bool) {
-        let mut written = 0;
-        for (sent, slot) in self.sent.iter().zip(&frames.slots) {
-            let Some(slot) = slot.as_ref().filter(|slot| slot.revision > sent.get()) else { continue };
-            if !write(&slot.frame) {
-                return (written, false);
-            }
-            sent.set(slot.revision);
-            written += 1;
-        }
-        if let Some((ranking, standing)) = self.due_standing(board, frames) {
-            if !write(&Frame::new(&ServerMessage::Standing(standing).encode())) {
-                return (written, false);
-            }
-            self.standing.set(ranking);
-            written += 1;
-        }
-        (written, true)
-    }
-
-    /// Offers the outlet what [`Seat::catch_up`] finds, and counts it.
-    fn offer(&self, pod: &Pod, board: &Board, frames: &Frames) {
-        let (written, all) = self.catch_up(board, frames, |frame| self.outlet.offer(frame));
-        pod.metrics.fanout_frames.inc_by(written);
-        pod.metrics.fanout_skips.inc_by(u64::from(!all));
-    }
-
-    /// The voter's own place, once a ranking, when it may be seen.
-    fn due_standing(&self, board: &Board, frames: &Frames) -> Option<(u64, crate::wire::server::StandingView)> {
-        if !frames.shows_ranking() {
-            self.standing.set(0);
-            return None;
-        }
-        let (ranking, standing) = board.standing(self.voter.as_ref()?)?;
-        // numbers of rankings are 32-bit, so this tells every ranking from "none sent"
-        (self.standing.get() != ranking + 1).then_some((ranking + 1, standing))
-    }
-}
-
-/// The sockets of one thread, shared between its registry and its sessions.
-#[derive(Clone, Default)]
-pub struct Shard(Rc<RefCell<HashMap<RoomId, Gallery>>>);
-
-/// The sockets of one room on this thread.
-struct Gallery {
-    room: Arc<ActiveRoom>,
-    seats: BTreeMap<u64, Rc<Seat>>,
-    last_walk: Option<Instant>,
-    /// A walk is under way, or armed.
-    walking: bool,
-    /// There were news meanwhile.
-    again: bool,
-}
-
-impl Shard {
-    /// Seats a socket until the guard is dropped.
-    pub fn seat(&self, pod: &Arc<Pod>, room: &Arc<ActiveRoom>, seat: Rc<Seat>) -> SeatGuard {
-        let catch_up = CatchUp { pod: pod.clone(), room: room.clone(), seat: Rc::downgrade(&seat) };
-        seat.outlet.on_drained(catch_up);
-        let mut rooms = self.0.borrow_mut();
-        let gallery = rooms.entry(room.board.id.clone()).or_insert_with(|| Gallery {
-            room: room.clone(),
-            seats: BTreeMap::new(),
-            last_walk: None,
-            walking: false,
-            again: false,
-        });
-        gallery.seats.insert(seat.id, seat.clone());
-        SeatGuard { shard: self.clone(), room: room.board.id.clone(), id: seat.id }
-    }
-
-    fn seats(&self, room: Option<&RoomId>) -> Vec<Rc<Seat>> {
-        let rooms = self.0.borrow();
-        let galleries = rooms.iter().filter(|(id, _)| room.is_none_or(|room| room == *id));
-        galleries.flat_map(|(_, gallery)| gallery.seats.values().cloned()).collect()
-    }
-}
-
-/// Gives the seat free when its session ends, however it ends.
-pub struct SeatGuard {
-    shard: Shard,
-    room: RoomId,
-    id: u64,
-}
-
-impl Drop for SeatGuard {
-    fn drop(&mut self) {
-        let mut rooms = self.shard.0.borrow_mut();
-        if let Some(gallery) = rooms.get_mut(&self.room) {
-            gallery.seats.remove(&self.id);
-            if gallery.seats.is_empty() && !gallery.walking {
-                rooms.remove(&self.room);
-            }
-        }
-    }
-}
-
 /// See [module](self).
 pub struct RoomRegistry {
     pod: Arc<Pod>,
     shard: Shard,
-    /// Which of the pod's shards this is.
-    index: usize,
     _vital: Vital,
 }
 
 impl RoomRegistry {
     /// Starts the shard of the thread that calls this.
     pub fn start(pod: Arc<Pod>, shards: &Shards) -> Shard {
-        let shard = Shard::default();
-        let actor = shard.clone();
+        let mut started = None;
         Self::create(|ctx: &mut Context<Self>| {
             ctx.set_mailbox_capacity(1_024);
-            let index = shards.add(ctx.address().recipient(), ctx.address().recipient());
-            Self { pod, shard: actor, index, _vital: Vital("registry") }
+            let shard = Shard::new(shards.add(ctx.address()));
+            started = Some(shard.clone());
+            Self { pod, shard, _vital: Vital("registry") }
         });
-        shard
+        started.expect("the actor was made")
     }
 
-    /// Writes news of `room` to its sockets: at once if the last time was a tick ago, else when it is.
+    /// Writes news of `room` to its sockets: now if the last walk began a tick ago, else when it is so.
     fn walk(&mut self, id: &RoomId, ctx: &mut Context<Self>) {
-        let mut rooms = self.shard.0.borrow_mut();
+        let mut rooms = self.shard.rooms.borrow_mut();
         let Some(gallery) = rooms.get_mut(id) else {
             // nobody to show it to here: that is as good as shown
             if let Some(room) = self.pod.rooms.get(id) {
-                room.board.release_nudge(self.index);
+                room.board.release_nudge(self.shard.index);
                 let frames = self.pod.frames(&room.board, Audience::Public);
-                room.board.note_shown(self.index, frames.stored);
+                room.board.note_shown(self.shard.index, frames.stored);
             }
             return;
         };
-        gallery.room.board.release_nudge(self.index);
-        if gallery.walking {
-            gallery.again = true;
-            return;
+        match gallery.walk {
+            // it reads the board when it begins
+            Walk::Armed => {}
+            Walk::At(_) => gallery.again = true,
+            Walk::Resting => {
+                let wait = gallery.wait(self.pod.tick);
+                gallery.walk = Walk::Armed;
+                drop(rooms);
+                if wait.is_zero() {
+                    self.begin(id.clone(), ctx);
+                } else {
+                    let id = id.clone();
+                    ctx.run_later(wait, move |registry, ctx| registry.begin(id, ctx));
+                }
+            }
         }
-        gallery.walking = true;
-        let wait = gallery.last_walk.map_or(Duration::ZERO, |last| self.pod.tick.saturating_sub(last.elapsed()));
-        let id = id.clone();
-        if wait.is_zero() {
-            drop(rooms);
-            self.slice(id, 0, ctx);
-        } else {
-            ctx.run_later(wait, move |registry, ctx| registry.slice(id, 0, ctx));
+    }
+
+    fn begin(&mut self, id: RoomId, ctx: &mut Context<Self>) {
+        {
+            let mut rooms = self.shard.rooms.borrow_mut();
+            let Some(gallery) = rooms.get_mut(&id) else { return };
+            gallery.begun = Some(Instant::now());
+            // news from here on are for the next walk
+            gallery.room.board.release_nudge(self.shard.index);
         }
+        self.slice(id, 0, ctx);
     }
 
     /// Writes to the next sockets, those with ids from `first` on.
     fn slice(&mut self, id: RoomId, first: u64, ctx: &mut Context<Self>) {
         let (room, seats) = {
-            let rooms = self.shard.0.borrow();
-            let Some(gallery) = rooms.get(&id) else { return };
-            let seats = gallery.seats.range((Bound::Included(first), Bound::Unbounded)).take(SLICE);
-            (gallery.room.clone(), seats.map(|(_, seat)| seat.clone()).collect::<Vec<_>>())
+            let mut rooms = self.shard.rooms.borrow_mut();
+            let Some(gallery) = rooms.get_mut(&id) else { return };
+            let seats = gallery.seats_from(first, SLICE);
+            let next = seats.last().map_or(first, |last| last.id + 1);
+            gallery.walk = Walk::At(next);
+            (gallery.room.clone(), seats)
         };
-        // read anew for each slice: a session may have answered with newer counts meanwhile
+        // read anew for each slice: there may be newer counts meanwhile
         let public = self.pod.frames(&room.board, Audience::Public);
         let emcee = self.pod.frames(&room.board, Audience::Emcee);
         for seat in &seats {
@@ -315,16 +191,15 @@ impl RoomRegistry {
             return;
         }
         self.pod.metrics.tally_lag_seconds.observe(public.tally_at.elapsed().as_secs_f64());
-        room.board.note_shown(self.index, public.stored);
+        room.board.note_shown(self.shard.index, public.stored);
         self.walked(&id, ctx);
     }
 
     fn walked(&mut self, id: &RoomId, ctx: &mut Context<Self>) {
         let again = {
-            let mut rooms = self.shard.0.borrow_mut();
+            let mut rooms = self.shard.rooms.borrow_mut();
             let Some(gallery) = rooms.get_mut(id) else { return };
-            gallery.walking = false;
-            gallery.last_walk = Some(Instant::now());
+            gallery.walk = Walk::Resting;
             let again = std::mem::take(&mut gallery.again);
             if gallery.seats.is_empty() {
                 rooms.remove(id);
@@ -336,11 +211,17 @@ impl RoomRegistry {
         }
     }
 
-    /// Looks after news whose nudge was lost.
+    /// Looks after news whose nudge was lost, and casts that wait too long.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
-        let behind = self.pod.rooms.all().into_iter().filter(|room| room.board.is_behind(self.index));
+        let behind = self.pod.rooms.all().into_iter().filter(|room| room.board.is_behind(self.shard.index));
         for room in behind.collect::<Vec<_>>() {
             self.walk(&room.board.id, ctx);
+        }
+        let now = Instant::now();
+        for gallery in self.shard.rooms.borrow().values() {
+            for seat in gallery.seats.values() {
+                seat.answer_if_overdue(&self.pod, &gallery.room, now);
+            }
         }
     }
 }
@@ -350,6 +231,23 @@ impl Actor for RoomRegistry {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(SWEEP, Self::sweep);
+    }
+}
+
+impl Handler<Answers> for RoomRegistry {
+    type Result = ();
+
+    fn handle(&mut self, Answers { room, answers }: Answers, _: &mut Self::Context) {
+        let rooms = self.shard.rooms.borrow();
+        // without a gallery all of them have gone meanwhile
+        let Some(gallery) = rooms.get(&room) else { return };
+        let due_from = gallery.due_from(self.pod.tick);
+        let frames = due_from.map(|_| self.pod.frames(&gallery.room.board, Audience::Public));
+        for Answer { seat: id, number, answer } in answers {
+            let Some(seat) = gallery.seats.get(&id) else { continue };
+            let due = frames.as_deref().filter(|_| due_from.is_some_and(|from| id >= from));
+            seat.answer(&self.pod, &gallery.room, number, answer, due);
+        }
     }
 }
 
@@ -370,14 +268,7 @@ impl Handler<Dismiss> for RoomRegistry {
             let moment = dismiss.within.mul_f64(rand::random());
             let retry_ms = draining.then(|| rand::random_range(50..=MOST_RETRY_MS));
             let whisper = Whisper::Leave { reason: dismiss.reason, retry_ms };
-            ctx.run_later(moment, move |registry, _| {
-                if seat.session.try_send(whisper).is_err() {
-                    registry.pod.metrics.mailbox_refusals.with_label_values(&["session"]).inc();
-                }
-            });
+            ctx.run_later(moment, move |registry, _| seat.whisper(&registry.pod, whisper));
         }
     }
 }
-
-/// The longest that a draining pod asks a client to stay away, in ms.
-const MOST_RETRY_MS: u64 = 500;

@@ -38,6 +38,8 @@ pub(super) struct News {
     pub(super) tally_at: Instant,
     /// Since when a stored vote waits to be shown.
     pub(super) unshown_since: Option<Instant>,
+    /// What is not in the frames yet.
+    pub(super) unwritten: Changed,
     /// Slips stored and shown that the metrics have counted.
     pub(super) measured: (u64, u64),
     /// Where voters reach this server, if that is sure.

@@ -1,16 +1,18 @@
 //! Rooms that are active in this pod: each with its board, its coordinator, and who is here.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
 use actix::prelude::*;
 use tokio::sync::Notify;
 
-use super::Whisper;
 use super::board::Board;
+use super::greeter::Greeter;
 use super::shards::Shards;
 use super::showing::ShownRanking;
+use super::{Answer, Whisper};
 use crate::actors::coordinator::{Moved, RoundCoordinator};
 use crate::actors::pod::Pod;
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
@@ -27,7 +29,11 @@ pub struct ActiveRoom {
     pub board: Board,
     /// Takes its casts and carries out its commands.
     pub coordinator: Addr<RoundCoordinator>,
+    /// Receives its voters.
+    pub(super) greeter: Greeter,
     here: Mutex<Here>,
+    /// Some voter has more than one socket here.
+    has_doubles: AtomicBool,
 }
 
 /// Who is here, on this pod.
@@ -82,6 +88,11 @@ impl ActiveRoom {
             here.voter_sockets -= 1;
             let _ = oldest.try_send(Whisper::Leave { reason: ByeReason::Replaced, retry_ms: None });
         }
+        self.note_doubles(&here);
+    }
+
+    fn note_doubles(&self, here: &Here) {
+        self.has_doubles.store(here.voter_sockets > here.voters.len() as u64, Ordering::Release);
     }
 
     /// A voter's socket is gone; it may have been replaced before.
@@ -96,6 +107,7 @@ impl ActiveRoom {
         }
         here.voter_sockets -= gone as u64;
         here.changed.insert(voter.clone());
+        self.note_doubles(&here);
     }
 
     /// A stage says what it shows.
@@ -117,6 +129,10 @@ impl ActiveRoom {
 
     /// Tells the voter's other sockets that the ballot grew.
     pub fn tell_others(&self, voter: &VoterId, except: Option<u64>, ballot: &BallotView) {
+        // nearly nobody has: do not look each of them up
+        if except.is_some() && !self.has_doubles.load(Ordering::Acquire) {
+            return;
+        }
         let here = self.here();
         let Some(sockets) = here.voters.get(voter) else { return };
         for (_, session) in sockets.iter().filter(|(id, _)| Some(*id) != except) {
@@ -251,6 +267,11 @@ impl Rooms {
         self.activated.notified().await;
     }
 
+    /// Hands answers to a shard; see [`Shards::answer`].
+    pub fn answer(&self, shard: usize, room: &RoomId, answers: Vec<Answer>) -> bool {
+        self.shards.answer(shard, room, answers)
+    }
+
     /// An active room.
     pub fn get(&self, id: &RoomId) -> Option<Arc<ActiveRoom>> {
         self.by_id.read().expect("nobody panics with it").get(id).cloned()
@@ -300,7 +321,13 @@ impl Rooms {
         let board = Board::new(settled, ranking, self.shards.clone(), pod);
         let code = board.code.clone();
         let coordinator = RoundCoordinator::begin(pod.clone(), id.clone(), partitions, &self.backstage);
-        let room = Arc::new(ActiveRoom { board, coordinator, here: Mutex::default() });
+        let room = Arc::new(ActiveRoom {
+            board,
+            coordinator,
+            greeter: Greeter::default(),
+            here: Mutex::default(),
+            has_doubles: AtomicBool::new(false),
+        });
         rooms.insert(id.clone(), room.clone());
         self.by_code.write().expect("nobody panics with it").insert(code, id.clone());
         let _ = room.coordinator.try_send(Moved);

@@ -80,11 +80,11 @@ fn voter_token(pod: &Pod, guest: &Guest, room: &RoomId, token: Option<&str>) -> 
     pod.auth.read_voter_token(token).filter(|token| token.room == *room)
 }
 
-async fn voter(pod: &Pod, empty: Seating, token: VoterToken) -> Result<Seating, CloseCode> {
+async fn voter(pod: &Arc<Pod>, empty: Seating, token: VoterToken) -> Result<Seating, CloseCode> {
     let record = empty.room.board.room();
     let take = record.current_take();
     let greeting = Greeting { voter: token.voter, name: token.name, card: fresh_card(), take };
-    let (voter, ballot) = pod.ledger.greet(&record.id, record.partitions, &greeting).await.map_err(|error| {
+    let (voter, ballot) = empty.room.greet(pod, greeting).await.map_err(|error| {
         pod.note_ledger_error(&error);
         CloseCode::Restart
     })?;

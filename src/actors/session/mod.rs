@@ -5,9 +5,8 @@
 //! means that the session is stuck, and the sender gives up on it.
 //!
 //! It has no game logic. While a cast is unanswered further casts wait here, in order; the socket's reader stops at
-//! 4 KiB of them. When the coordinator is gone the socket closes, so that no cast stays without an answer.
+//! 4 KiB of them. The answer goes from the registry's shard straight to the socket, see [`super::asking`].
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,24 +15,22 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use actix_http::ws::Item;
 use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketContext};
-use tokio::sync::oneshot;
 
-use super::coordinator::{ANSWER_WITHIN, Cast, CastAnswer};
+use super::asking::{Asking, Told};
+use super::coordinator::{Asker, Cast, CastAnswer};
 use super::pod::Pod;
 use super::registry::{ActiveRoom, DeskSocket, Outlet, STATE_SLOT, Seat, SeatGuard, Shard, StageSocket, Whisper};
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::VoterId;
 use crate::wire::client::{self, CastMessage, ClientMessage, Hello, MOST_FRAME_BYTES, Ping, Role};
 use crate::wire::codes::CloseCode;
-use crate::wire::server::{BallotView, ByeReason, ServerMessage};
+use crate::wire::server::{ByeReason, ServerMessage};
 
 mod hello;
 
 use hello::Seating;
 pub use hello::{EMCEE_COOKIE, Guest, VOTER_COOKIE};
 
-/// Time for the first frame.
-const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// Frames not understood that end a socket.
 const MOST_STRIKES: u8 = 5;
 /// Pings that a client may send at once, and how long each takes to be forgotten.
@@ -56,8 +53,8 @@ pub struct Session {
     pings: PingBudget,
     /// Fragments of a message that is not whole yet.
     partial: Option<Vec<u8>>,
-    /// A cast is under way; the socket's reader looks at this too.
-    awaiting: Rc<Cell<bool>>,
+    /// The cast under way; the socket's reader and its seat look at this too.
+    asking: Rc<Asking>,
     waiting: VecDeque<CastMessage>,
     /// Go as soon as the cast under way is answered.
     leaving: Option<(ByeReason, Option<u64>)>,
@@ -70,8 +67,6 @@ struct Seated {
     id: u64,
     voter: Option<VoterId>,
     desk: Option<DeskSocket>,
-    /// The last ballot that this socket was told, for answers that know of none.
-    known: Option<BallotView>,
     pod: Arc<Pod>,
     _seat: SeatGuard,
 }
@@ -112,8 +107,8 @@ impl PingBudget {
 type Ctx = WebsocketContext<Session>;
 
 impl Session {
-    /// A session for a socket; `outlet` is its writing end, `awaiting` tells its reader that a cast is under way.
-    pub fn new(pod: Arc<Pod>, shard: Shard, outlet: Rc<dyn Outlet>, guest: Guest, awaiting: Rc<Cell<bool>>) -> Self {
+    /// A session for a socket; `outlet` is its writing end, `asking` tells its reader that a cast is under way.
+    pub fn new(pod: Arc<Pod>, shard: Shard, outlet: Rc<dyn Outlet>, guest: Guest, asking: Rc<Asking>) -> Self {
         let id = pod.next_session.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Self {
             pod,
@@ -125,7 +120,7 @@ impl Session {
             strikes: 0,
             pings: PingBudget::new(),
             partial: None,
-            awaiting,
+            asking,
             waiting: VecDeque::new(),
             leaving: None,
         }
@@ -139,8 +134,9 @@ impl Session {
     }
 
     fn leave(&mut self, reason: ByeReason, retry_ms: Option<u64>, ctx: &mut Ctx) {
-        if self.awaiting.get() {
+        if self.asking.is_open() {
             self.leaving = Some((reason, retry_ms));
+            self.asking.want();
             return;
         }
         ctx.text(ServerMessage::Bye { reason, retry_ms }.encode());
@@ -188,9 +184,12 @@ impl Session {
     fn sit(&mut self, seating: Seating, ctx: &mut Ctx) {
         let Seating { room, role, you, voter, desk } = seating;
         let whispers = ctx.address().recipient();
-        let seat = Seat::new(self.id, role, voter.clone(), self.outlet.clone(), whispers.clone());
+        let (outlet, asking) = (self.outlet.clone(), self.asking.clone());
+        let seat = Seat::new(self.id, role, voter.clone(), outlet, whispers.clone(), asking);
         let frames = self.pod.frames(&room.board, seat.audience());
-        let known = you.as_ref().and_then(|you| you.ballot.clone());
+        if let Some(ballot) = you.as_ref().and_then(|you| you.ballot.as_ref()) {
+            self.asking.know(ballot);
+        }
         // read after the frames, so never older than what they are marked with
         let view = room.board.view(seat.audience(), self.pod.clock.now());
         ctx.text(ServerMessage::State { room: &view, you }.encode());
@@ -209,7 +208,7 @@ impl Session {
         }
         self.pod.metrics.sessions.with_label_values(&[role.as_str()]).inc();
         let guard = self.shard.seat(&self.pod, &room, seat);
-        self.seated = Some(Seated { room, role, id: self.id, voter, desk, known, pod: self.pod.clone(), _seat: guard });
+        self.seated = Some(Seated { room, role, id: self.id, voter, desk, pod: self.pod.clone(), _seat: guard });
     }
 
     fn ping(&mut self, ping: Ping, ctx: &mut Ctx) {
@@ -245,10 +244,13 @@ impl Session {
 
     /// Forwards the casts that wait until one is under way: some are answered here at once.
     fn forward(&mut self, ctx: &mut Ctx) {
-        while !self.awaiting.get()
+        while !self.asking.is_open()
             && let Some(cast) = self.waiting.pop_front()
         {
             self.forward_one(cast, ctx);
+        }
+        if !self.waiting.is_empty() {
+            self.asking.want();
         }
     }
 
@@ -264,46 +266,18 @@ impl Session {
                 return;
             }
         };
-        let (answer, answered) = oneshot::channel();
-        let cast = Cast { voter: voter.clone(), round, take, votes, answer };
-        let started = Instant::now();
+        let number = self.asking.ask(round, take);
+        let asker = Asker::Socket { shard: self.shard.index, seat: self.id, number };
+        let cast = Cast { voter: voter.clone(), round, take, votes, asker };
         if room.coordinator.try_send(cast).is_err() {
             self.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
-            self.answer(round, take, CastAnswer::Busy, ctx);
-            return;
+            self.pod.metrics.casts.refused(Refusal::Busy).inc();
+            if let Some(Told::Ballot { view, .. }) =
+                self.asking.answer(number, CastAnswer::Busy, || room.board.votes_per_round())
+            {
+                ctx.text(ServerMessage::Ballot(view).encode());
+            }
         }
-        self.awaiting.set(true);
-        let answered = tokio::time::timeout(ANSWER_WITHIN, answered);
-        ctx.spawn(answered.into_actor(self).map(move |answer, session, ctx| {
-            session.awaiting.set(false);
-            session.pod.metrics.ack_seconds.observe(started.elapsed().as_secs_f64());
-            match answer {
-                Ok(Ok(answer)) => session.answer(round, take, answer, ctx),
-                // the coordinator is gone: say so by closing, the client casts again
-                Ok(Err(_)) => return session.close(CloseCode::Restart, ctx),
-                Err(_) => session.answer(round, take, CastAnswer::Busy, ctx),
-            }
-            match session.leaving.take() {
-                Some((reason, retry_ms)) => session.leave(reason, retry_ms, ctx),
-                None => session.forward(ctx),
-            }
-        }));
-    }
-
-    fn answer(&mut self, round: u16, take: u16, answer: CastAnswer, ctx: &mut Ctx) {
-        let Some(seated) = &mut self.seated else { return };
-        let view = match answer {
-            CastAnswer::Removed => return self.leave(ByeReason::Removed, None, ctx),
-            CastAnswer::Busy => busy(seated, round, take),
-            CastAnswer::Ballot { view, grew } => {
-                if grew && let Some(voter) = &seated.voter {
-                    seated.room.tell_others(voter, Some(self.id), &view);
-                }
-                seated.known = Some(view.stored());
-                view
-            }
-        };
-        ctx.text(ServerMessage::Ballot(view).encode());
     }
 
     fn fragment(&mut self, item: Item, ctx: &mut Ctx) {
@@ -330,23 +304,8 @@ impl Session {
     }
 }
 
-/// No promise; the ballot is the last that this socket was told of that take.
-fn busy(seated: &Seated, round: u16, take: u16) -> BallotView {
-    let known = seated.known.as_ref().filter(|known| (known.round, known.take) == (round, take));
-    let votes = known.map_or_else(String::new, |known| known.votes.clone());
-    BallotView::new(round, take, votes, seated.room.board.room().votes_per_round, Some(Refusal::Busy))
-}
-
 impl Actor for Session {
     type Context = Ctx;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_later(HELLO_WITHIN, |session, ctx| {
-            if session.seated.is_none() {
-                session.close(CloseCode::NoHello, ctx);
-            }
-        });
-    }
 
     fn stopped(&mut self, _: &mut Self::Context) {
         self.seated = None;
@@ -378,11 +337,13 @@ impl Handler<Whisper> for Session {
 
     fn handle(&mut self, whisper: Whisper, ctx: &mut Self::Context) {
         match whisper {
+            Whisper::Answered => match self.leaving.take() {
+                Some((reason, retry_ms)) => self.leave(reason, retry_ms, ctx),
+                None => self.forward(ctx),
+            },
             Whisper::Leave { reason, retry_ms } => self.leave(reason, retry_ms, ctx),
             Whisper::Mine(view) => {
-                if let Some(seated) = &mut self.seated {
-                    seated.known = Some(view.clone());
-                }
+                self.asking.know(&view);
                 ctx.text(ServerMessage::Mine(view).encode());
             }
         }

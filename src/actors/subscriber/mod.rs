@@ -230,7 +230,7 @@ impl Subscriber {
         match event {
             FeedEvent::Gate { room, partition, gate } => {
                 if let Some(room) = pod.rooms.get(&room) {
-                    room.board.put_gate(partition, *gate, pod.clock.now());
+                    drop(room.board.put_gate(partition, *gate, pod.clock.now()));
                 }
             }
             FeedEvent::RoomChanged { room, seq } => {

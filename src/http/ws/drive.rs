@@ -1,6 +1,5 @@
 //! Runs a socket, from its handshake to its last byte: writes what is due, then lets the session read and answer.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,8 +17,7 @@ use super::roll::Roll;
 use super::socket::{Socket, Stage};
 use crate::actors::registry::Shard;
 use crate::actors::session::Guest;
-use crate::actors::{Pod, Session};
-use crate::wire::codes::CloseCode;
+use crate::actors::{Asking, Pod, Session};
 
 /// A connection that has passed the handshake.
 pub struct Upgraded {
@@ -42,10 +40,10 @@ pub fn drive(
     roll: &Roll,
 ) -> impl Future<Output = ()> + use<> {
     let Upgraded { tcp, greeting, first, guest } = upgraded;
-    let awaiting = Rc::new(Cell::new(false));
-    let socket = Socket::new(tcp, greeting, Reader::new(first, awaiting.clone()));
+    let asking = Rc::new(Asking::default());
+    let socket = Socket::new(tcp, greeting, Reader::new(first, asking.clone()));
     roll.add(&socket);
-    let session = Session::new(pod.clone(), shard, socket.clone(), guest, awaiting);
+    let session = Session::new(pod.clone(), shard, socket.clone(), guest, asking);
     let output = Box::pin(WebsocketContext::create(session, Inbound(socket.clone())));
     async move {
         let _place = place;
@@ -89,7 +87,10 @@ async fn close(socket: &Socket, pod: &Pod) {
             tracing::debug!(%fault, "a socket is closed");
             Some(fault.code())
         }
-        None => (socket.stage() == Stage::TurnedAway).then_some(CloseCode::Restart),
+        None => match socket.stage() {
+            Stage::TurnedAway(code) => Some(code),
+            _ => None,
+        },
     };
     if let Some(code) = code {
         pod.metrics.closes.with_label_values(&[(code as u16).to_string().as_str()]).inc();

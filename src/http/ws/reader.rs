@@ -1,6 +1,6 @@
 //! The reading half of a socket: from the wire through the guard to the session.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 
 use super::guard::Guard;
 use super::socket::Socket;
+use crate::actors::Asking;
 
 /// Bytes read at once, and at most while a cast is unanswered.
 const READ_BYTES: usize = 4 * 1024;
@@ -34,7 +35,7 @@ pub struct Reader {
     /// Whole frames that the codec holds and has not taken yet.
     held_by_codec: usize,
     /// The session waits for the answer to a cast.
-    awaiting: Rc<Cell<bool>>,
+    asking: Rc<Asking>,
     /// Bytes read since it does.
     ahead: usize,
     /// Not reading, for that reason.
@@ -44,8 +45,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(first: Bytes, awaiting: Rc<Cell<bool>>) -> Self {
-        Self { first, guard: Guard::new(Instant::now()), held_by_codec: 0, awaiting, ahead: 0, pausing: false, late: 0 }
+    pub(super) fn new(first: Bytes, asking: Rc<Asking>) -> Self {
+        Self { first, guard: Guard::new(Instant::now()), held_by_codec: 0, asking, ahead: 0, pausing: false, late: 0 }
     }
 
     /// True while reading waits for the answer to a cast.
@@ -55,7 +56,7 @@ impl Reader {
 
     /// True if reading waited for an answer that has come: whoever polls must do so once more.
     pub(super) fn may_go_on(&self) -> bool {
-        self.pausing && !self.awaiting.get()
+        self.pausing && !self.asking.is_open()
     }
 
     /// The next bytes for the codec; `None`: there will be no more.
@@ -72,7 +73,7 @@ impl Reader {
             self.held_by_codec -= 1;
             return Poll::Pending;
         }
-        if !self.awaiting.get() {
+        if !self.asking.is_open() {
             self.ahead = 0;
         }
         loop {
@@ -89,7 +90,7 @@ impl Reader {
                 if read == 0 {
                     return Poll::Ready(None);
                 }
-                if self.awaiting.get() {
+                if self.asking.is_open() {
                     self.ahead += read;
                 }
                 Poll::Ready(Some(self.guard.pass(&scratch[..read], Instant::now())))
@@ -154,6 +155,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::actors::coordinator::CastAnswer;
 
     /// Texts in frames of 100 bytes each.
     fn frames(count: usize) -> Vec<u8> {
@@ -191,13 +193,14 @@ mod tests {
         let (mut tcp, mut peer) = pair().await;
         peer.write_all(&frames(200)).await.unwrap();
         peer.shutdown().await.unwrap();
-        let awaiting = Rc::new(Cell::new(true));
+        let asking = Rc::new(Asking::default());
+        let number = asking.ask(1, 1);
         let came_with_the_handshake = frames(100).into();
-        let mut reader = Reader::new(came_with_the_handshake, awaiting.clone());
+        let mut reader = Reader::new(came_with_the_handshake, asking.clone());
         assert_eq!(read_on(&mut reader, &mut tcp).await.0, READ_BYTES);
         assert_eq!(read_on(&mut reader, &mut tcp).await.0, 0, "asked again");
         assert!(!reader.may_go_on());
-        awaiting.set(false);
+        asking.answer(number, CastAnswer::Busy, || 10);
         assert!(reader.may_go_on());
         let (rest, most) = read_on(&mut reader, &mut tcp).await;
         assert_eq!(READ_BYTES + rest, 300 * 100);

@@ -26,6 +26,8 @@ use crate::wire::codes::CloseCode;
 
 /// Unsent bytes from which on the session is not run: it would only add to them.
 const MOST_UNSENT_BYTES: usize = 8 * 1024;
+/// Seconds until a hello must have come and found a seat.
+const HELLO_WITHIN: u8 = 10;
 /// An empty ping, final and not masked.
 const PING: &[u8] = &[0x89, 0];
 
@@ -43,6 +45,8 @@ pub struct Socket {
     task: RefCell<Option<Waker>>,
     stage: Cell<Stage>,
     vigil: RefCell<Vigil>,
+    /// Looks at it while it had no seat.
+    unseated: Cell<u8>,
     /// Since the last look.
     signs: Cell<Signs>,
 }
@@ -52,8 +56,8 @@ pub struct Socket {
 pub enum Stage {
     /// The session runs.
     Talking,
-    /// The session is told nothing more: this pod stops and it has no seat yet.
-    TurnedAway,
+    /// The session is told nothing more: it has no seat yet, and will get none.
+    TurnedAway(CloseCode),
     /// The session is over; the last bytes go out.
     Closing,
     /// Given up.
@@ -74,6 +78,7 @@ impl Socket {
             task: RefCell::default(),
             stage: Cell::new(Stage::Talking),
             vigil: RefCell::default(),
+            unseated: Cell::new(0),
             signs: Cell::default(),
         };
         socket.queue(greeting);
@@ -160,25 +165,29 @@ impl Socket {
 
     /// Writes a whole frame at once, or the part of it that the kernel takes and the rest later, or nothing.
     fn write_now(&self, frame: &Bytes) -> bool {
-        if self.stage.get() != Stage::Talking || self.unsent_bytes.get() > 0 || self.skipped.get() {
+        if !self.is_clear() {
             return false;
         }
-        let written = match self.tcp.borrow().try_write(frame) {
-            Ok(written) => written,
-            Err(error) => {
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    self.stage.set(Stage::Dropped);
-                    self.wake();
-                }
-                return false;
-            }
-        };
+        let Some(written) = self.try_write(frame) else { return false };
         if written < frame.len() {
             self.unsent_bytes.set(frame.len() - written);
             self.unsent.borrow_mut().push_back(frame.slice(written..));
             self.wake();
         }
         true
+    }
+
+    /// Writes what the kernel takes at once; `None`: nothing, and if that is for good the socket is given up.
+    fn try_write(&self, frames: &[u8]) -> Option<usize> {
+        match self.tcp.borrow().try_write(frames) {
+            Ok(written) => Some(written),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    self.end(Stage::Dropped);
+                }
+                None
+            }
+        }
     }
 
     /// The session is over: what is queued goes out, then a close frame if a rule was broken, then nothing more.
@@ -220,9 +229,15 @@ impl Socket {
         if self.stage.get() == Stage::Dropped {
             return false;
         }
-        if draining && self.stage.get() == Stage::Talking && self.catch_up.borrow().is_none() {
-            self.end(Stage::TurnedAway);
-            return false;
+        if self.stage.get() == Stage::Talking && self.catch_up.borrow().is_none() {
+            let looks = self.unseated.get() + 1;
+            self.unseated.set(looks);
+            let why = if draining { Some(CloseCode::Restart) } else { None };
+            let why = why.or((looks > HELLO_WITHIN).then_some(CloseCode::NoHello));
+            if let Some(code) = why {
+                self.end(Stage::TurnedAway(code));
+                return false;
+            }
         }
         let signs = Signs {
             unsent: self.unsent_bytes.get() > 0 || self.skipped.get(),
@@ -258,6 +273,26 @@ impl Outlet for Socket {
             self.wake();
         }
         written
+    }
+
+    fn is_clear(&self) -> bool {
+        self.stage.get() == Stage::Talking && self.unsent_bytes.get() == 0 && !self.skipped.get()
+    }
+
+    fn deliver(&self, frames: &[u8]) {
+        if self.stage.get() != Stage::Talking {
+            return;
+        }
+        let written = if self.is_clear() { self.try_write(frames).unwrap_or(0) } else { 0 };
+        if written < frames.len() {
+            self.queue(Bytes::copy_from_slice(&frames[written..]));
+            self.wake();
+        }
+        self.note(|signs| signs.sent = true);
+        // reading may have stopped at the answer that was just given
+        if self.reader.borrow().may_go_on() {
+            self.wake();
+        }
     }
 
     fn on_drained(&self, catch_up: CatchUp) {

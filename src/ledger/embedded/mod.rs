@@ -168,21 +168,26 @@ impl Ledger for EmbeddedLedger {
         self.store.change(1, move |work| work.join(&room, &request)).await
     }
 
-    async fn greet(&self, room: &RoomId, partitions: u16, greeting: &Greeting) -> Result<(Voter, Ballot), LedgerError> {
-        let (of, who) = (room.clone(), greeting.clone());
-        let (voter, ballot) = self
-            .store
-            .read(move |transaction| {
-                let voter = people::voter(transaction, &of, &who.voter)?;
-                Ok((voter, people::greeting_ballot(transaction, &of, partitions, &who)?))
-            })
-            .await?;
-        if let Some(voter) = voter {
-            return Ok((voter, ballot));
+    async fn greet(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        greetings: &[Greeting],
+    ) -> Result<Vec<(Voter, Ballot)>, LedgerError> {
+        let (of, who) = (room.clone(), greetings.to_vec());
+        let known = self.store.read(move |transaction| people::greeted(transaction, &of, partitions, &who)).await?;
+        let mut greeted = Vec::with_capacity(known.len());
+        for (greeting, (voter, ballot)) in greetings.iter().zip(known) {
+            let voter = match voter {
+                Some(voter) => voter,
+                None => {
+                    let (of, who) = (room.clone(), greeting.clone());
+                    self.store.change(1, move |work| work.restore(&of, &who)).await?
+                }
+            };
+            greeted.push((voter, ballot));
         }
-        let (of, who) = (room.clone(), greeting.clone());
-        let voter = self.store.change(1, move |work| work.restore(&of, &who)).await?;
-        Ok((voter, ballot))
+        Ok(greeted)
     }
 
     async fn voter(&self, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError> {

@@ -203,17 +203,21 @@ pub fn voter(transaction: &ReadTransaction, room: &RoomId, voter: &VoterId) -> R
     load(&transaction.open_table(VOTERS)?, (room.as_str(), voter.as_str()))
 }
 
-/// The ballot that a voter is greeted with.
-pub fn greeting_ballot(
+/// The voters that are greeted, as far as they are known, and their ballots.
+pub fn greeted(
     transaction: &ReadTransaction,
     room: &RoomId,
     partitions: u16,
-    greeting: &Greeting,
-) -> Result<Ballot, Trouble> {
-    let Some((round, take)) = greeting.take else { return Ok(Ballot::default()) };
-    let voter = greeting.voter.as_str();
-    let key = (room.as_str(), partition_of(voter, partitions), round, take, voter);
-    stored_ballot(&transaction.open_table(BALLOTS)?, key)
+    greetings: &[Greeting],
+) -> Result<Vec<(Option<Voter>, Ballot)>, Trouble> {
+    let (voters, ballots) = (transaction.open_table(VOTERS)?, transaction.open_table(BALLOTS)?);
+    let greeted = greetings.iter().map(|greeting| {
+        let id = greeting.voter.as_str();
+        let voter = load(&voters, (room.as_str(), id))?;
+        let Some((round, take)) = greeting.take else { return Ok((voter, Ballot::default())) };
+        Ok((voter, stored_ballot(&ballots, (room.as_str(), partition_of(id, partitions), round, take, id))?))
+    });
+    greeted.collect()
 }
 
 /// A page of voters, by id, whose name holds the text asked for.

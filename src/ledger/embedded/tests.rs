@@ -58,8 +58,8 @@ fn lane(ledger: &EmbeddedLedger) -> Box<dyn Lane> {
 
 /// One voter's first letters.
 async fn vote(lane: &mut dyn Lane, voter: &VoterId, votes: &str) -> Result<Commit, LedgerError> {
-    let casts = vec![(voter.clone(), Cast::parse(1, votes.into()).unwrap())];
-    lane.commit(&Batch { round: TAKE.0, take: TAKE.1, casts, acknowledged: 0 }).await
+    let cast = (voter.clone(), Cast::parse(1, votes.into()).unwrap());
+    lane.commit(&Batch::of(TAKE.0, TAKE.1, 0, [cast])).await
 }
 
 async fn stored(ledger: &EmbeddedLedger, voter: &VoterId) -> String {

@@ -1,6 +1,5 @@
 //! Votes: judged, counted and stored in one step, and read again.
 
-use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use super::writer::Work;
 use crate::domain::ballot::{Ballot, judge};
 use crate::domain::gate::{Gate, partition_of};
 use crate::domain::ids::{RoomId, VoterId};
-use crate::ledger::{Batch, Commit, Lane, LedgerError, MOST_CASTS, SLICE, Verdict, Voter};
+use crate::ledger::{Batch, Commit, Lane, LedgerError, SLICE, Verdict, Voter};
 
 /// Where a commit goes, and from whom.
 #[derive(Debug, Clone)]
@@ -44,7 +43,7 @@ impl EmbeddedLane {
 impl Lane for EmbeddedLane {
     async fn commit(&mut self, batch: &Batch) -> Result<Commit, LedgerError> {
         let (address, batch) = (self.address.clone(), batch.clone());
-        self.store.change(batch.casts.len() + 1, move |work| work.commit(&address, &batch)).await
+        self.store.change(batch.casts().len() + 1, move |work| work.commit(&address, &batch)).await
     }
 
     async fn settle(&mut self, acknowledged: u64) -> Result<Gate, LedgerError> {
@@ -56,40 +55,31 @@ impl Lane for EmbeddedLane {
 impl Work<'_> {
     /// Judges a batch against its gate, stores the ballots that grew, and counts what was added.
     fn commit(&mut self, at: &Address, batch: &Batch) -> Result<Commit, Trouble> {
-        if batch.casts.len() > MOST_CASTS {
-            return Err(Trouble::Misused("a batch holds at most 1,000 casts"));
-        }
         let mut gate = gate(&self.tables.gates, &at.room, at.partition)?;
         let now = gate.time(self.now);
         let admission = gate.admission(batch.round, batch.take, now);
-        let mut verdicts = Vec::with_capacity(batch.casts.len());
-        let mut grown: HashMap<&str, Ballot> = HashMap::new();
-        for (voter, cast) in &batch.casts {
+        let mut verdicts = Vec::with_capacity(batch.casts().len());
+        let mut grown = false;
+        for (voter, cast) in batch.casts() {
             if self.is_removed(&at.room, voter)? {
                 verdicts.push(Verdict::Removed);
                 continue;
             }
             let key = (at.room.as_str(), at.partition, batch.round, batch.take, voter.as_str());
-            let mut ballot = match grown.get(voter.as_str()) {
-                Some(ballot) => ballot.clone(),
-                None => stored_ballot(&self.tables.ballots, key)?,
-            };
+            let mut ballot = stored_ballot(&self.tables.ballots, key)?;
             let judgement = judge(&ballot.votes, cast, admission);
             if !judgement.append.is_empty() {
                 gate.count(judgement.append, ballot.votes.is_empty(), now);
                 ballot.votes.push_str(judgement.append);
                 ballot.time_ms = now - gate.opened_at;
-                grown.insert(voter.as_str(), ballot.clone());
+                self.tables.ballots.insert(key, ballot.encode().as_str())?;
+                grown = true;
             }
             let added = judgement.append.len() as u16;
             verdicts.push(Verdict::Ballot { votes: ballot.votes, added, refused: judgement.refused });
         }
-        for (voter, ballot) in &grown {
-            let key = (at.room.as_str(), at.partition, batch.round, batch.take, *voter);
-            self.tables.ballots.insert(key, ballot.encode().as_str())?;
-        }
         let reported = self.report(at, batch.acknowledged, &mut gate)?;
-        if reported || !grown.is_empty() {
+        if reported || grown {
             store(&mut self.tables.gates, (at.room.as_str(), at.partition), &gate)?;
         }
         let published = self.publish_in_turn(&at.room, at.partition, &gate);

@@ -6,10 +6,10 @@ use redis::aio::MultiplexedConnection;
 use super::keys::{PartitionKeys, gates_channel};
 use super::link::Link;
 use super::{fault, gate, scripts};
-use crate::domain::ballot::{Ballot, Refusal};
+use crate::domain::ballot::{Ballot, Cast, Refusal};
 use crate::domain::gate::Gate;
-use crate::domain::ids::RoomId;
-use crate::ledger::{Batch, Commit, Lane, LedgerError, MOST_CASTS, Verdict};
+use crate::domain::ids::{RoomId, VoterId};
+use crate::ledger::{Batch, Commit, Lane, LedgerError, Verdict};
 
 /// See the [module](self). The connection is made at the first commit, and again after an error.
 pub(super) struct RedisLane {
@@ -44,30 +44,27 @@ pub(super) fn label(room: &RoomId, partition: u16) -> String {
 #[async_trait]
 impl Lane for RedisLane {
     async fn commit(&mut self, batch: &Batch) -> Result<Commit, LedgerError> {
-        if batch.casts.len() > MOST_CASTS {
-            return Err(LedgerError::NotApplied("a batch holds at most 1,000 casts".into()));
-        }
+        let casts = batch.casts();
         let gate_key = self.keys.gate();
         let mut call = scripts::COMMIT.prepare_invoke();
         call.key(&gate_key).key(self.keys.ballots((batch.round, batch.take))).key(self.keys.removed());
         call.arg(batch.round).arg(batch.take).arg(&self.pod).arg(batch.acknowledged);
         call.arg(&self.channel).arg(&self.label).arg(self.tick_ms);
-        for (voter, _) in &batch.casts {
+        for (voter, _) in casts {
             call.arg(voter.as_str());
         }
-        for (_, cast) in &batch.casts {
+        for (_, cast) in casts {
             call.arg(cast.slip);
         }
-        for (_, cast) in &batch.casts {
+        for (_, cast) in casts {
             call.arg(&cast.votes);
         }
-        let (now, published, line, ballots, outcomes): (u64, bool, String, Vec<String>, Vec<String>) = self
+        let (now, published, line, ballots, exceptions): (u64, bool, String, String, String) = self
             .link
             .run_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
             .await?;
         let gate = gate::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &gate_key))?;
-        let verdicts = ballots.iter().zip(&outcomes).map(|(ballot, outcome)| verdict(ballot, outcome));
-        let verdicts = verdicts.collect::<Option<Vec<Verdict>>>().filter(|v| v.len() == batch.casts.len());
+        let verdicts = verdicts(casts, &ballots, &exceptions);
         let verdicts = verdicts.ok_or_else(|| fault::corrupt("no verdicts on ballots", &gate_key))?;
         Ok(Commit { now, gate, verdicts, published })
     }
@@ -84,36 +81,84 @@ impl Lane for RedisLane {
     }
 }
 
-/// Reads what the script says of one cast: the ballot as stored, and `2`, `0 gap` or `removed`.
-fn verdict(ballot: &str, outcome: &str) -> Option<Verdict> {
-    if outcome == "removed" {
-        return Some(Verdict::Removed);
+/// Reads what the script says of all casts. `None` if it is not that.
+fn verdicts(casts: &[(VoterId, Cast)], ballots: &str, exceptions: &str) -> Option<Vec<Verdict>> {
+    let mut verdicts = Vec::with_capacity(casts.len());
+    if !casts.is_empty() {
+        let mut ballots = ballots.split(' ');
+        for (_, cast) in casts {
+            let votes = letters(ballots.next()?)?;
+            verdicts.push(Verdict::Ballot { votes, added: cast.votes.len() as u16, refused: None });
+        }
+        if ballots.next().is_some() {
+            return None;
+        }
     }
-    let ballot = if ballot.is_empty() { Ballot::default() } else { Ballot::decode(ballot)? };
-    let (added, refused) = match outcome.split_once(' ') {
-        None => (outcome, None),
-        Some((added, word)) => (added, Some(Refusal::ALL.into_iter().find(|refusal| refusal.as_str() == word)?)),
-    };
-    Some(Verdict::Ballot { votes: ballot.votes, added: added.parse().ok()?, refused })
+    let mut words = exceptions.split(' ').filter(|word| !word.is_empty());
+    while let Some(which) = words.next() {
+        let verdict = verdicts.get_mut(which.parse::<usize>().ok()?.checked_sub(1)?)?;
+        let (count, why) = (words.next()?.parse().ok()?, words.next()?);
+        match (verdict, why) {
+            (verdict, "removed") => *verdict = Verdict::Removed,
+            (Verdict::Ballot { added, .. }, "-") => *added = count,
+            (Verdict::Ballot { added, refused, .. }, why) => {
+                *added = count;
+                *refused = Some(Refusal::ALL.into_iter().find(|refusal| refusal.as_str() == why)?);
+            }
+            (Verdict::Removed, _) => return None,
+        }
+    }
+    Some(verdicts)
+}
+
+/// The letters of a ballot as stored; empty where there is none.
+fn letters(stored: &str) -> Option<String> {
+    if stored.is_empty() { Some(String::new()) } else { Ballot::decode(stored).map(|ballot| ballot.votes) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_verdict_is_read_with_its_ballot_and_reason() {
-        let ballot = |votes: &str, added, refused| Some(Verdict::Ballot { votes: votes.into(), added, refused });
-        assert_eq!(verdict("aab1732", "2"), ballot("aab", 2, None));
-        assert_eq!(verdict("", "0 closed"), ballot("", 0, Some(Refusal::Closed)));
-        assert_eq!(verdict("ab5", "1 out_of_votes"), ballot("ab", 1, Some(Refusal::OutOfVotes)));
-        assert_eq!(verdict("aab1732", "removed"), Some(Verdict::Removed));
+    fn casts(votes: &[&str]) -> Vec<(VoterId, Cast)> {
+        let cast = |(index, votes): (usize, &&str)| {
+            (VoterId::parse(&format!("v{index}")).unwrap(), Cast::parse(1, (*votes).to_owned()).unwrap())
+        };
+        votes.iter().enumerate().map(cast).collect()
     }
 
     #[test]
-    fn what_is_no_verdict_is_not_read_as_one() {
-        for (ballot, outcome) in [("aab", "1"), ("z1", "1"), ("a1", "1 because"), ("a1", ""), ("a1", "b")] {
-            assert_eq!(verdict(ballot, outcome), None, "{ballot} {outcome}");
+    fn a_cast_without_an_exception_was_appended_as_it_is() {
+        let ballot = |votes: &str, added, refused| Verdict::Ballot { votes: votes.into(), added, refused };
+        let told =
+            verdicts(&casts(&["ab", "a", "b", "a", "aa"]), "aab1732 b9  a5 bbaa7", "2 0 - 3 0 closed 4 0 removed");
+        let meant = vec![
+            ballot("aab", 2, None),
+            ballot("b", 0, None),
+            ballot("", 0, Some(Refusal::Closed)),
+            Verdict::Removed,
+            ballot("bbaa", 2, None),
+        ];
+        assert_eq!(told, Some(meant));
+        let told = verdicts(&casts(&["abb"]), "ab5", "1 1 out_of_votes");
+        assert_eq!(told, Some(vec![ballot("ab", 1, Some(Refusal::OutOfVotes))]));
+        assert_eq!(verdicts(&[], "", ""), Some(vec![]));
+    }
+
+    #[test]
+    fn what_are_no_verdicts_are_not_read_as_some() {
+        let broken = [
+            ("aab", ""),
+            ("z1", ""),
+            ("a1 a1", ""),
+            ("a1", "1 0 because"),
+            ("a1", "2 0 -"),
+            ("a1", "0 0 -"),
+            ("a1", "1 x -"),
+            ("a1", "1 0"),
+        ];
+        for (ballots, exceptions) in broken {
+            assert_eq!(verdicts(&casts(&["a"]), ballots, exceptions), None, "{ballots} {exceptions}");
         }
     }
 
@@ -122,9 +167,10 @@ mod tests {
         let script = include_str!("scripts/commit.lua");
         let quoted = |mark| script.split(mark).skip(1).filter_map(|rest: &str| rest.split('\'').next());
         let reasons: Vec<&str> = quoted("refused = '").chain(quoted("shut = '")).collect();
-        assert_eq!(reasons.len(), 6, "{reasons:?}");
+        assert_eq!(reasons.len(), 8, "{reasons:?}");
         for reason in reasons {
-            assert!(verdict("", &format!("0 {reason}")).is_some(), "{reason}");
+            let told = verdicts(&casts(&["a"]), "", &format!("1 0 {reason}"));
+            assert!(told.is_some(), "{reason}");
         }
     }
 }

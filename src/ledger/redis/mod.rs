@@ -130,8 +130,13 @@ impl Ledger for RedisLedger {
         people::join(&self.link, room, request).await
     }
 
-    async fn greet(&self, room: &RoomId, partitions: u16, greeting: &Greeting) -> Result<(Voter, Ballot), LedgerError> {
-        people::greet(&self.link, room, partitions, greeting).await
+    async fn greet(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        greetings: &[Greeting],
+    ) -> Result<Vec<(Voter, Ballot)>, LedgerError> {
+        people::greet(&self.link, room, partitions, greetings).await
     }
 
     async fn voter(&self, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError> {

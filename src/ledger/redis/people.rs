@@ -3,6 +3,9 @@
 //! A stored voter is the card followed by the **person**: the name and its folded form, parted by a line feed, which no
 //! name holds. Scripts cut it apart and need not know how names are folded.
 
+use std::collections::HashMap;
+
+use futures_util::future::try_join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, Script, ScriptInvocation};
 
@@ -80,31 +83,59 @@ pub(super) async fn greet(
     link: &Link,
     room: &RoomId,
     partitions: u16,
-    greeting: &Greeting,
-) -> Result<(Voter, Ballot), LedgerError> {
+    greetings: &[Greeting],
+) -> Result<Vec<(Voter, Ballot)>, LedgerError> {
+    if greetings.is_empty() {
+        return Ok(vec![]);
+    }
     link.run(|redis| async move {
-        let (mut a, mut b) = (redis.clone(), redis);
-        let (voter, ballot) =
-            tokio::join!(read(&mut a, room, &greeting.voter), read_ballot(&mut b, room, partitions, greeting),);
-        let voter = match voter? {
-            Some(voter) => voter,
-            None => restore(&mut a, room, greeting).await?,
-        };
-        Ok((voter, ballot?))
+        let (mut a, b) = (redis.clone(), redis);
+        let ids: Vec<VoterId> = greetings.iter().map(|greeting| greeting.voter.clone()).collect();
+        let (voters, ballots) =
+            tokio::join!(read(&mut a, room, &ids), greeting_ballots(b, room, partitions, greetings));
+        let mut greeted = Vec::with_capacity(greetings.len());
+        for ((voter, ballot), greeting) in voters?.into_iter().zip(ballots?).zip(greetings) {
+            let voter = match voter {
+                Some(voter) => voter,
+                None => restore(&mut a, room, greeting).await?,
+            };
+            greeted.push((voter, ballot));
+        }
+        Ok(greeted)
     })
     .await
 }
 
-async fn read_ballot(
-    redis: &mut MultiplexedConnection,
+/// One read for all ballots that lie together.
+async fn greeting_ballots(
+    redis: MultiplexedConnection,
     room: &RoomId,
     partitions: u16,
-    greeting: &Greeting,
-) -> Result<Ballot, LedgerError> {
-    let Some(take) = greeting.take else { return Ok(Ballot::default()) };
-    let key = PartitionKeys::of(room, partitions, &greeting.voter).ballots(take);
-    let text: Option<String> = redis.hget(&key, greeting.voter.as_str()).await?;
-    gates::ballot(&key, text.as_deref())
+    greetings: &[Greeting],
+) -> Result<Vec<Ballot>, LedgerError> {
+    let mut together: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, greeting) in greetings.iter().enumerate() {
+        if let Some(take) = greeting.take {
+            let key = PartitionKeys::of(room, partitions, &greeting.voter).ballots(take);
+            together.entry(key).or_default().push(index);
+        }
+    }
+    let reads = together.into_iter().map(|(key, who)| {
+        let mut redis = redis.clone();
+        async move {
+            let ids: Vec<&str> = who.iter().map(|index| greetings[*index].voter.as_str()).collect();
+            let stored: Vec<Option<String>> = redis.hmget(&key, &ids).await?;
+            let ballots = stored.iter().map(|text| gates::ballot(&key, text.as_deref()));
+            Ok::<_, LedgerError>((who, ballots.collect::<Result<Vec<_>, _>>()?))
+        }
+    });
+    let mut ballots = vec![Ballot::default(); greetings.len()];
+    for (who, read) in try_join_all(reads).await? {
+        for (index, ballot) in who.into_iter().zip(read) {
+            ballots[index] = ballot;
+        }
+    }
+    Ok(ballots)
 }
 
 async fn restore(redis: &mut MultiplexedConnection, room: &RoomId, greeting: &Greeting) -> Result<Voter, LedgerError> {
@@ -121,15 +152,26 @@ async fn restore(redis: &mut MultiplexedConnection, room: &RoomId, greeting: &Gr
 }
 
 pub(super) async fn get(link: &Link, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError> {
-    link.run(|mut redis| async move { read(&mut redis, room, voter).await }).await
+    let voters = std::slice::from_ref(voter);
+    let found = link.run(|mut redis| async move { read(&mut redis, room, voters).await }).await?;
+    Ok(found.into_iter().next().flatten())
 }
 
-async fn read(redis: &mut MultiplexedConnection, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError> {
+/// Voters by id, `None` for each that is not there.
+async fn read(
+    redis: &mut MultiplexedConnection,
+    room: &RoomId,
+    voters: &[VoterId],
+) -> Result<Vec<Option<Voter>>, LedgerError> {
     let keys = RoomKeys(room);
+    let ids: Vec<&str> = voters.iter().map(VoterId::as_str).collect();
     let mut reads = redis::pipe();
-    reads.hget(keys.voters(), voter.as_str()).sismember(keys.removed(), voter.as_str());
-    let (text, removed): (Option<String>, bool) = reads.query_async(redis).await?;
-    text.map(|text| decode(room, Some(voter.clone()), &text, removed)).transpose()
+    reads.hmget(keys.voters(), &ids).smismember(keys.removed(), &ids);
+    let (texts, removed): (Vec<Option<String>>, Vec<bool>) = reads.query_async(redis).await?;
+    let found = texts.into_iter().zip(removed).zip(voters);
+    found
+        .map(|((text, removed), voter)| text.map(|text| decode(room, Some(voter.clone()), &text, removed)).transpose())
+        .collect()
 }
 
 /// The room first, then the gate, then the announcement: a socket that comes back meanwhile is refused.

@@ -1,0 +1,159 @@
+//! The one cast that a socket may have unanswered, as its session, its reader and its seat share it.
+//!
+//! The session asks; the shard of the registry hands the answer out, straight to the socket, without the session. The
+//! session is told only when it has something to do afterwards.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use super::coordinator::CastAnswer;
+use crate::domain::ballot::Refusal;
+use crate::wire::server::BallotView;
+
+/// A cast without an answer for so long is `busy`. The shards look once a second, so every cast has an answer within
+/// five.
+const OVERDUE: Duration = Duration::from_millis(3_700);
+
+/// See [module](self).
+#[derive(Default)]
+pub struct Asking {
+    asked: Cell<Option<Asked>>,
+    /// Of the last cast asked.
+    number: Cell<u32>,
+    /// The session has something to do as soon as the cast is answered.
+    wanted: Cell<bool>,
+    /// The last ballot that this socket was told, for answers that know of none.
+    known: RefCell<Option<BallotView>>,
+}
+
+/// A cast under way.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    since: Instant,
+    round: u16,
+    take: u16,
+}
+
+/// What the socket is told.
+#[derive(Debug)]
+pub enum Told {
+    /// The ballot, after this time. `grew`: the voter's other sockets want to know.
+    Ballot {
+        /// For the wire.
+        view: BallotView,
+        /// The cast added to it.
+        grew: bool,
+        /// From frame to answer.
+        took: Duration,
+    },
+    /// The voter was removed.
+    Removed,
+}
+
+impl Asking {
+    /// True while a cast is unanswered.
+    pub fn is_open(&self) -> bool {
+        self.asked.get().is_some()
+    }
+
+    /// A cast goes out now. Its answer bears the number given here.
+    pub fn ask(&self, round: u16, take: u16) -> u32 {
+        self.asked.set(Some(Asked { since: Instant::now(), round, take }));
+        self.number.set(self.number.get().wrapping_add(1));
+        self.number.get()
+    }
+
+    /// The session wants to hear of the answer.
+    pub fn want(&self) {
+        self.wanted.set(true);
+    }
+
+    /// True if the session wanted to hear of the answer that was just given.
+    pub fn take_wanted(&self) -> bool {
+        self.wanted.take()
+    }
+
+    /// Takes an answer. `None` if nobody waits for it any more: it was answered `busy`, and a later cast may be under
+    /// way.
+    pub fn answer(&self, number: u32, answer: CastAnswer, votes_per_round: impl FnOnce() -> u16) -> Option<Told> {
+        if number != self.number.get() {
+            return None;
+        }
+        let Asked { since, round, take } = self.asked.take()?;
+        Some(match answer {
+            CastAnswer::Removed => Told::Removed,
+            CastAnswer::Busy => {
+                let view = self.busy(round, take, votes_per_round());
+                Told::Ballot { view, grew: false, took: since.elapsed() }
+            }
+            CastAnswer::Ballot { view, grew } => {
+                self.know(&view);
+                Told::Ballot { view, grew, took: since.elapsed() }
+            }
+        })
+    }
+
+    /// The number of a cast that has waited too long.
+    pub fn overdue(&self, now: Instant) -> Option<u32> {
+        let asked = self.asked.get()?;
+        (now.saturating_duration_since(asked.since) >= OVERDUE).then(|| self.number.get())
+    }
+
+    /// The socket was told this ballot.
+    pub fn know(&self, view: &BallotView) {
+        *self.known.borrow_mut() = Some(view.stored());
+    }
+
+    /// No promise; the ballot is the last that this socket was told of that take.
+    pub fn busy(&self, round: u16, take: u16, votes_per_round: u16) -> BallotView {
+        let known = self.known.borrow();
+        let known = known.as_ref().filter(|known| (known.round, known.take) == (round, take));
+        let votes = known.map_or_else(String::new, |known| known.votes.clone());
+        BallotView::new(round, take, votes, votes_per_round, Some(Refusal::Busy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(votes: &str) -> CastAnswer {
+        CastAnswer::Ballot { view: BallotView::new(1, 1, votes.into(), 10, None), grew: true }
+    }
+
+    #[test]
+    fn an_answer_is_taken_once_and_only_for_the_cast_under_way() {
+        let asking = Asking::default();
+        let first = asking.ask(1, 1);
+        assert!(asking.is_open());
+        assert!(matches!(asking.answer(first, stored("a"), || 10), Some(Told::Ballot { grew: true, .. })));
+        assert!(!asking.is_open());
+        assert!(asking.answer(first, stored("a"), || 10).is_none(), "said twice");
+        let second = asking.ask(1, 1);
+        assert!(asking.answer(first, stored("a"), || 10).is_none(), "late");
+        assert!(asking.is_open());
+        assert!(asking.answer(second, CastAnswer::Removed, || 10).is_some_and(|told| matches!(told, Told::Removed)));
+    }
+
+    #[test]
+    fn busy_tells_the_last_known_ballot_of_that_take() {
+        let asking = Asking::default();
+        asking.answer(asking.ask(1, 1), stored("ab"), || 10);
+        let busy = |round| match asking.answer(asking.ask(round, 1), CastAnswer::Busy, || 10) {
+            Some(Told::Ballot { view, .. }) => (view.votes, view.left, view.refused),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(busy(1), ("ab".to_owned(), 8, Some(Refusal::Busy)));
+        assert_eq!(busy(2), (String::new(), 10, Some(Refusal::Busy)));
+    }
+
+    #[test]
+    fn a_cast_is_overdue_before_five_seconds_with_a_look_each_second() {
+        let asking = Asking::default();
+        assert_eq!(asking.overdue(Instant::now() + OVERDUE), None, "nothing is asked");
+        let number = asking.ask(1, 1);
+        let asked = Instant::now();
+        assert_eq!(asking.overdue(asked), None);
+        assert_eq!(asking.overdue(asked + Duration::from_millis(3_900)), Some(number));
+    }
+}

@@ -1,0 +1,198 @@
+//! A seat: a socket that takes part in a room, and what it was sent.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::prelude::*;
+
+use super::board::{Board, Frames, SLOTS};
+use super::frame::{self, Frame};
+use super::{ActiveRoom, Whisper};
+use crate::actors::asking::{Asking, Told};
+use crate::actors::coordinator::CastAnswer;
+use crate::actors::pod::Pod;
+use crate::domain::ballot::Refusal;
+use crate::domain::ids::VoterId;
+use crate::domain::visibility::Audience;
+use crate::wire::client::Role;
+use crate::wire::server::{ByeReason, ServerMessage, StandingView};
+
+thread_local! {
+    /// Where an answer is put together; it leaves this at once.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(vec![]) };
+}
+
+/// The writing end of a socket.
+pub trait Outlet {
+    /// Writes a whole frame, or nothing: `false` if earlier bytes are still unsent. What can not be sent at once is
+    /// kept and sent first.
+    fn offer(&self, frame: &Frame) -> bool;
+
+    /// True if nothing is unsent, so that an offer would be taken.
+    fn is_clear(&self) -> bool;
+
+    /// Writes whole frames that must not be skipped, behind what is unsent.
+    fn deliver(&self, frames: &[u8]);
+
+    /// Runs `catch_up` whenever frames were refused and everything has been sent since.
+    fn on_drained(&self, catch_up: CatchUp);
+}
+
+/// Brings a seat up to date with its board.
+pub struct CatchUp {
+    pod: Arc<Pod>,
+    room: Arc<ActiveRoom>,
+    /// Not kept alive: without its session a seat gets nothing more.
+    seat: Weak<Seat>,
+}
+
+impl CatchUp {
+    /// For a seat in `room`.
+    pub(super) fn new(pod: &Arc<Pod>, room: &Arc<ActiveRoom>, seat: &Rc<Seat>) -> Self {
+        Self { pod: pod.clone(), room: room.clone(), seat: Rc::downgrade(seat) }
+    }
+
+    /// Offers the seat's outlet each frame that is newer than what was sent last.
+    pub fn run(&self) {
+        if let Some(seat) = self.seat.upgrade() {
+            let frames = self.pod.frames(&self.room.board, seat.audience());
+            seat.offer(&self.pod, &self.room.board, &frames);
+        }
+    }
+}
+
+/// See [module](self).
+pub struct Seat {
+    /// Rises in the order of arrival: sockets are walked in that order, which is that of their memory.
+    pub id: u64,
+    /// What it is for.
+    pub role: Role,
+    /// Whose it is.
+    pub voter: Option<VoterId>,
+    /// Where frames go.
+    outlet: Rc<dyn Outlet>,
+    /// Its session.
+    session: Recipient<Whisper>,
+    /// Its cast under way.
+    asking: Rc<Asking>,
+    sent: [Cell<u64>; SLOTS],
+    standing: Cell<u64>,
+}
+
+impl Seat {
+    /// A seat that has been sent nothing.
+    pub fn new(
+        id: u64,
+        role: Role,
+        voter: Option<VoterId>,
+        outlet: Rc<dyn Outlet>,
+        session: Recipient<Whisper>,
+        asking: Rc<Asking>,
+    ) -> Rc<Self> {
+        Rc::new(Self { id, role, voter, outlet, session, asking, sent: Default::default(), standing: Cell::new(0) })
+    }
+
+    /// Who is looking.
+    pub fn audience(&self) -> Audience {
+        if self.role == Role::Emcee { Audience::Emcee } else { Audience::Public }
+    }
+
+    /// From now on the outlet catches up by itself when it has drained.
+    pub(super) fn open_outlet(&self, catch_up: CatchUp) {
+        self.outlet.on_drained(catch_up);
+    }
+
+    /// The frames of `frames` in `slot` have been sent by other means.
+    pub fn mark(&self, frames: &Frames, slot: usize) {
+        if let Some(slot_frame) = &frames.slots[slot] {
+            self.sent[slot].set(slot_frame.revision);
+        }
+    }
+
+    /// Hands `write` each frame that is newer than what was sent last, until it refuses one. Answers how many it took,
+    /// and whether it took all.
+    pub fn catch_up(&self, board: &Board, frames: &Frames, mut write: impl FnMut(&Frame) -> bool) -> (u64, bool) {
+        let mut written = 0;
+        for (sent, slot) in self.sent.iter().zip(&frames.slots) {
+            let Some(slot) = slot.as_ref().filter(|slot| slot.revision > sent.get()) else { continue };
+            if !write(&slot.frame) {
+                return (written, false);
+            }
+            sent.set(slot.revision);
+            written += 1;
+        }
+        if let Some((ranking, standing)) = self.due_standing(board, frames) {
+            if !write(&Frame::new(&ServerMessage::Standing(standing).encode())) {
+                return (written, false);
+            }
+            self.standing.set(ranking);
+            written += 1;
+        }
+        (written, true)
+    }
+
+    /// Offers the outlet what [`Seat::catch_up`] finds, and counts it.
+    pub(super) fn offer(&self, pod: &Pod, board: &Board, frames: &Frames) {
+        let (written, all) = self.catch_up(board, frames, |frame| self.outlet.offer(frame));
+        pod.metrics.fanout_frames.inc_by(written);
+        pod.metrics.fanout_skips.inc_by(u64::from(!all));
+    }
+
+    /// The voter's own place, once a ranking, when it may be seen.
+    fn due_standing(&self, board: &Board, frames: &Frames) -> Option<(u64, StandingView)> {
+        if !frames.shows_ranking() {
+            self.standing.set(0);
+            return None;
+        }
+        let (ranking, standing) = board.standing(self.voter.as_ref()?)?;
+        // numbers of rankings are 32-bit, so this tells every ranking from "none sent"
+        (self.standing.get() != ranking + 1).then_some((ranking + 1, standing))
+    }
+
+    /// Answers the cast with that number, if it is still under way. `due` is what a walk of the board would send now:
+    /// it goes along in the same write.
+    pub(super) fn answer(&self, pod: &Pod, room: &ActiveRoom, number: u32, answer: CastAnswer, due: Option<&Frames>) {
+        let Some(told) = self.asking.answer(number, answer, || room.board.votes_per_round()) else { return };
+        match told {
+            Told::Removed => self.whisper(pod, Whisper::Leave { reason: ByeReason::Removed, retry_ms: None }),
+            Told::Ballot { view, grew, took } => {
+                pod.metrics.ack_seconds.observe(took.as_secs_f64());
+                if let (true, Some(voter)) = (grew, &self.voter) {
+                    room.tell_others(voter, Some(self.id), &view);
+                }
+                SCRATCH.with_borrow_mut(|scratch| {
+                    scratch.clear();
+                    if let Some(frames) = due.filter(|_| self.outlet.is_clear()) {
+                        let (written, _) = self.catch_up(&room.board, frames, |frame| {
+                            scratch.extend_from_slice(frame.wire());
+                            true
+                        });
+                        pod.metrics.fanout_frames.inc_by(written);
+                    }
+                    frame::append(scratch, &ServerMessage::Ballot(view));
+                    self.outlet.deliver(scratch);
+                });
+            }
+        }
+        if self.asking.take_wanted() {
+            self.whisper(pod, Whisper::Answered);
+        }
+    }
+
+    /// Answers a cast that has waited too long.
+    pub(super) fn answer_if_overdue(&self, pod: &Pod, room: &ActiveRoom, now: Instant) {
+        if let Some(number) = self.asking.overdue(now) {
+            pod.metrics.casts.refused(Refusal::Busy).inc();
+            self.answer(pod, room, number, CastAnswer::Busy, None);
+        }
+    }
+
+    /// Says a word to the session. A session whose mailbox is full is stuck, and given up.
+    pub(super) fn whisper(&self, pod: &Pod, whisper: Whisper) {
+        if self.session.try_send(whisper).is_err() {
+            pod.metrics.mailbox_refusals.with_label_values(&["session"]).inc();
+        }
+    }
+}
