@@ -1,9 +1,10 @@
 //! `RoundCoordinator`: one for each active room of a pod. Takes its casts, carries out its commands, and does what is
 //! due by itself.
 //!
-//! In: [`Cast`] from sessions and HTTP, [`Conduct`] from HTTP, [`Moved`] when the board has news. Out: batches to the
-//! ledger, counts to the board, verdicts to whoever asked: those of a batch in one message to each shard. Mailbox: 16,384 casts; when it is full the sender answers
-//! `busy` by itself, and no more than one cast of each socket is ever waiting.
+//! In: [`Casts`] from shards and HTTP, [`Conduct`] from HTTP, [`Moved`] when the board has news. Out: batches to the
+//! ledger, counts to the board, verdicts to whoever asked: those of a batch in one message to each shard. Mailbox:
+//! 1,024 messages; when it is full the sender answers `busy` by itself. A message holds what a thread has read in one
+//! turn, and no more than one cast of each socket is ever waiting.
 //!
 //! **Group commit without a timer**: a cast that finds its lane free is committed at once; casts that come while a
 //! commit is under way wait and go together in the next. So an idle room answers at once, and a busy one batches by
@@ -30,8 +31,8 @@ use crate::ledger::conduct::{ConductError, Settled, conduct, conduct_due};
 use crate::ledger::{Batch, Commit, Lane, LedgerError, Verdict};
 use crate::wire::server::BallotView;
 
-/// Casts waiting to be taken up.
-const MAILBOX: usize = 16_384;
+/// Messages waiting to be taken up.
+const MAILBOX: usize = 1_024;
 /// A cast over HTTP that has no answer by then is `busy`: every cast is answered within five seconds.
 pub const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
 /// Shortest pause before asking the ledger whether something is due.
@@ -39,9 +40,12 @@ const LEAST_WAIT: Duration = Duration::from_millis(10);
 /// Pause before something due is tried again that could not be done.
 const DUE_AGAIN: Duration = Duration::from_millis(500);
 
-/// Votes of one voter.
+/// What came in one turn of a thread: one message and one wake-up for all of it.
 #[derive(Message)]
 #[rtype(result = "()")]
+pub struct Casts(pub Vec<Cast>);
+
+/// Votes of one voter.
 pub struct Cast {
     /// Whose.
     pub voter: VoterId,
@@ -385,13 +389,18 @@ impl Actor for RoundCoordinator {
     type Context = Context<Self>;
 }
 
-impl Handler<Cast> for RoundCoordinator {
+impl Handler<Casts> for RoundCoordinator {
     type Result = ();
 
-    fn handle(&mut self, cast: Cast, ctx: &mut Self::Context) {
-        let partition = partition_of(cast.voter.as_str(), self.lanes.len() as u16);
-        self.lanes[usize::from(partition)].waiting.push_back(cast);
-        self.commit(partition, ctx);
+    fn handle(&mut self, Casts(casts): Casts, ctx: &mut Self::Context) {
+        let partitions = self.lanes.len() as u16;
+        for cast in casts {
+            let partition = partition_of(cast.voter.as_str(), partitions);
+            self.lanes[usize::from(partition)].waiting.push_back(cast);
+        }
+        for partition in 0..partitions {
+            self.commit(partition, ctx);
+        }
     }
 }
 

@@ -67,10 +67,10 @@ pub async fn join_room(
     if name.is_none() && !has_way_back {
         return Err(Invalid::new("name", "is needed").into());
     }
-    let request = JoinRequest {
+    let mut request = JoinRequest {
         voter: token.as_ref().map_or_else(|| VoterId::from_entropy(rand::random()), |token| token.voter.clone()),
         has_token: token.is_some(),
-        suggestions: name.as_ref().map(suggestions).unwrap_or_default(),
+        suggestions: vec![],
         name,
         card: body.card.as_deref().map(Card::parse).transpose()?.unwrap_or_else(fresh_card),
         invite: match body.invite.as_deref().map(Invite::parse) {
@@ -80,7 +80,13 @@ pub async fn join_room(
         },
         mode: room.board.room().join,
     };
-    match site.pod.ledger.join(&room.board.id, &request).await? {
+    let mut outcome = site.pod.ledger.join(&room.board.id, &request).await?;
+    if matches!(outcome, JoinOutcome::NameTaken(_)) {
+        // most names are free: other ones are made up only when they are needed
+        request.suggestions = request.name.as_ref().map(suggestions).unwrap_or_default();
+        outcome = site.pod.ledger.join(&room.board.id, &request).await?;
+    }
+    match outcome {
         JoinOutcome::Done(voter) => {
             site.pod.metrics.joins.inc();
             Ok((voter, true))

@@ -12,7 +12,7 @@ use super::auth::{Emcee, VoterCredentials};
 use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::joining::rename_voter;
-use crate::actors::coordinator::{ANSWER_WITHIN, Asker, Cast, CastAnswer};
+use crate::actors::coordinator::{ANSWER_WITHIN, Asker, Cast, CastAnswer, Casts};
 use crate::actors::registry::ActiveRoom;
 use crate::domain::Invalid;
 use crate::domain::ballot::Refusal;
@@ -52,7 +52,7 @@ pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMess
     let started = Instant::now();
     let cast = Cast { voter: voter.clone(), round, take, votes, asker: Asker::Caller(answer) };
     let busy = || BallotView::new(round, take, String::new(), room.board.votes_per_round(), Some(Refusal::Busy));
-    if room.coordinator.try_send(cast).is_err() {
+    if room.coordinator.try_send(Casts(vec![cast])).is_err() {
         site.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
         return Ok(busy());
     }

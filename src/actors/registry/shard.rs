@@ -1,4 +1,4 @@
-//! The sockets of one worker thread, by room, and how far each room's walk has come.
+//! The sockets of one worker thread, by room: how far each room's walk has come, and the casts on their way out.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -7,9 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix::prelude::SendError;
+
 use super::ActiveRoom;
 use super::seat::{CatchUp, Seat};
+use crate::actors::coordinator::{Asker, Cast, CastAnswer, Casts};
 use crate::actors::pod::Pod;
+use crate::domain::ballot::Refusal;
 use crate::domain::ids::RoomId;
 
 /// The sockets of one thread, shared between its registry and its sessions.
@@ -18,6 +22,8 @@ pub struct Shard {
     /// Which of the pod's shards this is.
     pub index: usize,
     pub(super) rooms: Rc<RefCell<HashMap<RoomId, Gallery>>>,
+    /// Casts of this turn of the thread, by room.
+    outbox: Rc<RefCell<HashMap<RoomId, (Arc<ActiveRoom>, Vec<Cast>)>>>,
 }
 
 /// The sockets of one room on this thread.
@@ -66,7 +72,42 @@ impl Gallery {
 
 impl Shard {
     pub(super) fn new(index: usize) -> Self {
-        Self { index, rooms: Rc::default() }
+        Self { index, rooms: Rc::default(), outbox: Rc::default() }
+    }
+
+    /// Sends a cast to its room's coordinator, together with those of other sockets that can be read now: waking
+    /// another thread costs as much as reading several of them.
+    pub fn forward(&self, pod: &Arc<Pod>, room: &Arc<ActiveRoom>, cast: Cast) {
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.is_empty() {
+            let (shard, pod) = (self.clone(), pod.clone());
+            actix_web::rt::spawn(async move {
+                tokio::task::yield_now().await;
+                shard.send(&pod);
+            });
+        }
+        outbox.entry(room.board.id.clone()).or_insert_with(|| (room.clone(), vec![])).1.push(cast);
+    }
+
+    fn send(&self, pod: &Pod) {
+        for (id, (room, casts)) in self.outbox.take() {
+            let Err(SendError::Full(Casts(casts)) | SendError::Closed(Casts(casts))) =
+                room.coordinator.try_send(Casts(casts))
+            else {
+                continue;
+            };
+            pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
+            pod.metrics.casts.refused(Refusal::Busy).inc_by(casts.len() as u64);
+            let rooms = self.rooms.borrow();
+            let Some(gallery) = rooms.get(&id) else { continue };
+            for cast in casts {
+                if let Asker::Socket { seat, number, .. } = cast.asker
+                    && let Some(seat) = gallery.seats.get(&seat)
+                {
+                    seat.answer(pod, &room, number, CastAnswer::Busy, None);
+                }
+            }
+        }
     }
 
     /// Seats a socket until the guard is dropped.

@@ -1,7 +1,7 @@
-//! `Session`: one for each socket, on its worker's thread. Parses what comes, forwards one cast at a time, and says
+//! `Session`: one for each socket, on its worker's thread. Parses what comes, hands one cast at a time on, and says
 //! what concerns this socket alone; everything else reaches the socket through its seat in the registry.
 //!
-//! In: frames from the peer, [`Whisper`]s. Out: casts to the coordinator, frames. Mailbox: 16, the default; a full one
+//! In: frames from the peer, [`Whisper`]s. Out: casts to the shard, frames. Mailbox: 16, the default; a full one
 //! means that the session is stuck, and the sender gives up on it.
 //!
 //! It has no game logic. While a cast is unanswered further casts wait here, in order; the socket's reader stops at
@@ -16,11 +16,10 @@ use actix::prelude::*;
 use actix_http::ws::Item;
 use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketContext};
 
-use super::asking::{Asking, Told};
-use super::coordinator::{Asker, Cast, CastAnswer};
+use super::asking::Asking;
+use super::coordinator::{Asker, Cast};
 use super::pod::Pod;
 use super::registry::{ActiveRoom, DeskSocket, Outlet, STATE_SLOT, Seat, SeatGuard, Shard, StageSocket, Whisper};
-use crate::domain::ballot::Refusal;
 use crate::domain::ids::VoterId;
 use crate::wire::client::{self, CastMessage, ClientMessage, Hello, MOST_FRAME_BYTES, Ping, Role};
 use crate::wire::codes::CloseCode;
@@ -269,15 +268,7 @@ impl Session {
         let number = self.asking.ask(round, take);
         let asker = Asker::Socket { shard: self.shard.index, seat: self.id, number };
         let cast = Cast { voter: voter.clone(), round, take, votes, asker };
-        if room.coordinator.try_send(cast).is_err() {
-            self.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
-            self.pod.metrics.casts.refused(Refusal::Busy).inc();
-            if let Some(Told::Ballot { view, .. }) =
-                self.asking.answer(number, CastAnswer::Busy, || room.board.votes_per_round())
-            {
-                ctx.text(ServerMessage::Ballot(view).encode());
-            }
-        }
+        self.shard.forward(&self.pod, room, cast);
     }
 
     fn fragment(&mut self, item: Item, ctx: &mut Ctx) {

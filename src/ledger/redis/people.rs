@@ -138,17 +138,36 @@ async fn greeting_ballots(
     Ok(ballots)
 }
 
+/// Under its own name, or if that was given away meanwhile, under a variation of it.
 async fn restore(redis: &mut MultiplexedConnection, room: &RoomId, greeting: &Greeting) -> Result<Voter, LedgerError> {
+    let own = restore_as(redis, room, greeting, std::slice::from_ref(&greeting.name)).await?;
+    let restored = match own {
+        Some(voter) => Some(voter),
+        None => {
+            let others: Vec<Name> = OTHER_NAMES.map(|n| greeting.name.numbered(n)).collect();
+            restore_as(redis, room, greeting, &others).await?
+        }
+    };
+    restored.ok_or_else(|| LedgerError::NotApplied("no name like that of the lost voter is free".into()))
+}
+
+/// Under the first of `names` that is free; `None` if none is.
+async fn restore_as(
+    redis: &mut MultiplexedConnection,
+    room: &RoomId,
+    greeting: &Greeting,
+    names: &[Name],
+) -> Result<Option<Voter>, LedgerError> {
     let mut call = on_people(&scripts::RESTORE_VOTER, room);
-    call.arg(greeting.voter.as_str()).arg(greeting.card.as_str()).arg(person(&greeting.name));
-    for n in OTHER_NAMES {
-        call.arg(person(&greeting.name.numbered(n)));
+    call.arg(greeting.voter.as_str()).arg(greeting.card.as_str());
+    for name in names {
+        call.arg(person(name));
     }
     let (text, removed): (String, bool) = call.invoke_async(redis).await?;
     if text.is_empty() {
-        return Err(LedgerError::NotApplied("no name like that of the lost voter is free".into()));
+        return Ok(None);
     }
-    decode(room, Some(greeting.voter.clone()), &text, removed)
+    decode(room, Some(greeting.voter.clone()), &text, removed).map(Some)
 }
 
 pub(super) async fn get(link: &Link, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, LedgerError> {
