@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
+use socket2::SockRef;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
@@ -179,7 +180,15 @@ impl Socket {
 
     /// Writes what the kernel takes at once; `None`: nothing, and if that is for good the socket is given up.
     fn try_write(&self, frames: &[u8]) -> Option<usize> {
-        match self.tcp.borrow().try_write(frames) {
+        let tcp = self.tcp.borrow();
+        // straight to the kernel, for tokio's own record of each socket is one more thing to fetch from memory; only
+        // when the kernel takes nothing must it hear of that, so that the driver can wait
+        let sent = SockRef::from(&*tcp).send(frames);
+        let sent = match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.try_write(frames),
+            sent => sent,
+        };
+        match sent {
             Ok(written) => Some(written),
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {

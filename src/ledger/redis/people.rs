@@ -93,15 +93,16 @@ pub(super) async fn greet(
         let ids: Vec<VoterId> = greetings.iter().map(|greeting| greeting.voter.clone()).collect();
         let (voters, ballots) =
             tokio::join!(read(&mut a, room, &ids), greeting_ballots(b, room, partitions, greetings));
-        let mut greeted = Vec::with_capacity(greetings.len());
-        for ((voter, ballot), greeting) in voters?.into_iter().zip(ballots?).zip(greetings) {
-            let voter = match voter {
-                Some(voter) => voter,
-                None => restore(&mut a, room, greeting).await?,
-            };
-            greeted.push((voter, ballot));
-        }
-        Ok(greeted)
+        let voters = voters?.into_iter().zip(greetings).map(|(voter, greeting)| {
+            let mut redis = a.clone();
+            async move {
+                match voter {
+                    Some(voter) => Ok(voter),
+                    None => restore(&mut redis, room, greeting).await,
+                }
+            }
+        });
+        Ok(try_join_all(voters).await?.into_iter().zip(ballots?).collect())
     })
     .await
 }

@@ -1,0 +1,150 @@
+//! Rows 1, 2, 3: one tally to all, ten times a second. Row 10: votes on the same core meanwhile.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{in_turn, middle};
+use crate::gauge::{Crowd, Speech};
+use crate::lab::{Aof, Lab, Store};
+use crate::procs::Meter;
+use crate::record::hundredths;
+use crate::table::{FLOOR, Limit, Row, SOCKETIO, median};
+
+/// A little longer than the server's own shortest time between two tallies, so that each is sent when it is due.
+pub(super) const TALLY_EVERY: Duration = Duration::from_millis(105);
+/// A tally's text, until one was seen.
+const TALLY_BYTES: usize = 105;
+/// Voters of row 10, and how often each casts.
+const CASTERS: usize = 200;
+const CAST_EVERY: Duration = Duration::from_millis(500);
+
+/// What one contender did once.
+struct Trial {
+    cpu_us_per_frame: f64,
+    /// First to last receipt of the same tally.
+    spread_ms: f64,
+    frames_per_s: f64,
+    /// Share of the core.
+    busy: f64,
+    text_bytes: f64,
+    partial: usize,
+}
+
+/// Row 1.
+pub fn to_a_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+    let viewers = lab.count(1_000);
+    let [ours, floor, socketio] = &contest(lab, viewers)?;
+    let row = cpu_row(1, viewers, ours, floor, socketio);
+    tell(row.must([most(1.15, FLOOR), most(0.55, SOCKETIO)]).aim([most(1.05, FLOOR)]));
+    Ok(())
+}
+
+/// Rows 2 and 3.
+pub fn to_ten_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+    let viewers = lab.count(10_000);
+    let [ours, floor, socketio] = &contest(lab, viewers)?;
+    let row = cpu_row(2, viewers, ours, floor, socketio);
+    let mut constants = lab.constants.borrow_mut();
+    constants.frame_us = Some(hundredths(row.ours));
+    let text_bytes = middle(ours, |trial| trial.text_bytes).round();
+    // behind a header of two bytes, or four
+    constants.frame_bytes = Some(text_bytes + if text_bytes < 126.0 { 2.0 } else { 4.0 });
+    drop(constants);
+    tell(row.must([most(1.15, FLOOR), most(0.40, SOCKETIO)]).aim([most(1.03, FLOOR)]));
+
+    let spread = |trials: &[Trial]| middle(trials, |trial| trial.spread_ms);
+    let row = Row::new(3, format!("one tally to {viewers} viewers, first to last, p50"), "ms", spread(ours));
+    let row = row.beside(FLOOR, spread(floor)).beside(SOCKETIO, spread(socketio));
+    tell(row.must([most(1.2, FLOOR)]).aim([most(1.05, FLOOR)]));
+    Ok(())
+}
+
+/// Row 10.
+pub fn votes_meanwhile(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+    let (viewers, casters) = (lab.count(10_000), lab.count(CASTERS));
+    let trial = || {
+        let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
+        let mut hall = stand.pod().hall(viewers, 1)?;
+        hall.open_next()?;
+        let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), viewers)?;
+        crowd.paced(casters, CAST_EVERY, for_a(Duration::from_secs(2)))?;
+        crowd.paced(casters, CAST_EVERY, for_a(lab.length(10.0)))
+    };
+    let [trials] = &in_turn(lab, [("Tallycast", &trial)])?;
+    let name = format!("ack p99 of {casters} voters while tallies go to {viewers} viewers on the same core");
+    let tallies = middle(trials, |votes| votes.tallies as f64 / viewers as f64 / votes.wall.as_secs_f64());
+    let [p50, p99, max] = [50.0, 99.0, 100.0].map(|percentile| middle(trials, |votes| votes.ms(percentile)));
+    let note = format!(
+        "{tallies:.1} tallies and {:.0} votes a second; p50 {p50:.1} ms, longest {max:.1} ms",
+        middle(trials, |votes| votes.rate())
+    );
+    tell(Row::new(10, name, "ms", p99).must([Limit::most(15.0)]).aim([Limit::most(5.0)]).note(note));
+    Ok(())
+}
+
+fn for_a(length: Duration) -> impl FnMut() -> bool {
+    let end = Instant::now() + length;
+    move || Instant::now() < end
+}
+
+fn contest(lab: &Lab, viewers: usize) -> Result<[Vec<Trial>; 3]> {
+    // the others send texts as long as ours were
+    let payload = Cell::new(TALLY_BYTES);
+    let ours = || {
+        let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
+        let mut hall = stand.pod().hall(viewers, 1)?;
+        hall.open_next()?;
+        let trial = trial(lab, stand.pod().pid(), Crowd::connect(&stand.ports(), hall.speech(), viewers)?)?;
+        payload.set(trial.text_bytes.round() as usize);
+        Ok(trial)
+    };
+    let floor = || {
+        let rival = lab.floor(payload.get())?;
+        trial(lab, rival.pid, Crowd::connect(&[rival.port], Speech::floor(), viewers)?)
+    };
+    let socketio = || {
+        let rival = lab.socketio(payload.get(), None)?;
+        trial(lab, rival.pid, Crowd::connect(&[rival.port], Speech::socketio(), viewers)?)
+    };
+    let trials = in_turn(lab, [("Tallycast", &ours), (FLOOR, &floor), (SOCKETIO, &socketio)])?;
+    Ok(trials)
+}
+
+fn trial(lab: &Lab, pid: u32, mut crowd: Crowd) -> Result<Trial> {
+    crowd.fan_out(TALLY_EVERY, Duration::from_secs(1))?;
+    let meter = Meter::start(&[pid])?;
+    let fan = crowd.fan_out(TALLY_EVERY, lab.length(5.0))?;
+    let cpu_us = meter.read()?[0];
+    let wall = fan.wall.as_secs_f64();
+    Ok(Trial {
+        cpu_us_per_frame: cpu_us / fan.frames as f64,
+        spread_ms: median(fan.spreads.iter().map(|spread| spread.as_secs_f64() * 1e3)),
+        frames_per_s: fan.frames as f64 / wall,
+        busy: cpu_us / 1e6 / wall,
+        text_bytes: fan.text_bytes as f64 / fan.frames as f64,
+        partial: fan.partial,
+    })
+}
+
+fn cpu_row(number: u8, viewers: usize, ours: &[Trial], floor: &[Trial], socketio: &[Trial]) -> Row {
+    let cpu = |trials: &[Trial]| middle(trials, |trial| trial.cpu_us_per_frame);
+    let row =
+        Row::new(number, format!("fan-out of a tally, CPU per delivered frame, {viewers} viewers"), "µs", cpu(ours));
+    let partial: usize = ours.iter().map(|trial| trial.partial).sum();
+    let note = format!(
+        "texts of {:.0} bytes; {:.0} frames a second at {:.0} % of the core, Socket.IO {:.0} at {:.0} %; {partial} \
+         tallies were skipped by somebody",
+        middle(ours, |trial| trial.text_bytes),
+        middle(ours, |trial| trial.frames_per_s),
+        middle(ours, |trial| trial.busy * 100.0),
+        middle(socketio, |trial| trial.frames_per_s),
+        middle(socketio, |trial| trial.busy * 100.0),
+    );
+    row.beside(FLOOR, cpu(floor)).beside(SOCKETIO, cpu(socketio)).note(note)
+}
+
+fn most(factor: f64, name: &str) -> Limit {
+    Limit::most(factor).times(name)
+}

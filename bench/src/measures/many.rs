@@ -1,0 +1,42 @@
+//! Row 14: ninety thousand voters over five pods, by the load tester with processes of its own.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::lab::{Aof, Lab, Store};
+use crate::table::{Limit, Row};
+use crate::tallycast::EMCEE_KEY;
+
+const SCENARIO: &str = "loadtest/scenarios/ninety-thousand.toml";
+const PODS: usize = 5;
+const PROCESSES: usize = 5;
+
+/// Row 14.
+pub fn ninety_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+    let stand = lab.stand(Store::Redis(Aof::Always), PODS)?;
+    let summary = lab.options.root.join("target/bench/ninety-thousand.json");
+    let mut command = Command::new(&lab.options.loadtest);
+    command.arg("run").arg(lab.options.root.join(SCENARIO)).args(["--key", EMCEE_KEY]);
+    command.args(["--processes", &PROCESSES.to_string()]).arg("--json").arg(&summary);
+    for port in stand.ports() {
+        command.args(["--url", &format!("http://127.0.0.1:{port}")]);
+    }
+    let sources: Vec<String> = (1..=PROCESSES).map(|host| format!("127.0.0.{host}")).collect();
+    command.args(["--source", &sources.join(",")]);
+    let done = command.status().with_context(|| format!("starting {}", lab.options.loadtest.display()))?;
+    ensure!(done.code().is_some(), "the load tester was ended by a signal");
+    let text = std::fs::read(&summary).context("the load tester wrote no summary")?;
+    let summary: Value = serde_json::from_slice(&text)?;
+
+    let exact = summary["audit"]["exact"].as_bool().context("audit.exact in the summary")?;
+    let errors = summary["errors"].as_object().context("errors in the summary")?;
+    let errors: f64 = errors.values().filter_map(Value::as_f64).sum();
+    let row = Row::new(14, "90,000 voters over five pods: errors and refusals", "", errors);
+    let note = format!("audit {}; exit code {}", if exact { "exact" } else { "not exact" }, done.code().unwrap_or(-1));
+    // an audit that is not exact is no result at all
+    let row = Row { ours: if exact { errors } else { f64::NAN }, ..row };
+    tell(row.must([Limit::most(0.0)]).note(note));
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Row 12: what more pods on one Redis cost. All pods share one core, so that their CPU adds up to a comparison.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::fan_out::TALLY_EVERY;
+use super::{in_turn, middle};
+use crate::gauge::{CASTS_PER_ROUND, Crowd};
+use crate::lab::{Aof, Lab, Redis, Store};
+use crate::procs::Meter;
+use crate::table::{Limit, Row};
+
+const WARM: u32 = 10;
+const PODS: [usize; 3] = [1, 2, 4];
+
+struct Trial {
+    vote_us: f64,
+    frame_us: f64,
+    /// Messages of the room on the feed, while votes come as fast as they can.
+    publishes_per_s: f64,
+    publish_bytes: f64,
+    /// All of Redis, in the same time.
+    publish_calls_per_s: f64,
+}
+
+/// Row 12.
+pub fn level(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+    let trials =
+        in_turn(lab, [("1 pod", &|| trial(lab, 1)), ("2 pods", &|| trial(lab, 2)), ("4 pods", &|| trial(lab, 4))])?;
+    let mut level = |what: &str, figure: fn(&Trial) -> f64| {
+        let one = middle(&trials[0], figure);
+        for (pods, trials) in PODS.iter().zip(&trials).skip(1) {
+            let row = Row::new(12, format!("{what}, {pods} pods on one Redis"), "µs", middle(trials, figure));
+            tell(row.beside("1 pod", one).must([Limit::most(1.1).times("1 pod")]));
+        }
+    };
+    level("CPU per vote", |trial| trial.vote_us);
+    level("CPU per delivered frame", |trial| trial.frame_us);
+    for (pods, trials) in PODS.iter().zip(&trials) {
+        let name = format!("publishes per second and room while votes come, pods: {pods}");
+        let row = Row::new(12, name, "/s", middle(trials, |trial| trial.publishes_per_s));
+        let calls = middle(trials, |trial| trial.publish_calls_per_s);
+        tell(row.must([Limit::most(20.0)]).note(format!("{calls:.0} PUBLISH calls a second in all, beacons too")));
+    }
+    lab.constants.borrow_mut().publish_bytes = Some(middle(&trials[0], |trial| trial.publish_bytes).round());
+    Ok(())
+}
+
+fn trial(lab: &Lab, pods: usize) -> Result<Trial> {
+    let stand = lab.stand(Store::Redis(Aof::Always), pods)?;
+    let pids = stand.pids();
+    let sum = |meter: &Meter| meter.read().map(|each| each.iter().sum::<f64>());
+
+    let voters = lab.count(2_000);
+    let mut hall = stand.pod().hall(voters, 1)?;
+    hall.open_next()?;
+    let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), voters)?;
+    crowd.closed_loop(WARM)?;
+    let ear = Ear::open(stand.redis(), &format!("tc:gates:{}", hall.id))?;
+    let publish_calls = || stand.redis().info("commandstats", "cmdstat_publish");
+    let calls = publish_calls()?;
+    let meter = Meter::start(&pids)?;
+    let votes = crowd.closed_loop(CASTS_PER_ROUND - WARM)?;
+    let vote_us = sum(&meter)? / votes.count as f64;
+    let heard = ear.close()?;
+    let publish_calls_per_s = (publish_calls()? - calls) / heard.wall.as_secs_f64();
+    drop(crowd);
+
+    let viewers = lab.count(4_000);
+    let mut hall = stand.pod().hall(viewers, 1)?;
+    hall.open_next()?;
+    let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), viewers)?;
+    crowd.fan_out(TALLY_EVERY, Duration::from_secs(1))?;
+    let meter = Meter::start(&pids)?;
+    let fan = crowd.fan_out(TALLY_EVERY, lab.length(5.0))?;
+    let frame_us = sum(&meter)? / fan.frames as f64;
+
+    Ok(Trial {
+        vote_us,
+        frame_us,
+        publishes_per_s: heard.messages as f64 / heard.wall.as_secs_f64(),
+        publish_bytes: heard.bytes as f64 / heard.messages as f64,
+        publish_calls_per_s,
+    })
+}
+
+/// Listens to a channel of the feed.
+struct Ear {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Heard>>,
+}
+
+struct Heard {
+    messages: u64,
+    bytes: u64,
+    wall: Duration,
+}
+
+impl Ear {
+    fn open(redis: &Redis, channel: &str) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut connection = redis::Client::open(redis.url())?.get_connection()?;
+        connection.set_read_timeout(Some(Duration::from_millis(100)))?;
+        let (told, channel) = (stop.clone(), channel.to_owned());
+        let thread = std::thread::spawn(move || {
+            let mut pubsub = connection.as_pubsub();
+            pubsub.subscribe(channel)?;
+            let began = Instant::now();
+            let mut heard = Heard { messages: 0, bytes: 0, wall: Duration::ZERO };
+            while !told.load(Ordering::Relaxed) {
+                match pubsub.get_message() {
+                    Ok(message) => {
+                        heard.messages += 1;
+                        heard.bytes += message.get_payload_bytes().len() as u64;
+                    }
+                    Err(error) if error.is_timeout() => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            heard.wall = began.elapsed();
+            Ok(heard)
+        });
+        Ok(Self { stop, thread })
+    }
+
+    fn close(self) -> Result<Heard> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().ok().context("the thread that listens to the feed has failed")?
+    }
+}

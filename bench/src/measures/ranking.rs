@@ -1,0 +1,113 @@
+//! Row 13: the ranking and the audit of a large room, and what other voters notice of them.
+//!
+//! The ballots are stored through the ledger itself, by the library that the server is made of, while the server has
+//! the room open.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use tallycast::domain::ballot::Cast;
+use tallycast::domain::ids::VoterId;
+use tallycast::domain::text::Name;
+use tallycast::ledger::redis::{RedisLedger, RedisOptions};
+use tallycast::ledger::{Batch, Greeting, MOST_CASTS, SharedLedger, Verdict, fresh_card};
+
+use crate::gauge::Crowd;
+use crate::lab::{Aof, Lab, Store};
+use crate::procs::{forget_peak, peak_bytes, resident_bytes};
+use crate::table::{Limit, Row};
+use crate::tallycast::Hall;
+
+/// Voters of another room who vote meanwhile, and how often each casts.
+const OTHERS: usize = 50;
+const CAST_EVERY: Duration = Duration::from_millis(500);
+
+/// Row 13.
+pub fn large(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+    one(lab, lab.count(100_000), [1_000.0, 300.0], tell)?;
+    if lab.options.full {
+        one(lab, lab.count(1_000_000), [10_000.0, 3_000.0], tell)?;
+    }
+    Ok(())
+}
+
+fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn FnMut(Row)) -> Result<()> {
+    // what is stored before matters here, not how fast
+    let stand = lab.stand(Store::Redis(Aof::EverySecond), 1)?;
+    let pod = stand.pod();
+    let mut hall = pod.hall(0, 1)?;
+    hall.open_next()?;
+    eprintln!("   storing {ballots} ballots");
+    let options = RedisOptions { pool_size: WRITERS, ..RedisOptions::new(stand.redis().url()) };
+    let ledger: SharedLedger = Arc::new(RedisLedger::new(options)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(fill(&ledger, &hall, ballots))?;
+    hall.close()?;
+
+    let mut others = pod.hall(OTHERS, 1)?;
+    others.open_next()?;
+    let mut crowd = Crowd::connect(&stand.ports(), others.speech(), OTHERS)?;
+    let mut vote_for = |secs| {
+        let end = Instant::now() + Duration::from_secs(secs);
+        crowd.paced(OTHERS, CAST_EVERY, || Instant::now() < end)
+    };
+    vote_for(1)?;
+    let quiet = vote_for(3)?;
+    for (what, ask) in [("ranking", Hall::reveal as fn(&Hall) -> _), ("audit", Hall::audit)] {
+        eprintln!("   {what} of {ballots} ballots");
+        forget_peak(pod.pid())?;
+        let before = resident_bytes(pod.pid())?;
+        let (answer, took, votes) = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                let began = Instant::now();
+                ask(&hall).map(|answer| (answer, began.elapsed()))
+            });
+            let votes = crowd.paced(OTHERS, CAST_EVERY, || !asked.is_finished());
+            let (answer, took) = asked.join().ok().context("the thread that asks has failed")??;
+            anyhow::Ok((answer, took, votes?))
+        })?;
+        let grown = peak_bytes(pod.pid())?.saturating_sub(before) as f64 / 1_048_576.0;
+        let counted = match what {
+            "ranking" => answer["reveal"]["of"].as_u64(),
+            _ => answer["rounds"][0]["voters"].as_u64().filter(|_| answer["ok"] == true),
+        };
+        ensure!(counted == Some(ballots as u64), "the {what} tells of {counted:?} voters instead of {ballots}");
+
+        let name = format!("{what} of {ballots} ballots");
+        let row = Row::new(13, name.clone(), "ms", took.as_secs_f64() * 1e3);
+        let row = row.must([Limit::most(must_ms)]).aim([Limit::most(aim_ms)]);
+        tell(row.note(format!("{grown:.0} MiB more at the peak")));
+        let row =
+            Row::new(13, format!("longest ack of {OTHERS} other voters during the {name}"), "ms", votes.ms(100.0));
+        let note = format!("{:.1} ms when nothing else goes on; {} votes", quiet.ms(100.0), votes.count);
+        tell(row.must([Limit::most(20.0)]).note(note));
+    }
+    Ok(())
+}
+
+/// Writes voters, and one ballot for each, in the open round.
+async fn fill(ledger: &SharedLedger, hall: &Hall, ballots: usize) -> Result<()> {
+    let voter = |number: usize| VoterId::parse(&format!("voter-{number}"));
+    let mut lane = ledger.lane(&hall.id, 0, "bench");
+    let numbers: Vec<usize> = (0..ballots).collect();
+    for some in numbers.chunks(MOST_CASTS) {
+        let greeting = |number: &usize| {
+            let name = Name::parse(&format!("Voter {number}"))?;
+            Ok(Greeting { voter: voter(*number)?, name, card: fresh_card(), take: None })
+        };
+        let greetings: Result<Vec<_>> = some.iter().map(greeting).collect();
+        ledger.greet(&hall.id, 1, &greetings?).await?;
+        let casts: Result<Vec<_>> =
+            some.iter().map(|number| Ok((voter(*number)?, Cast::parse(1, letters(*number))?))).collect();
+        let commit = lane.commit(&Batch::of(1, 1, 0, casts?)).await?;
+        let all_in = commit.verdicts.iter().all(|v| matches!(v, Verdict::Ballot { refused: None, .. }));
+        ensure!(all_in, "the ledger refused a ballot");
+    }
+    Ok(())
+}
+
+/// Ten letters, different from voter to voter: the number's bits.
+fn letters(number: usize) -> String {
+    (0..10).map(|bit| if number >> bit & 1 == 0 { 'a' } else { 'b' }).collect()
+}

@@ -1,0 +1,150 @@
+//! Rows 8 and 9: what a joined voter costs in memory, and in CPU when all come at once. Idling.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::{in_turn, middle};
+use crate::gauge::{Crowd, Speech};
+use crate::lab::{Aof, Lab, Stand, Store};
+use crate::procs::{Meter, kernel_object_bytes, resident_bytes};
+use crate::record::hundredths;
+use crate::table::{FLOOR, Limit, Row, SOCKETIO};
+
+/// Letters on each ballot when memory is read.
+const LETTERS: u32 = 10;
+/// For what comes behind the last hello: presence, allocators that give back.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Voters who join over HTTP, for the planner.
+const JOINERS: usize = 300;
+
+/// What a crowd of voters took, for each of them.
+struct Memory {
+    server: f64,
+    kernel: f64,
+    redis_voter: f64,
+    redis_ballot: f64,
+    /// Share of a core while nobody does anything.
+    idle: f64,
+}
+
+/// Row 8, and idling.
+pub fn memory(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+    let voters = lab.count(10_000);
+    let [ours] = &in_turn(lab, [("Tallycast", &|| memory_of_ours(lab, voters))])?;
+    let [socketio] = &in_turn(lab, [(SOCKETIO, &|| memory_of_socketio(lab, voters))])?;
+    let kib = middle(ours, |memory| memory.server) / 1024.0;
+    let idle = middle(ours, |memory| memory.idle);
+    {
+        let mut constants = lab.constants.borrow_mut();
+        constants.voter_bytes = Some((kib * 1024.0).round());
+        constants.socket_kernel_bytes = Some(middle(ours, |memory| memory.kernel).round());
+        constants.voter_redis_bytes = Some(middle(ours, |memory| memory.redis_voter).round());
+        constants.ballot_redis_bytes = Some(middle(ours, |memory| memory.redis_ballot).round());
+        constants.idle_us_per_voter_s = Some(hundredths(idle * 1e6 / voters as f64));
+    }
+    let name = format!("resident memory per joined voter with a ballot, {voters} voters");
+    let row = Row::new(8, name, "KiB", kib).beside("Socket.IO, bare", middle(socketio, |bytes| bytes / 1024.0));
+    tell(row.must([Limit::most(8.0)]).aim([Limit::most(5.0)]));
+    let name = format!("CPU of a server with {voters} joined voters who do nothing");
+    tell(Row::new(8, name, "% of a core", idle * 100.0).must([Limit::most(2.0)]));
+    Ok(())
+}
+
+fn memory_of_ours(lab: &Lab, voters: usize) -> Result<Memory> {
+    let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
+    let mut hall = stand.pod().hall(voters, 1)?;
+    hall.open_next()?;
+    let (pid, redis) = (stand.pod().pid(), stand.redis());
+    let used = || redis.info("memory", "used_memory");
+    let (server, kernel, empty) = (resident_bytes(pid)?, kernel_object_bytes()?, used()?);
+
+    let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), voters)?;
+    crowd.listen(SETTLE)?;
+    let joined = used()?;
+    // both ends of a connection are on this machine
+    let kernel = kernel_object_bytes()?.saturating_sub(kernel) as f64 / 2.0;
+    crowd.closed_loop(LETTERS)?;
+    crowd.listen(SETTLE)?;
+    let each = |bytes: f64| bytes / voters as f64;
+    let (server, voted) = (resident_bytes(pid)?.saturating_sub(server) as f64, used()?);
+
+    let (meter, length) = (Meter::start(&[pid])?, lab.length(20.0));
+    crowd.listen(length)?;
+    let idle = meter.read()?[0] / 1e6 / length.as_secs_f64();
+    Ok(Memory {
+        server: each(server),
+        kernel: each(kernel),
+        redis_voter: each(joined - empty),
+        redis_ballot: each(voted - joined),
+        idle,
+    })
+}
+
+fn memory_of_socketio(lab: &Lab, voters: usize) -> Result<f64> {
+    let rival = lab.socketio(1, None)?;
+    let before = resident_bytes(rival.pid)?;
+    let mut crowd = Crowd::connect(&[rival.port], Speech::socketio(), voters)?;
+    crowd.listen(SETTLE)?;
+    Ok(resident_bytes(rival.pid)?.saturating_sub(before) as f64 / voters as f64)
+}
+
+/// Row 9.
+pub fn storm(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+    let voters = lab.count(10_000);
+    let ours = || {
+        let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
+        let mut hall = stand.pod().hall(voters, 1)?;
+        hall.open_next()?;
+        let pid = stand.pod().pid();
+        let first = storm_of(pid, stand.ports(), hall.speech(), voters)?;
+        everybody_is_gone(&stand)?;
+        let again = storm_of(pid, stand.ports(), hall.speech(), voters)?;
+        everybody_is_gone(&stand)?;
+        let meter = Meter::start(&[pid])?;
+        (0..JOINERS).try_for_each(|number| hall.join(&format!("Guest {number}")).map(drop))?;
+        Ok([first, again, meter.read()?[0] / JOINERS as f64])
+    };
+    let floor = || {
+        let rival = lab.floor(1)?;
+        storm_of(rival.pid, vec![rival.port], Speech::floor(), voters).map(|us| [us; 3])
+    };
+    let socketio = || {
+        let rival = lab.socketio(1, None)?;
+        storm_of(rival.pid, vec![rival.port], Speech::socketio(), voters).map(|us| [us; 3])
+    };
+    let [ours, floor, socketio] = &in_turn(lab, [("Tallycast", &ours), (FLOOR, &floor), (SOCKETIO, &socketio)])?;
+    let [first, again, join] = [0, 1, 2].map(|at| middle(ours, |trial| trial[at]));
+    {
+        let mut constants = lab.constants.borrow_mut();
+        (constants.hello_us, constants.join_us) = (Some(hundredths(again)), Some(hundredths(join)));
+    }
+    let row = |name: &str, ours| {
+        let name = format!("connect, hello and first state, CPU per voter in a storm of {voters}, {name}");
+        let row = Row::new(9, name, "µs", ours).beside("floor, bare", middle(floor, |trial| trial[0]));
+        row.beside("Socket.IO, bare", middle(socketio, |trial| trial[0]))
+    };
+    let known = row("known voters", again).note(format!("a join over HTTP before it: {join:.0} µs"));
+    let known = known.must([Limit::most(60.0), Limit::most(0.25).times("Socket.IO, bare")]);
+    tell(known.aim([Limit::most(35.0)]));
+    tell(row("voters whom the ledger must write", first));
+    Ok(())
+}
+
+/// CPU of the server for each voter, what follows at once included.
+fn storm_of(pid: u32, ports: Vec<u16>, speech: Speech, voters: usize) -> Result<f64> {
+    let meter = Meter::start(&[pid])?;
+    let mut crowd = Crowd::connect(&ports, speech, voters)?;
+    crowd.listen(Duration::from_millis(200))?;
+    Ok(meter.read()?[0] / voters as f64)
+}
+
+fn everybody_is_gone(stand: &Stand) -> Result<()> {
+    for _ in 0..200 {
+        if stand.pod().metric("tallycast_sockets")? == 0.0 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    bail!("sockets that were reset are still counted after ten seconds")
+}

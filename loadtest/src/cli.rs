@@ -1,0 +1,148 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::scenario::Span;
+use crate::threshold::Threshold;
+
+/// Puts a Tallycast server under load, and audits afterwards what it counted.
+///
+/// `loadtest evening` is short for `loadtest run evening`. docs/loadtest.md tells it all.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Perform a scenario, shipped or from a file
+    Run(Box<RunArguments>),
+    /// List the shipped scenarios
+    List,
+    /// Estimate what a number of voters needs
+    Plan(PlanArguments),
+    /// Voters in a process of their own; started by run
+    #[command(hide = true)]
+    Crew {
+        /// Threads
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Name of a shipped scenario, or path of a file
+    pub scenario: String,
+    /// Address of a pod; repeat it to spread the voters over several
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub url: Vec<String>,
+    /// The emcee key
+    #[arg(long, env = "TALLYCAST__EMCEE__KEY", default_value = "", hide_env_values = true)]
+    pub key: String,
+    /// Bring up a server for this run: fresh embedded ledger, free port, a key of its own
+    #[arg(long, conflicts_with = "url")]
+    pub start: bool,
+    /// The server's binary for --start; else the one beside this program
+    #[arg(long, requires = "start")]
+    pub binary: Option<PathBuf>,
+    /// Let --start use this Redis, and show its SLOWLOG in the report
+    #[arg(long)]
+    pub redis: Option<String>,
+    /// Another number of voters; taps per second grow and shrink along
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub voters: Option<u32>,
+    /// Another length of the whole: all phases become longer or shorter in proportion
+    #[arg(long)]
+    pub duration: Option<Span>,
+    /// Seed of everything drawn by chance
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Spread the voters over so many processes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub processes: u32,
+    /// Threads of each process
+    #[arg(long, default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
+    pub threads: usize,
+    /// Addresses to come from, in turn
+    #[arg(long, value_delimiter = ',')]
+    pub source: Vec<IpAddr>,
+    /// Server processes whose CPU time and memory are measured
+    #[arg(long, value_delimiter = ',')]
+    pub pid: Vec<u32>,
+    /// A further threshold, as in 'ack.p99 < 250ms'; it may be repeated
+    #[arg(long)]
+    pub threshold: Vec<Threshold>,
+    /// Write the summary as JSON
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// Write the report as one self-contained page
+    #[arg(long)]
+    pub html: Option<PathBuf>,
+    /// Show no progress
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Voters
+    #[arg(long, default_value_t = 10_000)]
+    pub voters: u64,
+    /// Taps of all voters in a second; else a tenth of the voters, which is ten votes each in 100 s
+    #[arg(long)]
+    pub taps_per_second: Option<f64>,
+    /// Shortest time between two tallies to the same socket
+    #[arg(long, default_value = "100ms")]
+    pub tick: Span,
+    /// Exactly so many pods
+    #[arg(long)]
+    pub pods: Option<u64>,
+    /// Show 1 thousand to 10 million voters beside each other
+    #[arg(long)]
+    pub table: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Compare with a measured run: a summary that `run --json` wrote, with --start or --pid
+    #[arg(long)]
+    pub check: Option<PathBuf>,
+}
+
+/// `loadtest NAME …` for `loadtest run NAME …`.
+pub fn with_shorthand(mut arguments: Vec<String>) -> Vec<String> {
+    let known = ["run", "list", "plan", "crew", "help"];
+    if arguments.get(1).is_some_and(|first| !first.starts_with('-') && !known.contains(&first.as_str())) {
+        arguments.insert(1, "run".to_owned());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_alone_is_run() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(with_shorthand(words("loadtest evening --start")), words("loadtest run evening --start"));
+        for text in ["loadtest list", "loadtest run evening", "loadtest --help", "loadtest"] {
+            assert_eq!(with_shorthand(words(text)), words(text));
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

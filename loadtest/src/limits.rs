@@ -1,0 +1,86 @@
+//! What this machine allows a load test: open files, and ports to come from. Checked before anything starts.
+
+use std::net::IpAddr;
+
+use crate::misuse::misuse;
+
+/// Files besides sockets: the program's own, and joins under way.
+const SLACK: u64 = 200;
+/// Where Linux says which ports it gives to whoever does not ask for one.
+const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+
+/// Raises the soft limit on open files to the hard one, and checks that it is enough.
+///
+/// # Errors
+/// It is not: says how many there are and what to do.
+pub fn check_files(voters: u32, processes: u32) -> anyhow::Result<()> {
+    let need = u64::from(voters.div_ceil(processes)) + SLACK;
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
+    if need <= limit {
+        return Ok(());
+    }
+    let room = limit.saturating_sub(SLACK).max(1);
+    let enough = u64::from(voters).div_ceil(room);
+    Err(misuse(format!(
+        "{voters} voters in {processes} process(es) need {need} open files each, and the limit is {limit}; raise it with \
+         `ulimit -n {need}`, or spread the voters with --processes {enough}"
+    )))
+}
+
+/// Checks that there are enough ports for the connections to each pod.
+///
+/// # Errors
+/// There are not: says how many there are and what to do.
+pub fn check_ports(voters: u32, pods: usize, sources: &[IpAddr]) -> anyhow::Result<()> {
+    let range = std::fs::read_to_string(PORT_RANGE).unwrap_or_default();
+    check_ports_of(ports(&range), voters, pods, sources.len())
+}
+
+/// Ports in a range as Linux writes it.
+fn ports(range: &str) -> u64 {
+    let mut ends = range.split_whitespace().filter_map(|end| end.parse::<u64>().ok());
+    match (ends.next(), ends.next()) {
+        (Some(low), Some(high)) if low <= high => high - low + 1,
+        _ => 28_000,
+    }
+}
+
+fn check_ports_of(ports: u64, voters: u32, pods: usize, sources: usize) -> anyhow::Result<()> {
+    // a bound source gives each of its ports to one socket, whatever that connects to
+    let (pairs, every) = if sources == 0 { (pods as u64, "one pod") } else { (sources as u64, "one source address") };
+    let need = u64::from(voters).div_ceil(pairs.max(1));
+    // some ports are used by others, or not free again yet
+    let usable = ports * 9 / 10;
+    if need <= usable {
+        return Ok(());
+    }
+    let enough = u64::from(voters).div_ceil(usable.max(1));
+    let list = (2..2 + enough).map(|last| format!("127.0.0.{last}")).collect::<Vec<_>>().join(",");
+    Err(misuse(format!(
+        "{need} connections with {every} need as many ports, and about {usable} of {ports} are free; give several \
+         addresses to come from, as in --source {list}, or several pods with --url"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_ports_are_said_with_the_option_that_helps() {
+        assert_eq!((ports("32768\t60999\n"), ports("nonsense")), (28_232, 28_000));
+        assert!(check_ports_of(28_232, 25_000, 1, 0).is_ok());
+        assert!(check_ports_of(28_232, 50_000, 2, 0).is_ok());
+        let error = check_ports_of(28_232, 60_000, 1, 0).unwrap_err().to_string();
+        assert!(error.contains("--source 127.0.0.2,127.0.0.3,127.0.0.4"), "{error}");
+        assert!(check_ports_of(28_232, 60_000, 1, 3).is_ok());
+        assert!(check_ports_of(28_232, 60_000, 4, 1).is_err(), "one source has each port once");
+    }
+
+    #[test]
+    fn too_few_files_are_said_with_the_option_that_helps() {
+        let error = check_files(u32::MAX, 1).unwrap_err().to_string();
+        assert!(error.contains("ulimit -n") && error.contains("--processes"), "{error}");
+        assert!(check_files(10, 1).is_ok());
+    }
+}

@@ -1,0 +1,85 @@
+//! `loadtest run`: from arguments to an exit code.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::cli::RunArguments;
+use crate::director::{Run, direct};
+use crate::local::LocalServer;
+use crate::report::progress::Progress;
+use crate::report::summary::Summary;
+use crate::report::{html, terminal};
+use crate::scenario::Scenario;
+use crate::target::Target;
+use crate::threshold::Threshold;
+use crate::{limits, misuse};
+
+/// Performs a scenario and says what came of it.
+///
+/// # Errors
+/// Bad input ([`misuse::Misuse`]), or a server that could not go on.
+pub async fn perform(arguments: RunArguments) -> anyhow::Result<u8> {
+    let scenario = wanted(&arguments)?;
+    let thresholds = scenario.thresholds().map_err(misuse::misuse)?;
+    let thresholds = Threshold::with_default(thresholds.into_iter().chain(arguments.threshold.clone()).collect());
+    limits::check_files(scenario.hall.voters, arguments.processes)?;
+    limits::check_ports(scenario.hall.voters, arguments.url.len(), &arguments.source)?;
+
+    let server = match arguments.start {
+        true => Some(LocalServer::start(arguments.binary.as_deref(), arguments.redis.as_deref()).await?),
+        false => None,
+    };
+    let own = server.as_ref();
+    let urls = own.map_or(arguments.url.clone(), |server| vec![server.url.clone()]);
+    let key = own.map_or(arguments.key.as_str(), |server| &server.key);
+    let run = Run {
+        scenario,
+        thresholds,
+        target: Target::new(&urls, key)?,
+        urls,
+        processes: arguments.processes,
+        threads: arguments.threads,
+        sources: arguments.source.clone(),
+        seed: arguments.seed,
+        pids: arguments.pid.iter().copied().chain(own.and_then(LocalServer::pid)).collect(),
+        server_version: own.and_then(|server| server.version.clone()),
+        redis: arguments.redis.clone(),
+        progress: Progress::new(arguments.quiet),
+    };
+    let outcome = direct(run).await;
+    if let Some(server) = server {
+        server.stop().await;
+    }
+    let summary = outcome?;
+    print!("{}", terminal::text(&summary));
+    write(&summary, arguments.json.as_deref(), arguments.html.as_deref())?;
+    Ok(summary.verdict.exit_code())
+}
+
+fn wanted(arguments: &RunArguments) -> anyhow::Result<Scenario> {
+    let mut scenario = Scenario::load(&arguments.scenario)?;
+    if let Some(voters) = arguments.voters {
+        scenario = scenario.with_voters(voters);
+    }
+    if let Some(duration) = arguments.duration {
+        scenario = scenario.with_duration(duration.0);
+    }
+    scenario
+        .check()
+        .map_err(|wrong| misuse::misuse(format!("{} with --voters and --duration: {wrong}", arguments.scenario)))?;
+    Ok(scenario)
+}
+
+fn write(summary: &Summary, json: Option<&Path>, page: Option<&Path>) -> anyhow::Result<()> {
+    if let Some(path) = json {
+        let text = serde_json::to_string_pretty(summary)?;
+        std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        println!("summary: {}", path.display());
+    }
+    if let Some(path) = page {
+        std::fs::write(path, html::page(summary)).with_context(|| format!("{} cannot be written", path.display()))?;
+        println!("report: {}", path.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Mistakes of whoever starts a load test: each is answered with a sentence that says what to do, and exit code 104.
+
+mod support;
+
+use support::{Server, loadtest, refused, serve_once};
+
+const SMALL: &str = "title = \"t\"\n[hall]\nvoters = 3\n[[phase]]\nname = \"in\"\nduration = \"1s\"\njoin = 1.0\n";
+
+fn scenario(text: &str) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("own.toml");
+    std::fs::write(&path, text).unwrap();
+    let name = path.to_str().unwrap().to_owned();
+    (directory, name)
+}
+
+#[test]
+fn an_unknown_scenario_is_answered_with_those_there_are() {
+    refused(&["evning"], &["there is no scenario \"evning\"", "evening", "slow-readers", "path of a file"]);
+    refused(&["./none.toml"], &["cannot be read", "check the path"]);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_where_to_look() {
+    let (_directory, path) = scenario(&SMALL.replace("join = 1.0", "jion = 1.0"));
+    refused(&[&path], &["line 7", "`jion`", "docs/loadtest.md"]);
+}
+
+#[test]
+fn an_unknown_metric_is_answered_with_those_there_are() {
+    refused(&["storm", "--threshold", "speed.p99 < 3ms"], &["no metric \"speed.p99\"", "ack", "errors.lost"]);
+}
+
+#[test]
+fn unknown_options_are_refused_with_the_same_code() {
+    refused(&["storm", "--votres", "3"], &["--votres"]);
+    refused(&["run"], &["SCENARIO"]);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said_with_how_to_start_one() {
+    // a port that was free a moment ago, below those that the system hands out
+    refused(&["storm", "--url", "http://127.0.0.1:9"], &["nothing answers at", "cargo run --release", "--start"]);
+}
+
+#[test]
+fn encryption_is_not_spoken() {
+    refused(&["storm", "--url", "https://vote.example.org"], &["only http is spoken here"]);
+}
+
+#[test]
+fn a_server_that_is_not_ready_is_said_with_its_reasons() {
+    let url = serve_once("503 Service Unavailable", r#"{"ready":false,"reasons":["ledger: it does not answer"]}"#);
+    refused(&["storm", "--url", &url], &["is not ready", "ledger: it does not answer"]);
+}
+
+#[test]
+fn a_wrong_emcee_key_is_said_with_where_to_put_the_right_one() {
+    let server = Server::start();
+    let arguments = ["storm", "--url", &server.url, "--key", "not-the-right-one"];
+    refused(&arguments, &["does not take this emcee key", "--key", "TALLYCAST__EMCEE__KEY"]);
+}
+
+#[test]
+fn too_few_open_files_are_said_with_what_helps() {
+    let told = loadtest(&["storm", "--voters", "1000"], &[], Some(300));
+    told.is_refused_with(&["1000 voters", "need 1200 open files", "limit is 300", "ulimit -n", "--processes 10"]);
+}
+
+#[test]
+fn too_few_ports_are_said_with_sources() {
+    let told = loadtest(&["storm", "--voters", "900000", "--processes", "64"], &[], None);
+    told.is_refused_with(&["--source 127.0.0.2,127.0.0.3", "--url"]);
+}
+
+#[test]
+fn a_binary_that_is_not_there_is_said() {
+    refused(&["storm", "--start", "--binary", "./nowhere"], &["--binary ./nowhere is no file"]);
+}
+
+#[test]
+fn a_plan_that_makes_no_sense_is_refused() {
+    refused(&["plan", "--tick", "1ms"], &["--tick must be from 20ms to 2s"]);
+    refused(&["plan", "--check", "./none.json"], &["--check ./none.json", "run --json"]);
+}

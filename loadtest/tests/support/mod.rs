@@ -1,0 +1,138 @@
+//! The built program, and a real server for it.
+
+#![allow(dead_code, reason = "every test file uses its own part")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub const KEY: &str = "emcee-key-for-load-tests-01";
+
+/// What a run said.
+pub struct Told {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Told {
+    pub fn all(&self) -> String {
+        format!("{}{}", self.stderr, self.stdout)
+    }
+
+    pub fn is_refused_with(&self, words: &[&str]) {
+        assert_eq!(self.code, 104, "{}", self.all());
+        for word in words {
+            assert!(self.stderr.contains(word), "{word} is missing in: {}", self.stderr);
+        }
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+    }
+}
+
+fn command(arguments: &[&str], open_files: Option<u32>) -> Command {
+    let program = env!("CARGO_BIN_EXE_loadtest");
+    // a hard limit, for the program raises the soft one by itself
+    let limit = open_files.map_or(String::new(), |limit| format!("ulimit -n {limit} && "));
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{limit}exec \"$0\" \"$@\""), program]).args(arguments);
+    command.env_remove("TALLYCAST__EMCEE__KEY").stdin(Stdio::null());
+    command
+}
+
+/// Runs the program to its end.
+pub fn loadtest(arguments: &[&str], environment: &[(&str, &str)], open_files: Option<u32>) -> Told {
+    let output = command(arguments, open_files).envs(environment.iter().copied()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Told { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Runs the program, which must refuse with these words.
+pub fn refused(arguments: &[&str], words: &[&str]) {
+    loadtest(arguments, &[], None).is_refused_with(words);
+}
+
+/// Runs a scenario with a server of its own, presses Ctrl-C once its progress says `word`, and waits for the end.
+pub fn interrupted(text: &str, word: &str) -> Told {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("own.toml");
+    std::fs::write(&path, text).unwrap();
+    let mut child = command(&[path.to_str().unwrap(), "--start"], None)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut stderr = String::new();
+    for line in lines.by_ref().map_while(Result::ok) {
+        stderr.push_str(&line);
+        stderr.push('\n');
+        if line.contains(word) {
+            break;
+        }
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    lines.map_while(Result::ok).for_each(|line| stderr.push_str(&format!("{line}\n")));
+    let mut stdout = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    Told { code: child.wait().unwrap().code().unwrap_or(-1), stdout, stderr }
+}
+
+/// Something that answers the first request with this, and is gone.
+pub fn serve_once(status: &str, body: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer =
+        format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        assert!(stream.read(&mut request).unwrap() > 0);
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    url
+}
+
+/// A server with a key that is known.
+pub struct Server {
+    pub url: String,
+    child: Child,
+    _directory: tempfile::TempDir,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let binary = PathBuf::from(env!("CARGO_BIN_EXE_loadtest")).with_file_name("tallycast");
+        assert!(binary.is_file(), "there is no server at {}: run `cargo build` first", binary.display());
+        let directory = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let child = Command::new(binary)
+            .envs([
+                ("SERVER_PORT", port.to_string().as_str()),
+                ("TALLYCAST__SERVER__HOST", "127.0.0.1"),
+                ("TALLYCAST__EMCEE__KEY", KEY),
+                ("TALLYCAST__LEDGER__URL", &format!("embedded:{}/db", directory.path().display())),
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not come up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { url: format!("http://127.0.0.1:{port}"), child, _directory: directory }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
