@@ -39,7 +39,7 @@ fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn Fn
     let mut hall = pod.hall(0, 1)?;
     hall.open_next()?;
     eprintln!("   storing {ballots} ballots");
-    let options = RedisOptions { pool_size: WRITERS, ..RedisOptions::new(stand.redis().url()) };
+    let options = RedisOptions::new(stand.redis().url());
     let ledger: SharedLedger = Arc::new(RedisLedger::new(options)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(fill(&ledger, &hall, ballots))?;
