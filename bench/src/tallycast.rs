@@ -13,7 +13,7 @@ use tallycast::auth::Auth;
 use tallycast::domain::ids::{RoomId, VoterId};
 use tallycast::domain::text::Name;
 
-use crate::gauge::{CASTS_PER_ROUND, Speech};
+use crate::gauge::Speech;
 use crate::lab::Options;
 use crate::procs::{Process, SERVER_CORE};
 
@@ -63,11 +63,11 @@ impl Pod {
         line.and_then(|value| value.trim().parse().ok()).with_context(|| format!("{series} in /metrics"))
     }
 
-    /// A new room with `rounds` rounds of two choices and as many votes as may be, and `voters` who hold tokens.
-    pub fn hall(&self, voters: usize, rounds: usize) -> Result<Hall> {
+    /// A new room with `rounds` rounds of two choices and so many casts in each, and `voters` who hold tokens.
+    pub fn hall(&self, voters: usize, rounds: usize, casts_per_round: u32) -> Result<Hall> {
         let caller = Caller { http: self.http.clone(), api: self.url("/api/v1") };
         let round = json!({"title": "Measured", "choices": [{"label": "A"}, {"label": "B"}]});
-        let plan = json!({"title": "Bench", "votes_per_round": CASTS_PER_ROUND, "rounds": vec![round; rounds]});
+        let plan = json!({"title": "Bench", "votes_per_round": casts_per_round, "rounds": vec![round; rounds]});
         let made = caller.post("/rooms", &plan)?;
         let room = made["room"].as_str().context("a room without a code")?.to_owned();
         let joined = caller.post(&format!("/rooms/{room}/join"), &json!({"name": "First"}))?;
@@ -78,7 +78,7 @@ impl Pod {
             let voter = VoterId::parse(&format!("voter-{number}"))?;
             Ok(auth.voter_token(&id, &voter, &Name::parse(&format!("Voter {number}"))?))
         });
-        Ok(Hall { tokens: tokens.collect::<Result<_>>()?, caller, room, id, open: 0 })
+        Ok(Hall { tokens: tokens.collect::<Result<_>>()?, caller, room, id, open: 0, casts_per_round })
     }
 
     fn url(&self, path: &str) -> String {
@@ -95,12 +95,13 @@ pub struct Hall {
     pub id: RoomId,
     tokens: Vec<String>,
     open: usize,
+    casts_per_round: u32,
 }
 
 impl Hall {
     /// How its voters speak.
     pub fn speech(&self) -> Speech {
-        Speech::tallycast(&self.room, &self.tokens)
+        Speech::tallycast(&self.room, &self.tokens, self.casts_per_round)
     }
 
     /// Closes the open round, if there is one, and opens the next.

@@ -35,6 +35,8 @@ use crate::wire::server::BallotView;
 const MAILBOX: usize = 1_024;
 /// A cast over HTTP that has no answer by then is `busy`: every cast is answered within five seconds.
 pub const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
+/// How long what was acknowledged may be unreported where no commit carries it.
+const REPORT_AFTER: Duration = Duration::from_secs(1);
 /// Shortest pause before asking the ledger whether something is due.
 const LEAST_WAIT: Duration = Duration::from_millis(10);
 /// Pause before something due is tried again that could not be done.
@@ -116,7 +118,16 @@ struct LaneQueue {
     /// A commit's counts were not published yet.
     unpublished: bool,
     /// [`RoundCoordinator::settle`] is armed.
-    settling: bool,
+    settling: Option<Settling>,
+}
+
+/// What a lane is to settle when its time comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settling {
+    /// Publish the newest counts: a tick after the commit.
+    Publish,
+    /// Report what was acknowledged. Nobody waits for that, and the next commit carries it anyway.
+    Report,
 }
 
 /// See [module](self).
@@ -142,7 +153,7 @@ impl RoundCoordinator {
                 acknowledged: 0,
                 reported: 0,
                 unpublished: false,
-                settling: false,
+                settling: None,
             };
             let lanes = (0..partitions).map(lane).collect();
             Self { pod, room, lanes, due: None, doing: false, _vital: Vital("coordinator") }
@@ -178,6 +189,7 @@ impl RoundCoordinator {
                 }
                 Err(error) => coordinator.failed(&error, asked),
             }
+            coordinator.settle_later(partition, ctx);
             coordinator.commit(partition, ctx);
         }));
     }
@@ -223,7 +235,6 @@ impl RoundCoordinator {
         }
         answers.send(&self.pod, &self.room);
         self.pod.acknowledged.fetch_add(added, Ordering::Release);
-        self.settle_later(partition, ctx);
     }
 
     /// A cast for another take is answered with the ballot of the present one.
@@ -254,17 +265,27 @@ impl RoundCoordinator {
         answers.send(&self.pod, &self.room);
     }
 
-    /// After a tick without commits the rest is published and reported.
+    /// Without further commits the rest is published after a tick, and reported after a while.
     fn settle_later(&mut self, partition: u16, ctx: &mut Context<Self>) {
         let queue = &mut self.lanes[usize::from(partition)];
-        let settled = !queue.unpublished && queue.reported == queue.acknowledged;
-        if settled || queue.settling {
+        let (due, wait) = if queue.unpublished {
+            (Settling::Publish, self.pod.tick)
+        } else if queue.reported < queue.acknowledged {
+            (Settling::Report, REPORT_AFTER)
+        } else {
+            return;
+        };
+        // a report that is armed does not keep a publish waiting
+        if queue.settling.is_some_and(|armed| armed == due || armed == Settling::Publish) {
             return;
         }
-        queue.settling = true;
-        ctx.run_later(self.pod.tick, move |coordinator, ctx| {
-            coordinator.lanes[usize::from(partition)].settling = false;
-            coordinator.settle(partition, ctx);
+        queue.settling = Some(due);
+        ctx.run_later(wait, move |coordinator, ctx| {
+            let queue = &mut coordinator.lanes[usize::from(partition)];
+            if queue.settling == Some(due) {
+                queue.settling = None;
+                coordinator.settle(partition, ctx);
+            }
         });
     }
 

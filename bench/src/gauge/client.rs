@@ -81,7 +81,7 @@ impl Client {
 
     /// Casts the next vote, which was due at `due`.
     pub fn cast(&mut self, speech: &Speech, due: u64) -> Result<()> {
-        let vote = (speech.vote)(self.number, self.casts);
+        let vote = (speech.vote)(self.number, speech.place(self.casts));
         self.casts += 1;
         self.due = Some(due);
         self.send(&frame::from_client(frame::TEXT, vote.as_bytes()))

@@ -21,5 +21,5 @@ pub mod votes;
 
 pub use crowd::Crowd;
 pub use fan_out::FanOut;
-pub use speech::{CASTS_PER_ROUND, Speech};
+pub use speech::{CASTS_PER_ROUND, MOST_CASTS_PER_ROUND, Speech};
 pub use votes::Votes;

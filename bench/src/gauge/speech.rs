@@ -2,8 +2,10 @@
 
 use super::frame;
 
-/// How many casts of one letter a voter has in a round: the most that a room may give.
-pub const CASTS_PER_ROUND: u32 = 100;
+/// How many casts of one letter a voter has in a round, as a room gives by default: ballots are as long as on stage.
+pub const CASTS_PER_ROUND: u32 = 10;
+/// The most that a room may give, where one round has to last.
+pub const MOST_CASTS_PER_ROUND: u32 = 100;
 
 /// The words of one kind of server. Texts are compared by their beginning only: nothing is parsed on the hot path.
 pub struct Speech {
@@ -24,13 +26,15 @@ pub struct Speech {
     pub name: fn(&[u8], u64) -> u64,
     /// The frame that asks for a broadcast; `None`: a vote makes one.
     pub ask: Option<Vec<u8>>,
-    /// A vote's text, for a client and the number of its cast from 0.
-    pub vote: fn(usize, u32) -> String,
+    /// A vote's text, for a client, a round and a slip, both from 1.
+    pub vote: fn(usize, (u32, u32)) -> String,
+    /// Casts of one round.
+    pub casts_per_round: u32,
 }
 
 impl Speech {
     /// Tallycast, with one token for each client.
-    pub fn tallycast(room: &str, tokens: &[String]) -> Self {
+    pub fn tallycast(room: &str, tokens: &[String], casts_per_round: u32) -> Self {
         let hello = |token| format!(r#"{{"hello":{{"room":"{room}","role":"voter","token":"{token}"}}}}"#);
         Self {
             path: "/ws",
@@ -42,10 +46,8 @@ impl Speech {
             is_refusal: |ack| ack.ends_with(b"\"}}"),
             name: |tally, _| version(tally),
             ask: None,
-            vote: |_, cast| {
-                let (round, slip) = place(cast);
-                format!(r#"{{"cast":{{"round":{round},"take":1,"slip":{slip},"votes":"a"}}}}"#)
-            },
+            vote: |_, (round, slip)| format!(r#"{{"cast":{{"round":{round},"take":1,"slip":{slip},"votes":"a"}}}}"#),
+            casts_per_round,
         }
     }
 
@@ -60,7 +62,8 @@ impl Speech {
             is_refusal: |_| false,
             name: |_, count| count,
             ask: Some(text("b")),
-            vote: |client, cast| format!("v{client:>9}{cast:>9}{:32}", ""),
+            vote: |client, (round, slip)| format!("v{client:>9}{round:>6}{slip:>3}{:32}", ""),
+            casts_per_round: CASTS_PER_ROUND,
         }
     }
 
@@ -75,11 +78,16 @@ impl Speech {
             is_refusal: |ack| ack.ends_with(b"\"}]"),
             name: |_, count| count,
             ask: Some(text(r#"42["b"]"#)),
-            vote: |client, cast| {
-                let (round, slip) = place(cast);
-                format!(r#"42{cast}["v",{{"v":"voter{client}","r":{round},"s":{slip},"c":"a"}}]"#)
+            vote: |client, (round, slip)| {
+                format!(r#"42{round}{slip:02}["v",{{"v":"voter{client}","r":{round},"s":{slip},"c":"a"}}]"#)
             },
+            casts_per_round: CASTS_PER_ROUND,
         }
+    }
+
+    /// Round and slip of a client's cast, which is numbered from 0.
+    pub fn place(&self, cast: u32) -> (u32, u32) {
+        (cast / self.casts_per_round + 1, cast % self.casts_per_round + 1)
     }
 
     /// The first frame of a client.
@@ -95,11 +103,6 @@ impl Speech {
 
 fn text(text: &str) -> Vec<u8> {
     frame::from_client(frame::TEXT, text.as_bytes())
-}
-
-/// Round and slip of a client's cast, both from 1.
-fn place(cast: u32) -> (u32, u32) {
-    (cast / CASTS_PER_ROUND + 1, cast % CASTS_PER_ROUND + 1)
 }
 
 /// The number behind `"version":`; 0 if there is none.
@@ -123,7 +126,7 @@ mod tests {
 
     #[test]
     fn refusals_are_told_from_ballots() {
-        let ours = Speech::tallycast("ABCDEF", &[]);
+        let ours = Speech::tallycast("ABCDEF", &[], CASTS_PER_ROUND);
         assert!(!(ours.is_refusal)(br#"{"ballot":{"round":1,"take":1,"votes":"a","left":9}}"#));
         assert!((ours.is_refusal)(br#"{"ballot":{"round":1,"take":1,"votes":"a","left":9,"refused":"closed"}}"#));
         let theirs = Speech::socketio();
@@ -133,12 +136,13 @@ mod tests {
 
     #[test]
     fn casts_fill_a_round_and_go_on_in_the_next() {
-        assert_eq!([place(0), place(99), place(100)], [(1, 1), (1, 100), (2, 1)]);
+        let speech = Speech::socketio();
+        assert_eq!([0, 9, 10].map(|cast| speech.place(cast)), [(1, 1), (1, 10), (2, 1)]);
     }
 
     #[test]
     fn a_vote_to_the_floor_is_as_long_as_ours() {
-        let ours = (Speech::tallycast("ABCDEF", &[]).vote)(3, 41).len();
-        assert!((Speech::floor().vote)(3, 41).len().abs_diff(ours) <= 2);
+        let ours = (Speech::tallycast("ABCDEF", &[], CASTS_PER_ROUND).vote)(3, (5, 2)).len();
+        assert!((Speech::floor().vote)(3, (5, 2)).len().abs_diff(ours) <= 2);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{in_turn, middle};
-use crate::gauge::{Crowd, Speech};
+use crate::gauge::{Crowd, MOST_CASTS_PER_ROUND, Speech};
 use crate::lab::{Aof, Lab, Store};
 use crate::procs::Meter;
 use crate::record::hundredths;
@@ -66,7 +66,7 @@ pub fn votes_meanwhile(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let (viewers, casters) = (lab.count(10_000), lab.count(CASTERS));
     let trial = || {
         let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
-        let mut hall = stand.pod().hall(viewers, 1)?;
+        let mut hall = stand.pod().hall(viewers, 1, MOST_CASTS_PER_ROUND)?;
         hall.open_next()?;
         let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), viewers)?;
         crowd.paced(casters, CAST_EVERY, for_a(Duration::from_secs(2)))?;
@@ -94,7 +94,7 @@ fn contest(lab: &Lab, viewers: usize) -> Result<[Vec<Trial>; 3]> {
     let payload = Cell::new(TALLY_BYTES);
     let ours = || {
         let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
-        let mut hall = stand.pod().hall(viewers, 1)?;
+        let mut hall = stand.pod().hall(viewers, 1, MOST_CASTS_PER_ROUND)?;
         hall.open_next()?;
         let trial = trial(lab, stand.pod().pid(), Crowd::connect(&stand.ports(), hall.speech(), viewers)?)?;
         payload.set(trial.text_bytes.round() as usize);

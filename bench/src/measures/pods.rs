@@ -8,19 +8,24 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::fan_out::TALLY_EVERY;
+use super::votes::WARM;
 use super::{in_turn, middle};
-use crate::gauge::{CASTS_PER_ROUND, Crowd};
+use crate::gauge::{CASTS_PER_ROUND, Crowd, MOST_CASTS_PER_ROUND};
 use crate::lab::{Aof, Lab, Redis, Store};
 use crate::procs::Meter;
 use crate::table::{Limit, Row};
 
-const WARM: u32 = 10;
 const PODS: [usize; 3] = [1, 2, 4];
+/// Rounds that votes are measured in.
+const ROUNDS: usize = 10;
+/// Who votes while publishes are counted, and how often each: a thousand votes a second.
+const CASTERS: usize = 200;
+const CAST_EVERY: Duration = Duration::from_millis(200);
 
 struct Trial {
     vote_us: f64,
     frame_us: f64,
-    /// Messages of the room on the feed, while votes come as fast as they can.
+    /// Messages of the room on the feed, while a thousand votes a second come.
     publishes_per_s: f64,
     publish_bytes: f64,
     /// All of Redis, in the same time.
@@ -56,28 +61,37 @@ fn trial(lab: &Lab, pods: usize) -> Result<Trial> {
     let sum = |meter: &Meter| meter.read().map(|each| each.iter().sum::<f64>());
 
     let voters = lab.count(2_000);
-    let mut hall = stand.pod().hall(voters, 1)?;
-    hall.open_next()?;
+    let mut hall = stand.pod().hall(voters, ROUNDS, CASTS_PER_ROUND)?;
     let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), voters)?;
-    crowd.closed_loop(WARM)?;
-    let ear = Ear::open(stand.redis(), &format!("tc:gates:{}", hall.id))?;
-    let publish_calls = || stand.redis().info("commandstats", "cmdstat_publish");
-    let calls = publish_calls()?;
-    let meter = Meter::start(&pids)?;
-    let votes = crowd.closed_loop(CASTS_PER_ROUND - WARM)?;
-    let vote_us = sum(&meter)? / votes.count as f64;
-    let heard = ear.close()?;
-    let publish_calls_per_s = (publish_calls()? - calls) / heard.wall.as_secs_f64();
+    let (mut used, mut votes) = (0.0, 0);
+    for _ in 0..ROUNDS {
+        hall.open_next()?;
+        // the new state is taken by everybody before the clock starts
+        crowd.listen(Duration::from_millis(300))?;
+        crowd.closed_loop(WARM)?;
+        let meter = Meter::start(&pids)?;
+        votes += crowd.closed_loop(CASTS_PER_ROUND - WARM)?.count;
+        used += sum(&meter)?;
+    }
+    let vote_us = used / votes as f64;
     drop(crowd);
 
     let viewers = lab.count(4_000);
-    let mut hall = stand.pod().hall(viewers, 1)?;
+    let mut hall = stand.pod().hall(viewers, 1, MOST_CASTS_PER_ROUND)?;
     hall.open_next()?;
     let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), viewers)?;
     crowd.fan_out(TALLY_EVERY, Duration::from_secs(1))?;
     let meter = Meter::start(&pids)?;
     let fan = crowd.fan_out(TALLY_EVERY, lab.length(5.0))?;
     let frame_us = sum(&meter)? / fan.frames as f64;
+
+    let ear = Ear::open(stand.redis(), &format!("tc:gates:{}", hall.id))?;
+    let publish_calls = || stand.redis().info("commandstats", "cmdstat_publish");
+    let calls = publish_calls()?;
+    let end = Instant::now() + lab.length(5.0);
+    crowd.paced(lab.count(CASTERS), CAST_EVERY, || Instant::now() < end)?;
+    let heard = ear.close()?;
+    let publish_calls_per_s = (publish_calls()? - calls) / heard.wall.as_secs_f64();
 
     Ok(Trial {
         vote_us,

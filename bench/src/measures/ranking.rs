@@ -13,7 +13,7 @@ use tallycast::domain::text::Name;
 use tallycast::ledger::redis::{RedisLedger, RedisOptions};
 use tallycast::ledger::{Batch, Greeting, MOST_CASTS, SharedLedger, Verdict, fresh_card};
 
-use crate::gauge::Crowd;
+use crate::gauge::{Crowd, MOST_CASTS_PER_ROUND};
 use crate::lab::{Aof, Lab, Store};
 use crate::procs::{forget_peak, peak_bytes, resident_bytes};
 use crate::table::{Limit, Row};
@@ -36,7 +36,7 @@ fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn Fn
     // what is stored before matters here, not how fast
     let stand = lab.stand(Store::Redis(Aof::EverySecond), 1)?;
     let pod = stand.pod();
-    let mut hall = pod.hall(0, 1)?;
+    let mut hall = pod.hall(0, 1, MOST_CASTS_PER_ROUND)?;
     hall.open_next()?;
     eprintln!("   storing {ballots} ballots");
     let options = RedisOptions::new(stand.redis().url());
@@ -45,7 +45,7 @@ fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn Fn
     runtime.block_on(fill(&ledger, &hall, ballots))?;
     hall.close()?;
 
-    let mut others = pod.hall(OTHERS, 1)?;
+    let mut others = pod.hall(OTHERS, 1, MOST_CASTS_PER_ROUND)?;
     others.open_next()?;
     let mut crowd = Crowd::connect(&stand.ports(), others.speech(), OTHERS)?;
     let mut vote_for = |secs| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::{in_turn, middle};
-use crate::gauge::{Crowd, Speech};
+use crate::gauge::{Crowd, MOST_CASTS_PER_ROUND, Speech};
 use crate::lab::{Aof, Lab, Stand, Store};
 use crate::procs::{Meter, kernel_object_bytes, resident_bytes};
 use crate::record::hundredths;
@@ -53,7 +53,7 @@ pub fn memory(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
 
 fn memory_of_ours(lab: &Lab, voters: usize) -> Result<Memory> {
     let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
-    let mut hall = stand.pod().hall(voters, 1)?;
+    let mut hall = stand.pod().hall(voters, 1, MOST_CASTS_PER_ROUND)?;
     hall.open_next()?;
     let (pid, redis) = (stand.pod().pid(), stand.redis());
     let used = || redis.info("memory", "used_memory");
@@ -94,7 +94,7 @@ pub fn storm(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let voters = lab.count(10_000);
     let ours = || {
         let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
-        let mut hall = stand.pod().hall(voters, 1)?;
+        let mut hall = stand.pod().hall(voters, 1, MOST_CASTS_PER_ROUND)?;
         hall.open_next()?;
         let pid = stand.pod().pid();
         let first = storm_of(pid, stand.ports(), hall.speech(), voters)?;

@@ -12,7 +12,7 @@ use crate::record::hundredths;
 use crate::table::{FLOOR, Limit, Row};
 
 /// Casts of each voter that warm everything up, at the beginning of each round.
-const WARM: u32 = 10;
+pub(super) const WARM: u32 = 1;
 const SOCKETIO_REDIS: &str = "Socket.IO + ioredis";
 const REDIS_ALWAYS: &str = "Redis, AOF always";
 
@@ -42,7 +42,7 @@ struct Trial {
 /// Rows 4 and 5.
 pub fn committed(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let voters = lab.count(1_000);
-    let (ours, slow) = (Drive { voters, rounds: 3 }, Drive { voters, rounds: 1 });
+    let (ours, slow) = (Drive { voters, rounds: 20 }, Drive { voters, rounds: 8 });
     let [always, everysec, floor, socketio] = &in_turn(
         lab,
         [
@@ -56,7 +56,7 @@ pub fn committed(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     {
         let mut constants = lab.constants.borrow_mut();
         constants.vote_us = Some(hundredths(cpu(always)));
-        constants.cast_bytes = Some((Speech::tallycast("", &[]).vote)(0, CASTS_PER_ROUND / 2).len() as f64 + 6.0);
+        constants.cast_bytes = Some((Speech::floor().vote)(0, (1, 5)).len() as f64 + 6.0);
         constants.ack_bytes = Some(middle(always, |trial| trial.ack_bytes).round() + 2.0);
     }
     let row = |name: &str, ours: &[Trial]| {
@@ -92,7 +92,7 @@ pub fn committed(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
 
 /// Row 6.
 pub fn in_redis(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
-    let drive = Drive { voters: lab.count(5_000), rounds: 1 };
+    let drive = Drive { voters: lab.count(5_000), rounds: 6 };
     let [everysec, always] = &in_turn(
         lab,
         [
@@ -117,7 +117,7 @@ pub fn in_redis(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
 
 /// Row 7.
 pub fn of_fifty(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
-    let drive = Drive { voters: 50, rounds: 10 };
+    let drive = Drive { voters: 50, rounds: 60 };
     let [ours, socketio] = &in_turn(
         lab,
         [
@@ -140,7 +140,7 @@ pub fn of_fifty(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
 /// Row 11.
 pub fn embedded(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     for voters in [1_000, 5_000].map(|voters| lab.count(voters)) {
-        let drive = Drive { voters, rounds: 1 };
+        let drive = Drive { voters, rounds: 8 };
         let [file, redis] = &both_ledgers(lab, drive)?;
         let rate = |trials| middle(trials, |trial: &Trial| trial.rate);
         let note = format!(
@@ -152,7 +152,7 @@ pub fn embedded(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         let row = Row::new(11, name, "/s", rate(file)).beside(REDIS_ALWAYS, rate(redis)).note(note);
         tell(row.must([Limit::least(50_000.0)]).aim([Limit::least(1.0).times(REDIS_ALWAYS)]));
     }
-    let [file, redis] = &both_ledgers(lab, Drive { voters: 50, rounds: 10 })?;
+    let [file, redis] = &both_ledgers(lab, Drive { voters: 50, rounds: 60 })?;
     let p99 = |trials| middle(trials, |trial: &Trial| trial.p99_ms);
     let note = format!("p50 {:.2} ms", middle(file, |trial| trial.p50_ms));
     let row = Row::new(11, "embedded ledger: ack p99 with 50 voters", "ms", p99(file)).beside(REDIS_ALWAYS, p99(redis));
@@ -172,7 +172,7 @@ fn both_ledgers(lab: &Lab, drive: Drive) -> Result<[Vec<Trial>; 2]> {
 
 fn tallycast(lab: &Lab, store: Store, drive: Drive) -> Result<Trial> {
     let stand = lab.stand(store, 1)?;
-    let mut hall = stand.pod().hall(drive.voters, drive.rounds)?;
+    let mut hall = stand.pod().hall(drive.voters, drive.rounds, CASTS_PER_ROUND)?;
     let crowd = Crowd::connect(&stand.ports(), hall.speech(), drive.voters)?;
     let mut pids = vec![stand.pod().pid()];
     pids.extend(stand.redis.as_ref().map(|redis| redis.pid()));

@@ -94,6 +94,11 @@ impl Seat {
         Rc::new(Self { id, role, voter, outlet, session, asking, sent: Default::default(), standing: Cell::new(0) })
     }
 
+    /// True if an offer would be taken.
+    pub(super) fn is_clear(&self) -> bool {
+        self.outlet.is_clear()
+    }
+
     /// Who is looking.
     pub fn audience(&self) -> Audience {
         if self.role == Role::Emcee { Audience::Emcee } else { Audience::Public }
