@@ -115,8 +115,8 @@ struct LaneQueue {
     acknowledged: u64,
     /// As much of `acknowledged` as the ledger was told.
     reported: u64,
-    /// A commit's counts were not published yet.
-    unpublished: bool,
+    /// The version of a commit that was not published yet.
+    unpublished: Option<u64>,
     /// [`RoundCoordinator::settle`] is armed.
     settling: Option<Settling>,
 }
@@ -124,8 +124,8 @@ struct LaneQueue {
 /// What a lane is to settle when its time comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Settling {
-    /// Publish the newest counts: a tick after the commit.
-    Publish,
+    /// Publish the counts of this version: a tick after its commit, unless somebody does so meanwhile.
+    Publish(u64),
     /// Report what was acknowledged. Nobody waits for that, and the next commit carries it anyway.
     Report,
 }
@@ -152,7 +152,7 @@ impl RoundCoordinator {
                 waiting: VecDeque::new(),
                 acknowledged: 0,
                 reported: 0,
-                unpublished: false,
+                unpublished: None,
                 settling: None,
             };
             let lanes = (0..partitions).map(lane).collect();
@@ -203,7 +203,7 @@ impl RoundCoordinator {
         let queue = &mut self.lanes[usize::from(partition)];
         queue.reported = queue.reported.max(batch.acknowledged);
         queue.acknowledged += added;
-        queue.unpublished = !commit.published;
+        queue.unpublished = (!commit.published).then_some(commit.gate.tally.version);
         let (round, take) = (commit.gate.round, commit.gate.take);
         let room = self.active();
         let budget = room.as_ref().map_or(commit.gate.votes_per_round, |room| room.board.votes_per_round());
@@ -268,34 +268,40 @@ impl RoundCoordinator {
     /// Without further commits the rest is published after a tick, and reported after a while.
     fn settle_later(&mut self, partition: u16, ctx: &mut Context<Self>) {
         let queue = &mut self.lanes[usize::from(partition)];
-        let (due, wait) = if queue.unpublished {
-            (Settling::Publish, self.pod.tick)
+        let (due, wait) = if let Some(version) = queue.unpublished {
+            (Settling::Publish(version), self.pod.tick)
         } else if queue.reported < queue.acknowledged {
             (Settling::Report, REPORT_AFTER)
         } else {
             return;
         };
         // a report that is armed does not keep a publish waiting
-        if queue.settling.is_some_and(|armed| armed == due || armed == Settling::Publish) {
-            return;
+        match (queue.settling, due) {
+            (None, _) | (Some(Settling::Report), Settling::Publish(_)) => queue.settling = Some(due),
+            _ => return,
         }
-        queue.settling = Some(due);
         ctx.run_later(wait, move |coordinator, ctx| {
             let queue = &mut coordinator.lanes[usize::from(partition)];
             if queue.settling == Some(due) {
                 queue.settling = None;
-                coordinator.settle(partition, ctx);
+                coordinator.settle(partition, due, ctx);
             }
         });
     }
 
-    fn settle(&mut self, partition: u16, ctx: &mut Context<Self>) {
+    fn settle(&mut self, partition: u16, due: Settling, ctx: &mut Context<Self>) {
         let queue = &mut self.lanes[usize::from(partition)];
+        let committed = match due {
+            Settling::Publish(version) if queue.unpublished.is_some() => version,
+            // a later commit has published it
+            Settling::Publish(_) => return self.settle_later(partition, ctx),
+            Settling::Report => 0,
+        };
         // a commit under way carries the report, and arms this again if it is not published
         let Some(mut lane) = queue.lane.take() else { return };
         let acknowledged = queue.acknowledged;
         let settle = async move {
-            let result = lane.settle(acknowledged).await;
+            let result = lane.settle(acknowledged, committed).await;
             (lane, result)
         };
         ctx.spawn(settle.into_actor(self).map(move |(lane, result), coordinator, ctx| {
@@ -304,7 +310,8 @@ impl RoundCoordinator {
             match result {
                 Ok(gate) => {
                     queue.reported = acknowledged;
-                    queue.unpublished = false;
+                    // what was committed after this was armed has a tick of its own
+                    queue.unpublished = queue.unpublished.filter(|newest| *newest > committed);
                     if let Some(room) = coordinator.active() {
                         drop(room.board.put_gate(partition, gate, coordinator.pod.clock.now()));
                     }
@@ -335,7 +342,7 @@ impl RoundCoordinator {
         room.board.go_dark(self.pod.clock.now());
         let (pod, id) = (self.pod.clone(), self.room.clone());
         let work = async move {
-            let settled = conduct_due(&*pod.ledger, &id).await?;
+            let settled = conduct_due(&pod.ledger, &id).await?;
             room.absorb(&pod, settled).await?;
             Ok::<_, ConductError>(())
         };
@@ -431,7 +438,7 @@ impl Handler<Conduct> for RoundCoordinator {
     fn handle(&mut self, conduct_message: Conduct, _: &mut Self::Context) -> Self::Result {
         let (pod, id) = (self.pod.clone(), self.room.clone());
         Box::pin(async move {
-            let settled = conduct(&*pod.ledger, &id, &conduct_message.command).await;
+            let settled = conduct(&pod.ledger, &id, &conduct_message.command).await;
             if let Err(ConductError::Ledger(error)) = &settled {
                 pod.note_ledger_error(error);
             }

@@ -1,6 +1,7 @@
 //! What remains of an evening: the export, and the audit that recounts it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use actix_web::{HttpResponse, get, web};
 use serde::Deserialize;
@@ -13,18 +14,19 @@ use super::{reveal, rooms};
 use crate::domain::Invalid;
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::Tally;
-use crate::domain::ids::VoterId;
-use crate::domain::room::{Room, letter};
+use crate::domain::ids::{RoomId, VoterId};
+use crate::domain::room::{Room, Take, letter};
 use crate::domain::text::Name;
 use crate::domain::visibility::Audience;
-use crate::ledger::conduct::{all_ballots, all_voters, rank, settle};
+use crate::ledger::Ledger;
+use crate::ledger::conduct::{all_ballots, all_voters, aside, rank, settle};
 use crate::wire::room::RecordView;
 
 /// How often the recount of an open round is repeated because votes came meanwhile.
 const RECOUNTS: usize = 5;
 
 /// Round and take, with its record if it is closed.
-type TakeOf<'r> = (u16, u16, Option<&'r crate::domain::room::Take>);
+type TakeOf<'r> = (u16, u16, Option<&'r Take>);
 
 /// Every take of a room that has ballots: closed ones, and the running one.
 fn takes(room: &Room) -> Vec<TakeOf<'_>> {
@@ -71,66 +73,100 @@ pub async fn export(
     query: web::Query<ExportQuery>,
 ) -> Answer {
     let active = site.room(&path).await?;
-    let ledger = &*site.pod.ledger;
     rooms::refresh(&site, &active).await?;
     let room = active.board.room();
     if let Format::Event = query.format {
         return Ok(HttpResponse::Ok().json(event(&room)));
     }
+    let shown = room.reveal.as_ref().and_then(|reveal| active.board.ranking(reveal.ranking));
+    let view = rooms::view(&site, &active, Audience::Emcee);
+    let (ledger, format) = (site.pod.ledger.clone(), query.format);
+    let (kind, text) = aside(async move {
+        let mut everything = gather(&*ledger, room).await?;
+        everything.ranking = match shown {
+            Some(shown) => reveal::view(shown.entries(), u32::MAX),
+            None => reveal::view(&rank(&*ledger, &everything.room).await?, u32::MAX),
+        };
+        everything.write(&json!(view), format)
+    })
+    .await?;
+    Ok(HttpResponse::Ok().content_type(kind).body(text))
+}
+
+/// All that is kept of a room.
+struct Everything {
+    room: Arc<Room>,
+    names: HashMap<VoterId, Name>,
+    removed: HashSet<VoterId>,
+    /// By take, sorted by voter.
+    ballots: Vec<((u16, u16), Vec<(VoterId, Ballot)>)>,
+    ranking: Vec<Value>,
+}
+
+async fn gather(ledger: &dyn Ledger, room: Arc<Room>) -> Answer<Everything> {
     let (names, removed) = all_voters(ledger, &room.id).await?;
     let mut ballots = vec![];
-    for (round, take, record) in takes(&room) {
+    for (round, take, _) in takes(&room) {
         let mut cast: Vec<_> = all_ballots(ledger, &room, (round, take)).await?.into_iter().collect();
         cast.sort_by(|(a, _), (b, _)| a.cmp(b));
-        ballots.push((round, take, record, cast));
+        ballots.push(((round, take), cast));
     }
-    let mut voters: Vec<_> = names.iter().collect();
-    voters.sort();
-    let voters = voters.into_iter().map(|(voter, name)| match removed.contains(voter) {
-        true => json!({ "voter": voter, "name": name, "removed": true }),
-        false => json!({ "voter": voter, "name": name }),
-    });
-    let ranking = match room.reveal.as_ref().and_then(|reveal| active.board.ranking(reveal.ranking)) {
-        Some(shown) => reveal::view(shown.entries(), u32::MAX),
-        None => reveal::view(&rank(ledger, &room).await?, u32::MAX),
-    };
-    let view = rooms::view(&site, &active, Audience::Emcee);
-    match query.format {
-        Format::Csv => csv(&room, &ballots, &names),
-        Format::Ndjson => {
-            let mut lines = vec![json!({ "room": view })];
-            lines.extend(voters.map(|voter| json!({ "voter": voter })));
-            for (round, take, record, cast) in &ballots {
-                let record = record.map(RecordView::new);
-                lines.push(json!({ "take": { "round": round, "take": take, "record": record } }));
-                lines.extend(cast.iter().map(|(voter, ballot)| {
-                    json!({ "ballot": { "round": round, "take": take, "voter": voter, "votes": ballot.votes, "time_ms": ballot.time_ms } })
-                }));
+    Ok(Everything { room, names, removed, ballots, ranking: vec![] })
+}
+
+impl Everything {
+    /// The media type, and the text.
+    fn write(self, view: &Value, format: Format) -> Answer<(&'static str, String)> {
+        let mut voters: Vec<_> = self.names.iter().collect();
+        voters.sort();
+        let voters = voters.into_iter().map(|(voter, name)| match self.removed.contains(voter) {
+            true => json!({ "voter": voter, "name": name, "removed": true }),
+            false => json!({ "voter": voter, "name": name }),
+        });
+        Ok(match format {
+            Format::Csv => ("text/csv; charset=utf-8", csv(&self.room, &self.ballots, &self.names)?),
+            Format::Ndjson => {
+                let mut lines = vec![json!({ "room": view })];
+                lines.extend(voters.map(|voter| json!({ "voter": voter })));
+                for ((round, take), cast) in &self.ballots {
+                    let record = record_of(&self.room, *round, *take).map(RecordView::new);
+                    lines.push(json!({ "take": { "round": round, "take": take, "record": record } }));
+                    lines.extend(cast.iter().map(|(voter, ballot)| {
+                        json!({ "ballot": { "round": round, "take": take, "voter": voter, "votes": ballot.votes, "time_ms": ballot.time_ms } })
+                    }));
+                }
+                lines.extend(self.ranking.into_iter().map(|entry| json!({ "ranking": entry })));
+                ("application/x-ndjson", lines.iter().map(|line| format!("{line}\n")).collect())
             }
-            lines.extend(ranking.into_iter().map(|entry| json!({ "ranking": entry })));
-            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-            Ok(HttpResponse::Ok().content_type("application/x-ndjson").body(text))
-        }
-        Format::Json | Format::Event => Ok(HttpResponse::Ok().json(json!({
-            "room": view,
-            "voters": voters.collect::<Vec<_>>(),
-            "rounds": rounds(&room, &ballots),
-            "ranking": ranking,
-        }))),
+            Format::Json | Format::Event => {
+                let everything = json!({
+                    "room": view,
+                    "voters": voters.collect::<Vec<_>>(),
+                    "rounds": rounds(&self.room, &self.ballots),
+                    "ranking": self.ranking,
+                });
+                ("application/json", everything.to_string())
+            }
+        })
     }
 }
 
-type Cast<'r> = (u16, u16, Option<&'r crate::domain::room::Take>, Vec<(VoterId, Ballot)>);
+/// The record of a closed take.
+fn record_of(room: &Room, round: u16, take: u16) -> Option<&Take> {
+    takes(room).into_iter().find(|(n, t, _)| (*n, *t) == (round, take))?.2
+}
 
-fn rounds(room: &Room, ballots: &[Cast<'_>]) -> Vec<Value> {
+type Ballots = [((u16, u16), Vec<(VoterId, Ballot)>)];
+
+fn rounds(room: &Room, ballots: &Ballots) -> Vec<Value> {
     let round = |(number, round): (u16, &crate::domain::room::Round)| {
-        let of_round = ballots.iter().filter(|(n, ..)| *n == number);
-        let takes = of_round.map(|(_, take, record, cast)| {
+        let of_round = ballots.iter().filter(|((n, _), _)| *n == number);
+        let takes = of_round.map(|((_, take), cast)| {
             let cast = cast
                 .iter()
                 .map(|(voter, ballot)| json!({ "voter": voter, "votes": ballot.votes, "time_ms": ballot.time_ms }));
             let mut view = json!({ "take": take, "counted": *take == round.take, "ballots": cast.collect::<Vec<_>>() });
-            if let Some(record) = record {
+            if let Some(record) = record_of(room, number, *take) {
                 view["record"] = serde_json::to_value(RecordView::new(record)).unwrap_or_default();
             }
             view
@@ -140,11 +176,11 @@ fn rounds(room: &Room, ballots: &[Cast<'_>]) -> Vec<Value> {
     (1u16..).zip(&room.rounds).map(round).collect()
 }
 
-fn csv(room: &Room, ballots: &[Cast<'_>], names: &HashMap<VoterId, Name>) -> Answer {
+fn csv(room: &Room, ballots: &Ballots, names: &HashMap<VoterId, Name>) -> Answer<String> {
     let failed = |error: csv::Error| Invalid::new("export", error.to_string());
     let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(vec![]);
     csv.write_record(["round", "take", "counted", "voter", "name", "votes", "time_ms"]).map_err(failed)?;
-    for (round, take, _, cast) in ballots {
+    for ((round, take), cast) in ballots {
         let counted = room.round(*round).is_some_and(|round| round.take == *take);
         for (voter, ballot) in cast {
             let name = names.get(voter).map_or("", Name::as_str);
@@ -163,7 +199,7 @@ fn csv(room: &Room, ballots: &[Cast<'_>], names: &HashMap<VoterId, Name>) -> Ans
         }
     }
     let text = csv.into_inner().map_err(|error| Invalid::new("export", error.to_string()))?;
-    Ok(HttpResponse::Ok().content_type("text/csv; charset=utf-8").body(text))
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The plan of a room, as `POST /rooms` takes it; without `ref`, which is unique.
@@ -198,25 +234,8 @@ fn event(room: &Room) -> Value {
 #[get("/rooms/{room}/audit")]
 pub async fn audit(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee) -> Answer {
     let active = site.room(&path).await?;
-    let ledger = &*site.pod.ledger;
-    let mut audit = None;
-    for _ in 0..RECOUNTS {
-        let before = settle(ledger, &active.board.id).await?;
-        let mut rounds = vec![];
-        for (round, take, record) in takes(&before.room) {
-            let ballots = all_ballots(ledger, &before.room, (round, take)).await?;
-            let choices = before.room.round(round).map_or(0, |round| round.choices.len());
-            let tally = record.map_or_else(|| before.sum().tally, |record| record.tally.clone());
-            rounds.push((round, take, tally, recount(&ballots, choices)));
-        }
-        let after = settle(ledger, &active.board.id).await?;
-        let still = before.sum().tally.version == after.sum().tally.version && before.room.seq == after.room.seq;
-        audit = Some(rounds);
-        if still {
-            break;
-        }
-    }
-    let rounds = audit.ok_or_else(ApiError::busy)?;
+    let (ledger, id) = (site.pod.ledger.clone(), active.board.id.clone());
+    let rounds = aside(async move { recounts(&*ledger, &id).await }).await?.ok_or_else(ApiError::busy)?;
     let ok = rounds.iter().all(|(_, _, tally, recount)| tally.votes == recount.votes && tally.voters == recount.voters);
     let rounds = rounds.into_iter().map(|(round, take, tally, recount)| {
         json!({
@@ -228,6 +247,28 @@ pub async fn audit(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee
         })
     });
     Ok(HttpResponse::Ok().json(json!({ "ok": ok, "rounds": rounds.collect::<Vec<_>>() })))
+}
+
+/// Every take, its tally and what its ballots say; once more if votes came meanwhile.
+async fn recounts(ledger: &dyn Ledger, id: &RoomId) -> Answer<Option<Vec<(u16, u16, Tally, Tally)>>> {
+    let mut counted = None;
+    for _ in 0..RECOUNTS {
+        let before = settle(ledger, id).await?;
+        let mut rounds = vec![];
+        for (round, take, record) in takes(&before.room) {
+            let ballots = all_ballots(ledger, &before.room, (round, take)).await?;
+            let choices = before.room.round(round).map_or(0, |round| round.choices.len());
+            let tally = record.map_or_else(|| before.sum().tally, |record| record.tally.clone());
+            rounds.push((round, take, tally, recount(&ballots, choices)));
+        }
+        let after = settle(ledger, id).await?;
+        let still = before.sum().tally.version == after.sum().tally.version && before.room.seq == after.room.seq;
+        counted = Some(rounds);
+        if still {
+            break;
+        }
+    }
+    Ok(counted)
 }
 
 /// Counts letters and voters of ballots.

@@ -12,8 +12,8 @@ use super::rooms::{conduct, refresh};
 use crate::domain::Invalid;
 use crate::domain::command::Command;
 use crate::domain::reveal::{DEFAULT_TOP, MOST_TOP};
-use crate::ledger::RankEntry;
-use crate::ledger::conduct::rank;
+use crate::ledger::conduct::{aside, rank};
+use crate::ledger::{LedgerError, RankEntry};
 use crate::wire::http::RevealBody;
 
 /// So much of the ranking is shown.
@@ -73,8 +73,12 @@ pub async fn get_ranking(
     let (of, entries) = match shown {
         Some(ranking) => (ranking.entries().len(), view(ranking.entries(), top)),
         None => {
-            let entries = rank(&*site.pod.ledger, &record).await?;
-            (entries.len(), view(&entries, top))
+            let (ledger, record) = (site.pod.ledger.clone(), record.clone());
+            aside(async move {
+                let entries = rank(&*ledger, &record).await?;
+                Ok::<_, LedgerError>((entries.len(), view(&entries, top)))
+            })
+            .await?
         }
     };
     Ok(HttpResponse::Ok().json(json!({ "of": of, "entries": entries })))

@@ -5,11 +5,12 @@
 //! finishes: [`settle`] first does what is under way already.
 
 use std::collections::{HashMap, HashSet};
+use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Ledger, LedgerError, RankEntry, Replacement, SLICE, VotersQuery};
+use super::{Ledger, LedgerError, RankEntry, Replacement, SLICE, SharedLedger, VotersQuery};
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
 use crate::domain::command::{Command, FrozenRanking, Moment, Refused, Step};
@@ -98,7 +99,9 @@ async fn follow(ledger: &dyn Ledger, settled: &mut Settled) -> Result<(), Ledger
 /// # Errors
 /// See [`ConductError`]; after [`ConductError::Ledger`] and [`ConductError::Closing`] the command may hold or come to
 /// hold.
-pub async fn conduct(ledger: &dyn Ledger, id: &RoomId, command: &Command) -> Result<Settled, ConductError> {
+pub async fn conduct(ledger: &SharedLedger, id: &RoomId, command: &Command) -> Result<Settled, ConductError> {
+    let shared = ledger;
+    let ledger = &**shared;
     let mut frozen: Option<FrozenRanking> = None;
     for _ in 0..ATTEMPTS {
         let mut settled = settle(ledger, id).await?;
@@ -106,7 +109,7 @@ pub async fn conduct(ledger: &dyn Ledger, id: &RoomId, command: &Command) -> Res
         if step == Step::RankFirst {
             // a ranking frozen for an older record is of no use: its results may have changed
             drop_unused(ledger, id, frozen.take()).await;
-            let ranking = freeze(ledger, &settled.room).await?;
+            let ranking = freeze(shared, &settled.room).await?;
             step = settled.room.apply(command, settled.moment(Some(&ranking)))?;
             frozen = Some(ranking);
         }
@@ -142,7 +145,9 @@ pub async fn conduct(ledger: &dyn Ledger, id: &RoomId, command: &Command) -> Res
 
 /// Does what is due by itself: a close whose deadline has passed or that somebody began, then a step of an automatic
 /// reveal. Early calls do nothing.
-pub async fn conduct_due(ledger: &dyn Ledger, id: &RoomId) -> Result<Settled, ConductError> {
+pub async fn conduct_due(ledger: &SharedLedger, id: &RoomId) -> Result<Settled, ConductError> {
+    let shared = ledger;
+    let ledger = &**shared;
     let mut settled = settle(ledger, id).await?;
     if let Some(by) = settled.room.close_due(settled.now, settled.moment(None).closes_at) {
         settled = match close(ledger, settled, by).await? {
@@ -151,7 +156,7 @@ pub async fn conduct_due(ledger: &dyn Ledger, id: &RoomId) -> Result<Settled, Co
         };
     }
     match settled.room.next_auto_step() {
-        Some((due, step)) if settled.now >= due => conduct(ledger, id, &step).await,
+        Some((due, step)) if settled.now >= due => conduct(shared, id, &step).await,
         _ => Ok(settled),
     }
 }
@@ -231,7 +236,25 @@ pub async fn all_voters(
     }
 }
 
+/// Does work on all of a room on a thread of its own: a million ballots take seconds, and nobody's votes wait for that.
+///
+/// # Errors
+/// Those of the work.
+pub async fn aside<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<LedgerError> + Send + 'static,
+{
+    // the connections stay with this runtime, and answer from there
+    let here = tokio::runtime::Handle::current();
+    let done = tokio::task::spawn_blocking(move || here.block_on(work)).await;
+    done.unwrap_or_else(|error| Err(LedgerError::NotApplied(error.to_string()).into()))
+}
+
 /// The ranking as the ballots say now, best first.
+///
+/// # Errors
+/// The ledger's.
 pub async fn rank(ledger: &dyn Ledger, room: &Room) -> Result<Vec<RankEntry>, LedgerError> {
     let mut scores = Scores::default();
     for (number, take) in room.counted() {
@@ -243,12 +266,7 @@ pub async fn rank(ledger: &dyn Ledger, room: &Room) -> Result<Vec<RankEntry>, Le
     for voter in &removed {
         scores.remove(voter);
     }
-    // a sort of a million takes a second: not on a thread that serves others
-    let entries = tokio::task::spawn_blocking(move || {
-        let groups = scores.rank();
-        entries(groups, scores, &names)
-    });
-    entries.await.map_err(|error| LedgerError::NotApplied(error.to_string()))
+    Ok(entries(scores.rank(), scores, &names))
 }
 
 fn entries(groups: Vec<Group>, scores: Scores, names: &HashMap<VoterId, Name>) -> Vec<RankEntry> {
@@ -266,19 +284,23 @@ fn entries(groups: Vec<Group>, scores: Scores, names: &HashMap<VoterId, Name>) -
 }
 
 /// Computes the ranking and stores it, so that every step of the reveal reads the same.
-async fn freeze(ledger: &dyn Ledger, room: &Room) -> Result<FrozenRanking, LedgerError> {
-    let entries = rank(ledger, room).await?;
-    let ranking = u64::from(rand::random::<u32>());
-    for (slice, entries) in (0..).zip(entries.chunks(SLICE)) {
-        ledger.store_ranking(&room.id, ranking, slice, entries).await?;
-    }
-    let mut places: Vec<u32> = vec![];
-    for entry in entries.iter().take_while(|entry| entry.place <= MOST_TOP && entry.score > 0) {
-        if places.last() != Some(&entry.place) {
-            places.push(entry.place);
+async fn freeze(ledger: &SharedLedger, room: &Room) -> Result<FrozenRanking, LedgerError> {
+    let (ledger, room) = (ledger.clone(), room.clone());
+    aside(async move {
+        let entries = rank(&*ledger, &room).await?;
+        let ranking = u64::from(rand::random::<u32>());
+        for (slice, entries) in (0..).zip(entries.chunks(SLICE)) {
+            ledger.store_ranking(&room.id, ranking, slice, entries).await?;
         }
-    }
-    Ok(FrozenRanking { ranking, of: entries.len() as u64, places })
+        let mut places: Vec<u32> = vec![];
+        for entry in entries.iter().take_while(|entry| entry.place <= MOST_TOP && entry.score > 0) {
+            if places.last() != Some(&entry.place) {
+                places.push(entry.place);
+            }
+        }
+        Ok(FrozenRanking { ranking, of: entries.len() as u64, places })
+    })
+    .await
 }
 
 /// The whole frozen ranking, best first.

@@ -190,8 +190,9 @@ pub trait Lane: Send {
     /// [`LedgerError::MaybeApplied`] within two seconds if no answer came: every cast of the batch is `busy`.
     async fn commit(&mut self, batch: &Batch) -> Result<Commit, LedgerError>;
 
-    /// Stores the pod's count of acknowledged slips, and publishes the gate if its newest version was not.
-    async fn settle(&mut self, acknowledged: u64) -> Result<Gate, LedgerError>;
+    /// Stores the pod's count of acknowledged slips, and publishes the gate unless its version `committed` or a newer
+    /// one was: another pod's commit may have done so meanwhile.
+    async fn settle(&mut self, acknowledged: u64, committed: u64) -> Result<Gate, LedgerError>;
 }
 
 /// See the [module](self).

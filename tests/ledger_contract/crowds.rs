@@ -156,10 +156,10 @@ async fn what_a_pod_has_acknowledged_is_kept_absolute(ledger: SharedLedger) {
     assert_eq!(one.commit(&batch(1, 0)).await.unwrap().gate.acknowledged, 0);
     assert_eq!(one.commit(&batch(2, 2)).await.unwrap().gate.acknowledged, 2);
     assert_eq!(one.commit(&batch(2, 2)).await.unwrap().gate.acknowledged, 2, "said again");
-    assert_eq!(two.settle(3).await.unwrap().acknowledged, 5);
+    assert_eq!(two.settle(3, u64::MAX).await.unwrap().acknowledged, 5);
     let version = hall.snapshot().await.gates[0].tally.version;
-    assert_eq!(one.settle(4).await.unwrap().acknowledged, 7);
-    assert_eq!(one.settle(1).await.unwrap().acknowledged, 7, "what comes late is less");
+    assert_eq!(one.settle(4, u64::MAX).await.unwrap().acknowledged, 7);
+    assert_eq!(one.settle(1, u64::MAX).await.unwrap().acknowledged, 7, "what comes late is less");
     let gate = hall.snapshot().await.gates.remove(0);
     assert_eq!((gate.acknowledged, gate.stored, gate.tally.version), (7, 4, version));
 }

@@ -9,6 +9,7 @@ contract! { tick_ms = crate::ledger_support::NEVER_AGAIN_MS;
     a_gate_that_follows_a_target_is_published_at_once,
     within_a_tick_commits_publish_nothing,
     settling_publishes_what_was_not_and_only_once,
+    settling_publishes_nothing_that_others_have_published,
     what_is_published_is_absolute,
     each_partition_has_a_tick_of_its_own,
     a_feed_hears_only_the_rooms_that_it_follows,
@@ -51,16 +52,32 @@ async fn settling_publishes_what_was_not_and_only_once(ledger: SharedLedger) {
     for number in 0..3 {
         hall.cast(&voter(number), 1, "ab").await;
     }
-    let settled = lane.settle(0).await.unwrap();
+    let settled = lane.settle(0, u64::MAX).await.unwrap();
     assert_eq!(settled.tally.votes, [3, 3, 0]);
     assert_eq!(ear.gates().await, [(0, settled.clone())]);
-    assert_eq!(lane.settle(0).await.unwrap(), settled);
+    assert_eq!(lane.settle(0, u64::MAX).await.unwrap(), settled);
     assert_eq!(ear.gates().await, []);
     // a commit of repeats leaves the version as it was, and that one is out
     assert!(hall.commit(&[(&voter(0), 1, "ab")]).await.published);
     assert_eq!(ear.gates().await, []);
     assert!(!hall.commit(&[(&voter(0), 3, "c")]).await.published);
-    assert_eq!(lane.settle(0).await.unwrap().tally.votes, [3, 3, 1]);
+    assert_eq!(lane.settle(0, u64::MAX).await.unwrap().tally.votes, [3, 3, 1]);
+    assert_eq!(ear.gates().await.len(), 1);
+}
+
+async fn settling_publishes_nothing_that_others_have_published(ledger: SharedLedger) {
+    let hall = opened(&ledger, 1).await;
+    let mut ear = hall.listen().await;
+    let mut lane = ledger.lane(hall.id(), 0, "pod");
+    let mine = hall.commit(&[(&voter(1), 1, "a")]).await.gate.tally.version;
+    let others = ledger.lane(hall.id(), 0, "other").settle(0, u64::MAX).await.unwrap();
+    assert_eq!(ear.gates().await, [(0, others.clone())]);
+    assert!(others.tally.version >= mine);
+    // newer counts are for whoever has committed them
+    let newer = hall.commit(&[(&voter(2), 1, "a")]).await.gate.tally.version;
+    lane.settle(0, mine).await.unwrap();
+    assert_eq!(ear.gates().await, []);
+    lane.settle(0, newer).await.unwrap();
     assert_eq!(ear.gates().await.len(), 1);
 }
 
@@ -70,7 +87,7 @@ async fn what_is_published_is_absolute(ledger: SharedLedger) {
     let mut lane = ledger.lane(hall.id(), 0, "pod");
     for number in 0..5 {
         hall.cast(&voter(number), 1, "a").await;
-        let settled = lane.settle(0).await.unwrap();
+        let settled = lane.settle(0, u64::MAX).await.unwrap();
         let heard = ear.gates().await;
         assert_eq!(heard, [(0, settled)]);
         assert_eq!((heard[0].1.tally.total(), heard[0].1.round, heard[0].1.take), (number as u64 + 1, 1, 1));
@@ -86,9 +103,9 @@ async fn each_partition_has_a_tick_of_its_own(ledger: SharedLedger) {
     for number in 0..10 {
         hall.cast(&voter(number), 1, "a").await;
     }
-    let one = ledger.lane(hall.id(), 1, "pod").settle(0).await.unwrap();
+    let one = ledger.lane(hall.id(), 1, "pod").settle(0, u64::MAX).await.unwrap();
     assert_eq!(ear.gates().await, [(1, one)]);
-    let zero = ledger.lane(hall.id(), 0, "pod").settle(0).await.unwrap();
+    let zero = ledger.lane(hall.id(), 0, "pod").settle(0, u64::MAX).await.unwrap();
     assert_eq!(ear.gates().await, [(0, zero)]);
 }
 

@@ -76,7 +76,7 @@ async fn a_restart_in_the_middle_of_a_round_goes_on_where_it_was(stand: Stand) {
         other => panic!("{other:?}"),
     };
     hall.ledger.set_removed(hall.id(), 3, &removed.voter, true).await.unwrap();
-    hall.ledger.lane(hall.id(), 0, "pod").settle(20).await.unwrap();
+    hall.ledger.lane(hall.id(), 0, "pod").settle(20, u64::MAX).await.unwrap();
     let before = hall.snapshot().await;
     let mut lane = hall.ledger.lane(hall.id(), 0, "pod");
     let casts = voters.iter().filter(|voter| partition_of(voter.as_str(), 3) == 0);

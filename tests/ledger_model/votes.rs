@@ -354,7 +354,7 @@ impl<K: Kind, const PARTITIONS: u16> StateMachineTest for VotesTest<K, PARTITION
             Command::Commit { .. } => test.commit(reference, &command),
             Command::Settle { partition, pod, acknowledged } => {
                 let mut lane = ledger.lane(&id, *partition, &format!("pod-{pod}"));
-                let gate = wait(lane.settle(*acknowledged)).unwrap();
+                let gate = wait(lane.settle(*acknowledged, u64::MAX)).unwrap();
                 test.check_gate(reference, *partition, &gate);
             }
             Command::Remove { voter: number, removed } => {

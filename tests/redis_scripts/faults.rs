@@ -134,7 +134,7 @@ async fn what_is_stored_and_makes_no_sense_is_corrupt() {
 
     redis.command(&format!("HSET tc:{{{broken}.0}}:gate version many")).await;
     corrupt(ledger.lane(&broken, 0, "pod").commit(&votes).await.map(drop));
-    corrupt(ledger.lane(&broken, 0, "pod").settle(0).await.map(drop));
+    corrupt(ledger.lane(&broken, 0, "pod").settle(0, u64::MAX).await.map(drop));
     corrupt(ledger.aim(&broken, 1, &opened(2)).await.map(drop));
     redis.command(&format!("HSET tc:{{{broken}.0}}:gate version 1")).await;
     redis.command(&format!("HSET tc:{{{broken}.0}}:ballots:1.1 v1 aa")).await;

@@ -38,7 +38,7 @@ async fn a_gate_is_published_once_a_tick_and_its_last_version_by_settling() {
     assert!(!commit.published);
     let again = lane.commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
     assert!(!again.published, "the vote of the first commit is still to be shown");
-    let settled = lane.settle(1).await.unwrap();
+    let settled = lane.settle(1, u64::MAX).await.unwrap();
     assert_eq!(settled.acknowledged, 1);
     assert_eq!(hear(&mut feed).await, FeedEvent::Gate { room: room.clone(), partition: 0, gate: settled.into() });
     let repeated = lane.commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();

@@ -166,7 +166,7 @@ async fn compare(ledger: &dyn Ledger, steps: Vec<Step>) -> Result<(), TestCaseEr
             }
             Step::Settle { pod, acknowledged } => {
                 model.acknowledge(pod, acknowledged);
-                let gate = lanes[pod].settle(acknowledged).await.unwrap();
+                let gate = lanes[pod].settle(acknowledged, u64::MAX).await.unwrap();
                 model.check(&gate, false, before)?;
             }
             Step::Remove { voter: number, removed } => {

@@ -24,6 +24,8 @@ const CAST_EVERY: Duration = Duration::from_millis(200);
 
 struct Trial {
     vote_us: f64,
+    /// Casts of a commit.
+    batch: f64,
     frame_us: f64,
     /// Messages of the room on the feed, while a thousand votes a second come.
     publishes_per_s: f64,
@@ -40,7 +42,8 @@ pub fn level(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         let one = middle(&trials[0], figure);
         for (pods, trials) in PODS.iter().zip(&trials).skip(1) {
             let row = Row::new(12, format!("{what}, {pods} pods on one Redis"), "µs", middle(trials, figure));
-            tell(row.beside("1 pod", one).must([Limit::most(1.1).times("1 pod")]));
+            let note = format!("{:.0} casts a commit", middle(trials, |trial| trial.batch));
+            tell(row.beside("1 pod", one).must([Limit::most(1.1).times("1 pod")]).note(note));
         }
     };
     level("CPU per vote", |trial| trial.vote_us);
@@ -74,6 +77,8 @@ fn trial(lab: &Lab, pods: usize) -> Result<Trial> {
         used += sum(&meter)?;
     }
     let vote_us = used / votes as f64;
+    let sum_of = |series: &str| stand.pods.iter().map(|pod| pod.metric(series)).sum::<Result<f64>>();
+    let batch = sum_of("tallycast_batch_casts_sum")? / sum_of("tallycast_batch_casts_count")?;
     drop(crowd);
 
     let viewers = lab.count(4_000);
@@ -95,6 +100,7 @@ fn trial(lab: &Lab, pods: usize) -> Result<Trial> {
 
     Ok(Trial {
         vote_us,
+        batch,
         frame_us,
         publishes_per_s: heard.messages as f64 / heard.wall.as_secs_f64(),
         publish_bytes: heard.bytes as f64 / heard.messages as f64,

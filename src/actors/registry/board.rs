@@ -177,7 +177,10 @@ impl Board {
         let mut changed = Changed::default();
         if settled.room.seq > news.room.seq {
             news.room = Arc::new(settled.room);
-            news.ranking = ranking;
+            if let Some(old) = std::mem::replace(&mut news.ranking, ranking) {
+                // a million entries take a while to be given back
+                tokio::task::spawn_blocking(move || drop(old));
+            }
             changed.room = true;
         } else if news.ranking.is_none() && ranking.is_some() && settled.room.seq == news.room.seq {
             news.ranking = ranking;

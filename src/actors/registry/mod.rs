@@ -41,7 +41,7 @@ pub use showing::ShownRanking;
 use shard::Walk;
 
 /// Sockets written to before other work of the thread gets its turn.
-const SLICE: usize = 256;
+const SLICE: usize = 128;
 /// How often boards and casts are looked over.
 const SWEEP: Duration = Duration::from_secs(1);
 /// The longest that a draining pod asks a client to stay away, in ms.
@@ -168,30 +168,35 @@ impl RoomRegistry {
 
     /// Writes to the next sockets, those with ids from `first` on.
     fn slice(&mut self, id: RoomId, first: u64, ctx: &mut Context<Self>) {
-        let (room, seats) = {
-            let mut rooms = self.shard.rooms.borrow_mut();
-            let Some(gallery) = rooms.get_mut(&id) else { return };
-            let seats = gallery.seats_from(first, SLICE);
-            let next = seats.last().map_or(first, |last| last.id + 1);
-            gallery.walk = Walk::At(next);
-            (gallery.room.clone(), seats)
-        };
+        let mut rooms = self.shard.rooms.borrow_mut();
+        let Some(gallery) = rooms.get_mut(&id) else { return };
+        let room = gallery.room.clone();
         // read anew for each slice: there may be newer counts meanwhile
         let public = self.pod.frames(&room.board, Audience::Public);
         let emcee = self.pod.frames(&room.board, Audience::Emcee);
-        // a look at each before the first is written to: memory fetches many at once, but between writes only one
-        seats.iter().for_each(|seat| drop(std::hint::black_box(seat.is_clear())));
-        for seat in &seats {
+        let seats = || gallery.seats.range(first..).take(SLICE).map(|(_, seat)| seat);
+        // a look at each before the first is written to: memory fetches many at once, but between two writes only one
+        for seat in seats() {
+            std::hint::black_box(seat.is_clear());
+        }
+        let mut written = 0;
+        let mut last = first;
+        for seat in seats() {
             let frames = if seat.role == Role::Emcee { &emcee } else { &public };
             seat.offer(&self.pod, &room.board, frames);
+            (written, last) = (written + 1, seat.id);
         }
-        if seats.len() == SLICE {
-            let next = seats[SLICE - 1].id + 1;
+        if written == SLICE {
+            gallery.walk = Walk::At(last + 1);
+            drop(rooms);
+            // on a crowded machine the coordinators may wait for this very core
+            std::thread::yield_now();
             ctx.spawn(tokio::task::yield_now().into_actor(self).map(move |(), registry, ctx| {
-                registry.slice(id, next, ctx);
+                registry.slice(id, last + 1, ctx);
             }));
             return;
         }
+        drop(rooms);
         self.pod.metrics.tally_lag_seconds.observe(public.tally_at.elapsed().as_secs_f64());
         room.board.note_shown(self.shard.index, public.stored);
         self.walked(&id, ctx);

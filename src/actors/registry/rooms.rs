@@ -16,7 +16,7 @@ use super::{Answer, Whisper};
 use crate::actors::coordinator::{Moved, RoundCoordinator};
 use crate::actors::pod::Pod;
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
-use crate::ledger::conduct::{ConductError, Settled, frozen, settle};
+use crate::ledger::conduct::{ConductError, Settled, aside, frozen, settle};
 use crate::ledger::{DeskSeen, LedgerError, RoomBeacon, StageSeen};
 use crate::wire::server::{BallotView, ByeReason};
 
@@ -221,8 +221,8 @@ async fn shown_ranking(pod: &Pod, settled: &Settled) -> Result<Option<Arc<ShownR
     if known.is_some() {
         return Ok(known);
     }
-    let entries = frozen(&*pod.ledger, &settled.room.id, reveal.ranking).await?;
-    Ok(Some(Arc::new(ShownRanking::new(reveal.ranking, entries))))
+    let (ledger, id, number) = (pod.ledger.clone(), settled.room.id.clone(), reveal.ranking);
+    aside(async move { Ok(Some(Arc::new(ShownRanking::new(number, frozen(&*ledger, &id, number).await?)))) }).await
 }
 
 /// Why there is no room to enter.

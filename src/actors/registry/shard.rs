@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,12 +60,6 @@ impl Gallery {
             Walk::Resting if self.wait(tick).is_zero() => Some(0),
             Walk::Resting | Walk::Armed => None,
         }
-    }
-
-    /// Up to `count` seats with ids from `first` on.
-    pub(super) fn seats_from(&self, first: u64, count: usize) -> Vec<Rc<Seat>> {
-        let seats = self.seats.range((Bound::Included(first), Bound::Unbounded)).take(count);
-        seats.map(|(_, seat)| seat.clone()).collect()
     }
 }
 

@@ -46,9 +46,9 @@ impl Lane for EmbeddedLane {
         self.store.change(batch.casts().len() + 1, move |work| work.commit(&address, &batch)).await
     }
 
-    async fn settle(&mut self, acknowledged: u64) -> Result<Gate, LedgerError> {
+    async fn settle(&mut self, acknowledged: u64, committed: u64) -> Result<Gate, LedgerError> {
         let address = self.address.clone();
-        self.store.change(1, move |work| work.settle(&address, acknowledged)).await
+        self.store.change(1, move |work| work.settle(&address, acknowledged, committed)).await
     }
 }
 
@@ -86,13 +86,15 @@ impl Work<'_> {
         Ok(Commit { now, gate, verdicts, published })
     }
 
-    /// Stores what a pod has acknowledged, and publishes the gate if its newest version was not.
-    fn settle(&mut self, at: &Address, acknowledged: u64) -> Result<Gate, Trouble> {
+    /// Stores what a pod has acknowledged, and publishes the gate unless version `committed` or a newer one was.
+    fn settle(&mut self, at: &Address, acknowledged: u64, committed: u64) -> Result<Gate, Trouble> {
         let mut gate = gate(&self.tables.gates, &at.room, at.partition)?;
         if self.report(at, acknowledged, &mut gate)? {
             store(&mut self.tables.gates, (at.room.as_str(), at.partition), &gate)?;
         }
-        self.publish(&at.room, at.partition, &gate);
+        if self.published_version(&at.room, at.partition) < committed {
+            self.publish(&at.room, at.partition, &gate);
+        }
         Ok(gate)
     }
 

@@ -125,12 +125,17 @@ impl Work<'_> {
         true
     }
 
+    /// The version of a gate that was published last; 0: none.
+    pub fn published_version(&self, room: &RoomId, partition: u16) -> u64 {
+        self.published.get(&(room.clone(), partition)).map_or(0, |last| last.version)
+    }
+
     /// Publishes a gate, unless this version of it was published already.
     pub fn publish(&mut self, room: &RoomId, partition: u16, gate: &Gate) {
         let version = gate.tally.version;
-        let key = (room.clone(), partition);
         // version 0: no target has reached the gate yet
-        if self.published.get(&key).map_or(0, |last| last.version) < version {
+        if self.published_version(room, partition) < version {
+            let key = (room.clone(), partition);
             self.published.insert(key, Published { at: Instant::now(), version });
             let gate = Box::new(gate.clone());
             self.events.push(FeedEvent::Gate { room: room.clone(), partition, gate });

@@ -1,5 +1,7 @@
 //! A lane: one partition's commits, one at a time, over a connection of its own.
 
+use std::fmt::Write;
+
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 
@@ -53,11 +55,11 @@ impl Lane for RedisLane {
         for (voter, _) in casts {
             call.arg(voter.as_str());
         }
-        for (_, cast) in casts {
-            call.arg(cast.slip);
-        }
-        for (_, cast) in casts {
-            call.arg(&cast.votes);
+        let mut word = String::new();
+        for (_, Cast { slip, votes }) in casts {
+            word.clear();
+            let _ = write!(word, "{votes}{slip}");
+            call.arg(&word);
         }
         let (now, published, line, ballots, exceptions): (u64, bool, String, String, String) = self
             .link
@@ -69,10 +71,10 @@ impl Lane for RedisLane {
         Ok(Commit { now, gate, verdicts, published })
     }
 
-    async fn settle(&mut self, acknowledged: u64) -> Result<Gate, LedgerError> {
+    async fn settle(&mut self, acknowledged: u64, committed: u64) -> Result<Gate, LedgerError> {
         let gate_key = self.keys.gate();
         let mut call = scripts::SETTLE.prepare_invoke();
-        call.key(&gate_key).arg(&self.pod).arg(acknowledged).arg(&self.channel).arg(&self.label);
+        call.key(&gate_key).arg(&self.pod).arg(acknowledged).arg(&self.channel).arg(&self.label).arg(committed);
         let line: String = self
             .link
             .run_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
@@ -166,7 +168,8 @@ mod tests {
     fn every_reason_in_the_script_is_a_refusal() {
         let script = include_str!("scripts/commit.lua");
         let quoted = |mark| script.split(mark).skip(1).filter_map(|rest: &str| rest.split('\'').next());
-        let reasons: Vec<&str> = quoted("refused = '").chain(quoted("shut = '")).collect();
+        let reasons: Vec<&str> =
+            quoted("return 0, '").chain(quoted("shut = '")).chain(quoted("< length and '")).chain(["-"]).collect();
         assert_eq!(reasons.len(), 8, "{reasons:?}");
         for reason in reasons {
             let told = verdicts(&casts(&["a"]), "", &format!("1 0 {reason}"));

@@ -2,14 +2,14 @@
 -- tick. The rule is that of domain/ballot.rs, in its order.
 --
 -- KEYS  gate, ballots of the batch's round and take, removed voters of the partition
--- ARGV  round, take, pod, acknowledged, channel, label, tick_ms, then all voters (each once), all first slips, all
---       letters
+-- ARGV  round, take, pod, acknowledged, channel, label, tick_ms, then all voters (each once), then all casts: letters
+--       and first slip, as in ab3
 -- reply time, 1 if the newest version is published, the gate, all ballots as stored, and the exceptions: three words
 --       for each cast that was not appended as it is: which one (from 1), letters added, and why the others were
 --       refused, or 'removed', or '-'
 --
--- Redis spends its time in this loop. So the usual cast, which appends, makes no table and runs no pattern, and the
--- answer is a few long strings, not thousands of short ones.
+-- Redis spends its time in this loop. So: many casts are the same word, and a word is read once; the usual cast, which
+-- appends, runs no pattern and makes no table; the answer is a few long strings, not thousands of short ones.
 
 local HEAD = 7
 local find, sub, byte = string.find, string.sub, string.byte
@@ -18,9 +18,7 @@ local pod, channel, label, tick_ms = ARGV[3], ARGV[5], ARGV[6], tonumber(ARGV[7]
 local gate = load_gate(pod)
 local ms = server_ms()
 local now = math.max(ms, gate.clock)
-
-local casts = (#ARGV - HEAD) / 3
-local slips, letters_of = HEAD + casts, HEAD + 2 * casts
+local casts = (#ARGV - HEAD) / 2
 
 local shut
 if gate.phase ~= 'open' or gate.round ~= tonumber(ARGV[1]) or (gate.deadline ~= '-' and now >= gate.deadline) then
@@ -37,84 +35,112 @@ for count in string.gmatch(gate.votes, '%d+') do
   counts[#counts + 1] = tonumber(count)
 end
 
+local stored = 0
+local function count(letters, times)
+  for p = 1, #letters do
+    local choice = byte(letters, p) - 96
+    counts[choice] = counts[choice] + times
+  end
+  stored = stored + #letters * times
+end
+
+-- word -> what it says: letters, the slips before it, how many letters, whether the round has all of them, what it
+-- makes the end of a ballot, and how often it was appended whole
+local words = {}
+local function read(word)
+  local letters, slip = string.match(word, '^(%l+)(%d+)$')
+  local known = true
+  for p = 1, #letters do
+    known = known and byte(letters, p) <= last_letter
+  end
+  words[word] = {
+    letters = letters, start = slip - 1, length = #letters, known = known, ending = letters .. time, times = 0,
+  }
+  return words[word]
+end
+
 local ballots, removed = {}, nil
 if casts > 0 then
-  ballots = redis.call('HMGET', KEYS[2], unpack(ARGV, HEAD + 1, slips))
+  ballots = redis.call('HMGET', KEYS[2], unpack(ARGV, HEAD + 1, HEAD + casts))
   if redis.call('SCARD', KEYS[3]) > 0 then
-    removed = redis.call('SMISMEMBER', KEYS[3], unpack(ARGV, HEAD + 1, slips))
+    removed = redis.call('SMISMEMBER', KEYS[3], unpack(ARGV, HEAD + 1, HEAD + casts))
   end
 end
 
-local grown, n, exceptions, stored, voters = {}, 0, {}, 0, 0
+local grown, n, exceptions, voters = {}, 0, {}, 0
 
-local function except(i, added, why)
-  exceptions[#exceptions + 1] = i .. ' ' .. added .. ' ' .. why
+local function grow(i, ballot)
+  grown[n + 1], grown[n + 2] = ARGV[HEAD + i], ballot
+  n = n + 2
+  ballots[i] = ballot
+end
+
+-- Every cast but the usual: letters added, and why not all of them were; '-' for a repeat, whole or in part.
+local function judge(i, ballot, used, word)
+  local letters, start, length = word.letters, word.start, word.length
+  local overlap, agrees = 0, true
+  if start < used then
+    overlap = math.min(used - start, length)
+    agrees = sub(ballot, start + 1, start + overlap) == sub(letters, 1, overlap)
+  end
+  if agrees and overlap == length then
+    return 0, '-'
+  elseif shut then
+    return 0, shut
+  elseif not word.known then
+    return 0, 'bad_choice'
+  elseif start > used then
+    return 0, 'gap'
+  elseif not agrees then
+    return 0, 'conflict'
+  end
+  local fresh = sub(letters, overlap + 1, overlap + math.max(budget - used, 0))
+  if fresh ~= '' then
+    count(fresh, 1)
+    if used == 0 then
+      voters = voters + 1
+    end
+    grow(i, sub(ballot, 1, used) .. fresh .. time)
+  end
+  return #fresh, overlap + #fresh < length and 'out_of_votes' or '-'
 end
 
 for i = 1, casts do
-  local ballot, letters = ballots[i] or '', ARGV[letters_of + i]
-  local start, length = ARGV[slips + i] - 1, #letters
-  local used
-  if ballot == '' then
-    used = 0
-  elseif (byte(ballot, start) or 0) >= 97 and (byte(ballot, start + 1) or 97) < 97 then
-    used = start -- the letters end where the cast begins
-  else
-    used = (find(ballot, '%d') or corrupt('ballot of ' .. ARGV[HEAD + i])) - 1
-  end
-  if removed and removed[i] == 1 then
-    except(i, 0, 'removed')
-  else
-    local overlap, agrees = 0, true
-    if start < used then
-      overlap = math.min(used - start, length)
-      agrees = sub(ballot, start + 1, start + overlap) == sub(letters, 1, overlap)
+  local ballot, word = ballots[i] or '', ARGV[HEAD + casts + i]
+  word = words[word] or read(word)
+  local start, used = word.start, 0
+  if ballot ~= '' then
+    local before, at
+    if start > 0 then
+      before, at = byte(ballot, start, start + 1)
     end
-    local known = true
-    for p = 1, length do
-      known = known and byte(letters, p) <= last_letter
-    end
-    local added, refused = 0, nil
-    if agrees and overlap == length then
-      refused = '-' -- a repeat
-    elseif shut then
-      refused = shut
-    elseif not known then
-      refused = 'bad_choice'
-    elseif start > used then
-      refused = 'gap'
-    elseif not agrees then
-      refused = 'conflict'
+    if at and before >= 97 and at < 97 then
+      used = start -- the letters end where the cast begins
     else
-      local fresh = letters
-      if overlap > 0 or used + length > budget then
-        fresh = sub(letters, overlap + 1, overlap + math.max(budget - used, 0))
-      end
-      added = #fresh
-      if overlap + added < length then
-        refused = 'out_of_votes'
-      elseif overlap > 0 then
-        refused = '-'
-      end
-      if added > 0 then
-        ballot = sub(ballot, 1, used) .. fresh .. time
-        grown[n + 1], grown[n + 2] = ARGV[HEAD + i], ballot
-        n = n + 2
-        stored = stored + added
-        if used == 0 then
-          voters = voters + 1
-        end
-        for p = 1, added do
-          local choice = byte(fresh, p) - 96
-          counts[choice] = counts[choice] + 1
-        end
-      end
-    end
-    if refused then
-      except(i, added, refused)
+      used = (find(ballot, '%d') or corrupt('ballot of ' .. ARGV[HEAD + i])) - 1
     end
   end
   ballots[i] = ballot
+  if removed and removed[i] == 1 then
+    exceptions[#exceptions + 1] = i .. ' 0 removed'
+  elseif used == start and word.known and not shut and used + word.length <= budget then
+    if used == 0 then
+      voters = voters + 1
+      ballot = word.ending
+    else
+      ballot = sub(ballot, 1, used) .. word.ending
+    end
+    word.times = word.times + 1
+    grow(i, ballot)
+  else
+    local added, why = judge(i, ballot, used, word)
+    exceptions[#exceptions + 1] = i .. ' ' .. added .. ' ' .. why
+  end
+end
+for _, word in pairs(words) do
+  if word.times > 0 then
+    count(word.letters, word.times)
+  end
 end
 
 local changes = {}

@@ -1,13 +1,13 @@
--- Stores a pod's count of acknowledged slips, and publishes the gate if its newest version was not.
+-- Stores a pod's count of acknowledged slips, and publishes the gate unless the pod's own version or a newer one was.
 --
 -- KEYS  gate
--- ARGV  pod, acknowledged, channel, label
+-- ARGV  pod, acknowledged, channel, label, the version that the pod has committed
 -- reply the gate
 
 local gate = load_gate(ARGV[1])
 local changes = {}
 acknowledge(gate, ARGV[1], tonumber(ARGV[2]), changes)
-if gate.published ~= gate.version then
+if gate.published < math.min(tonumber(ARGV[5]), gate.version) then
   publish(gate, server_ms(), ARGV[3], ARGV[4], changes)
 end
 save(changes)
