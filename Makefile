@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 
-.PHONY: help run test prove lint fmt deps screenshots
+.PHONY: help run test prove lint fmt deps screenshots bench loadtest
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -16,6 +16,13 @@ test: ## Install what is missing and run every test; prints minutes per suite
 
 prove: ## The same tests at full counts; the output goes to docs/evidence/
 	scripts/prove.sh
+
+bench: ## Measure beside the reference servers; writes docs/performance.md (Linux, two idle cores, an hour)
+	scripts/bench.sh
+
+loadtest: ## An evening of 1,000 voters against a server of its own; SCENARIO=storm for another
+	cargo build --release --workspace
+	cargo run --release --package loadtest -- $(or $(SCENARIO),evening) --start --html target/loadtest.html
 
 lint: ## Formatting, clippy, licences, the pages' types
 	scripts/lint.sh

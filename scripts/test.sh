@@ -36,12 +36,14 @@ browser() {
 }
 
 suite install scripts/deps.sh
-suite build cargo build --tests --bins
+suite build cargo build --workspace --all-targets
 suite guard cargo test --quiet --test guard
 suite unit cargo test --quiet --lib
 suite contract cargo test --quiet --test ledger_contract --test ledger_model --test redis_scripts
+suite bench cargo test --quiet --package bench
 suite api cargo test --quiet --test api
 suite sockets cargo test --quiet --test sockets_raw
+suite loadtest cargo test --quiet --package loadtest
 suite evenings one_by_one evening
 suite chaos one_by_one crashes races secrecy
 suite browser browser

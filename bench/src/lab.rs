@@ -170,21 +170,30 @@ impl Lab {
 
     /// Tallycast, `pods` times, all on the same core.
     pub fn stand(&self, store: Store, pods: usize) -> Result<Stand> {
-        let (redis, url, verified) = match store {
+        self.stand_with(store, pods, &[])
+    }
+
+    /// The same, with settings of their own.
+    pub fn stand_with(&self, store: Store, pods: usize, settings: &[(&str, &str)]) -> Result<Stand> {
+        let mut settings = settings.to_vec();
+        let (redis, url) = match store {
             Store::Redis(aof) => {
                 let redis = self.redis(aof)?;
                 let url = redis.url();
-                (Some(redis), url, aof == Aof::Always)
+                if aof != Aof::Always {
+                    settings.push(("TALLYCAST__LEDGER__ALLOW_UNVERIFIED", "true"));
+                }
+                (Some(redis), url)
             }
             Store::Embedded => {
                 let dir = self.place("ledger");
                 std::fs::create_dir(&dir)?;
-                (None, format!("embedded:{}/tallycast.redb", dir.display()), true)
+                (None, format!("embedded:{}/tallycast.redb", dir.display()))
             }
         };
         let pods = (0..pods).map(|_| {
             let port = self.free_port()?;
-            Pod::start(&self.options, port, &url, verified, &self.place("tallycast"))
+            Pod::start(&self.options, port, &url, &settings, &self.place("tallycast"))
         });
         Ok(Stand { pods: pods.collect::<Result<_>>()?, redis })
     }

@@ -33,16 +33,19 @@ pub struct Pod {
 
 impl Pod {
     /// Starts one and waits until it is ready. Everything that has a default is left at it, but for the worker
-    /// threads: one, for there is one core.
-    pub(crate) fn start(options: &Options, port: u16, ledger: &str, verified: bool, log: &Path) -> Result<Self> {
+    /// threads, one, for there is one core, and for what `settings` say.
+    pub(crate) fn start(
+        options: &Options,
+        port: u16,
+        ledger: &str,
+        settings: &[(&str, &str)],
+        log: &Path,
+    ) -> Result<Self> {
         let process = Process::start("tallycast", SERVER_CORE, &options.server, log, |command| {
             command.current_dir(&options.root).env("SERVER_PORT", port.to_string());
             command.env("TALLYCAST__SERVER__HOST", "127.0.0.1").env("TALLYCAST__SERVER__WORKERS", "1");
             command.env("TALLYCAST__SERVER__SECRET", SECRET).env("TALLYCAST__EMCEE__KEY", EMCEE_KEY);
-            command.env("TALLYCAST__LEDGER__URL", ledger);
-            if !verified {
-                command.env("TALLYCAST__LEDGER__ALLOW_UNVERIFIED", "true");
-            }
+            command.env("TALLYCAST__LEDGER__URL", ledger).envs(settings.iter().copied());
         })?;
         let http = Client::builder().timeout(ANSWER_WITHIN).build()?;
         let mut pod = Self { process, port, http };

@@ -6,7 +6,7 @@ use crate::support::hall::Hall;
 use crate::support::voter::Voter;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
@@ -84,4 +84,35 @@ async fn a_peer_that_is_silent_for_60_seconds_is_gone() {
     }
     let after = since.elapsed();
     assert!((58..64).contains(&after.as_secs()) && came >= 3 * 2, "gone after {after:?}, {came} bytes of pings");
+}
+
+/// A tick of the server's default, and a little.
+const TICK: Duration = Duration::from_millis(120);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_and_a_tally_that_is_due_come_in_one_write() {
+    let hall = Hall::embedded().await;
+    let (server, emcee) = (hall.addresses()[0], hall.emcee());
+    let room = emcee.create_plain("Together", 1).await;
+    emcee.open(&room, 1).await;
+    let ann = Voter::join(&emcee.http, &[server], &room, "Ann", dice(11, 1)).await;
+    let mut raw = Raw::open(server).await;
+    raw.hello(&room, "voter", Some(&ann.token)).await;
+    raw.settle().await;
+    let mut together = 0;
+    for slip in 1..=5 {
+        // a tally is due when the last one is a tick old; now and then a count of those present comes in between
+        tokio::time::sleep(TICK).await;
+        raw.send(&message("cast", json!({"round": 1, "slip": slip, "votes": "a"}))).await;
+        let mut came = vec![0; 4_096];
+        let mut said = String::new();
+        while !said.contains(r#"{"ballot":"#) {
+            let read = raw.tcp.read(&mut came).await.expect("the socket lives");
+            assert!(read > 0, "the socket has ended after {said}");
+            said = String::from_utf8_lossy(&came[..read]).into_owned();
+        }
+        together += usize::from(said.contains(r#"{"tally":"#));
+        raw.settle().await;
+    }
+    assert!(together >= 3, "{together} of 5 answers came with their tally");
 }

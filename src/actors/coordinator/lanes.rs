@@ -1,0 +1,214 @@
+//! The lanes of a room: what waits for each, what is under way, and what is to be settled afterwards.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+use super::handout::{Handout, next_batch};
+use super::{Asker, Cast, CastAnswer, RoundCoordinator};
+use crate::domain::ballot::Refusal;
+use crate::domain::ids::VoterId;
+use crate::ledger::{Batch, Commit, Lane, LedgerError, Verdict};
+use crate::wire::server::BallotView;
+
+/// How long what was acknowledged may be unreported where no commit carries it.
+const REPORT_AFTER: Duration = Duration::from_secs(1);
+/// The way to one partition's gate, and who waits for it.
+pub(super) struct LaneQueue {
+    /// Away while a commit is under way.
+    lane: Option<Box<dyn Lane>>,
+    pub(super) waiting: VecDeque<Cast>,
+    /// Slips of this partition stored anew whose reply came, since the start.
+    acknowledged: u64,
+    /// As much of `acknowledged` as the ledger was told.
+    reported: u64,
+    /// The version of a commit that was not published yet.
+    unpublished: Option<u64>,
+    /// [`RoundCoordinator::settle`] is armed.
+    settling: Option<Settling>,
+}
+
+impl LaneQueue {
+    pub(super) fn new(lane: Box<dyn Lane>) -> Self {
+        Self {
+            lane: Some(lane),
+            waiting: VecDeque::new(),
+            acknowledged: 0,
+            reported: 0,
+            unpublished: None,
+            settling: None,
+        }
+    }
+}
+
+/// What a lane is to settle when its time comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settling {
+    /// Publish the counts of this version: a tick after its commit, unless somebody does so meanwhile.
+    Publish(u64),
+    /// Report what was acknowledged. Nobody waits for that, and the next commit carries it anyway.
+    Report,
+}
+
+impl RoundCoordinator {
+    /// Commits what waits for a free lane.
+    pub(super) fn commit(&mut self, partition: u16, ctx: &mut Context<Self>) {
+        let queue = &mut self.lanes[usize::from(partition)];
+        if queue.waiting.is_empty() {
+            return;
+        }
+        let Some(mut lane) = queue.lane.take() else { return };
+        let (batch, asked) = next_batch(&mut queue.waiting, queue.acknowledged);
+        self.pod.metrics.batch_casts.observe(asked.len() as f64);
+        let started = Instant::now();
+        let commit = async move {
+            let result = lane.commit(&batch).await;
+            (lane, batch, result)
+        };
+        ctx.spawn(commit.into_actor(self).map(move |(lane, batch, result), coordinator, ctx| {
+            let took = started.elapsed();
+            coordinator.pod.metrics.commit_seconds.observe(took.as_secs_f64());
+            coordinator.lanes[usize::from(partition)].lane = Some(lane);
+            match result {
+                Ok(commit) => {
+                    coordinator.pod.note_ledger_answer(commit.now, took);
+                    coordinator.committed(partition, &batch, commit, asked, ctx);
+                }
+                Err(error) => coordinator.failed(&error, asked),
+            }
+            coordinator.settle_later(partition, ctx);
+            coordinator.commit(partition, ctx);
+        }));
+    }
+
+    fn committed(&mut self, partition: u16, batch: &Batch, commit: Commit, asked: Vec<Asker>, ctx: &mut Context<Self>) {
+        let added = commit.verdicts.iter().map(|verdict| match verdict {
+            Verdict::Ballot { added, .. } => u64::from(*added),
+            Verdict::Removed => 0,
+        });
+        let added: u64 = added.sum();
+        let queue = &mut self.lanes[usize::from(partition)];
+        queue.reported = queue.reported.max(batch.acknowledged);
+        queue.acknowledged += added;
+        queue.unpublished = (!commit.published).then_some(commit.gate.tally.version);
+        let (round, take) = (commit.gate.round, commit.gate.take);
+        let room = self.active();
+        let budget = room.as_ref().map_or(commit.gate.votes_per_round, |room| room.board.votes_per_round());
+        // on the board before any verdict is handed out; the shards are nudged after that
+        let _nudging = room.as_ref().map(|room| room.board.put_gate(partition, commit.gate, self.pod.clock.now()));
+        let casts = &self.pod.metrics.casts;
+        let mut answers = Handout::default();
+        for ((verdict, asker), (voter, _)) in commit.verdicts.into_iter().zip(asked).zip(batch.casts()) {
+            let answer = match verdict {
+                Verdict::Removed => {
+                    casts.removed.inc();
+                    CastAnswer::Removed
+                }
+                Verdict::Ballot { refused: Some(Refusal::StaleTake), .. } => {
+                    self.answer_stale(voter.clone(), (round, take), budget, asker, ctx);
+                    continue;
+                }
+                Verdict::Ballot { votes, added, refused } => {
+                    match refused {
+                        Some(refusal) => casts.refused(refusal).inc(),
+                        None if added > 0 => casts.stored.inc(),
+                        None => casts.repeat.inc(),
+                    }
+                    let view = BallotView::new(batch.round, batch.take, votes, budget, refused);
+                    CastAnswer::Ballot { view, grew: added > 0 }
+                }
+            };
+            answers.add(asker, answer);
+        }
+        answers.send(&self.pod, &self.room);
+        self.pod.acknowledged.fetch_add(added, Ordering::Release);
+    }
+
+    /// A cast for another take is answered with the ballot of the present one.
+    fn answer_stale(&self, voter: VoterId, present: (u16, u16), budget: u16, asker: Asker, ctx: &mut Context<Self>) {
+        let (ledger, room, partitions) = (self.pod.ledger.clone(), self.room.clone(), self.lanes.len() as u16);
+        let read = async move { ledger.ballots_of(&room, partitions, &voter, &[present]).await };
+        ctx.spawn(read.into_actor(self).map(move |ballots, coordinator, _| {
+            let found = ballots.map(|mut ballots| ballots.pop().unwrap_or_default());
+            match found {
+                Ok(ballot) => {
+                    let (round, take) = present;
+                    let view = BallotView::new(round, take, ballot.votes, budget, Some(Refusal::StaleTake));
+                    coordinator.pod.metrics.casts.refused(Refusal::StaleTake).inc();
+                    let answer = CastAnswer::Ballot { view, grew: false };
+                    Handout::of(asker, answer).send(&coordinator.pod, &coordinator.room);
+                }
+                Err(error) => coordinator.failed(&error, vec![asker]),
+            }
+        }));
+    }
+
+    fn failed(&self, error: &LedgerError, asked: Vec<Asker>) {
+        self.pod.note_ledger_error(error);
+        tracing::warn!(room = %self.room, casts = asked.len(), %error, "a batch has no answer");
+        self.pod.metrics.casts.refused(Refusal::Busy).inc_by(asked.len() as u64);
+        let mut answers = Handout::default();
+        asked.into_iter().for_each(|asker| answers.add(asker, CastAnswer::Busy));
+        answers.send(&self.pod, &self.room);
+    }
+
+    /// Without further commits the rest is published after a tick, and reported after a while.
+    fn settle_later(&mut self, partition: u16, ctx: &mut Context<Self>) {
+        let queue = &mut self.lanes[usize::from(partition)];
+        let (due, wait) = if let Some(version) = queue.unpublished {
+            (Settling::Publish(version), self.pod.tick)
+        } else if queue.reported < queue.acknowledged {
+            (Settling::Report, REPORT_AFTER)
+        } else {
+            return;
+        };
+        // a report that is armed does not keep a publish waiting
+        match (queue.settling, due) {
+            (None, _) | (Some(Settling::Report), Settling::Publish(_)) => queue.settling = Some(due),
+            _ => return,
+        }
+        ctx.run_later(wait, move |coordinator, ctx| {
+            let queue = &mut coordinator.lanes[usize::from(partition)];
+            if queue.settling == Some(due) {
+                queue.settling = None;
+                coordinator.settle(partition, due, ctx);
+            }
+        });
+    }
+
+    fn settle(&mut self, partition: u16, due: Settling, ctx: &mut Context<Self>) {
+        let queue = &mut self.lanes[usize::from(partition)];
+        let committed = match due {
+            Settling::Publish(version) if queue.unpublished.is_some() => version,
+            // a later commit has published it
+            Settling::Publish(_) => return self.settle_later(partition, ctx),
+            Settling::Report => 0,
+        };
+        // a commit under way carries the report, and arms this again if it is not published
+        let Some(mut lane) = queue.lane.take() else { return };
+        let acknowledged = queue.acknowledged;
+        let settle = async move {
+            let result = lane.settle(acknowledged, committed).await;
+            (lane, result)
+        };
+        ctx.spawn(settle.into_actor(self).map(move |(lane, result), coordinator, ctx| {
+            let queue = &mut coordinator.lanes[usize::from(partition)];
+            queue.lane = Some(lane);
+            match result {
+                Ok(gate) => {
+                    queue.reported = acknowledged;
+                    // what was committed after this was armed has a tick of its own
+                    queue.unpublished = queue.unpublished.filter(|newest| *newest > committed);
+                    if let Some(room) = coordinator.active() {
+                        drop(room.board.put_gate(partition, gate, coordinator.pod.clock.now()));
+                    }
+                }
+                Err(error) => coordinator.pod.note_ledger_error(&error),
+            }
+            coordinator.settle_later(partition, ctx);
+            coordinator.commit(partition, ctx);
+        }));
+    }
+}
