@@ -170,11 +170,11 @@ impl Lab {
 
     /// Tallycast, `pods` times, all on the same core.
     pub fn stand(&self, store: Store, pods: usize) -> Result<Stand> {
-        self.stand_with(store, pods, &[])
+        self.stand_with(store, pods, SERVER_CORE, &[])
     }
 
-    /// The same, with settings of their own.
-    pub fn stand_with(&self, store: Store, pods: usize, settings: &[(&str, &str)]) -> Result<Stand> {
+    /// The same on other cores, with settings of their own.
+    pub fn stand_with(&self, store: Store, pods: usize, cores: &str, settings: &[(&str, &str)]) -> Result<Stand> {
         let mut settings = settings.to_vec();
         let (redis, url) = match store {
             Store::Redis(aof) => {
@@ -193,7 +193,7 @@ impl Lab {
         };
         let pods = (0..pods).map(|_| {
             let port = self.free_port()?;
-            Pod::start(&self.options, port, &url, &settings, &self.place("tallycast"))
+            Pod::start(&self.options, port, cores, &url, &settings, &self.place("tallycast"))
         });
         Ok(Stand { pods: pods.collect::<Result<_>>()?, redis })
     }

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 /// Where servers under measure run, all of their threads.
-pub const SERVER_CORE: usize = 0;
+pub const SERVER_CORE: &str = "0";
 /// Where the gauge runs, and Redis, whose CPU is counted apart.
-pub const CLIENT_CORE: usize = 1;
+pub const CLIENT_CORE: &str = "1";
+/// Where nothing is compared and everything is wanted.
+pub const BOTH_CORES: &str = "0,1";
 /// How long a server may take until it answers.
 const START_WITHIN: Duration = Duration::from_secs(20);
 /// Ns of a tick in /proc/PID/stat: Linux shows 100 a second to everybody.
@@ -30,14 +32,14 @@ impl Process {
     /// There is no `taskset` or no such program.
     pub fn start(
         name: &'static str,
-        core: usize,
+        cores: &str,
         program: &Path,
         log: &Path,
         set: impl FnOnce(&mut Command),
     ) -> Result<Self> {
         let out = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         let mut command = Command::new("taskset");
-        command.args(["-c", &core.to_string()]).arg(program);
+        command.args(["-c", cores]).arg(program);
         command.stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out);
         set(&mut command);
         let child = command.spawn().context("starting taskset (package util-linux)")?;
@@ -86,7 +88,7 @@ impl Drop for Process {
 /// There is no `taskset`, or the machine has only one core.
 pub fn pin_self() -> Result<()> {
     let pid = std::process::id().to_string();
-    let done = Command::new("taskset").args(["-cp", &CLIENT_CORE.to_string(), &pid]).output();
+    let done = Command::new("taskset").args(["-cp", CLIENT_CORE, &pid]).output();
     let done = done.context("starting taskset (package util-linux)")?;
     ensure!(done.status.success(), "two cores are needed: {}", String::from_utf8_lossy(&done.stderr).trim());
     Ok(())

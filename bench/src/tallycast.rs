@@ -15,7 +15,7 @@ use tallycast::domain::text::Name;
 
 use crate::gauge::Speech;
 use crate::lab::Options;
-use crate::procs::{Process, SERVER_CORE};
+use crate::procs::Process;
 
 /// Of all pods that are measured.
 pub const EMCEE_KEY: &str = "the emcee of the bench";
@@ -37,11 +37,12 @@ impl Pod {
     pub(crate) fn start(
         options: &Options,
         port: u16,
+        cores: &str,
         ledger: &str,
         settings: &[(&str, &str)],
         log: &Path,
     ) -> Result<Self> {
-        let process = Process::start("tallycast", SERVER_CORE, &options.server, log, |command| {
+        let process = Process::start("tallycast", cores, &options.server, log, |command| {
             command.current_dir(&options.root).env("SERVER_PORT", port.to_string());
             command.env("TALLYCAST__SERVER__HOST", "127.0.0.1").env("TALLYCAST__SERVER__WORKERS", "1");
             command.env("TALLYCAST__SERVER__SECRET", SECRET).env("TALLYCAST__EMCEE__KEY", EMCEE_KEY);

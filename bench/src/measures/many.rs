@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::lab::{Aof, Lab, Store};
+use crate::procs::BOTH_CORES;
 use crate::table::{Limit, Row};
 use crate::tallycast::EMCEE_KEY;
 
@@ -17,10 +18,15 @@ const PROCESSES: usize = 5;
 pub fn ninety_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     // a tally a second, and just room for a fifth of them on each pod
     let settings = [("TALLYCAST__SERVER__TICK_MS", "1000"), ("TALLYCAST__SERVER__MAX_SOCKETS", "18500")];
-    let stand = lab.stand_with(Store::Redis(Aof::Always), PODS, &settings)?;
+    let stand = lab.stand_with(Store::Redis(Aof::Always), PODS, BOTH_CORES, &settings)?;
     let summary = lab.options.root.join("target/bench/ninety-thousand.json");
-    let mut command = Command::new(&lab.options.loadtest);
-    command.arg("run").arg(lab.options.root.join(SCENARIO)).args(["--key", EMCEE_KEY]);
+    let mut command = Command::new("taskset");
+    command
+        .args(["-c", BOTH_CORES])
+        .arg(&lab.options.loadtest)
+        .arg("run")
+        .arg(lab.options.root.join(SCENARIO))
+        .args(["--key", EMCEE_KEY]);
     command.args(["--processes", &PROCESSES.to_string()]).arg("--json").arg(&summary);
     for port in stand.ports() {
         command.args(["--url", &format!("http://127.0.0.1:{port}")]);

@@ -8,6 +8,7 @@ pub mod line;
 mod talk;
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -173,12 +174,18 @@ impl Voter {
 
     /// Lives until its plan ends.
     pub async fn run(mut self) -> Book {
+        let never = Instant::now() + NEVER;
+        // one timer for good, moved when an alarm has moved: most frames move none
+        let mut clock = pin!(sleep_until(never.into()));
         loop {
-            let alarm = self.alarms.next().unwrap_or_else(|| Instant::now() + NEVER);
+            let alarm = self.alarms.next().unwrap_or(never).into();
+            if clock.deadline() != alarm {
+                clock.as_mut().reset(alarm);
+            }
             let event = tokio::select! {
                 act = self.acts.recv() => Event::Act(act),
                 heard = hear(&mut self.line, self.stalled) => Event::Heard(heard),
-                () = sleep_until(alarm.into()) => Event::Alarm,
+                () = &mut clock => Event::Alarm,
             };
             match event {
                 Event::Act(None) => return self.leave().await,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use actix::prelude::*;
 
-use super::board::{Board, Frames, SLOTS};
+use super::board::{Board, Frames, SLOTS, Slot};
 use super::frame::{self, Frame};
 use super::{ActiveRoom, Whisper};
 use crate::actors::asking::{Asking, Told};
@@ -140,9 +140,29 @@ impl Seat {
 
     /// Offers the outlet what [`Seat::catch_up`] finds, and counts it.
     pub(super) fn offer(&self, pod: &Pod, board: &Board, frames: &Frames) {
-        let (written, all) = self.catch_up(board, frames, |frame| self.outlet.offer(frame));
+        let newer = |(sent, slot): (&Cell<u64>, &Option<Slot>)| slot.as_ref().is_some_and(|s| s.revision > sent.get());
+        let several = self.sent.iter().zip(&frames.slots).filter(|slot| newer(*slot)).nth(1).is_some();
+        let (written, all) = if several && self.outlet.is_clear() {
+            // in one write
+            SCRATCH.with_borrow_mut(|scratch| {
+                scratch.clear();
+                let took = self.gather(board, frames, scratch);
+                self.outlet.deliver(scratch);
+                took
+            })
+        } else {
+            self.catch_up(board, frames, |frame| self.outlet.offer(frame))
+        };
         pod.metrics.fanout_frames.inc_by(written);
         pod.metrics.fanout_skips.inc_by(u64::from(!all));
+    }
+
+    /// Takes everything that is newer into `wire`.
+    fn gather(&self, board: &Board, frames: &Frames, wire: &mut Vec<u8>) -> (u64, bool) {
+        self.catch_up(board, frames, |frame| {
+            wire.extend_from_slice(frame.wire());
+            true
+        })
     }
 
     /// The voter's own place, once a ranking, when it may be seen.
@@ -170,10 +190,7 @@ impl Seat {
                 SCRATCH.with_borrow_mut(|scratch| {
                     scratch.clear();
                     if let Some(frames) = due.filter(|_| self.outlet.is_clear()) {
-                        let (written, _) = self.catch_up(&room.board, frames, |frame| {
-                            scratch.extend_from_slice(frame.wire());
-                            true
-                        });
+                        let (written, _) = self.gather(&room.board, frames, scratch);
                         pod.metrics.fanout_frames.inc_by(written);
                     }
                     frame::append(scratch, &ServerMessage::Ballot(view));
