@@ -46,15 +46,20 @@ fn ports(range: &str) -> u64 {
 }
 
 fn check_ports_of(ports: u64, voters: u32, pods: usize, sources: usize) -> anyhow::Result<()> {
-    // a bound source gives each of its ports to one socket, whatever that connects to
-    let (pairs, every) = if sources == 0 { (pods as u64, "one pod") } else { (sources as u64, "one source address") };
+    // a bound source gives each of its ports to one socket, whatever that connects to, and only every other port:
+    // Linux 6.18 was seen to stop after 14,100 of 28,232
+    let (pairs, every, ports) = match sources {
+        0 => (pods as u64, "one pod", ports),
+        sources => (sources as u64, "one source address", ports / 2),
+    };
     let need = u64::from(voters).div_ceil(pairs.max(1));
     // some ports are used by others, or not free again yet
     let usable = ports * 9 / 10;
     if need <= usable {
         return Ok(());
     }
-    let enough = u64::from(voters).div_ceil(usable.max(1));
+    let usable_if_bound = if sources == 0 { usable / 2 } else { usable };
+    let enough = u64::from(voters).div_ceil(usable_if_bound.max(1));
     let list = (2..2 + enough).map(|last| format!("127.0.0.{last}")).collect::<Vec<_>>().join(",");
     Err(misuse(format!(
         "{need} connections with {every} need as many ports, and about {usable} of {ports} are free; give several \
@@ -73,7 +78,8 @@ mod tests {
         assert!(check_ports_of(28_232, 50_000, 2, 0).is_ok());
         let error = check_ports_of(28_232, 60_000, 1, 0).unwrap_err().to_string();
         assert!(error.contains("--source 127.0.0.2,127.0.0.3,127.0.0.4"), "{error}");
-        assert!(check_ports_of(28_232, 60_000, 1, 3).is_ok());
+        assert!(check_ports_of(28_232, 60_000, 1, 3).is_err(), "a bound source has half of them");
+        assert!(check_ports_of(28_232, 60_000, 1, 5).is_ok());
         assert!(check_ports_of(28_232, 60_000, 4, 1).is_err(), "one source has each port once");
     }
 
