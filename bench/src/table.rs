@@ -47,7 +47,9 @@ impl Limit {
     /// reference was not measured.
     fn excess(&self, row: &Row) -> Option<f64> {
         let bound = self.bound * self.times.as_deref().map_or(Some(1.0), |name| row.reference(name))?;
-        Some(if self.is_most { row.ours / bound } else { bound / row.ours })
+        let (above, below) = if self.is_most { (row.ours, bound) } else { (bound, row.ours) };
+        // nothing of something that must not be
+        Some(if above == below { 1.0 } else { above / below })
     }
 
     fn text(&self, unit: &str) -> String {

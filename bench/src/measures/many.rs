@@ -43,7 +43,7 @@ pub fn ninety_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
 
     let exact = summary["audit"]["exact"].as_bool().context("audit.exact in the summary")?;
     let errors = summary["errors"].as_object().context("errors in the summary")?;
-    let errors: f64 = errors.values().filter_map(Value::as_f64).sum();
+    let errors = errors.values().filter_map(Value::as_f64).fold(0.0, |sum, count| sum + count);
     let row = Row::new(14, "90,000 voters over five pods: errors and refusals", "", errors);
     let note = format!("audit {}; exit code {}", if exact { "exact" } else { "not exact" }, done.code().unwrap_or(-1));
     // an audit that is not exact is no result at all
