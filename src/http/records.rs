@@ -99,7 +99,7 @@ struct Everything {
     names: HashMap<VoterId, Name>,
     removed: HashSet<VoterId>,
     /// By take, sorted by voter.
-    ballots: Vec<((u16, u16), Vec<(VoterId, Ballot)>)>,
+    ballots: Vec<BallotsOfTake>,
     ranking: Vec<Value>,
 }
 
@@ -156,9 +156,10 @@ fn record_of(room: &Room, round: u16, take: u16) -> Option<&Take> {
     takes(room).into_iter().find(|(n, t, _)| (*n, *t) == (round, take))?.2
 }
 
-type Ballots = [((u16, u16), Vec<(VoterId, Ballot)>)];
+/// Round and take, and who has voted in it.
+type BallotsOfTake = ((u16, u16), Vec<(VoterId, Ballot)>);
 
-fn rounds(room: &Room, ballots: &Ballots) -> Vec<Value> {
+fn rounds(room: &Room, ballots: &[BallotsOfTake]) -> Vec<Value> {
     let round = |(number, round): (u16, &crate::domain::room::Round)| {
         let of_round = ballots.iter().filter(|((n, _), _)| *n == number);
         let takes = of_round.map(|((_, take), cast)| {
@@ -176,7 +177,7 @@ fn rounds(room: &Room, ballots: &Ballots) -> Vec<Value> {
     (1u16..).zip(&room.rounds).map(round).collect()
 }
 
-fn csv(room: &Room, ballots: &Ballots, names: &HashMap<VoterId, Name>) -> Answer<String> {
+fn csv(room: &Room, ballots: &[BallotsOfTake], names: &HashMap<VoterId, Name>) -> Answer<String> {
     let failed = |error: csv::Error| Invalid::new("export", error.to_string());
     let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(vec![]);
     csv.write_record(["round", "take", "counted", "voter", "name", "votes", "time_ms"]).map_err(failed)?;

@@ -15,6 +15,9 @@ use crate::actors::pod::Pod;
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::RoomId;
 
+/// Casts on their way out, by room.
+type Outbox = HashMap<RoomId, (Arc<ActiveRoom>, Vec<Cast>)>;
+
 /// The sockets of one thread, shared between its registry and its sessions.
 #[derive(Clone)]
 pub struct Shard {
@@ -22,7 +25,7 @@ pub struct Shard {
     pub index: usize,
     pub(super) rooms: Rc<RefCell<HashMap<RoomId, Gallery>>>,
     /// Casts of this turn of the thread, by room.
-    outbox: Rc<RefCell<HashMap<RoomId, (Arc<ActiveRoom>, Vec<Cast>)>>>,
+    outbox: Rc<RefCell<Outbox>>,
 }
 
 /// The sockets of one room on this thread.
