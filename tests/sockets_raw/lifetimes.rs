@@ -6,10 +6,9 @@ use crate::support::hall::Hall;
 use crate::support::voter::Voter;
 use serde_json::json;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 /// Comes, and goes in one of eight ways.
 async fn come_and_go(server: SocketAddr, room: String, token: String, way: usize) {
@@ -85,35 +84,4 @@ async fn a_peer_that_is_silent_for_60_seconds_is_gone() {
     }
     let after = since.elapsed();
     assert!((58..64).contains(&after.as_secs()) && came >= 3 * 2, "gone after {after:?}, {came} bytes of pings");
-}
-
-/// A tick of the server's default, and a little.
-const TICK: Duration = Duration::from_millis(120);
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_takes_a_tally_that_is_due_along_in_its_write() {
-    let hall = Hall::embedded().await;
-    let (server, emcee) = (hall.addresses()[0], hall.emcee());
-    let room = emcee.create_plain("Together", 1).await;
-    emcee.open(&room, 1).await;
-    let ann = Voter::join(&emcee.http, &[server], &room, "Ann", dice(11, 1)).await;
-    let mut raw = Raw::open(server).await;
-    raw.hello(&room, "voter", Some(&ann.token)).await;
-    raw.settle().await;
-    let mut together = false;
-    for slip in 1..=10 {
-        // a tally is due when the last one is a tick old; the feed may be faster than the answer, or a count of those
-        // present comes in between, so not every answer finds one
-        tokio::time::sleep(TICK).await;
-        raw.send(&message("cast", json!({"round": 1, "slip": slip, "votes": "a"}))).await;
-        let (mut came, mut seen) = (vec![0; 4_096], String::new());
-        while !(seen.contains(r#"{"ballot":"#) && seen.contains(r#"{"tally":"#)) {
-            let read = timeout(PATIENCE, raw.tcp.read(&mut came)).await.expect("a word in time").expect("it lives");
-            assert!(read > 0, "the socket has ended after {seen}");
-            let said = String::from_utf8_lossy(&came[..read]);
-            together |= said.contains(r#"{"ballot":"#) && said.contains(r#"{"tally":"#);
-            seen.push_str(&said);
-        }
-    }
-    assert!(together, "no answer came with its tally");
 }
