@@ -36,7 +36,7 @@ browser() {
 }
 
 suite install scripts/deps.sh
-suite build cargo build --workspace --all-targets
+suite build cargo build --workspace --tests --bins
 suite guard cargo test --quiet --test guard
 suite unit cargo test --quiet --lib
 suite contract cargo test --quiet --test ledger_contract --test ledger_model --test redis_scripts

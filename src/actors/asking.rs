@@ -105,7 +105,7 @@ impl Asking {
     }
 
     /// No promise; the ballot is the last that this socket was told of that take.
-    pub fn busy(&self, round: u16, take: u16, votes_per_round: u16) -> BallotView {
+    fn busy(&self, round: u16, take: u16, votes_per_round: u16) -> BallotView {
         let known = self.known.borrow();
         let known = known.as_ref().filter(|known| (known.round, known.take) == (round, take));
         let votes = known.map_or_else(String::new, |known| known.votes.clone());

@@ -82,12 +82,12 @@ pub async fn export(
     let view = rooms::view(&site, &active, Audience::Emcee);
     let (ledger, format) = (site.pod.ledger.clone(), query.format);
     let (kind, text) = aside(async move {
-        let mut everything = gather(&*ledger, room).await?;
-        everything.ranking = match shown {
+        let everything = gather(&*ledger, room).await?;
+        let ranking = match shown {
             Some(shown) => reveal::view(shown.entries(), u32::MAX),
             None => reveal::view(&rank(&*ledger, &everything.room).await?, u32::MAX),
         };
-        everything.write(&json!(view), format)
+        everything.write(&json!(view), ranking, format)
     })
     .await?;
     Ok(HttpResponse::Ok().content_type(kind).body(text))
@@ -100,7 +100,6 @@ struct Everything {
     removed: HashSet<VoterId>,
     /// By take, sorted by voter.
     ballots: Vec<BallotsOfTake>,
-    ranking: Vec<Value>,
 }
 
 async fn gather(ledger: &dyn Ledger, room: Arc<Room>) -> Answer<Everything> {
@@ -111,12 +110,12 @@ async fn gather(ledger: &dyn Ledger, room: Arc<Room>) -> Answer<Everything> {
         cast.sort_by(|(a, _), (b, _)| a.cmp(b));
         ballots.push(((round, take), cast));
     }
-    Ok(Everything { room, names, removed, ballots, ranking: vec![] })
+    Ok(Everything { room, names, removed, ballots })
 }
 
 impl Everything {
     /// The media type, and the text.
-    fn write(self, view: &Value, format: Format) -> Answer<(&'static str, String)> {
+    fn write(&self, view: &Value, ranking: Vec<Value>, format: Format) -> Answer<(&'static str, String)> {
         let mut voters: Vec<_> = self.names.iter().collect();
         voters.sort();
         let voters = voters.into_iter().map(|(voter, name)| match self.removed.contains(voter) {
@@ -135,7 +134,7 @@ impl Everything {
                         json!({ "ballot": { "round": round, "take": take, "voter": voter, "votes": ballot.votes, "time_ms": ballot.time_ms } })
                     }));
                 }
-                lines.extend(self.ranking.into_iter().map(|entry| json!({ "ranking": entry })));
+                lines.extend(ranking.into_iter().map(|entry| json!({ "ranking": entry })));
                 ("application/x-ndjson", lines.iter().map(|line| format!("{line}\n")).collect())
             }
             Format::Json | Format::Event => {
@@ -143,7 +142,7 @@ impl Everything {
                     "room": view,
                     "voters": voters.collect::<Vec<_>>(),
                     "rounds": rounds(&self.room, &self.ballots),
-                    "ranking": self.ranking,
+                    "ranking": ranking,
                 });
                 ("application/json", everything.to_string())
             }
@@ -153,7 +152,7 @@ impl Everything {
 
 /// The record of a closed take.
 fn record_of(room: &Room, round: u16, take: u16) -> Option<&Take> {
-    takes(room).into_iter().find(|(n, t, _)| (*n, *t) == (round, take))?.2
+    room.round(round)?.takes.iter().find(|known| known.take == take)
 }
 
 /// Round and take, and who has voted in it.

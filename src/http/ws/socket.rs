@@ -241,9 +241,8 @@ impl Socket {
         if self.stage.get() == Stage::Talking && self.catch_up.borrow().is_none() {
             let looks = self.unseated.get() + 1;
             self.unseated.set(looks);
-            let why = if draining { Some(CloseCode::Restart) } else { None };
-            let why = why.or((looks > HELLO_WITHIN).then_some(CloseCode::NoHello));
-            if let Some(code) = why {
+            let late = (looks > HELLO_WITHIN).then_some(CloseCode::NoHello);
+            if let Some(code) = draining.then_some(CloseCode::Restart).or(late) {
                 self.end(Stage::TurnedAway(code));
                 return false;
             }
