@@ -22,8 +22,6 @@ const MOST_DEVICE_CHARS: usize = 40;
 /// What a valid voter token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoterToken {
-    /// The room it is for.
-    pub room: RoomId,
     /// Whose it is.
     pub voter: VoterId,
     /// The name at the time of signing.
@@ -65,19 +63,13 @@ impl Auth {
         self.emcee_key.expose_secret()
     }
 
-    /// Signs a voter's token.
-    pub fn voter_token(&self, room: &RoomId, voter: &VoterId, name: &Name) -> String {
-        self.sign(&["v1", room.as_str(), voter.as_str(), &encode(name.as_str())])
-    }
-
-    /// Reads a voter's token; `None` if it is not one of ours.
-    pub fn read_voter_token(&self, token: &str) -> Option<VoterToken> {
-        let [room, voter, name] = self.verify("v1", token)?;
-        Some(VoterToken {
-            room: RoomId::parse(room).ok()?,
-            voter: VoterId::parse(voter).ok()?,
-            name: Name::parse(&decode(name)?).ok()?,
-        })
+    /// What the tokens of a room's voters are signed with: a key of its own, derived from the secret, so that a room
+    /// can move to another installation with its key and without the secret. `brought` is the key that it came with.
+    pub fn token_key(&self, room: &RoomId, brought: Option<&str>) -> TokenKey {
+        let derived = || encode(mac(&self.signer, &format!("room.{room}")).finalize().into_bytes());
+        let key = brought.map_or_else(derived, str::to_owned);
+        let signer = Hmac::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
+        TokenKey { room: room.clone(), key: key.into(), signer }
     }
 
     /// Begins a sign-in: what it says, and the cookie's value.
@@ -85,36 +77,67 @@ impl Auth {
         let id = encode(rand::random::<[u8; 12]>());
         let device: String = device.chars().filter(|c| !c.is_control()).take(MOST_DEVICE_CHARS).collect();
         let expires_at = now + SIGN_IN_MS;
-        let cookie = self.sign(&["e1", &id, &expires_at.to_string(), &encode(&device)]);
+        let cookie = sign(&self.signer, &["e1", &id, &expires_at.to_string(), &encode(&device)]);
         (SignIn { id, device, expires_at }, cookie)
     }
 
     /// Reads an emcee's cookie; `None` if it is not one of ours or over.
     pub fn read_sign_in(&self, cookie: &str, now: LedgerMs) -> Option<SignIn> {
-        let [id, expires_at, device] = self.verify("e1", cookie)?;
+        let [id, expires_at, device] = verify(&self.signer, "e1", cookie)?;
         let expires_at = expires_at.parse().ok()?;
         (now < expires_at).then_some(SignIn { id: id.to_owned(), device: decode(device)?, expires_at })
     }
+}
 
-    fn mac(&self, text: &str) -> Hmac<Sha256> {
-        let mut mac = self.signer.clone();
-        mac.update(text.as_bytes());
-        mac
+/// Signs and reads the tokens of one room's voters.
+pub struct TokenKey {
+    room: RoomId,
+    key: SecretString,
+    signer: Hmac<Sha256>,
+}
+
+impl TokenKey {
+    /// The key itself, to be brought along to another installation. A secret.
+    pub fn expose(&self) -> &str {
+        self.key.expose_secret()
     }
 
-    fn sign(&self, parts: &[&str]) -> String {
-        let text = parts.join(".");
-        let mac = encode(self.mac(&text).finalize().into_bytes());
-        format!("{text}.{mac}")
+    /// Signs a voter's token.
+    pub fn sign(&self, voter: &VoterId, name: &Name) -> String {
+        sign(&self.signer, &["v1", self.room.as_str(), voter.as_str(), &encode(name.as_str())])
     }
 
-    /// The parts between kind and signature, if both are right.
-    fn verify<'t, const N: usize>(&self, kind: &str, signed: &'t str) -> Option<[&'t str; N]> {
-        let (text, mac) = signed.rsplit_once('.')?;
-        self.mac(text).verify_slice(&URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
-        let parts: Vec<&str> = text.strip_prefix(kind)?.strip_prefix('.')?.split('.').collect();
-        parts.try_into().ok()
+    /// Reads a voter's token; `None` if it is not one of this room.
+    pub fn read(&self, token: &str) -> Option<VoterToken> {
+        let [room, voter, name] = verify(&self.signer, "v1", token)?;
+        let token = VoterToken { voter: VoterId::parse(voter).ok()?, name: Name::parse(&decode(name)?).ok()? };
+        (room == self.room.as_str()).then_some(token)
     }
+}
+
+/// True if the text has the form of a voter's token, of whatever room.
+pub fn looks_like_token(text: &str) -> bool {
+    text.starts_with("v1.") && text.split('.').count() == 5
+}
+
+fn mac(signer: &Hmac<Sha256>, text: &str) -> Hmac<Sha256> {
+    let mut mac = signer.clone();
+    mac.update(text.as_bytes());
+    mac
+}
+
+fn sign(signer: &Hmac<Sha256>, parts: &[&str]) -> String {
+    let text = parts.join(".");
+    let mac = encode(mac(signer, &text).finalize().into_bytes());
+    format!("{text}.{mac}")
+}
+
+/// The parts between kind and signature, if both are right.
+fn verify<'t, const N: usize>(signer: &Hmac<Sha256>, kind: &str, signed: &'t str) -> Option<[&'t str; N]> {
+    let (text, signature) = signed.rsplit_once('.')?;
+    mac(signer, text).verify_slice(&URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
+    let parts: Vec<&str> = text.strip_prefix(kind)?.strip_prefix('.')?.split('.').collect();
+    parts.try_into().ok()
 }
 
 fn encode(bytes: impl AsRef<[u8]>) -> String {
@@ -133,19 +156,22 @@ mod tests {
         Auth::new("the emcee's key".to_owned().into(), &secret.to_owned().into())
     }
 
+    fn room(byte: u8) -> RoomId {
+        RoomId::from_entropy([byte; 16])
+    }
+
+    fn key(auth: &Auth) -> TokenKey {
+        auth.token_key(&room(7), None)
+    }
+
     fn token(auth: &Auth) -> String {
-        auth.voter_token(
-            &RoomId::from_entropy([7; 16]),
-            &VoterId::from_entropy([9; 16]),
-            &Name::parse("Zoë.😀").unwrap(),
-        )
+        key(auth).sign(&VoterId::from_entropy([9; 16]), &Name::parse("Zoë.😀").unwrap())
     }
 
     #[test]
     fn a_token_says_what_was_signed() {
         let auth = auth("secret");
-        let read = auth.read_voter_token(&token(&auth)).unwrap();
-        assert_eq!(read.room, RoomId::from_entropy([7; 16]));
+        let read = key(&auth).read(&token(&auth)).unwrap();
         assert_eq!(read.voter, VoterId::from_entropy([9; 16]));
         assert_eq!(read.name.as_str(), "Zoë.😀");
     }
@@ -154,19 +180,29 @@ mod tests {
     fn a_token_with_one_bit_changed_or_of_another_secret_is_none() {
         let ours = auth("secret");
         let good = token(&ours);
-        assert!(auth("other").read_voter_token(&good).is_none());
+        assert!(looks_like_token(&good));
+        assert!(key(&auth("other")).read(&good).is_none());
+        assert!(ours.token_key(&room(8), None).read(&good).is_none(), "another room");
         for index in 0..good.len() {
             let mut bytes = good.clone().into_bytes();
             bytes[index] ^= 1;
             let Ok(bad) = String::from_utf8(bytes) else { continue };
             // the last character's low bits carry nothing in base64
             if index + 1 < good.len() {
-                assert!(ours.read_voter_token(&bad).is_none(), "{index}");
+                assert!(key(&ours).read(&bad).is_none(), "{index}");
             }
         }
         for bad in ["", ".", "v1", "v1...", &good[..good.len() - 4]] {
-            assert!(ours.read_voter_token(bad).is_none(), "{bad}");
+            assert!(key(&ours).read(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_room_that_moved_with_its_key_knows_its_tokens_elsewhere() {
+        let (here, there) = (auth("secret"), auth("another secret"));
+        let brought = key(&here);
+        assert!(there.token_key(&room(7), Some(brought.expose())).read(&token(&here)).is_some());
+        assert!(there.token_key(&room(7), None).read(&token(&here)).is_none());
     }
 
     #[test]
@@ -175,7 +211,7 @@ mod tests {
         let (sign_in, cookie) = auth.sign_in("Laptop", 1_000);
         assert_eq!(auth.read_sign_in(&cookie, 1_000), Some(sign_in.clone()));
         assert_eq!(auth.read_sign_in(&cookie, sign_in.expires_at), None);
-        assert!(auth.read_voter_token(&cookie).is_none());
+        assert!(key(&auth).read(&cookie).is_none());
         assert!(auth.read_sign_in(&token(&auth), 0).is_none());
     }
 }

@@ -34,8 +34,12 @@ mod casts;
 mod crowds;
 #[path = "ledger_contract/gates.rs"]
 mod gates;
+#[path = "ledger_contract/jobs.rs"]
+mod jobs;
 #[path = "ledger_contract/joining.rs"]
 mod joining;
+#[path = "ledger_contract/moving.rs"]
+mod moving;
 #[path = "ledger_contract/pods.rs"]
 mod pods;
 #[path = "ledger_contract/publishing.rs"]

@@ -5,8 +5,9 @@ use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use super::registry::Rooms;
-use crate::auth::Auth;
+use crate::auth::{Auth, TokenKey};
 use crate::domain::LedgerMs;
+use crate::domain::room::Room;
 use crate::ledger::{LedgerError, SharedLedger};
 use crate::metrics::Metrics;
 use crate::wire::server::LedgerState;
@@ -48,6 +49,11 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// What the tokens of this room's voters are signed with.
+    pub fn token_key(&self, room: &Room) -> TokenKey {
+        self.auth.token_key(&room.id, room.token_key.as_deref())
+    }
+
     /// Notes a failed call to the ledger.
     pub fn note_ledger_error(&self, error: &LedgerError) {
         let outcome = match error {

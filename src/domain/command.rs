@@ -78,6 +78,11 @@ pub enum Command {
     },
     /// The room is not deleted.
     Undelete,
+    /// The deleted room's purge has begun, if its record is still this one.
+    BeginPurge {
+        /// Of the record that was found old enough.
+        seq: u64,
+    },
 }
 
 /// Why a command does not fit now.
@@ -116,6 +121,12 @@ pub enum Refused {
     /// The number.
     #[error("there is no round {0}")]
     NoSuchRound(u16),
+    /// See the message.
+    #[error("the room is being purged")]
+    Purging,
+    /// See the message.
+    #[error("the room is not deleted, or has changed since")]
+    NotPurgeable,
     /// Malformed or out of bounds.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -176,7 +187,9 @@ impl Room {
             Command::Stage(stage) => self.store_if_changed(Room { stage: stage.clone(), ..self.clone() }),
             Command::Edit(edit) => self.store_if_changed(edit.apply(self)?),
             Command::Delete { title } => self.delete(title, at.now),
+            Command::Undelete if self.purging => Err(Refused::Purging),
             Command::Undelete => self.store_if_changed(Room { deleted_at: None, ..self.clone() }),
+            Command::BeginPurge { seq } => self.begin_purge(*seq),
         }
     }
 
@@ -435,6 +448,14 @@ impl Room {
             return Ok(Step::Unchanged);
         }
         Ok(Step::Store(Box::new(Room { deleted_at: Some(now), ..self.clone() })))
+    }
+
+    fn begin_purge(&self, seq: u64) -> Result<Step, Refused> {
+        match self.deleted_at {
+            Some(_) if self.purging => Ok(Step::Unchanged),
+            Some(_) if self.seq == seq => Ok(Step::Store(Box::new(Room { purging: true, ..self.clone() }))),
+            _ => Err(Refused::NotPurgeable),
+        }
     }
 }
 

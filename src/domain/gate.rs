@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::LedgerMs;
-use super::ballot::Admission;
+use super::ballot::{Admission, Ballot};
+use super::{Invalid, LedgerMs};
 
 /// Whether a gate takes votes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -172,6 +172,23 @@ impl Gate {
         self.tally.voters += u64::from(first_of_voter);
         self.stored += appended.len() as u64;
         self.touch(now);
+    }
+
+    /// This gate with the counts that its ballots have: `ballots` are those of the take that it is at, and `stored` the
+    /// letters of all ballots in its partition. For a room that was brought here from elsewhere.
+    ///
+    /// # Errors
+    /// A letter that the round does not have.
+    pub fn recounted<'b>(self, ballots: impl Iterator<Item = &'b Ballot>, stored: u64) -> Result<Self, Invalid> {
+        let mut tally = Tally { votes: vec![0; usize::from(self.choices)], voters: 0, version: self.tally.version };
+        for ballot in ballots.filter(|ballot| !ballot.votes.is_empty()) {
+            tally.voters += 1;
+            for letter in ballot.votes.bytes() {
+                let count = tally.votes.get_mut(usize::from(letter.wrapping_sub(b'a')));
+                *count.ok_or_else(|| Invalid::new("votes", "has a letter that its round has not"))? += 1;
+            }
+        }
+        Ok(Self { tally, stored, acknowledged: self.acknowledged.min(stored), ..self })
     }
 
     /// Raises clock and version: `max(previous + 1, ledger time)`.

@@ -12,6 +12,7 @@
 //! | [`room`] | the room record: settings, rounds, takes |
 //! | [`setup`] | how a room is made and edited, and its bounds |
 //! | [`command`] | what each emcee command does, and when it fits |
+//! | [`jobs`] | what a change causes outside the ledger: messages, archives |
 //! | [`ranking`] | scores, places, ties |
 //! | [`reveal`] | the countdown in groups of equal places |
 //! | [`visibility`] | who may see what |
@@ -20,6 +21,7 @@ pub mod ballot;
 pub mod command;
 pub mod gate;
 pub mod ids;
+pub mod jobs;
 pub mod ranking;
 pub mod reveal;
 pub mod room;

@@ -277,6 +277,12 @@ pub struct Room {
     /// When it was deleted; it can be brought back until it is purged.
     #[serde(default)]
     pub deleted_at: Option<LedgerMs>,
+    /// Its purge has begun: it can not be brought back any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub purging: bool,
+    /// What its voters' tokens are signed with, where it was brought along from another installation. Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_key: Option<String>,
 }
 
 impl Room {

@@ -169,6 +169,8 @@ impl Plan {
             seq: 0,
             created_at: now,
             deleted_at: None,
+            purging: false,
+            token_key: None,
         })
     }
 }

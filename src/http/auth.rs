@@ -15,7 +15,8 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 use super::Site;
 use super::error::ApiError;
 use crate::actors::session::{EMCEE_COOKIE, VOTER_COOKIE};
-use crate::auth::{SignIn, VoterToken};
+use crate::auth::{SignIn, VoterToken, looks_like_token};
+use crate::domain::room::Room;
 use crate::domain::visibility::Audience;
 
 /// Wrong keys from one address before it has to wait, and one more each six seconds.
@@ -158,7 +159,7 @@ impl FromRequest for Viewer {
                     return Ok(Self(Audience::Emcee));
                 }
                 // neither key nor a voter's token: somebody is guessing
-                if site.pod.auth.read_voter_token(token).is_none() {
+                if !looks_like_token(token) {
                     return Err(site.wrong_keys.refuse(&request));
                 }
             }
@@ -171,7 +172,7 @@ impl FromRequest for Viewer {
 
 /// A voter's token, from the header or the room's cookie. Whether it is for this room is seen where the room is known.
 pub struct VoterCredentials {
-    bearer: Option<VoterToken>,
+    bearer: Option<String>,
     cookies: Vec<(String, String)>,
     foreign: bool,
 }
@@ -182,7 +183,7 @@ impl FromRequest for VoterCredentials {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let site = site(request);
-        let token = bearer(request.headers()).and_then(|token| site.pod.auth.read_voter_token(token));
+        let token = bearer(request.headers()).map(str::to_owned);
         let cookies = request.cookies().map(|cookies| {
             let ours = cookies.iter().filter(|cookie| cookie.name().starts_with(VOTER_COOKIE));
             ours.map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned())).collect()
@@ -194,22 +195,21 @@ impl FromRequest for VoterCredentials {
 
 impl VoterCredentials {
     /// The header's token, if it is for this room.
-    pub fn token(&self, room: &crate::domain::ids::RoomId) -> Option<VoterToken> {
-        self.bearer.clone().filter(|token| token.room == *room)
+    pub fn token(&self, site: &Site, room: &Room) -> Option<VoterToken> {
+        self.bearer.as_deref().and_then(|token| site.pod.token_key(room).read(token))
     }
 
     /// Who asks, by header or cookie.
     ///
     /// # Errors
     /// 401 `bad_token`; 403 `cross_origin` if only a cookie speaks for a page of somebody else's.
-    pub fn voter(&self, site: &Site, room: &crate::domain::ids::RoomId) -> Result<VoterToken, ApiError> {
-        if let Some(token) = self.token(room) {
+    pub fn voter(&self, site: &Site, room: &Room) -> Result<VoterToken, ApiError> {
+        if let Some(token) = self.token(site, room) {
             return Ok(token);
         }
-        let name = format!("{VOTER_COOKIE}{room}");
+        let name = format!("{VOTER_COOKIE}{}", room.id);
         let cookie = self.cookies.iter().find(|(key, _)| *key == name);
-        let token = cookie.and_then(|(_, value)| site.pod.auth.read_voter_token(value));
-        match token.filter(|token| token.room == *room) {
+        match cookie.and_then(|(_, value)| site.pod.token_key(room).read(value)) {
             Some(_) if self.foreign => Err(cross_origin()),
             Some(token) => Ok(token),
             None => Err(ApiError::unauthorized("bad_token", "a voter's token for this room is needed")),

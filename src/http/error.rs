@@ -124,6 +124,8 @@ impl From<Refused> for ApiError {
             Refused::RoundOpen => "round_open",
             Refused::NothingClosed => "nothing_closed",
             Refused::NotShown => "not_shown",
+            Refused::Purging => "purging",
+            Refused::NotPurgeable => "not_purgeable",
             Refused::NotChangeable(field) => {
                 return Self::conflict("not_changeable", refused.to_string()).with("field", field.as_str());
             }

@@ -40,7 +40,7 @@ pub async fn join(
     body: Body<JoinBody>,
 ) -> Answer {
     let room = site.room(&path).await?;
-    let token = credentials.token(&room.board.id);
+    let token = credentials.token(&site, &room.board.room());
     let (voter, new) = join_room(&site, &room, token, body.0).await?;
     let view = joined(&site, &room, &voter);
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
@@ -130,7 +130,7 @@ pub fn joined(site: &Site, room: &ActiveRoom, voter: &Voter) -> JoinedView {
     JoinedView {
         voter: voter.voter.to_string(),
         name: voter.name.to_string(),
-        token: site.pod.auth.voter_token(&room.board.id, &voter.voter, &voter.name),
+        token: site.pod.token_key(&room.board.room()).sign(&voter.voter, &voter.name),
         card: voter.card.to_string(),
     }
 }
@@ -156,7 +156,7 @@ pub async fn known_voter(site: &Site, room: &Arc<ActiveRoom>, token: VoterToken)
 #[get("/rooms/{room}/me")]
 pub async fn me(site: web::Data<Site>, path: web::Path<String>, credentials: VoterCredentials) -> Answer {
     let room = site.room(&path).await?;
-    let token = credentials.voter(&site, &room.board.id)?;
+    let token = credentials.voter(&site, &room.board.room())?;
     let (voter, _) = known_voter(&site, &room, token).await?;
     let record = room.board.room();
     let is_open = |round| record.running.as_ref().is_some_and(|running| running.round == round);
@@ -192,7 +192,7 @@ pub async fn rename(
 ) -> Answer {
     let name = Name::parse(&body.0.name)?;
     let room = site.room(&path).await?;
-    let token = credentials.voter(&site, &room.board.id)?;
+    let token = credentials.voter(&site, &room.board.room())?;
     let (voter, _) = known_voter(&site, &room, token).await?;
     if voter.name != name {
         let record = room.board.room();

@@ -105,7 +105,7 @@ async fn vote(
 ) -> Answer {
     own_page(&request, &site)?;
     let room = site.room(&path).await?;
-    let voter = credentials.voter(&site, &room.board.id)?.voter;
+    let voter = credentials.voter(&site, &room.board.room())?.voter;
     let VoteForm { round, take, slip, votes } = form.into_inner();
     let ballot = cast(&site, &room, voter, CastMessage { round, take, slip, votes }).await?;
     let refused = match ballot.refused {
@@ -124,7 +124,7 @@ fn own_page(request: &HttpRequest, site: &Site) -> Answer<()> {
 }
 
 async fn show(site: &Site, room: &Arc<ActiveRoom>, credentials: &VoterCredentials, error: Option<ApiError>) -> Answer {
-    let voter = match credentials.voter(site, &room.board.id) {
+    let voter = match credentials.voter(site, &room.board.room()) {
         Ok(token) => Some(known_voter(site, room, token).await?),
         Err(_) => None,
     };

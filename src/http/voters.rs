@@ -41,7 +41,7 @@ pub async fn vote(
     body: Body<CastMessage>,
 ) -> Answer {
     let room = site.room(&path).await?;
-    let voter = credentials.voter(&site, &room.board.id)?.voter;
+    let voter = credentials.voter(&site, &room.board.room())?.voter;
     Ok(HttpResponse::Ok().json(cast(&site, &room, voter, body.0).await?))
 }
 

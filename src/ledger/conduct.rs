@@ -16,6 +16,7 @@ use crate::domain::ballot::Ballot;
 use crate::domain::command::{Command, FrozenRanking, Moment, Refused, Step};
 use crate::domain::gate::{Gate, GateSum, sum};
 use crate::domain::ids::{RoomId, VoterId};
+use crate::domain::jobs::caused_by;
 use crate::domain::ranking::{Group, Scores};
 use crate::domain::reveal::MOST_TOP;
 use crate::domain::room::{ClosedBy, Room};
@@ -129,7 +130,8 @@ pub async fn conduct(ledger: &SharedLedger, id: &RoomId, command: &Command) -> R
             Step::RankFirst => unreachable!("a ranking was given"),
             Step::Store(room) => {
                 let dropped = settled.room.reveal.as_ref().filter(|_| room.reveal.is_none()).map(|r| r.ranking);
-                if let Replacement::Stored(stored) = ledger.replace_room(&room).await? {
+                let jobs = caused_by(&settled.room, &room);
+                if let Replacement::Stored(stored) = ledger.replace_room(&room, &jobs).await? {
                     if let Some(ranking) = dropped {
                         let _ = ledger.drop_ranking(id, ranking).await;
                     }
@@ -166,7 +168,7 @@ pub async fn conduct_due(ledger: &SharedLedger, id: &RoomId) -> Result<Settled, 
 async fn close(ledger: &dyn Ledger, mut settled: Settled, by: ClosedBy) -> Result<Option<Settled>, ConductError> {
     let begun = settled.room.begin_close(by);
     if begun != settled.room {
-        match ledger.replace_room(&begun).await? {
+        match ledger.replace_room(&begun, &[]).await? {
             Replacement::Stored(stored) => settled.room = stored,
             Replacement::Changed(_) => return Ok(None),
         }
@@ -180,7 +182,8 @@ async fn close(ledger: &dyn Ledger, mut settled: Settled, by: ClosedBy) -> Resul
         tokio::time::sleep(REACH_PAUSE).await;
     }
     let finished = settled.room.finish_close(&settled.sum(), settled.now);
-    match ledger.replace_room(&finished).await {
+    let jobs = caused_by(&settled.room, &finished);
+    match ledger.replace_room(&finished, &jobs).await {
         Ok(Replacement::Stored(stored)) => Ok(Some(Settled { room: stored, ..settled })),
         Ok(Replacement::Changed(_)) => Ok(None),
         Err(_) => Err(ConductError::Closing),

@@ -15,6 +15,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -22,16 +23,21 @@ use crate::domain::LedgerMs;
 use crate::domain::ballot::{Ballot, Cast, Refusal};
 use crate::domain::gate::{Gate, Target};
 use crate::domain::ids::{Card, Invite, RoomCode, RoomId, VoterId};
+use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 
+pub mod archive;
 pub mod conduct;
 pub mod embedded;
 mod feed;
+mod jobs;
 mod people;
 pub mod redis;
 
+pub use archive::Part;
 pub use feed::{Beacon, DeskSeen, Feed, FeedEvent, RoomBeacon, StageSeen};
-pub use people::{Greeting, JoinOutcome, JoinRequest, RankEntry, Renaming, Voter, VotersPage, VotersQuery};
+pub use jobs::{Backlog, TakenJob};
+pub use people::{Greeting, Invited, JoinOutcome, JoinRequest, RankEntry, Renaming, Voter, VotersPage, VotersQuery};
 
 /// Most casts of one commit: Lua's `unpack` fails near 8,000 items, and a script blocks everybody else.
 pub const MOST_CASTS: usize = 1_000;
@@ -214,8 +220,13 @@ pub trait Ledger: Send + Sync + 'static {
     async fn find_room(&self, code: &RoomCode) -> Result<Option<Room>, LedgerError>;
     /// A room by its id.
     async fn room(&self, id: &RoomId) -> Result<Option<Room>, LedgerError>;
-    /// Stores `room` if the stored record still has `room.seq`, raises `seq`, and announces the change.
-    async fn replace_room(&self, room: &Room) -> Result<Replacement, LedgerError>;
+    /// Stores `room` if the stored record still has `room.seq`, raises `seq`, and announces the change. The jobs that
+    /// this causes are stored in the same step.
+    async fn replace_room(&self, room: &Room, jobs: &[Job]) -> Result<Replacement, LedgerError>;
+    /// Writes parts of a room that has no record yet, at most [`SLICE`]. The same again changes nothing.
+    async fn write_parts(&self, room: &RoomId, partitions: u16, parts: &[Part]) -> Result<(), LedgerError>;
+    /// Removes all that is kept of a room, its record and code last. Whoever dies in between begins again.
+    async fn purge_room(&self, room: &Room) -> Result<(), LedgerError>;
 
     // --- gates and ballots -------------------------------------------------------------------------------------
 
@@ -278,6 +289,20 @@ pub trait Ledger: Send + Sync + 'static {
         room: &RoomId,
         people: &[(crate::domain::text::Name, Invite)],
     ) -> Result<Vec<Invite>, LedgerError>;
+
+    /// All invites.
+    async fn invites(&self, room: &RoomId) -> Result<Vec<Invited>, LedgerError>;
+
+    // --- jobs --------------------------------------------------------------------------------------------------
+
+    /// Stores jobs of a room; those whose ids were stored before are left out.
+    async fn enqueue(&self, room: &RoomId, jobs: &[Job]) -> Result<(), LedgerError>;
+    /// Rooms that have jobs which are not done.
+    async fn backlog(&self) -> Result<Vec<Backlog>, LedgerError>;
+    /// Takes the oldest job of a room that nobody has, or whose taker was silent for longer than `lease`.
+    async fn take_job(&self, room: &RoomId, worker: &str, lease: Duration) -> Result<Option<TakenJob>, LedgerError>;
+    /// The job is done; nobody takes it again.
+    async fn finish_job(&self, room: &RoomId, job: &TakenJob) -> Result<(), LedgerError>;
 
     // --- the frozen ranking ------------------------------------------------------------------------------------
 

@@ -63,6 +63,18 @@ pub enum JoinOutcome {
     NoSuchVoter,
 }
 
+/// Somebody who was invited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invited {
+    /// What the invitation says.
+    pub invite: Invite,
+    /// The name that it reserves.
+    pub name: Name,
+    /// Who has used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voter: Option<VoterId>,
+}
+
 /// A voter with a valid token says hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Greeting {

@@ -125,7 +125,7 @@ async fn a_feed_hears_only_the_rooms_that_it_follows(ledger: SharedLedger) {
 async fn a_stored_record_is_announced_to_all(ledger: SharedLedger) {
     let hall = Hall::new(&ledger, 1).await;
     let mut deaf_to_gates = Listener::new(&ledger, vec![]).await;
-    let Replacement::Stored(stored) = ledger.replace_room(&hall.room).await.unwrap() else { panic!("read last") };
+    let Replacement::Stored(stored) = ledger.replace_room(&hall.room, &[]).await.unwrap() else { panic!("read last") };
     let announced = FeedEvent::RoomChanged { room: stored.id.clone(), seq: stored.seq };
     deaf_to_gates.hear(|event| *event == announced).await;
 }

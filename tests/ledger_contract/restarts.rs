@@ -19,7 +19,7 @@ async fn everything_that_was_answered_survives_a_restart(stand: Stand) {
     let planned = Hall::planned(3, Some(reference));
     let ledger = stand.ledger.clone();
     let Creation::Created(room) = ledger.create_room(&planned).await.unwrap() else { panic!("all is free") };
-    let Replacement::Stored(room) = ledger.replace_room(&Room { rehearsal: true, ..room }).await.unwrap() else {
+    let Replacement::Stored(room) = ledger.replace_room(&Room { rehearsal: true, ..room }, &[]).await.unwrap() else {
         panic!("read last")
     };
     let anna = newcomer("Anna");
@@ -60,7 +60,7 @@ async fn everything_that_was_answered_survives_a_restart(stand: Stand) {
     assert_eq!(ledger.snapshot(&room.id, 3).await.unwrap().unwrap().voters, 1);
     assert_eq!(ledger.ranking(&room.id, 5, 0).await.unwrap(), [entry]);
     assert!(ledger.is_signed_out("the first desk").await.unwrap());
-    let Replacement::Stored(again) = ledger.replace_room(&room).await.unwrap() else { panic!("read last") };
+    let Replacement::Stored(again) = ledger.replace_room(&room, &[]).await.unwrap() else { panic!("read last") };
     assert!(again.seq > room.seq);
 }
 

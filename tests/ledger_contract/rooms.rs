@@ -78,7 +78,7 @@ async fn a_room_created_again_is_answered_as_it_is_stored(ledger: SharedLedger) 
     let planned = Hall::planned(1, Some(&reference()));
     let room = created(&ledger, &planned).await;
     assert_eq!(created(&ledger, &planned).await, room);
-    let Replacement::Stored(room) = ledger.replace_room(&titled(&room, "Night")).await.unwrap() else {
+    let Replacement::Stored(room) = ledger.replace_room(&titled(&room, "Night"), &[]).await.unwrap() else {
         panic!("nobody else changed it");
     };
     assert_eq!(created(&ledger, &planned).await, room);
@@ -87,9 +87,11 @@ async fn a_room_created_again_is_answered_as_it_is_stored(ledger: SharedLedger) 
 async fn a_record_is_replaced_only_by_who_has_read_it_last(ledger: SharedLedger) {
     let read = created(&ledger, &Hall::planned(1, None)).await;
     let first = titled(&read, "First");
-    let Replacement::Stored(stored) = ledger.replace_room(&first).await.unwrap() else { panic!("it was read last") };
+    let Replacement::Stored(stored) = ledger.replace_room(&first, &[]).await.unwrap() else {
+        panic!("it was read last")
+    };
     assert_eq!(Room { seq: read.seq, ..stored.clone() }, first);
-    let second = ledger.replace_room(&titled(&read, "Second")).await.unwrap();
+    let second = ledger.replace_room(&titled(&read, "Second"), &[]).await.unwrap();
     assert_eq!(second, Replacement::Changed(stored.clone()));
     assert_eq!(ledger.room(&read.id).await.unwrap(), Some(stored));
 }
@@ -97,7 +99,7 @@ async fn a_record_is_replaced_only_by_who_has_read_it_last(ledger: SharedLedger)
 async fn of_many_who_replace_a_record_at_once_one_wins(ledger: SharedLedger) {
     let read = created(&ledger, &Hall::planned(1, None)).await;
     let rooms: Vec<_> = (0..20).map(|number| titled(&read, &format!("Title {number}"))).collect();
-    let outcomes = join_all(rooms.iter().map(|room| ledger.replace_room(room))).await;
+    let outcomes = join_all(rooms.iter().map(|room| ledger.replace_room(room, &[]))).await;
     let stored = outcomes.into_iter().filter_map(|outcome| match outcome.unwrap() {
         Replacement::Stored(room) => Some(room),
         Replacement::Changed(_) => None,
@@ -111,7 +113,7 @@ async fn a_seq_rises_and_is_not_behind_the_ledgers_clock(ledger: SharedLedger) {
     let mut room = created(&ledger, &Hall::planned(1, None)).await;
     for number in 0..20 {
         let now = ledger.check().await.unwrap().now;
-        let Replacement::Stored(stored) = ledger.replace_room(&titled(&room, &format!("{number}"))).await.unwrap()
+        let Replacement::Stored(stored) = ledger.replace_room(&titled(&room, &format!("{number}")), &[]).await.unwrap()
         else {
             panic!("nobody else changes it");
         };
@@ -124,7 +126,7 @@ async fn a_seq_rises_and_is_not_behind_the_ledgers_clock(ledger: SharedLedger) {
 async fn a_deleted_room_is_still_found(ledger: SharedLedger) {
     let room = created(&ledger, &Hall::planned(1, None)).await;
     let deleted = Room { deleted_at: Some(5), ..room.clone() };
-    assert!(matches!(ledger.replace_room(&deleted).await.unwrap(), Replacement::Stored(_)));
+    assert!(matches!(ledger.replace_room(&deleted, &[]).await.unwrap(), Replacement::Stored(_)));
     assert_eq!(ledger.find_room(&room.code).await.unwrap().unwrap().deleted_at, Some(5));
     let other = Room { code: room.code, ..Hall::planned(1, None) };
     assert_eq!(ledger.create_room(&other).await.unwrap(), Creation::CodeTaken);
@@ -146,7 +148,7 @@ async fn a_room_that_nobody_made_is_not_there(ledger: SharedLedger) {
     assert_eq!(ledger.room(&unknown.id).await.unwrap(), None);
     assert_eq!(ledger.find_room(&RoomCode::from_entropy(rand::random())).await.unwrap(), None);
     assert_eq!(ledger.snapshot(&unknown.id, 1).await.unwrap(), None);
-    let replaced = ledger.replace_room(&unknown).await;
+    let replaced = ledger.replace_room(&unknown, &[]).await;
     assert!(matches!(replaced, Err(LedgerError::NotApplied(_))), "{replaced:?}");
     assert_eq!(ledger.room(&unknown.id).await.unwrap(), None);
 }

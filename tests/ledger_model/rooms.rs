@@ -167,12 +167,12 @@ impl<K> RoomsTest<K> {
         let title = Title::parse(&title.to_string()).unwrap();
         let Some(read) = read.map(|read| versions[read].clone()) else {
             let nobody = Room { id: self.ids[number].clone(), ..Hall::planned(1, None) };
-            let told = wait(self.stand.ledger.replace_room(&nobody));
+            let told = wait(self.stand.ledger.replace_room(&nobody, &[]));
             assert!(matches!(told, Err(LedgerError::NotApplied(_))), "{told:?}");
             return Told::NoSuchRoom;
         };
         let room = Room { title, ..read };
-        match wait(self.stand.ledger.replace_room(&room)).unwrap() {
+        match wait(self.stand.ledger.replace_room(&room, &[])).unwrap() {
             Replacement::Stored(stored) => {
                 assert!(stored.seq > room.seq);
                 assert_eq!(Room { seq: room.seq, ..stored.clone() }, room);

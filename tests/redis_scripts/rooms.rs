@@ -79,10 +79,10 @@ async fn a_record_is_replaced_only_by_who_has_read_it_and_its_seq_rises() {
     let ahead = first.seq + 1_000_000;
     redis.command(&format!("HSET tc:{{{}}}:record seq {ahead}", first.id)).await;
     let stored = Room { seq: ahead, ..first.clone() };
-    assert_eq!(ledger.replace_room(&first).await.unwrap(), Replacement::Changed(stored.clone()));
+    assert_eq!(ledger.replace_room(&first, &[]).await.unwrap(), Replacement::Changed(stored.clone()));
     let changed = Room { title: Title::parse("Another").unwrap(), ..stored };
     let expected = Room { seq: ahead + 1, ..changed.clone() };
-    assert_eq!(ledger.replace_room(&changed).await.unwrap(), Replacement::Stored(expected.clone()));
+    assert_eq!(ledger.replace_room(&changed, &[]).await.unwrap(), Replacement::Stored(expected.clone()));
     assert_eq!(hear(&mut feed).await, FeedEvent::RoomChanged { room: expected.id.clone(), seq: ahead + 1 });
     assert_eq!(ledger.room(&expected.id).await.unwrap(), Some(expected));
 }

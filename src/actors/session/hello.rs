@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::actors::pod::Pod;
 use crate::actors::registry::{Absent, ActiveRoom};
 use crate::auth::VoterToken;
-use crate::domain::ids::{RoomCode, RoomId, VoterId};
+use crate::domain::ids::{RoomCode, VoterId};
+use crate::domain::room::Room;
 use crate::ledger::{Greeting, fresh_card};
 use crate::wire::client::{Hello, Role};
 use crate::wire::codes::CloseCode;
@@ -65,19 +66,19 @@ pub async fn seat(pod: Arc<Pod>, guest: Guest, hello: Hello) -> Result<Seating, 
             Ok(Seating { desk: Some(desk), ..empty })
         }
         Role::Voter => {
-            let id = &empty.room.board.id;
-            let token = voter_token(&pod, &guest, id, hello.token.as_deref()).ok_or(CloseCode::BadToken)?;
+            let record = empty.room.board.room();
+            let token = voter_token(&pod, &guest, &record, hello.token.as_deref()).ok_or(CloseCode::BadToken)?;
             voter(&pod, empty, token).await
         }
     }
 }
 
-fn voter_token(pod: &Pod, guest: &Guest, room: &RoomId, token: Option<&str>) -> Option<VoterToken> {
+fn voter_token(pod: &Pod, guest: &Guest, room: &Room, token: Option<&str>) -> Option<VoterToken> {
     let token = match token {
         Some(token) => token,
-        None => guest.cookie(&format!("{VOTER_COOKIE}{room}"))?,
+        None => guest.cookie(&format!("{VOTER_COOKIE}{}", room.id))?,
     };
-    pod.auth.read_voter_token(token).filter(|token| token.room == *room)
+    pod.token_key(room).read(token)
 }
 
 async fn voter(pod: &Arc<Pod>, empty: Seating, token: VoterToken) -> Result<Seating, CloseCode> {

@@ -13,7 +13,7 @@
 //! | [`tables`] | keys and values |
 //! | [`store`] | what callers, readers and the writer share |
 //! | [`writer`] | group commit, and what is done when the disk fails |
-//! | [`rooms`], [`votes`], [`people`], [`ranking`], [`pods`] | the changes and reads themselves |
+//! | [`rooms`], [`votes`], [`people`], [`ranking`], [`jobs`], [`moving`], [`pods`] | the changes and reads themselves |
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,18 +23,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Creation, Feed, FeedEvent, Greeting, Health, JoinOutcome, JoinRequest, Lane, Ledger, LedgerError, RankEntry,
-    Renaming, Replacement, Snapshot, Voter, VotersPage, VotersQuery,
+    Backlog, Creation, Feed, FeedEvent, Greeting, Health, Invited, JoinOutcome, JoinRequest, Lane, Ledger, LedgerError,
+    Part, RankEntry, Renaming, Replacement, Snapshot, TakenJob, Voter, VotersPage, VotersQuery,
 };
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::{Gate, Target};
 use crate::domain::ids::{Invite, RoomCode, RoomId, VoterId};
+use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 use crate::domain::text::Name;
 
 mod file;
+mod jobs;
 mod look;
+mod moving;
 mod people;
 mod pods;
 mod ranking;
@@ -52,6 +55,9 @@ use pods::{EmbeddedFeed, Presence};
 use store::Store;
 use votes::{Address, EmbeddedLane};
 use writer::{Reopen, Writer};
+
+/// How much work a purge is, in casts: it is a transaction of its own.
+const PURGE_WEIGHT: usize = 4_000;
 
 /// See the [module](self). Dropping it finishes what is queued and closes the file.
 pub struct EmbeddedLedger {
@@ -121,9 +127,19 @@ impl Ledger for EmbeddedLedger {
         self.store.read(move |transaction| rooms::room(transaction, &id)).await
     }
 
-    async fn replace_room(&self, room: &Room) -> Result<Replacement, LedgerError> {
+    async fn replace_room(&self, room: &Room, jobs: &[Job]) -> Result<Replacement, LedgerError> {
+        let (room, jobs) = (room.clone(), jobs.to_vec());
+        self.store.change(1, move |work| work.replace_room(&room, &jobs)).await
+    }
+
+    async fn write_parts(&self, room: &RoomId, partitions: u16, parts: &[Part]) -> Result<(), LedgerError> {
+        let (room, parts) = (room.clone(), parts.to_vec());
+        self.store.change(parts.len(), move |work| work.write_parts(&room, partitions, &parts)).await
+    }
+
+    async fn purge_room(&self, room: &Room) -> Result<(), LedgerError> {
         let room = room.clone();
-        self.store.change(1, move |work| work.replace_room(&room)).await
+        self.store.change(PURGE_WEIGHT, move |work| work.purge_room(&room)).await
     }
 
     async fn aim(&self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
@@ -219,6 +235,30 @@ impl Ledger for EmbeddedLedger {
     async fn invite(&self, room: &RoomId, people: &[(Name, Invite)]) -> Result<Vec<Invite>, LedgerError> {
         let (room, people) = (room.clone(), people.to_vec());
         self.store.change(people.len(), move |work| work.invite(&room, &people)).await
+    }
+
+    async fn invites(&self, room: &RoomId) -> Result<Vec<Invited>, LedgerError> {
+        let room = room.clone();
+        self.store.read(move |transaction| people::invites(transaction, &room)).await
+    }
+
+    async fn enqueue(&self, room: &RoomId, jobs: &[Job]) -> Result<(), LedgerError> {
+        let (room, jobs) = (room.clone(), jobs.to_vec());
+        self.store.change(1, move |work| work.enqueue(&room, &jobs)).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, LedgerError> {
+        self.store.read(jobs::backlog).await
+    }
+
+    async fn take_job(&self, room: &RoomId, _worker: &str, lease: Duration) -> Result<Option<TakenJob>, LedgerError> {
+        let room = room.clone();
+        self.store.change(1, move |work| work.take_job(&room, lease)).await
+    }
+
+    async fn finish_job(&self, room: &RoomId, job: &TakenJob) -> Result<(), LedgerError> {
+        let (room, entry) = (room.clone(), job.entry.clone());
+        self.store.change(1, move |work| work.finish_job(&room, &entry)).await
     }
 
     async fn store_ranking(

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use redb::{ReadTransaction, ReadableTable};
 use serde::{Deserialize, Serialize};
 
-use super::tables::{BALLOTS, BEHIND_ALL_IDS, Trouble, VOTERS, load, parse, store};
+use super::tables::{BALLOTS, BEHIND_ALL_IDS, INVITES, Trouble, VOTERS, load, parse, store};
 use super::votes::stored_ballot;
 use super::writer::Work;
 use crate::domain::ballot::Ballot;
@@ -16,7 +16,7 @@ use crate::domain::gate::partition_of;
 use crate::domain::ids::{Invite, RoomId, VoterId};
 use crate::domain::room::JoinMode;
 use crate::domain::text::{Name, folded};
-use crate::ledger::{FeedEvent, Greeting, JoinOutcome, JoinRequest, Renaming, Voter, VotersPage, VotersQuery};
+use crate::ledger::{FeedEvent, Greeting, Invited, JoinOutcome, JoinRequest, Renaming, Voter, VotersPage, VotersQuery};
 
 /// Whom an invite is for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -166,6 +166,23 @@ impl Work<'_> {
         self.add_heads(room, 1)
     }
 
+    /// Writes a voter who comes from elsewhere; the same again changes nothing.
+    pub fn bring_voter(&mut self, room: &RoomId, voter: &Voter) -> Result<(), Trouble> {
+        if self.voter(room, &voter.voter)?.is_some() {
+            return Ok(());
+        }
+        self.write_voter(room, voter)?;
+        self.add_heads(room, if voter.removed { -1 } else { 0 })
+    }
+
+    /// Writes an invite that comes from elsewhere.
+    pub fn bring_invite(&mut self, room: &RoomId, invited: &Invited) -> Result<(), Trouble> {
+        let invite = invited.invite.as_str();
+        self.tables.invited.insert((room.as_str(), invited.name.folded().as_str()), invite)?;
+        let invitation = Invitation { name: invited.name.clone(), voter: invited.voter.clone() };
+        store(&mut self.tables.invites, (room.as_str(), invite), &invitation)
+    }
+
     fn add_heads(&mut self, room: &RoomId, difference: i64) -> Result<(), Trouble> {
         let heads = self.tables.headcounts.get(room.as_str())?.map_or(0, |count| count.value());
         self.tables.headcounts.insert(room.as_str(), heads.saturating_add_signed(difference))?;
@@ -201,6 +218,19 @@ fn first_free(names: &[Name], free: impl Fn(&Name) -> Result<bool, Trouble>) -> 
 /// A voter by id.
 pub fn voter(transaction: &ReadTransaction, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, Trouble> {
     load(&transaction.open_table(VOTERS)?, (room.as_str(), voter.as_str()))
+}
+
+/// All invites.
+pub fn invites(transaction: &ReadTransaction, room: &RoomId) -> Result<Vec<Invited>, Trouble> {
+    let table = transaction.open_table(INVITES)?;
+    let invites = table.range::<(&str, &str)>((room.as_str(), "")..(room.as_str(), BEHIND_ALL_IDS))?;
+    let invites = invites.map(|entry| {
+        let (key, value) = entry?;
+        let Invitation { name, voter } = parse(value.value())?;
+        let invite = Invite::parse(key.value().1).map_err(|error| Trouble::Corrupt(error.to_string()))?;
+        Ok(Invited { invite, name, voter })
+    });
+    invites.collect()
 }
 
 /// The voters that are greeted, as far as they are known, and their ballots.

@@ -7,6 +7,7 @@ use super::writer::Work;
 use crate::domain::LedgerMs;
 use crate::domain::gate::{Gate, Target};
 use crate::domain::ids::{RoomCode, RoomId};
+use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 use crate::ledger::{Creation, FeedEvent, Replacement, Snapshot};
 
@@ -26,14 +27,23 @@ impl Work<'_> {
         if let Some(stored) = load(&tables.rooms, room.id.as_str())? {
             return Ok(Creation::Created(stored));
         }
+        let mut deleted = None;
         if let Some(reference) = &room.reference
             && let Some(holder) = tables.refs.get(reference.as_str())?
         {
-            let holder = load(&tables.rooms, holder.value())?;
-            return holder.map(Creation::RefTaken).ok_or_else(|| dangling("ref"));
+            let holder: Room = load(&tables.rooms, holder.value())?.ok_or_else(|| dangling("ref"))?;
+            if holder.deleted_at.is_none() {
+                return Ok(Creation::RefTaken(holder));
+            }
+            deleted = Some(holder);
         }
         if tables.codes.get(room.code.as_str())?.is_some() {
             return Ok(Creation::CodeTaken);
+        }
+        // a deleted room's reference may be given out again; the room comes back without it
+        if let Some(holder) = deleted {
+            let holder = Room { reference: None, seq: (holder.seq + 1).max(self.now), ..holder };
+            store(&mut tables.rooms, holder.id.as_str(), &holder)?;
         }
         let room = Room { seq: (room.seq + 1).max(self.now), ..room.clone() };
         store(&mut tables.rooms, room.id.as_str(), &room)?;
@@ -44,8 +54,8 @@ impl Work<'_> {
         Ok(Creation::Created(room))
     }
 
-    /// Compare-and-set of the record, by its `seq`.
-    pub fn replace_room(&mut self, room: &Room) -> Result<Replacement, Trouble> {
+    /// Compare-and-set of the record, by its `seq`, with the jobs that this causes.
+    pub fn replace_room(&mut self, room: &Room, jobs: &[Job]) -> Result<Replacement, Trouble> {
         let stored: Option<Room> = load(&self.tables.rooms, room.id.as_str())?;
         let stored = stored.ok_or(Trouble::Misused("there is no such room"))?;
         if stored.seq != room.seq {
@@ -53,6 +63,7 @@ impl Work<'_> {
         }
         let room = Room { seq: (stored.seq + 1).max(self.now), ..room.clone() };
         store(&mut self.tables.rooms, room.id.as_str(), &room)?;
+        self.enqueue(&room.id, jobs)?;
         self.announce(FeedEvent::RoomChanged { room: room.id.clone(), seq: room.seq });
         Ok(Replacement::Stored(room))
     }

@@ -51,6 +51,10 @@ pub const INVITES: TableDefinition<InRoom, Json> = TableDefinition::new("invites
 pub const INVITED: TableDefinition<InRoom, &str> = TableDefinition::new("invited");
 /// Room, ranking and slice to entries.
 pub const RANKINGS: TableDefinition<(&str, u64, u32), Json> = TableDefinition::new("rankings");
+/// Room and number to a job that is not done.
+pub const JOBS: TableDefinition<(&str, u64), Json> = TableDefinition::new("jobs");
+/// Room and id of every job ever stored, to its number.
+pub const JOB_IDS: TableDefinition<InRoom, u64> = TableDefinition::new("job_ids");
 /// Ended sign-ins, and until when that must be remembered.
 pub const SIGN_OUTS: TableDefinition<&str, u64> = TableDefinition::new("sign_outs");
 
@@ -130,6 +134,8 @@ pub struct Tables<'txn> {
     pub invites: Table<'txn, InRoom, Json>,
     pub invited: Table<'txn, InRoom, &'static str>,
     pub rankings: Table<'txn, (&'static str, u64, u32), Json>,
+    pub jobs: Table<'txn, (&'static str, u64), Json>,
+    pub job_ids: Table<'txn, InRoom, u64>,
     pub sign_outs: Table<'txn, &'static str, u64>,
 }
 
@@ -151,6 +157,8 @@ impl<'txn> Tables<'txn> {
             invites: txn.open_table(INVITES)?,
             invited: txn.open_table(INVITED)?,
             rankings: txn.open_table(RANKINGS)?,
+            jobs: txn.open_table(JOBS)?,
+            job_ids: txn.open_table(JOB_IDS)?,
             sign_outs: txn.open_table(SIGN_OUTS)?,
         })
     }

@@ -81,6 +81,21 @@ impl RoomKeys<'_> {
         self.key("invite_voters")
     }
 
+    /// Stream: jobs that are not done, as JSON.
+    pub(super) fn jobs(self) -> String {
+        self.key("jobs")
+    }
+
+    /// Hash: id of every job ever stored.
+    pub(super) fn job_ids(self) -> String {
+        self.key("job_ids")
+    }
+
+    /// What all keys of the room begin with, its partitions' too.
+    pub(super) fn pattern(self) -> String {
+        format!("tc:{{{}[.}}]*", self.0)
+    }
+
     /// Hash: slice number → ranking entries as JSON.
     pub(super) fn ranking(self, ranking: u64) -> String {
         self.key(&format!("ranking:{ranking}"))

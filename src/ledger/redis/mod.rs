@@ -11,21 +11,26 @@
 //! | `gate`, `gates`, `lane` | a gate as it is stored, all of them, and the commits to one |
 //! | `people`, `roster` | joins, names, invites, removals; the emcee's list |
 //! | `ranking` | frozen rankings |
+//! | `jobs` | what is to be done because of a change |
+//! | `moving` | rooms from elsewhere, and rooms that go for good |
 //! | `pods`, `feed`, `listener` | what pods tell each other |
 //! | `health` | whether Redis is there, takes writes, and keeps them |
 //!
 //! A change is one script that checks everything first and writes last, for Redis rolls nothing back. Where a change
 //! spans several units it is a row of scripts, each of which may be said again.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{
-    Creation, Feed, FeedEvent, Greeting, Health, JoinOutcome, JoinRequest, Lane, Ledger, LedgerError, RankEntry,
-    Renaming, Replacement, Snapshot, Voter, VotersPage, VotersQuery,
+    Backlog, Creation, Feed, FeedEvent, Greeting, Health, Invited, JoinOutcome, JoinRequest, Lane, Ledger, LedgerError,
+    Part, RankEntry, Renaming, Replacement, Snapshot, TakenJob, Voter, VotersPage, VotersQuery,
 };
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::{Gate, Target};
 use crate::domain::ids::{Invite, RoomCode, RoomId, VoterId};
+use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 use crate::domain::text::Name;
 use crate::domain::{Invalid, LedgerMs};
@@ -35,10 +40,12 @@ mod feed;
 mod gate;
 mod gates;
 mod health;
+mod jobs;
 mod keys;
 mod lane;
 mod link;
 mod listener;
+mod moving;
 mod people;
 mod pods;
 mod ranking;
@@ -75,7 +82,13 @@ impl Ledger for RedisLedger {
     }
 
     async fn create_room(&self, room: &Room) -> Result<Creation, LedgerError> {
-        rooms::create(&self.link, room).await
+        match rooms::create(&self.link, room).await? {
+            Creation::RefTaken(owner) if owner.deleted_at.is_some() => {
+                rooms::free_reference(&self.link, &owner).await?;
+                rooms::create(&self.link, room).await
+            }
+            creation => Ok(creation),
+        }
     }
 
     async fn rooms(&self) -> Result<Vec<Room>, LedgerError> {
@@ -90,8 +103,16 @@ impl Ledger for RedisLedger {
         rooms::get(&self.link, id).await
     }
 
-    async fn replace_room(&self, room: &Room) -> Result<Replacement, LedgerError> {
-        rooms::replace(&self.link, room).await
+    async fn replace_room(&self, room: &Room, jobs: &[Job]) -> Result<Replacement, LedgerError> {
+        rooms::replace(&self.link, room, jobs).await
+    }
+
+    async fn write_parts(&self, room: &RoomId, partitions: u16, parts: &[Part]) -> Result<(), LedgerError> {
+        moving::write_parts(&self.link, room, partitions, parts).await
+    }
+
+    async fn purge_room(&self, room: &Room) -> Result<(), LedgerError> {
+        moving::purge(&self.link, room).await
     }
 
     async fn aim(&self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
@@ -163,6 +184,26 @@ impl Ledger for RedisLedger {
 
     async fn invite(&self, room: &RoomId, people: &[(Name, Invite)]) -> Result<Vec<Invite>, LedgerError> {
         people::invite(&self.link, room, people).await
+    }
+
+    async fn invites(&self, room: &RoomId) -> Result<Vec<Invited>, LedgerError> {
+        people::invites(&self.link, room).await
+    }
+
+    async fn enqueue(&self, room: &RoomId, jobs: &[Job]) -> Result<(), LedgerError> {
+        jobs::enqueue(&self.link, room, jobs).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, LedgerError> {
+        jobs::backlog(&self.link).await
+    }
+
+    async fn take_job(&self, room: &RoomId, worker: &str, lease: Duration) -> Result<Option<TakenJob>, LedgerError> {
+        jobs::take(&self.link, room, worker, lease).await
+    }
+
+    async fn finish_job(&self, room: &RoomId, job: &TakenJob) -> Result<(), LedgerError> {
+        jobs::finish(&self.link, room, job).await
     }
 
     async fn store_ranking(

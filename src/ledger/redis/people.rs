@@ -16,7 +16,7 @@ use crate::domain::ballot::Ballot;
 use crate::domain::ids::{Card, Invite, RoomId, VoterId};
 use crate::domain::room::JoinMode;
 use crate::domain::text::Name;
-use crate::ledger::{FeedEvent, Greeting, JoinOutcome, JoinRequest, LedgerError, Renaming, SLICE, Voter};
+use crate::ledger::{FeedEvent, Greeting, Invited, JoinOutcome, JoinRequest, LedgerError, Renaming, SLICE, Voter};
 
 /// Characters of a card.
 const CARD: usize = 12;
@@ -249,8 +249,31 @@ pub(super) async fn invite(link: &Link, room: &RoomId, people: &[(Name, Invite)]
 }
 
 /// A name and its folded form, as scripts take it.
-fn person(name: &Name) -> String {
+pub(super) fn person(name: &Name) -> String {
     format!("{name}\n{}", name.folded())
+}
+
+/// All invites, as they lie together at one moment.
+pub(super) async fn invites(link: &Link, room: &RoomId) -> Result<Vec<Invited>, LedgerError> {
+    let keys = RoomKeys(room);
+    link.run(|mut redis| async move {
+        let mut reads = redis::pipe();
+        reads.atomic().hgetall(keys.invites()).hgetall(keys.invite_voters());
+        let (people, voters): (HashMap<String, String>, HashMap<String, String>) =
+            reads.query_async(&mut redis).await?;
+        let corrupt = || fault::corrupt("no invite", keys.invites());
+        let invited = people.iter().map(|(invite, person)| {
+            let (name, _) = person.split_once('\n').ok_or_else(corrupt)?;
+            let voter = voters.get(invite).map(|voter| VoterId::parse(voter)).transpose().map_err(|_| corrupt())?;
+            let (invite, name) =
+                Invite::parse(invite).and_then(|invite| Ok((invite, Name::parse(name)?))).map_err(|_| corrupt())?;
+            Ok(Invited { invite, name, voter })
+        });
+        let mut invited: Vec<Invited> = invited.collect::<Result<_, LedgerError>>()?;
+        invited.sort_by(|a, b| a.invite.cmp(&b.invite));
+        Ok(invited)
+    })
+    .await
 }
 
 /// Reads a stored voter.

@@ -8,8 +8,9 @@ use redis::aio::MultiplexedConnection;
 
 use super::keys::{CODES, REFS, RoomKeys, control_channel};
 use super::link::Link;
-use super::{fault, scripts};
+use super::{fault, jobs, scripts};
 use crate::domain::ids::{RoomCode, RoomId};
+use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 use crate::ledger::{Creation, LedgerError, Replacement};
 
@@ -43,6 +44,18 @@ pub(super) async fn create(link: &Link, room: &Room) -> Result<Creation, LedgerE
     .await
 }
 
+/// Takes its reference from a deleted room: it may be given out again, and the room comes back without it.
+pub(super) async fn free_reference(link: &Link, owner: &Room) -> Result<(), LedgerError> {
+    let Some(reference) = &owner.reference else { return Ok(()) };
+    let without = Room { reference: None, ..owner.clone() };
+    if let Replacement::Changed(_) = replace(link, &without, &[]).await? {
+        return Err(LedgerError::NotApplied("the deleted room with this ref has just changed".into()));
+    }
+    let mut release = scripts::RELEASE_CODE.key(REFS);
+    release.arg(owner.id.as_str()).arg(reference);
+    link.run(|mut redis| async move { Ok(release.invoke_async(&mut redis).await?) }).await
+}
+
 pub(super) async fn all(link: &Link) -> Result<Vec<Room>, LedgerError> {
     link.run(|mut redis| async move {
         let ids: Vec<String> = redis.hvals(CODES).await?;
@@ -72,13 +85,16 @@ pub(super) async fn get(link: &Link, id: &RoomId) -> Result<Option<Room>, Ledger
     link.run(|mut redis| async move { read(&mut redis, id).await }).await
 }
 
-pub(super) async fn replace(link: &Link, room: &Room) -> Result<Replacement, LedgerError> {
+pub(super) async fn replace(link: &Link, room: &Room, jobs: &[Job]) -> Result<Replacement, LedgerError> {
     let json = encode(room)?;
     let channel = control_channel(link.database());
+    let jobs = jobs::texts(jobs)?;
     link.run(|mut redis| async move {
-        let key = RoomKeys(&room.id).record();
+        let keys = RoomKeys(&room.id);
+        let key = keys.record();
         let mut call = scripts::REPLACE_ROOM.key(&key);
-        call.arg(room.seq).arg(&json).arg(&channel).arg(room.id.as_str());
+        call.key(keys.jobs()).key(keys.job_ids());
+        call.arg(room.seq).arg(&json).arg(&channel).arg(room.id.as_str()).arg(jobs);
         let (outcome, seq, record): (String, u64, String) = call.invoke_async(&mut redis).await?;
         match outcome.as_str() {
             "stored" => Ok(Replacement::Stored(decode(&key, seq, &record)?)),

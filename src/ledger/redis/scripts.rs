@@ -18,7 +18,10 @@ scripts! {
     AIM = "gate" "aim";
     CREATE_ROOM = "create_room";
     CLAIM_CODE = "claim_code";
-    REPLACE_ROOM = "replace_room";
+    REPLACE_ROOM = "jobs" "replace_room";
+    RELEASE_CODE = "release_code";
+    ENQUEUE = "jobs" "enqueue";
+    TAKE_JOB = "take_job";
     JOIN = "people" "join";
     RESTORE_VOTER = "people" "restore_voter";
     RENAME_VOTER = "people" "rename_voter";

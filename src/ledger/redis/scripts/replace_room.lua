@@ -1,7 +1,8 @@
--- Replaces a room record that is still the one that was read, raises its seq, and announces it.
+-- Replaces a room record that is still the one that was read, raises its seq, stores the jobs that this causes, and
+-- announces it.
 --
--- KEYS  record
--- ARGV  seq that was read, the room as JSON, channel, room id
+-- KEYS  record, jobs, job ids
+-- ARGV  seq that was read, the room as JSON, channel, room id, then for each job its id and its JSON
 -- reply 'stored' or 'changed' or 'missing', then seq and the stored room as JSON
 
 local stored = redis.call('HMGET', KEYS[1], 'seq', 'record')
@@ -14,5 +15,6 @@ end
 local time = redis.call('TIME')
 local seq = string.format('%.0f', math.max(stored[1] + 1, time[1] * 1000 + math.floor(time[2] / 1000)))
 redis.call('HSET', KEYS[1], 'seq', seq, 'record', ARGV[2])
+store_jobs(KEYS[2], KEYS[3], 5)
 redis.pcall('PUBLISH', ARGV[3], '{"room_changed":{"room":"' .. ARGV[4] .. '","seq":' .. seq .. '}}')
 return {'stored', seq, ARGV[2]}

@@ -1,0 +1,132 @@
+//! Jobs: what shall be done because of a change, outside the ledger and after it.
+//!
+//! They are stored in the step that causes them and done at least once, each under an id of its own: whoever receives
+//! one drops an id that came before. What is said in them is fixed when they are caused.
+
+use serde::{Deserialize, Serialize};
+
+use super::room::{Room, RoomPhase, Split, Take, letter};
+
+/// One job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The same for the same cause, however often it is stored or done.
+    pub id: String,
+    /// What is to be done.
+    pub task: Task,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Tell the chat webhook.
+    Message {
+        /// A few short lines.
+        text: String,
+    },
+    /// Keep an archive of the room where exports go.
+    Archive,
+    /// Remove the deleted room for good, if its record is still this one.
+    Purge {
+        /// Of the record that was found old enough.
+        seq: u64,
+    },
+}
+
+impl Task {
+    /// Every kind, for the metrics.
+    pub const KINDS: [&'static str; 3] = ["message", "archive", "purge"];
+
+    /// One of [`Task::KINDS`].
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Message { .. } => "message",
+            Self::Archive => "archive",
+            Self::Purge { .. } => "purge",
+        }
+    }
+}
+
+impl Job {
+    /// The purge of a room whose record was found old enough.
+    pub fn purge(room: &Room) -> Self {
+        Self { id: format!("{}-purge-{}", room.id, room.seq), task: Task::Purge { seq: room.seq } }
+    }
+
+    /// Something is wrong with a room; said once for each `occasion`.
+    pub fn alarm(room: &Room, occasion: &str, what: &str) -> Self {
+        let text = format!("ALARM {}: {what}", heading(room));
+        Self { id: format!("{}-alarm-{occasion}", room.id), task: Task::Message { text } }
+    }
+}
+
+/// What the change from `before` to `after` causes.
+pub fn caused_by(before: &Room, after: &Room) -> Vec<Job> {
+    let mut jobs = vec![];
+    let message = |id: String, text: String| Job { id: format!("{}-{id}", after.id), task: Task::Message { text } };
+    for (number, round) in (1u16..).zip(&after.rounds) {
+        let known = before.round(number);
+        for take in &round.takes {
+            let old = known.and_then(|round| round.takes.iter().find(|old| old.take == take.take));
+            let (was_told, is_told) = (old.is_some_and(|old| is_told(round.split, old)), is_told(round.split, take));
+            let text = format!("{}\nRound {number}, {}", heading(after), round.title);
+            if is_told && !was_told {
+                let id = format!("result-{number}-{}", take.take);
+                jobs.push(message(id, format!("{text}: {}", result(after, number, take))));
+            } else if old.is_none() {
+                let id = format!("closed-{number}-{}", take.take);
+                jobs.push(message(id, format!("{text}: closed; the result is held{}", outage(take))));
+            } else if is_told && old.is_some_and(|old| old.decided != take.decided) {
+                let id = format!("decided-{number}-{}-{}", take.take, before.seq);
+                jobs.push(message(id, format!("{text}: decided anew. {}", result(after, number, take))));
+            }
+            if old.is_none() {
+                let id = format!("{}-archive-{number}-{}", after.id, take.take);
+                jobs.push(Job { id, task: Task::Archive });
+            }
+        }
+    }
+    if after.phase() == RoomPhase::Finished && before.phase() != RoomPhase::Finished {
+        let of = after.reveal.as_ref().map_or(0, |reveal| reveal.of);
+        let text = format!("{}\nThe ranking of {of} voters is shown whole.", heading(after));
+        jobs.push(message(format!("finished-{}", before.seq), text));
+        jobs.push(Job { id: format!("{}-archive-finished-{}", after.id, before.seq), task: Task::Archive });
+    }
+    jobs
+}
+
+/// The hall may know the result, and so may the chat.
+fn is_told(split: Split, take: &Take) -> bool {
+    split != Split::Held || take.shown
+}
+
+fn heading(room: &Room) -> String {
+    let rehearsal = if room.rehearsal { " (rehearsal)" } else { "" };
+    format!("{}{rehearsal}", room.title)
+}
+
+fn result(room: &Room, number: u16, take: &Take) -> String {
+    let label = |index: usize| {
+        let choice = room.round(number).and_then(|round| round.choices.get(index));
+        choice.map_or_else(|| letter(index as u8).to_string(), |choice| choice.label.to_string())
+    };
+    let counts: Vec<String> =
+        take.tally.votes.iter().enumerate().map(|(index, votes)| format!("{} {votes}", label(index))).collect();
+    let winner = match take.winner() {
+        Some(index) => format!("{} wins", label(usize::from(index))),
+        None => "a draw".to_owned(),
+    };
+    let by = if take.decided.is_some() { " by the emcee's word" } else { "" };
+    format!("{winner}{by}. {} ({} voters){}", counts.join(", "), take.tally.voters, outage(take))
+}
+
+fn outage(take: &Take) -> String {
+    match take.outage_ms {
+        0 => String::new(),
+        ms => format!(". Everything was down at its deadline; it was closed {} s late", ms.div_ceil(1_000)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Jobs: what is to be done because of a change, in the order in which it was caused.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use redb::{ReadTransaction, ReadableTable};
+use serde::{Deserialize, Serialize};
+
+use super::tables::{JOBS, Trouble, parse, store};
+use super::writer::Work;
+use crate::domain::LedgerMs;
+use crate::domain::ids::RoomId;
+use crate::domain::jobs::Job;
+use crate::ledger::{Backlog, TakenJob};
+
+/// A job that is not done.
+#[derive(Serialize, Deserialize)]
+struct Waiting {
+    job: Job,
+    since: LedgerMs,
+    /// Nobody else takes it before then; 0: nobody has it.
+    taken_until: LedgerMs,
+    attempts: u64,
+}
+
+impl Work<'_> {
+    /// Stores jobs whose ids were not stored before.
+    pub fn enqueue(&mut self, room: &RoomId, jobs: &[Job]) -> Result<(), Trouble> {
+        for job in jobs {
+            let id = (room.as_str(), job.id.as_str());
+            if self.tables.job_ids.get(id)?.is_some() {
+                continue;
+            }
+            let all = (room.as_str(), 0)..=(room.as_str(), u64::MAX);
+            let last = self.tables.jobs.range::<(&str, u64)>(all)?.next_back().transpose()?;
+            let number = last.map_or(0, |(key, _)| key.value().1 + 1);
+            self.tables.job_ids.insert(id, number)?;
+            let waiting = Waiting { job: job.clone(), since: self.now, taken_until: 0, attempts: 0 };
+            store(&mut self.tables.jobs, (room.as_str(), number), &waiting)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the oldest job that nobody has.
+    pub fn take_job(&mut self, room: &RoomId, lease: Duration) -> Result<Option<TakenJob>, Trouble> {
+        let mut free = None;
+        for entry in self.tables.jobs.range::<(&str, u64)>((room.as_str(), 0)..=(room.as_str(), u64::MAX))? {
+            let (key, value) = entry?;
+            let waiting: Waiting = parse(value.value())?;
+            if waiting.taken_until <= self.now {
+                free = Some((key.value().1, waiting));
+                break;
+            }
+        }
+        let Some((number, waiting)) = free else { return Ok(None) };
+        let taken_until = self.now + lease.as_millis() as LedgerMs;
+        let taken = Waiting { taken_until, attempts: waiting.attempts + 1, ..waiting };
+        store(&mut self.tables.jobs, (room.as_str(), number), &taken)?;
+        Ok(Some(TakenJob { entry: number.to_string(), job: taken.job, attempts: taken.attempts }))
+    }
+
+    /// Forgets a job, but not its id.
+    pub fn finish_job(&mut self, room: &RoomId, entry: &str) -> Result<(), Trouble> {
+        let number = entry.parse().map_err(|_| Trouble::Misused("this is no job"))?;
+        self.tables.jobs.remove((room.as_str(), number))?;
+        Ok(())
+    }
+}
+
+/// Rooms with jobs that are not done.
+pub fn backlog(transaction: &ReadTransaction) -> Result<Vec<Backlog>, Trouble> {
+    let mut rooms: BTreeMap<String, (u64, LedgerMs)> = BTreeMap::new();
+    for entry in transaction.open_table(JOBS)?.iter()? {
+        let (key, value) = entry?;
+        let waiting: Waiting = parse(value.value())?;
+        let (count, since) = rooms.entry(key.value().0.to_owned()).or_insert((0, waiting.since));
+        *count += 1;
+        *since = waiting.since.min(*since);
+    }
+    let backlog = rooms.into_iter().map(|(room, (waiting, since))| {
+        let room = RoomId::parse(&room).map_err(|error| Trouble::Corrupt(error.to_string()))?;
+        Ok(Backlog { room, waiting, since })
+    });
+    backlog.collect()
+}

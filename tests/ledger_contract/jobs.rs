@@ -1,0 +1,109 @@
+//! Jobs: stored with their cause, taken by one worker at a time, done at least once.
+
+use std::time::Duration;
+
+use tallycast::domain::ids::RoomId;
+use tallycast::domain::jobs::{Job, Task};
+use tallycast::domain::room::Room;
+use tallycast::domain::text::Title;
+use tallycast::ledger::{Replacement, SharedLedger, TakenJob};
+
+use crate::ledger_support::Hall;
+
+contract! { tick_ms = 0;
+    a_job_is_stored_with_the_change_that_causes_it,
+    a_change_that_was_refused_causes_nothing,
+    a_job_that_was_stored_before_is_not_stored_again,
+    jobs_are_taken_in_order_each_by_one_worker,
+    a_job_whose_worker_fell_silent_is_taken_again,
+    a_job_that_is_done_is_never_taken_again,
+    the_backlog_says_how_many_wait_and_since_when,
+}
+
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(3_600);
+
+fn message(id: &str) -> Job {
+    Job { id: id.to_owned(), task: Task::Message { text: format!("this is {id}") } }
+}
+
+async fn taken(ledger: &SharedLedger, room: &RoomId, worker: &str, lease: Duration) -> Option<TakenJob> {
+    ledger.take_job(room, worker, lease).await.unwrap()
+}
+
+async fn a_job_is_stored_with_the_change_that_causes_it(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 1).await;
+    assert_eq!(taken(&ledger, hall.id(), "w", LONG).await, None);
+    let changed = Room { title: Title::parse("Night").unwrap(), ..hall.room.clone() };
+    let stored = ledger.replace_room(&changed, &[message("a"), message("b")]).await.unwrap();
+    assert!(matches!(stored, Replacement::Stored(_)));
+    assert_eq!(taken(&ledger, hall.id(), "w", LONG).await.unwrap().job, message("a"));
+    assert_eq!(taken(&ledger, hall.id(), "w", LONG).await.unwrap().job, message("b"));
+}
+
+async fn a_change_that_was_refused_causes_nothing(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 1).await;
+    let stale = Room { seq: 1, ..hall.room.clone() };
+    let outcome = ledger.replace_room(&stale, &[message("a")]).await.unwrap();
+    assert!(matches!(outcome, Replacement::Changed(_)));
+    assert_eq!(taken(&ledger, hall.id(), "w", LONG).await, None);
+}
+
+async fn a_job_that_was_stored_before_is_not_stored_again(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 1).await;
+    ledger.enqueue(hall.id(), &[message("a")]).await.unwrap();
+    ledger.enqueue(hall.id(), &[message("a"), message("b")]).await.unwrap();
+    let first = taken(&ledger, hall.id(), "w", LONG).await.unwrap();
+    ledger.finish_job(hall.id(), &first).await.unwrap();
+    ledger.enqueue(hall.id(), &[message("a")]).await.unwrap();
+    assert_eq!(taken(&ledger, hall.id(), "w", LONG).await.unwrap().job, message("b"));
+    assert_eq!(taken(&ledger, hall.id(), "w", LONG).await, None);
+}
+
+async fn jobs_are_taken_in_order_each_by_one_worker(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 1).await;
+    ledger.enqueue(hall.id(), &[message("a"), message("b"), message("c")]).await.unwrap();
+    for (worker, id) in [("one", "a"), ("two", "b"), ("one", "c")] {
+        let job = taken(&ledger, hall.id(), worker, LONG).await.unwrap();
+        assert_eq!((job.job.id.as_str(), job.attempts), (id, 1));
+    }
+    assert_eq!(taken(&ledger, hall.id(), "two", LONG).await, None);
+}
+
+async fn a_job_whose_worker_fell_silent_is_taken_again(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 1).await;
+    ledger.enqueue(hall.id(), &[message("a")]).await.unwrap();
+    let first = taken(&ledger, hall.id(), "dies", Duration::ZERO).await.unwrap();
+    let again = taken(&ledger, hall.id(), "lives", Duration::ZERO).await.unwrap();
+    assert_eq!((&again.job, again.attempts), (&first.job, 2));
+}
+
+async fn a_job_that_is_done_is_never_taken_again(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 1).await;
+    ledger.enqueue(hall.id(), &[message("a")]).await.unwrap();
+    let job = taken(&ledger, hall.id(), "w", Duration::ZERO).await.unwrap();
+    ledger.finish_job(hall.id(), &job).await.unwrap();
+    // whoever took it over as well says so too
+    ledger.finish_job(hall.id(), &job).await.unwrap();
+    assert_eq!(taken(&ledger, hall.id(), "w", Duration::ZERO).await, None);
+}
+
+async fn the_backlog_says_how_many_wait_and_since_when(ledger: SharedLedger) {
+    let hall = Hall::new(&ledger, 1).await;
+    let of_room = || async {
+        let backlog = ledger.backlog().await.unwrap();
+        backlog.into_iter().find(|backlog| backlog.room == *hall.id())
+    };
+    assert_eq!(of_room().await, None);
+    let before = ledger.check().await.unwrap().now;
+    ledger.enqueue(hall.id(), &[message("a"), message("b")]).await.unwrap();
+    let backlog = of_room().await.unwrap();
+    assert_eq!(backlog.waiting, 2);
+    assert!(backlog.since >= before && backlog.since <= ledger.check().await.unwrap().now);
+    for _ in 0..2 {
+        let job = taken(&ledger, hall.id(), "w", LONG).await.unwrap();
+        assert!(of_room().await.is_some(), "a job that is taken is not done yet");
+        ledger.finish_job(hall.id(), &job).await.unwrap();
+    }
+    assert_eq!(of_room().await, None);
+}
