@@ -11,7 +11,7 @@
 //! | [`http`] | routes, pages, sockets, errors |
 //! | [`startup`] | the composition root: build, run, drain |
 //!
-//! Beside them: [`settings`], [`telemetry`] (logs) and [`metrics`] (every series).
+//! Beside them: [`settings`], [`telemetry`] (logs), [`metrics`] (every series) and [`platform`] (the operating system).
 
 pub mod actors;
 pub mod auth;
@@ -20,6 +20,7 @@ pub mod domain;
 pub mod http;
 pub mod ledger;
 pub mod metrics;
+pub mod platform;
 pub mod settings;
 pub mod startup;
 pub mod telemetry;

@@ -10,6 +10,7 @@ use prometheus::{
 };
 
 use crate::domain::ballot::Refusal;
+use crate::domain::jobs::Task;
 use crate::wire::client::Role;
 use crate::wire::codes::CloseCode;
 
@@ -67,6 +68,16 @@ pub struct Metrics {
     pub ledger_errors: IntCounterVec,
     /// Sockets dropped because they did not read or answer.
     pub sockets_dropped: IntCounter,
+    /// Jobs done by this pod, by kind.
+    pub jobs_done: IntCounterVec,
+    /// Tries that failed, by kind.
+    pub jobs_failed: IntCounterVec,
+    /// Jobs under way here.
+    pub jobs_running: IntGauge,
+    /// Jobs that are not done, of all rooms; known where jobs are done.
+    pub jobs_waiting: IntGauge,
+    /// Age of the oldest of them.
+    pub oldest_job: Gauge,
     /// 1 if this pod takes voters.
     pub ready: IntGauge,
     /// 1 while this pod says goodbye.
@@ -130,11 +141,18 @@ impl Metrics {
                 "tallycast_sockets_dropped_total",
                 "Sockets dropped because they did not read or answer",
             ),
+            jobs_done: counters(r, "tallycast_jobs_done_total", "Jobs done by this pod", "kind"),
+            jobs_failed: counters(r, "tallycast_jobs_failed_total", "Tries at a job that failed", "kind"),
+            jobs_running: gauge(r, "tallycast_jobs_running", "Jobs under way here"),
+            jobs_waiting: gauge(r, "tallycast_jobs_waiting", "Jobs not done; known to pods that do jobs"),
+            oldest_job: register(r, Gauge::new("tallycast_oldest_job_seconds", "Age of the oldest job not done")),
             ready: gauge(r, "tallycast_ready", "1 if this pod takes voters"),
             draining: gauge(r, "tallycast_draining", "1 while this pod says goodbye"),
             registry,
         };
         metrics.touch();
+        let build = gauges(&metrics.registry, "tallycast_build_info", "1, with the version", "version");
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         #[cfg(target_os = "linux")]
         metrics
             .registry
@@ -153,6 +171,10 @@ impl Metrics {
         }
         for mailbox in ["coordinator", "registry", "session"] {
             self.mailbox_refusals.with_label_values(&[mailbox]);
+        }
+        for kind in Task::KINDS {
+            self.jobs_done.with_label_values(&[kind]);
+            self.jobs_failed.with_label_values(&[kind]);
         }
         for outcome in ["not_applied", "maybe_applied", "corrupt"] {
             self.ledger_errors.with_label_values(&[outcome]);

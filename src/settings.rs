@@ -23,6 +23,8 @@ pub struct Settings {
     pub emcee: EmceeSettings,
     /// Where votes are kept.
     pub ledger: LedgerSettings,
+    /// What is done outside the ledger because of a change.
+    pub jobs: JobSettings,
     /// What is logged.
     pub log: LogSettings,
 }
@@ -65,6 +67,8 @@ pub enum PodRole {
     Audience,
     /// For the emcee.
     Admin,
+    /// Does jobs, and serves nobody.
+    Worker,
 }
 
 impl TryFrom<String> for PodRole {
@@ -75,7 +79,8 @@ impl TryFrom<String> for PodRole {
             "all" => Ok(Self::All),
             "audience" => Ok(Self::Audience),
             "admin" => Ok(Self::Admin),
-            _ => Err(format!("server.role must be all, audience or admin, not \"{text}\"")),
+            "worker" => Ok(Self::Worker),
+            _ => Err(format!("server.role must be all, audience, admin or worker, not \"{text}\"")),
         }
     }
 }
@@ -83,7 +88,17 @@ impl TryFrom<String> for PodRole {
 impl PodRole {
     /// True if emcee routes and pages exist here.
     pub fn serves_emcee(self) -> bool {
-        self != Self::Audience
+        matches!(self, Self::All | Self::Admin)
+    }
+
+    /// True if pages, API and sockets exist here.
+    pub fn serves_people(self) -> bool {
+        self != Self::Worker
+    }
+
+    /// True if jobs are done here.
+    pub fn does_jobs(self) -> bool {
+        matches!(self, Self::All | Self::Worker)
     }
 }
 
@@ -124,6 +139,20 @@ pub enum LedgerKind {
     Embedded(PathBuf),
     /// A Redis server's URL.
     Redis(String),
+}
+
+/// `[jobs]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobSettings {
+    /// A chat's incoming webhook.
+    pub webhook_url: SecretString,
+    /// A file with it.
+    pub webhook_url_file: String,
+    /// Where archives are kept.
+    pub export_dir: String,
+    /// How long a worker may be silent about a job, in s.
+    pub lease_seconds: u64,
 }
 
 /// `[log]`.
@@ -214,6 +243,7 @@ impl Settings {
         range("server.drain_ms", self.server.drain_ms, 0, 60_000)?;
         range("server.max_sockets", self.server.max_sockets as u64, 0, 1_000_000)?;
         range("ledger.pool_size", self.ledger.pool_size as u64, 1, 256)?;
+        range("jobs.lease_seconds", self.jobs.lease_seconds, 1, 3_600)?;
         at_least("server.secret", &self.server.secret, 16)?;
         at_least("emcee.key", &self.emcee.key, 12)?;
         for (key, url) in [("server.public_url", &self.server.public_url), ("server.admin_url", &self.server.admin_url)]
@@ -309,9 +339,10 @@ mod tests {
             ("TALLYCAST__SERVER__WORKERS", "65", &["server.workers", "0 to 64", "65"]),
             ("TALLYCAST__SERVER__PORT", "70000", &["server.port", "65535", "70000"]),
             ("TALLYCAST__SERVER__PORT", "eighty", &["server.port", "eighty"]),
-            ("TALLYCAST__SERVER__ROLE", "boss", &["server.role", "all, audience or admin", "boss"]),
+            ("TALLYCAST__SERVER__ROLE", "boss", &["server.role", "all, audience, admin or worker", "boss"]),
             ("TALLYCAST__SERVER__SECRET", "short", &["server.secret", "16", "5"]),
             ("TALLYCAST__LEDGER__URL", "mysql://x", &["ledger.url", "embedded:PATH", "mysql://x"]),
+            ("TALLYCAST__JOBS__LEASE_SECONDS", "0", &["jobs.lease_seconds", "1 to 3600", "0"]),
             ("TALLYCAST__SERVER__PROT", "80", &["prot"]),
             ("TALLYCAST__SEVER__PORT", "80", &["sever"]),
         ] {

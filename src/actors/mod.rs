@@ -9,7 +9,8 @@
 //!
 //! `Session`: one for each connection, on its worker's thread. `RoomRegistry`: one shard for each worker thread.
 //! `RoundCoordinator` (one for each active room) and `Subscriber` (one for each pod) live on a thread of their own,
-//! backstage, so that no voter's traffic delays them.
+//! backstage, so that no voter's traffic delays them. `Worker` does what shall be done outside because of a change; it
+//! is alone in a pod of role `worker`.
 
 pub mod asking;
 pub mod coordinator;
@@ -17,6 +18,7 @@ pub mod pod;
 pub mod registry;
 pub mod session;
 pub mod subscriber;
+pub mod worker;
 
 pub use asking::Asking;
 pub use coordinator::RoundCoordinator;
@@ -24,3 +26,4 @@ pub use pod::Pod;
 pub use registry::RoomRegistry;
 pub use session::Session;
 pub use subscriber::Subscriber;
+pub use worker::{Worker, WorkerOptions};

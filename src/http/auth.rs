@@ -88,7 +88,10 @@ fn origin_of(url: &str) -> &str {
 }
 
 /// Proof that the caller is the emcee.
-pub struct Emcee;
+pub struct Emcee {
+    /// What the emcee called the device at sign-in; `key` where the key itself came along.
+    pub device: String,
+}
 
 impl FromRequest for Emcee {
     type Error = ApiError;
@@ -100,7 +103,7 @@ impl FromRequest for Emcee {
             let site = site(&request);
             if let Some(key) = bearer(request.headers()) {
                 return match site.pod.auth.is_emcee_key(key) {
-                    true => Ok(Self),
+                    true => Ok(Self { device: "key".to_owned() }),
                     false => Err(site.wrong_keys.refuse(&request)),
                 };
             }
@@ -113,7 +116,7 @@ impl FromRequest for Emcee {
             if site.pod.ledger.is_signed_out(&sign_in.id).await? {
                 return Err(ApiError::unauthorized("signed_out", "this sign-in was ended"));
             }
-            Ok(Self)
+            Ok(Self { device: sign_in.device })
         })
     }
 }

@@ -5,7 +5,7 @@
 //! | [`auth`] | who is asking: emcee, voter, which Origin |
 //! | [`body`] | JSON and CSV bodies whose errors name the field |
 //! | [`error`] | problem documents, the only way out for what went wrong |
-//! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `session` | the calls, by resource |
+//! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `moving`, `session` | the calls, by resource |
 //! | `pages`, `plain`, `health`, `openapi`, `ws` | pages, the page without script, probes, the description, sockets |
 
 use std::sync::Arc;
@@ -27,6 +27,7 @@ pub mod body;
 pub mod error;
 mod health;
 mod joining;
+mod moving;
 mod openapi;
 mod pages;
 mod plain;
@@ -191,6 +192,8 @@ fn desk(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(voters::patch)
         .service(voters::invite)
         .service(records::export)
+        .service(moving::import)
+        .service(moving::purge)
         .service(records::audit);
 }
 

@@ -19,6 +19,7 @@ use crate::domain::room::{Room, Take, letter};
 use crate::domain::text::Name;
 use crate::domain::visibility::Audience;
 use crate::ledger::Ledger;
+use crate::ledger::archive::Archive;
 use crate::ledger::conduct::{all_ballots, all_voters, aside, rank, settle};
 use crate::wire::room::RecordView;
 
@@ -52,14 +53,19 @@ pub enum Format {
     Ndjson,
     /// A body for `POST /rooms`.
     Event,
+    /// The whole room, secrets too, for `POST /rooms/import`.
+    Archive,
 }
 
 /// See [`Format`].
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub struct ExportQuery {
-    /// `json`, `csv`, `ndjson` or `event`.
+    /// `json`, `csv`, `ndjson`, `event` or `archive`.
     #[serde(default)]
     format: Format,
+    /// An archive without names, cards, invites and keys.
+    #[serde(default)]
+    mask: bool,
 }
 
 /// Everything.
@@ -78,6 +84,9 @@ pub async fn export(
     if let Format::Event = query.format {
         return Ok(HttpResponse::Ok().json(event(&room)));
     }
+    if let Format::Archive = query.format {
+        return archive(&site, &room, query.mask).await;
+    }
     let shown = room.reveal.as_ref().and_then(|reveal| active.board.ranking(reveal.ranking));
     let view = rooms::view(&site, &active, Audience::Emcee);
     let (ledger, format) = (site.pod.ledger.clone(), query.format);
@@ -91,6 +100,15 @@ pub async fn export(
     })
     .await?;
     Ok(HttpResponse::Ok().content_type(kind).body(text))
+}
+
+async fn archive(site: &Site, room: &Room, mask: bool) -> Answer {
+    let (ledger, key, id) = (site.pod.ledger.clone(), site.pod.token_key(room), room.id.clone());
+    let text = aside(async move {
+        let archive = Archive::of(&*ledger, &id, key.expose()).await?;
+        Ok::<_, ApiError>(if mask { archive.masked() } else { archive }.write()?)
+    });
+    Ok(HttpResponse::Ok().content_type("application/x-ndjson").body(text.await?))
 }
 
 /// All that is kept of a room.
@@ -137,7 +155,7 @@ impl Everything {
                 lines.extend(ranking.into_iter().map(|entry| json!({ "ranking": entry })));
                 ("application/x-ndjson", lines.iter().map(|line| format!("{line}\n")).collect())
             }
-            Format::Json | Format::Event => {
+            Format::Json | Format::Event | Format::Archive => {
                 let everything = json!({
                     "room": view,
                     "voters": voters.collect::<Vec<_>>(),

@@ -24,12 +24,12 @@ use crate::wire::http::RevealBody;
 pub async fn put_reveal(
     site: web::Data<Site>,
     path: web::Path<String>,
-    _emcee: Emcee,
+    emcee: Emcee,
     body: Body<RevealBody>,
 ) -> Answer {
     let RevealBody { place, top, auto_ms } = body.0;
     let room = site.room(&path).await?;
-    let settled = conduct(&room, Command::Reveal { place, top, auto_ms }).await?;
+    let settled = conduct(&room, &emcee, Command::Reveal { place, top, auto_ms }).await?;
     let Some(reveal) = &settled.room.reveal else {
         return Ok(HttpResponse::Ok().json(json!({ "reveal": null, "preview": { "next": [] } })));
     };

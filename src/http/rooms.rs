@@ -12,6 +12,7 @@ use super::body::Body;
 use super::error::{Answer, ApiError};
 use crate::actors::coordinator::Conduct;
 use crate::actors::registry::ActiveRoom;
+use crate::audit;
 use crate::domain::Invalid;
 use crate::domain::command::Command;
 use crate::domain::gate::GateSum;
@@ -31,7 +32,7 @@ const CODE_TRIES: usize = 16;
     (status = 201, description = "the room"), (status = 409, description = "ref_taken, with the room"),
     (status = 422, description = "bad_request, naming the field")))]
 #[post("/rooms")]
-pub async fn create(site: web::Data<Site>, _emcee: Emcee, body: Body<RoomBody>) -> Answer {
+pub async fn create(site: web::Data<Site>, emcee: Emcee, body: Body<RoomBody>) -> Answer {
     let plan = body.0.into_plan()?;
     let id = RoomId::from_entropy(rand::random());
     for _ in 0..CODE_TRIES {
@@ -39,7 +40,7 @@ pub async fn create(site: web::Data<Site>, _emcee: Emcee, body: Body<RoomBody>) 
         let room = plan.clone().into_room(id.clone(), code, site.now())?;
         match site.pod.ledger.create_room(&room).await? {
             Creation::Created(room) => {
-                tracing::info!(room = %room.id, "a room was made");
+                audit!("room_made", room = %room.id, code = %room.code, title = %room.title, device = emcee.device);
                 return Ok(HttpResponse::Created().json(fresh_view(&site, &room).at(site.now())));
             }
             Creation::RefTaken(room) => {
@@ -54,7 +55,7 @@ pub async fn create(site: web::Data<Site>, _emcee: Emcee, body: Body<RoomBody>) 
 }
 
 /// A room as the emcee sees it, from the record alone.
-fn fresh_view(site: &Site, room: &Room) -> RoomView {
+pub fn fresh_view(site: &Site, room: &Room) -> RoomView {
     let view = RoomView::new(room, &GateSum::default(), None, room.seq, Audience::Emcee);
     view.reached_at(site.pod.voters_url.as_deref())
 }
@@ -121,9 +122,9 @@ pub async fn refresh(site: &Site, room: &ActiveRoom) -> Answer<()> {
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)), request_body = RoomPatch, responses(
     (status = 200, description = "the room"), (status = 409, description = "not_changeable, naming the field")))]
 #[patch("/rooms/{room}")]
-pub async fn patch(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee, body: Body<RoomPatch>) -> Answer {
+pub async fn patch(site: web::Data<Site>, path: web::Path<String>, emcee: Emcee, body: Body<RoomPatch>) -> Answer {
     let edit = body.0.into_edit()?;
-    command(&site, &path, Command::Edit(edit)).await
+    command(&site, &path, &emcee, Command::Edit(edit)).await
 }
 
 /// Confirms a deletion.
@@ -142,20 +143,20 @@ pub struct DeleteQuery {
 pub async fn delete(
     site: web::Data<Site>,
     path: web::Path<String>,
-    _emcee: Emcee,
+    emcee: Emcee,
     query: web::Query<DeleteQuery>,
 ) -> Answer {
     let room = any_room(&site, &path).await?;
-    conduct(&room, Command::Delete { title: query.into_inner().title }).await?;
+    conduct(&room, &emcee, Command::Delete { title: query.into_inner().title }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Brings a deleted room back.
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)), responses((status = 200, description = "the room")))]
 #[post("/rooms/{room}/undelete")]
-pub async fn undelete(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee) -> Answer {
+pub async fn undelete(site: web::Data<Site>, path: web::Path<String>, emcee: Emcee) -> Answer {
     let room = any_room(&site, &path).await?;
-    conduct(&room, Command::Undelete).await?;
+    conduct(&room, &emcee, Command::Undelete).await?;
     Ok(HttpResponse::Ok().json(view(&site, &room, Audience::Emcee)))
 }
 
@@ -167,24 +168,27 @@ async fn any_room(site: &Site, code: &str) -> Answer<Arc<ActiveRoom>> {
 }
 
 /// Makes a command hold and answers the room as the emcee sees it then.
-pub async fn command(site: &Site, code: &str, command: Command) -> Answer {
+pub async fn command(site: &Site, code: &str, emcee: &Emcee, command: Command) -> Answer {
     let room = site.room(code).await?;
-    conduct(&room, command).await?;
+    conduct(&room, emcee, command).await?;
     Ok(HttpResponse::Ok().json(view(site, &room, Audience::Emcee)))
 }
 
-/// Makes a command hold.
-pub async fn conduct(room: &ActiveRoom, command: Command) -> Answer<Settled> {
-    Ok(room.coordinator.send(Conduct { command }).await??)
+/// Makes a command hold, and notes whose it was.
+pub async fn conduct(room: &ActiveRoom, emcee: &Emcee, command: Command) -> Answer<Settled> {
+    let said = format!("{command:?}");
+    let settled = room.coordinator.send(Conduct { command }).await??;
+    audit!("command", room = %settled.room.id, code = %settled.room.code, seq = settled.room.seq, device = emcee.device, command = said);
+    Ok(settled)
 }
 
 /// Sets what the stage shows.
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)), request_body = StageBody,
     responses((status = 200, description = "the room")))]
 #[put("/rooms/{room}/stage")]
-pub async fn stage(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee, body: Body<StageBody>) -> Answer {
+pub async fn stage(site: web::Data<Site>, path: web::Path<String>, emcee: Emcee, body: Body<StageBody>) -> Answer {
     let stage = body.0.into_stage()?;
-    command(&site, &path, Command::Stage(stage)).await
+    command(&site, &path, &emcee, Command::Stage(stage)).await
 }
 
 /// The voter link as a QR code.

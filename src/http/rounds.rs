@@ -32,12 +32,12 @@ impl RoundPath {
 pub async fn open_round(
     site: web::Data<Site>,
     path: web::Path<RoundPath>,
-    _emcee: Emcee,
+    emcee: Emcee,
     body: Body<OpenBody>,
 ) -> Answer {
     let OpenBody { take, seconds } = body.0;
     let round = path.round()?;
-    command(&site, &path.room, Command::Open { round, take, seconds }).await
+    command(&site, &path.room, &emcee, Command::Open { round, take, seconds }).await
 }
 
 /// The open round closes at this time.
@@ -47,11 +47,11 @@ pub async fn open_round(
 pub async fn set_deadline(
     site: web::Data<Site>,
     path: web::Path<RoundPath>,
-    _emcee: Emcee,
+    emcee: Emcee,
     body: Body<DeadlineBody>,
 ) -> Answer {
     let round = path.round()?;
-    command(&site, &path.room, Command::Deadline { round, closes_at: body.0.closes_at }).await
+    command(&site, &path.room, &emcee, Command::Deadline { round, closes_at: body.0.closes_at }).await
 }
 
 /// The round is closed, for good.
@@ -62,11 +62,11 @@ pub async fn set_deadline(
 pub async fn close_round(
     site: web::Data<Site>,
     path: web::Path<RoundPath>,
-    _emcee: Emcee,
+    emcee: Emcee,
     body: Body<CloseBody>,
 ) -> Answer {
     let round = path.round()?;
-    command(&site, &path.room, Command::Close { round, take: body.0.take }).await
+    command(&site, &path.room, &emcee, Command::Close { round, take: body.0.take }).await
 }
 
 /// This take counts; the next unused number voids the round.
@@ -74,14 +74,9 @@ pub async fn close_round(
     responses((status = 200, description = "the room"),
     (status = 409, description = "another_round_open, ranking_shown")))]
 #[post("/rooms/{room}/rounds/{round}/take")]
-pub async fn set_take(
-    site: web::Data<Site>,
-    path: web::Path<RoundPath>,
-    _emcee: Emcee,
-    body: Body<TakeBody>,
-) -> Answer {
+pub async fn set_take(site: web::Data<Site>, path: web::Path<RoundPath>, emcee: Emcee, body: Body<TakeBody>) -> Answer {
     let round = path.round()?;
-    command(&site, &path.room, Command::Take { round, take: body.0.take }).await
+    command(&site, &path.room, &emcee, Command::Take { round, take: body.0.take }).await
 }
 
 /// The result of a held round is shown.
@@ -89,9 +84,9 @@ pub async fn set_take(
     (status = 200, description = "the room"),
     (status = 409, description = "another_round_open, not_closed, ranking_shown")))]
 #[post("/rooms/{room}/rounds/{round}/show")]
-pub async fn show_result(site: web::Data<Site>, path: web::Path<RoundPath>, _emcee: Emcee) -> Answer {
+pub async fn show_result(site: web::Data<Site>, path: web::Path<RoundPath>, emcee: Emcee) -> Answer {
     let round = path.round()?;
-    command(&site, &path.room, Command::Show { round }).await
+    command(&site, &path.room, &emcee, Command::Show { round }).await
 }
 
 /// The outcome is the emcee's, or the votes' again.
@@ -102,10 +97,10 @@ pub async fn show_result(site: web::Data<Site>, path: web::Path<RoundPath>, _emc
 pub async fn decide_winner(
     site: web::Data<Site>,
     path: web::Path<RoundPath>,
-    _emcee: Emcee,
+    emcee: Emcee,
     body: Body<DecideBody>,
 ) -> Answer {
     let outcome = body.0.outcome()?;
     let round = path.round()?;
-    command(&site, &path.room, Command::Decide { round, outcome }).await
+    command(&site, &path.room, &emcee, Command::Decide { round, outcome }).await
 }

@@ -8,6 +8,7 @@ use super::auth::{Origin, cookie, cross_origin, read_sign_in};
 use super::body::Body;
 use super::error::{Answer, ApiError};
 use crate::actors::session::EMCEE_COOKIE;
+use crate::audit;
 use crate::auth::SIGN_IN_MS;
 use crate::wire::http::SessionBody;
 
@@ -26,7 +27,7 @@ pub async fn begin_session(request: HttpRequest, site: web::Data<Site>, body: Bo
     }
     let device = device.unwrap_or_else(|| "emcee".to_owned());
     let (sign_in, value) = site.pod.auth.sign_in(&device, site.pod.clock.now());
-    tracing::info!(device = sign_in.device, "an emcee signed in");
+    audit!("sign_in", device = sign_in.device);
     let max_age = Duration::milliseconds(SIGN_IN_MS as i64);
     let cookie = cookie(&request, &site, EMCEE_COOKIE.to_owned(), value, max_age);
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
@@ -42,6 +43,7 @@ pub async fn end_session(request: HttpRequest, site: web::Data<Site>) -> Answer 
         return Err(cross_origin());
     }
     site.pod.ledger.sign_out(&sign_in.id, sign_in.expires_at).await?;
+    audit!("sign_out", device = sign_in.device);
     let cookie = cookie(&request, &site, EMCEE_COOKIE.to_owned(), String::new(), Duration::ZERO);
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
 }

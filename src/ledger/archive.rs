@@ -280,7 +280,9 @@ impl Archive {
     /// The ledger's: say it again.
     pub async fn import(&self, ledger: &dyn Ledger) -> Result<Import, LedgerError> {
         if let Some(here) = ledger.room(&self.room.id).await? {
-            let same = Room { seq: self.room.seq, ..here.clone() } == self.room;
+            // the version is the ledger's, and a room at home needs no key of its own
+            let ours = Room { seq: self.room.seq, token_key: self.room.token_key.clone(), ..here.clone() };
+            let same = ours == self.room;
             return Ok(if same { Import::Unchanged(here) } else { Import::Exists(here) });
         }
         if ledger.find_room(&self.room.code).await?.is_some() {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Ledger, LedgerError, RankEntry, Replacement, SLICE, SharedLedger, VotersQuery};
+use crate::audit;
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
 use crate::domain::command::{Command, FrozenRanking, Moment, Refused, Step};
@@ -19,7 +20,7 @@ use crate::domain::ids::{RoomId, VoterId};
 use crate::domain::jobs::caused_by;
 use crate::domain::ranking::{Group, Scores};
 use crate::domain::reveal::MOST_TOP;
-use crate::domain::room::{ClosedBy, Room};
+use crate::domain::room::{ClosedBy, Room, Round};
 use crate::domain::text::Name;
 
 /// How often a command is tried again because somebody else changed the record meanwhile.
@@ -184,10 +185,31 @@ async fn close(ledger: &dyn Ledger, mut settled: Settled, by: ClosedBy) -> Resul
     let finished = settled.room.finish_close(&settled.sum(), settled.now);
     let jobs = caused_by(&settled.room, &finished);
     match ledger.replace_room(&finished, &jobs).await {
-        Ok(Replacement::Stored(stored)) => Ok(Some(Settled { room: stored, ..settled })),
+        Ok(Replacement::Stored(stored)) => {
+            note_close(&stored);
+            Ok(Some(Settled { room: stored, ..settled }))
+        }
         Ok(Replacement::Changed(_)) => Ok(None),
         Err(_) => Err(ConductError::Closing),
     }
+}
+
+/// The record of the take that was just closed, for the audit log.
+fn note_close(room: &Room) {
+    let Some(take) = room.round(room.last_round).and_then(Round::counted) else { return };
+    audit!(
+        "closed",
+        room = %room.id,
+        code = %room.code,
+        seq = room.seq,
+        round = room.last_round,
+        take = take.take,
+        votes = ?take.tally.votes,
+        voters = take.tally.voters,
+        version = take.tally.version,
+        closed_at = take.closed_at,
+        by = ?take.by
+    );
 }
 
 async fn drop_unused(ledger: &dyn Ledger, id: &RoomId, frozen: Option<FrozenRanking>) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix::Arbiter;
 use actix_http::HttpService;
-use actix_server::{Server, ServerHandle};
+use actix_server::{Server, ServerBuilder, ServerHandle};
 use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web;
@@ -16,7 +16,8 @@ use anyhow::Context;
 
 use crate::actors::pod::{LedgerClock, PodHealth};
 use crate::actors::registry::{Dismiss, Rooms, Shards};
-use crate::actors::{Pod, RoomRegistry, Subscriber};
+use crate::actors::worker::Webhook;
+use crate::actors::{Pod, RoomRegistry, Subscriber, Worker, WorkerOptions};
 use crate::domain::ids::RoomId;
 use crate::http::ws::{Asked, Door, Places};
 use crate::http::{self, Site};
@@ -72,11 +73,7 @@ impl Application {
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         let (ledger, beside) = open_ledger(&settings)?;
         let auth = secrets::auth(&settings, beside.as_deref())?;
-        let main = listen::bind(&settings.server.host, settings.server.port as u16)?;
-        let metrics = match settings.metrics.port {
-            0 => None,
-            port => Some(listen::bind(&settings.server.host, port as u16)?),
-        };
+        let (main, metrics) = listeners(&settings)?;
         let addresses =
             Addresses { main: main.local_addr()?, metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()? };
 
@@ -98,6 +95,7 @@ impl Application {
             acknowledged: AtomicU64::new(0),
             measured: std::sync::Mutex::default(),
         });
+        let worker = worker_options(&settings)?;
         let places = Places::new(pod.clone(), max_sockets(&settings));
         let links = match beside {
             Some(_) if pod.serves_emcee => Some(links::find(&settings, &pod, addresses.main).await?),
@@ -105,6 +103,9 @@ impl Application {
         };
         let (starting, watched) = (pod.clone(), shards.clone());
         backstage.spawn(async move {
+            if let Some(options) = worker {
+                Worker::begin(starting.clone(), options);
+            }
             Subscriber::begin(starting, watched);
         });
 
@@ -113,7 +114,7 @@ impl Application {
             public_url: settings.server.public_url.clone(),
             admin_url: settings.server.admin_url.clone(),
             wrong_keys: http::auth::WrongKeys::default(),
-            metrics_apart: metrics.is_some(),
+            metrics_apart: metrics.is_some() || !settings.server.role.serves_people(),
         });
         let tidied = site.clone();
         actix::spawn(async move {
@@ -122,7 +123,10 @@ impl Application {
                 tidied.wrong_keys.tidy();
             }
         });
-        let server = serve(&settings, main, metrics, site, places, shards.clone())?;
+        let server = match settings.server.role.serves_people() {
+            true => serve(&settings, main, metrics, site, places, shards.clone())?,
+            false => serve_probes(base(&settings), main, site)?.run(),
+        };
         let drain = Duration::from_millis(settings.server.drain_ms);
         Ok(Self { server, addresses, pod, shards, drain, links })
     }
@@ -156,10 +160,11 @@ impl Application {
     }
 }
 
-/// Waits until the last socket is gone, at most a little longer than the drain.
+/// Waits until the last socket is gone and the job under way is done, at most a little longer than the drain.
 async fn goodbyes(pod: &Pod, drain: Duration) {
     let patience = tokio::time::Instant::now() + drain + Duration::from_secs(STOP_WITHIN_SECS);
-    while pod.metrics.sockets.get() > 0 && tokio::time::Instant::now() < patience {
+    let busy = || pod.metrics.sockets.get() > 0 || pod.metrics.jobs_running.get() > 0;
+    while busy() && tokio::time::Instant::now() < patience {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -195,35 +200,65 @@ fn serve(
     places: Arc<Places>,
     shards: Arc<Shards>,
 ) -> anyhow::Result<Server> {
+    let main_site = site.clone();
+    let server = base(settings).listen("tallycast", main, move || {
+        let shard = RoomRegistry::start(main_site.pod.clone(), &shards);
+        let door = Door::open(main_site.clone(), shard, places.clone());
+        let app = http::app(main_site.clone());
+        HttpService::build()
+            .keep_alive(KEEP_ALIVE)
+            .tcp_nodelay(true)
+            .upgrade(fn_service(move |asked: Asked| door.clone().enter(asked)))
+            .h1(map_config(app, |()| AppConfig::default()))
+            .tcp()
+    })?;
+    let server = match metrics {
+        Some(metrics) => serve_probes(server, metrics, site)?,
+        None => server,
+    };
+    Ok(server.run())
+}
+
+/// What every server of ours begins with.
+fn base(settings: &Settings) -> ServerBuilder {
     let workers = match settings.server.workers {
         0 => std::thread::available_parallelism().map_or(2, usize::from),
         workers => workers,
     };
-    let (main_site, metrics_site) = (site.clone(), site);
-    let mut server = Server::build()
+    Server::build()
         .workers(workers)
         .backlog(BACKLOG)
         .max_concurrent_connections(usize::MAX >> 8)
         .disable_signals()
         .shutdown_timeout(STOP_WITHIN_SECS)
-        .listen("tallycast", main, move || {
-            let shard = RoomRegistry::start(main_site.pod.clone(), &shards);
-            let door = Door::open(main_site.clone(), shard, places.clone());
-            let app = http::app(main_site.clone());
-            HttpService::build()
-                .keep_alive(KEEP_ALIVE)
-                .tcp_nodelay(true)
-                .upgrade(fn_service(move |asked: Asked| door.clone().enter(asked)))
-                .h1(map_config(app, |()| AppConfig::default()))
-                .tcp()
-        })?;
-    if let Some(metrics) = metrics {
-        server = server.listen("metrics", metrics, move || {
-            let app = http::metrics_app(metrics_site.clone());
-            HttpService::build().keep_alive(KEEP_ALIVE).h1(map_config(app, |()| AppConfig::default())).tcp()
-        })?;
+}
+
+/// Adds a port for metrics and probes alone.
+fn serve_probes(server: ServerBuilder, port: TcpListener, site: web::Data<Site>) -> anyhow::Result<ServerBuilder> {
+    Ok(server.listen("metrics", port, move || {
+        let app = http::metrics_app(site.clone());
+        HttpService::build().keep_alive(KEEP_ALIVE).h1(map_config(app, |()| AppConfig::default())).tcp()
+    })?)
+}
+
+/// The main port and that of the metrics; a worker serves nobody, so it has one port, for metrics and probes.
+fn listeners(settings: &Settings) -> anyhow::Result<(TcpListener, Option<TcpListener>)> {
+    let bind = |port: u32| listen::bind(&settings.server.host, port as u16);
+    match (settings.metrics.port, settings.server.role.serves_people()) {
+        (0, _) => Ok((bind(settings.server.port)?, None)),
+        (metrics, true) => Ok((bind(settings.server.port)?, Some(bind(metrics)?))),
+        (metrics, false) => Ok((bind(metrics)?, None)),
     }
-    Ok(server.run())
+}
+
+/// How jobs are done here; `None`: they are not.
+fn worker_options(settings: &Settings) -> anyhow::Result<Option<WorkerOptions>> {
+    if !settings.server.role.does_jobs() {
+        return Ok(None);
+    }
+    let webhook = secrets::webhook(&settings.jobs)?.map(Webhook::new).transpose()?;
+    let export_dir = Some(settings.jobs.export_dir.as_str()).filter(|folder| !folder.is_empty()).map(Into::into);
+    Ok(Some(WorkerOptions { webhook, export_dir, lease: Duration::from_secs(settings.jobs.lease_seconds) }))
 }
 
 /// Opens the ledger; the folder beside an embedded one keeps what is made once.
@@ -257,6 +292,7 @@ fn pod_name() -> String {
 /// Most sockets: as set, or 90 % of what the open-file limit leaves.
 fn max_sockets(settings: &Settings) -> usize {
     match settings.server.max_sockets {
+        _ if !settings.server.role.serves_people() => 0,
         0 => open_files().saturating_sub(OTHER_FILES) * 9 / 10,
         sockets => sockets,
     }

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::auth::Auth;
 use crate::domain::ids::RoomId;
-use crate::settings::Settings;
+use crate::settings::{JobSettings, Settings};
 
 /// The emcee's key and the signing secret: as set, or made once beside an embedded ledger.
 pub fn auth(settings: &Settings, beside: Option<&Path>) -> anyhow::Result<Auth> {
@@ -30,6 +30,21 @@ pub fn auth(settings: &Settings, beside: Option<&Path>) -> anyhow::Result<Auth> 
         ),
     };
     Ok(Auth::new(key, &secret))
+}
+
+/// The chat's webhook, if there is one.
+///
+/// # Errors
+/// Its file can not be read, or it is no URL.
+pub fn webhook(settings: &JobSettings) -> anyhow::Result<Option<SecretString>> {
+    let url = configured(&settings.webhook_url, &settings.webhook_url_file)?;
+    if let Some(url) = &url
+        && !["http://", "https://"].iter().any(|scheme| url.expose_secret().starts_with(scheme))
+    {
+        // it is a secret, so it is not said
+        bail!("settings: jobs.webhook_url must be http://… or https://…");
+    }
+    Ok(url)
 }
 
 fn configured(value: &SecretString, file: &str) -> anyhow::Result<Option<SecretString>> {

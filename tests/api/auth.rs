@@ -32,7 +32,10 @@ pub fn emcee_calls() -> Vec<(Method, &'static str, Value)> {
         (Method::PUT, "/rooms/{room}/stage", json!({"screen": "auto"})),
         (Method::GET, "/rooms/{room}/ranking", Value::Null),
         (Method::GET, "/rooms/{room}/export?format=json", Value::Null),
+        (Method::GET, "/rooms/{room}/export?format=archive", Value::Null),
         (Method::GET, "/rooms/{room}/audit", Value::Null),
+        (Method::POST, "/rooms/import", json!({})),
+        (Method::POST, "/purge", json!({"older_than_seconds": 0, "all": true})),
     ]
 }
 

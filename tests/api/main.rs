@@ -8,6 +8,7 @@ mod bad_input;
 mod emcee;
 mod exports;
 mod joining;
+mod moving;
 mod operations;
 mod roles;
 mod rounds;

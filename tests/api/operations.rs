@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// Every route of the contract that this version has, as OpenAPI writes it.
-const ROUTES: [(&str, &[&str]); 22] = [
+const ROUTES: [(&str, &[&str]); 24] = [
     ("/session", &["post", "delete"]),
     ("/rooms", &["post", "get"]),
     ("/rooms/{room}", &["get", "patch", "delete"]),
@@ -31,6 +31,8 @@ const ROUTES: [(&str, &[&str]); 22] = [
     ("/rooms/{room}/ranking", &["get"]),
     ("/rooms/{room}/export", &["get"]),
     ("/rooms/{room}/audit", &["get"]),
+    ("/rooms/import", &["post"]),
+    ("/purge", &["post"]),
     ("/openapi.json", &[]),
 ];
 

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::pod::{Pod, Vital, die};
 use super::registry::{ActiveRoom, Dismiss, Shards};
+use super::worker::raise_alarm;
 use crate::domain::ids::RoomId;
 use crate::ledger::{Beacon, DeskSeen, Feed, FeedEvent, StageSeen};
 use crate::wire::server::{ByeReason, DeskView, DeviceView, LedgerView, PodView, StageView};
@@ -30,6 +31,8 @@ const CHECK_AGAIN: Duration = Duration::from_secs(2);
 const SCAN: Duration = Duration::from_secs(30);
 /// A beacon older than this is no sign of life.
 const BEACON_LIFE: Duration = Duration::from_secs(3);
+/// A vote that was not shown for so long is a reason for an alarm.
+const UNSHOWN: Duration = Duration::from_secs(5);
 /// A room that nobody used for so long is let go.
 const RETIRE: Duration = Duration::from_secs(60);
 
@@ -188,6 +191,8 @@ impl Subscriber {
             let now = self.pod.clock.now();
             room.board.put_connected(connected, now);
             let shown = said.iter().map(|said| said.shown).min().unwrap_or(counts.stored);
+            let oldest_unshown = room.board.oldest_unshown();
+            self.watch_numbers(room, counts.acknowledged, counts.stored, oldest_unshown);
             room.board.put_desk(
                 DeskView {
                     connected,
@@ -196,7 +201,7 @@ impl Subscriber {
                     acknowledged: counts.acknowledged,
                     stored: counts.stored,
                     shown: shown.min(counts.stored),
-                    oldest_unshown_ms: room.board.oldest_unshown().as_millis() as u64,
+                    oldest_unshown_ms: oldest_unshown.as_millis() as u64,
                     stages: said.iter().flat_map(|said| &said.stages).map(stage_view).collect(),
                     desks: said.iter().flat_map(|said| &said.desks).map(device_view).collect(),
                     pods: pod_views.clone(),
@@ -210,6 +215,22 @@ impl Subscriber {
                 now,
             );
         }
+    }
+
+    /// Raises an alarm where the three numbers disagree: at once if more was acknowledged than is stored, and when a
+    /// vote was not shown for too long. Once an hour for a room, whichever pods see it.
+    fn watch_numbers(&self, room: &ActiveRoom, acknowledged: u64, stored: u64, oldest_unshown: Duration) {
+        let what = if acknowledged > stored {
+            format!("{acknowledged} votes were acknowledged and {stored} are stored")
+        } else if oldest_unshown > UNSHOWN {
+            format!("a vote was not shown for {} s", oldest_unshown.as_secs())
+        } else {
+            return;
+        };
+        let record = room.board.room();
+        let occasion = format!("numbers-{}", self.pod.clock.now() / 3_600_000);
+        let pod = self.pod.clone();
+        actix::spawn(async move { raise_alarm(&pod, &record, &occasion, &what).await });
     }
 
     fn retire(&mut self, rooms: Vec<Arc<ActiveRoom>>) {

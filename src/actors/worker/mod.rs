@@ -1,0 +1,171 @@
+//! `Worker`: does jobs. One for each pod of role `all` or `worker`.
+//!
+//! In: the backlog of the ledger, looked at each second. Out: posts to the chat webhook, archives, purges. Its mailbox
+//! takes only its own ticks.
+//!
+//! **At least once**: a job is taken for a while (the lease), done, and then struck off. Whoever dies in between, or
+//! fails, leaves it to the next one, so it may be done twice, under the same id. An archive replaces the one before and
+//! a purge begins again where it was, so only webhooks can tell.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::pod::{Pod, Vital};
+use crate::audit;
+use crate::domain::command::{Command, Refused};
+use crate::domain::ids::RoomId;
+use crate::domain::jobs::{Job, Task};
+use crate::ledger::archive::Archive;
+use crate::ledger::conduct::{ConductError, aside, conduct};
+use crate::ledger::{LedgerError, TakenJob};
+
+mod webhook;
+
+pub use webhook::Webhook;
+
+/// Between two looks at the backlog.
+const TICK: Duration = Duration::from_secs(1);
+/// A job that was tried so often is given up.
+const MOST_ATTEMPTS: u64 = 20;
+
+/// How a worker does its jobs.
+#[derive(Clone)]
+pub struct WorkerOptions {
+    /// Who is told; `None`: nobody.
+    pub webhook: Option<Webhook>,
+    /// Where archives go; `None`: nowhere.
+    pub export_dir: Option<PathBuf>,
+    /// For how long a job is taken.
+    pub lease: Duration,
+}
+
+/// See [module](self).
+pub struct Worker {
+    pod: Arc<Pod>,
+    options: Arc<WorkerOptions>,
+    working: bool,
+    _vital: Vital,
+}
+
+impl Worker {
+    /// Starts it on the thread that calls this.
+    pub fn begin(pod: Arc<Pod>, options: WorkerOptions) -> Addr<Self> {
+        Self { pod, options: Arc::new(options), working: false, _vital: Vital("worker") }.start()
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        if self.working || self.pod.health.is_draining() {
+            return;
+        }
+        self.working = true;
+        let round = work(self.pod.clone(), self.options.clone());
+        ctx.spawn(round.into_actor(self).map(|(), worker, _| worker.working = false));
+    }
+}
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(TICK, Self::tick);
+    }
+}
+
+/// Does whatever waits, room by room.
+async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
+    let backlog = match pod.ledger.backlog().await {
+        Ok(backlog) => backlog,
+        Err(error) => return tracing::warn!(%error, "the jobs can not be read"),
+    };
+    pod.metrics.jobs_waiting.set(backlog.iter().map(|backlog| backlog.waiting as i64).sum());
+    let oldest = backlog.iter().map(|backlog| pod.clock.now().saturating_sub(backlog.since)).max().unwrap_or_default();
+    pod.metrics.oldest_job.set(oldest as f64 / 1_000.0);
+    for backlog in backlog {
+        loop {
+            if pod.health.is_draining() {
+                return;
+            }
+            match pod.ledger.take_job(&backlog.room, &pod.name, options.lease).await {
+                Ok(Some(taken)) => {
+                    pod.metrics.jobs_running.inc();
+                    see_to(&pod, &options, &backlog.room, taken).await;
+                    pod.metrics.jobs_running.dec();
+                }
+                Ok(None) => break,
+                Err(error) => return tracing::warn!(%error, "a job can not be taken"),
+            }
+        }
+    }
+}
+
+/// Does one job and strikes it off, unless it must be tried again.
+async fn see_to(pod: &Arc<Pod>, options: &WorkerOptions, room: &RoomId, taken: TakenJob) {
+    let (id, kind, attempts) = (taken.job.id.as_str(), taken.job.task.kind(), taken.attempts);
+    match perform(pod, options, room, &taken.job).await {
+        Ok(()) => {
+            pod.metrics.jobs_done.with_label_values(&[kind]).inc();
+            audit!("job_done", job = id, kind, attempts);
+        }
+        Err(error) => {
+            pod.metrics.jobs_failed.with_label_values(&[kind]).inc();
+            let give_up = attempts >= MOST_ATTEMPTS;
+            tracing::warn!(job = id, kind, attempts, give_up, error = format!("{error:#}"), "a job failed");
+            if !give_up {
+                return;
+            }
+        }
+    }
+    if let Err(error) = pod.ledger.finish_job(room, &taken).await {
+        // it is done once more, under the same id
+        tracing::warn!(job = id, kind, %error, "a job that is done could not be struck off");
+    }
+}
+
+async fn perform(pod: &Arc<Pod>, options: &WorkerOptions, room: &RoomId, job: &Job) -> anyhow::Result<()> {
+    match (&job.task, &options.webhook, &options.export_dir) {
+        (Task::Message { text }, Some(webhook), _) => webhook.post(&job.id, text).await,
+        (Task::Archive, _, Some(folder)) => keep_archive(pod, room, folder.clone()).await,
+        (Task::Purge { seq }, ..) => purge(pod, room, *seq).await,
+        // nobody wants to know, so it is done
+        (Task::Message { .. }, None, _) | (Task::Archive, _, None) => Ok(()),
+    }
+}
+
+/// Puts a room's archive in the place of the one before.
+async fn keep_archive(pod: &Arc<Pod>, room: &RoomId, folder: PathBuf) -> anyhow::Result<()> {
+    let Some(record) = pod.ledger.room(room).await? else { return Ok(()) };
+    let (ledger, key, id) = (pod.ledger.clone(), pod.token_key(&record), room.clone());
+    let text = aside(async move { Ok::<_, ConductError>(Archive::of(&*ledger, &id, key.expose()).await?.write()?) });
+    let text = text.await?;
+    let name = format!("{}.ndjson", record.code);
+    tokio::task::spawn_blocking(move || crate::platform::replace_file(&folder.join(name), text.as_bytes())).await??;
+    Ok(())
+}
+
+async fn purge(pod: &Arc<Pod>, room: &RoomId, seq: u64) -> anyhow::Result<()> {
+    match conduct(&pod.ledger, room, &Command::BeginPurge { seq }).await {
+        Ok(settled) => {
+            pod.ledger.purge_room(&settled.room).await?;
+            audit!("purged", room = %room, code = %settled.room.code, title = %settled.room.title);
+            Ok(())
+        }
+        Err(ConductError::NoSuchRoom) => Ok(()),
+        Err(ConductError::Refused(refused @ Refused::NotPurgeable)) => {
+            tracing::warn!(room = %room, %refused, "a purge was left undone");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Raises an alarm about a room, once for each occasion over all pods.
+pub async fn raise_alarm(pod: &Pod, room: &crate::domain::room::Room, occasion: &str, what: &str) {
+    tracing::error!(room = %room.id, occasion, what, "ALARM");
+    let raised: Result<(), LedgerError> = pod.ledger.enqueue(&room.id, &[Job::alarm(room, occasion, what)]).await;
+    if let Err(error) = raised {
+        tracing::warn!(room = %room.id, %error, "an alarm could not be stored");
+    }
+}

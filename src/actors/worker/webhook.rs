@@ -1,0 +1,42 @@
+//! Posts to a chat: Slack-compatible incoming webhooks.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A chat's incoming webhook.
+#[derive(Clone)]
+pub struct Webhook {
+    url: SecretString,
+    client: reqwest::Client,
+}
+
+impl Webhook {
+    /// The webhook at `url`, which is a secret.
+    ///
+    /// # Errors
+    /// There is no TLS to be had.
+    pub fn new(url: SecretString) -> anyhow::Result<Self> {
+        // a redirect would take the message where nobody wanted it
+        let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
+        Ok(Self { url, client: client.context("the webhook's client can not be made")? })
+    }
+
+    /// Tells the chat. `id` goes along as `Idempotency-Key`, the same however often this is tried.
+    ///
+    /// # Errors
+    /// No answer, or another than 2xx. The text never holds the URL.
+    pub async fn post(&self, id: &str, text: &str) -> anyhow::Result<()> {
+        let request = self.client.post(self.url.expose_secret()).header("Idempotency-Key", id);
+        let answer = request.json(&json!({ "text": text })).send().await.map_err(reqwest::Error::without_url)?;
+        if !answer.status().is_success() {
+            bail!("the webhook answered {}", answer.status());
+        }
+        Ok(())
+    }
+}

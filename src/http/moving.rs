@@ -1,0 +1,139 @@
+//! Rooms that come from another installation, and rooms that go for good.
+
+use actix_web::{HttpResponse, post, web};
+use futures_util::StreamExt;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Site;
+use super::auth::Emcee;
+use super::body::Body;
+use super::error::{Answer, ApiError};
+use super::rooms::{conduct, fresh_view, view};
+use crate::audit;
+use crate::domain::Invalid;
+use crate::domain::command::Command;
+use crate::domain::jobs::Job;
+use crate::domain::room::Room;
+use crate::domain::visibility::Audience;
+use crate::ledger::LedgerError;
+use crate::ledger::archive::{Archive, Import};
+use crate::ledger::conduct::aside;
+
+/// Most bytes of an archive: about two million ballots.
+const MOST_ARCHIVE_BYTES: usize = 512 * 1024 * 1024;
+
+/// How an archive is brought in.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub struct ImportQuery {
+    /// As a copy, with an id, a code and a `ref` (`copy-of-…`) of its own.
+    #[serde(default)]
+    fresh: bool,
+}
+
+/// Brings in a room that `export?format=archive` wrote: with its code, voters, cards and tokens.
+#[utoipa::path(tag = "records", params(ImportQuery), request_body(content = String, content_type = "application/x-ndjson"),
+    responses((status = 201, description = "the room"), (status = 200, description = "it is here already, the same"),
+    (status = 409, description = "room_exists, code_taken, ref_taken"),
+    (status = 422, description = "bad_request, naming the line")))]
+#[post("/rooms/import")]
+pub async fn import(
+    site: web::Data<Site>,
+    emcee: Emcee,
+    query: web::Query<ImportQuery>,
+    mut payload: web::Payload,
+) -> Answer {
+    let mut bytes = web::BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| Invalid::new("body", error.to_string()))?;
+        if bytes.len() + chunk.len() > MOST_ARCHIVE_BYTES {
+            return Err(Invalid::new("body", format!("must be at most {MOST_ARCHIVE_BYTES} bytes")).into());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let (ledger, fresh) = (site.pod.ledger.clone(), query.fresh);
+    let imported = aside(async move {
+        let text = std::str::from_utf8(&bytes).map_err(|error| Invalid::new("body", error.to_string()))?;
+        let archive = Archive::read(text)?;
+        let archive = if fresh { archive.fresh() } else { archive };
+        Ok::<_, ApiError>(archive.import(&*ledger).await?)
+    });
+    match imported.await? {
+        Import::Done(room) => {
+            audit!("room_imported", room = %room.id, code = %room.code, title = %room.title, device = emcee.device);
+            Ok(HttpResponse::Created().json(shown(&site, &room).await?))
+        }
+        Import::Unchanged(room) => Ok(HttpResponse::Ok().json(shown(&site, &room).await?)),
+        Import::Exists(room) => {
+            let detail = "this room is here already, and is not as in the archive";
+            Err(ApiError::conflict("room_exists", detail).with("room", shown(&site, &room).await?))
+        }
+        Import::CodeTaken => Err(ApiError::conflict("code_taken", "another room has this code; import it as fresh")),
+        Import::RefTaken(room) => {
+            let error = ApiError::conflict("ref_taken", "another room has this ref; delete that one first");
+            Err(error.with("room", shown(&site, &room).await?))
+        }
+    }
+}
+
+async fn shown(site: &Site, room: &Room) -> Answer<serde_json::Value> {
+    if room.deleted_at.is_some() {
+        return Ok(json!(fresh_view(site, room).at(site.now())));
+    }
+    let active = site.pod.rooms.activate(&site.pod, &room.id).await?;
+    Ok(view(site, &active, Audience::Emcee))
+}
+
+/// Which rooms go.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PurgeBody {
+    /// Deleted, and if `all` changed last, longer ago than this, in s.
+    older_than_seconds: u64,
+    /// Also rooms that nobody deleted.
+    #[serde(default)]
+    all: bool,
+    /// Only say which.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Removes old rooms for good: those deleted long enough ago, or all that nothing was changed in for so long. The
+/// removal itself is a job.
+#[utoipa::path(tag = "records", request_body = PurgeBody,
+    responses((status = 200, description = "{rooms: [{room, title, since}], jobs}")))]
+#[post("/purge")]
+pub async fn purge(site: web::Data<Site>, emcee: Emcee, body: Body<PurgeBody>) -> Answer {
+    let PurgeBody { older_than_seconds, all, dry_run } = body.0;
+    let before = site.now().saturating_sub(older_than_seconds.saturating_mul(1_000));
+    let (mut rooms, mut jobs) = (vec![], vec![]);
+    for room in site.pod.ledger.rooms().await? {
+        // a record's version is the time when it was stored
+        let since = match room.deleted_at {
+            Some(deleted_at) => deleted_at,
+            None if all && room.running.is_none() => room.seq,
+            None => continue,
+        };
+        if since > before {
+            continue;
+        }
+        rooms.push(json!({ "room": room.code, "title": room.title, "since": since }));
+        if !dry_run {
+            jobs.push(order(&site, &emcee, room).await?);
+        }
+    }
+    Ok(HttpResponse::Ok().json(json!({ "rooms": rooms, "jobs": jobs })))
+}
+
+/// Deletes the room if it is not, and orders its purge.
+async fn order(site: &Site, emcee: &Emcee, mut room: Room) -> Answer<String> {
+    if room.deleted_at.is_none() {
+        let active = site.pod.rooms.activate(&site.pod, &room.id).await?;
+        room = conduct(&active, emcee, Command::Delete { title: room.title.to_string() }).await?.room;
+    }
+    let job = Job::purge(&room);
+    let stored: Result<(), LedgerError> = site.pod.ledger.enqueue(&room.id, std::slice::from_ref(&job)).await;
+    stored?;
+    audit!("purge_ordered", room = %room.id, code = %room.code, title = %room.title, device = emcee.device);
+    Ok(job.id)
+}

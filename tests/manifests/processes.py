@@ -1,0 +1,90 @@
+"""Real processes for the checks: Redis and Tallycast, each ended with the test."""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import time
+import unittest
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+
+import world
+
+
+def tallycast() -> Path | None:
+    """The server's binary: TALLYCAST_BIN, else the one that `cargo build` makes."""
+    path = Path(os.environ.get("TALLYCAST_BIN", world.ROOT / "target/debug/tallycast"))
+    return path if path.exists() else None
+
+
+def need(*programs: str) -> None:
+    """Leaves a check out where a program is missing."""
+    for program in programs:
+        if not shutil.which(program):
+            raise unittest.SkipTest(f"there is no {program}: scripts/deps.sh installs it")
+    if not tallycast():
+        raise unittest.SkipTest("there is no server to ask: cargo build")
+
+
+def free_port() -> int:
+    """A free port. Below 1024 where that is allowed: outgoing connections never take one of those."""
+    candidates = random.sample(range(600, 1024), 100) if os.geteuid() == 0 else [0]
+    for port in candidates:
+        with socket.socket() as trial:
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return trial.getsockname()[1]
+    raise RuntimeError("no port is free")
+
+
+def start(stack: ExitStack, command: list[str], **options: object) -> subprocess.Popen[str]:
+    """Starts a process that ends with the stack."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)  # type: ignore[call-overload]
+
+    def end() -> None:
+        process.kill()
+        process.communicate()
+
+    stack.callback(end)
+    return process
+
+
+def start_redis(stack: ExitStack, folder: Path, configuration: str) -> int:
+    """Starts Redis with a configuration file of the manifests and gives its port."""
+    port = free_port()
+    (folder / "redis.conf").write_text(configuration, encoding="utf-8")
+    redis = start(stack, ["redis-server", "redis.conf", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)], cwd=folder)
+    assert redis.stdout
+    for line in redis.stdout:
+        if "Ready to accept connections" in line:
+            return port
+    raise AssertionError("redis-server ended by itself")
+
+
+def start_tallycast(stack: ExitStack, environment: dict[str, str]) -> subprocess.Popen[str]:
+    """Starts the server with this environment alone, in the tree's folder, where its config is."""
+    return start(stack, [str(tallycast())], cwd=world.current().root, env=environment)
+
+
+def ask(url: str, process: subprocess.Popen[str], seconds: float = 30) -> str:
+    """The body of the first 200 of a process that is about to be up."""
+    last = "no answer"
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"the server ended: {process.communicate()[0][-800:]}")
+        try:
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as error:
+            last = f"{error.code}: {error.read().decode()[:400]}"
+        except OSError as error:
+            last = str(error)
+        time.sleep(0.05)
+    raise AssertionError(f"{url} does not answer 200: {last}")

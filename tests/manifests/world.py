@@ -1,0 +1,132 @@
+"""What the checks look at: the tree of files, and every object that kustomize makes of it.
+
+A rendering is named after what was rendered: `overlay staging`, `component gateway` (over the base), `task loadtest`.
+"""
+
+import copy
+import functools
+import os
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Object = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[2]
+
+# What a component builds upon besides the base. (Components that replace the same thing never meet.)
+PREREQUISITES = {
+    "autoscaling-hpa": ["monitoring"],
+    "autoscaling-keda": ["monitoring"],
+    "dns": ["gateway", "admin-load-balancer"],
+    "refresh-staging-now": ["refresh-staging"],
+}
+
+
+class Unrenderable(Exception):
+    """kustomize refuses it; says why."""
+
+
+@functools.cache
+def kubectl() -> str | None:
+    """The path of a kubectl, None where there is none to be had."""
+    found = subprocess.run([ROOT / "scripts/kubectl.sh"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def parse(text: str) -> list[Object]:
+    """The objects of a YAML stream."""
+    return [item for item in yaml.load_all(text, Loader=yaml.CSafeLoader) if item]
+
+
+def render(folder: Path) -> list[Object]:
+    """What `kubectl kustomize` makes of a folder."""
+    made = subprocess.run([kubectl() or "kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise Unrenderable(f"{folder}: {made.stderr.strip()[:800]}")
+    if "deprecated" in made.stderr:
+        raise Unrenderable(f"{folder}: {made.stderr.strip()[:800]}")
+    return parse(made.stdout)
+
+
+def render_with(root: Path, components: list[str]) -> list[Object]:
+    """The base with some components."""
+    with tempfile.TemporaryDirectory() as temporary:
+        # kustomize compares real paths
+        folder = Path(temporary).resolve()
+
+        def relative(to: str) -> str:
+            return os.path.relpath(root.resolve() / "manifests" / to, folder)
+
+        made = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": [relative("base")],
+            "components": [relative(f"components/{name}") for name in [*components, "labels"]],
+        }
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(made), encoding="utf-8")
+        return render(folder)
+
+
+@dataclass
+class World:
+    """A tree, and what comes of it."""
+
+    root: Path
+    renderings: dict[str, list[Object]] = field(default_factory=dict)
+
+    def file(self, path: str) -> Path:
+        """A file of the tree."""
+        return self.root / path
+
+    def folders(self, path: str) -> list[Path]:
+        """The folders below one of manifests/."""
+        return sorted(p for p in (self.root / "manifests" / path).glob("*") if (p / "kustomization.yaml").exists())
+
+    def render_all(self) -> "World":
+        """Renders overlays, components over the base, and tasks."""
+        wanted: dict[str, Any] = {}
+        for folder in self.folders("overlays"):
+            wanted[f"overlay {folder.name}"] = functools.partial(render, folder)
+        for folder in self.folders("components"):
+            names = PREREQUISITES.get(folder.name, []) + [folder.name] * (folder.name != "labels")
+            wanted[f"component {folder.name}"] = functools.partial(render_with, self.root, names)
+        for folder in self.folders("tasks"):
+            wanted[f"task {folder.name}"] = functools.partial(render, folder)
+        with ThreadPoolExecutor(2) as pool:
+            self.renderings = dict(zip(wanted, pool.map(lambda job: job(), wanted.values()), strict=True))
+        return self
+
+    def with_changed(self, name: str) -> "World":
+        """A copy with one rendering alone, free to be changed."""
+        return World(self.root, {name: copy.deepcopy(self.renderings[name])})
+
+    def loose(self) -> list[tuple[Path, Object]]:
+        """Objects that are applied as they stand: the examples for GitOps."""
+        files = sorted((self.root / "manifests/gitops").rglob("*.yaml"))
+        return [(file, item) for file in files for item in parse(file.read_text(encoding="utf-8"))]
+
+
+_CURRENT: World | None = None
+
+
+def current() -> World:
+    """The world that is checked: this tree, unless somebody has put another in its place."""
+    global _CURRENT
+    if _CURRENT is None:
+        _CURRENT = World(ROOT)
+        if kubectl():
+            _CURRENT.render_all()
+    return _CURRENT
+
+
+def replace(world: World) -> World:
+    """Puts another world in its place and gives back the one before."""
+    global _CURRENT
+    before = current()
+    _CURRENT = world
+    return before
