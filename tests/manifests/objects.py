@@ -1,9 +1,10 @@
 """Reading Kubernetes objects."""
 
+import functools
 import unittest
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import world
 from world import Object
@@ -12,19 +13,28 @@ WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 
 
 class RenderedCheck(unittest.TestCase):
-    """A check of every rendering. Left out, aloud, where nothing can be rendered."""
+    """Checks of what is rendered. Left out, aloud, where nothing can be."""
 
     def setUp(self) -> None:
         if not world.kubectl():
             self.skipTest("there is no kubectl")
 
-    def renderings(self) -> Iterator[list[Object]]:
-        """Each rendering, as a sub-test of its own."""
+
+Check = TypeVar("Check", bound=RenderedCheck)
+
+
+def every_rendering(check: Callable[[Check, list[Object]], None]) -> Callable[[Check], None]:
+    """Makes a check of one rendering one of all, each a sub-test of its own."""
+
+    @functools.wraps(check)
+    def of_all(self: Check) -> None:
         found = world.current().renderings
         self.assertTrue(found, "nothing was rendered")
         for name, objects in found.items():
             with self.subTest(rendering=name):
-                yield objects
+                check(self, objects)
+
+    return of_all
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def start_redis(stack: ExitStack, folder: Path, configuration: str) -> int:
     """Starts Redis with a configuration file of the manifests and gives its port."""
     port = free_port()
     (folder / "redis.conf").write_text(configuration, encoding="utf-8")
-    redis = start(stack, ["redis-server", "redis.conf", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)], cwd=folder)
+    redis = start(stack, ["redis-server", "redis.conf", "--port", str(port), "--bind", "127.0.0.1"], cwd=folder)
     assert redis.stdout
     for line in redis.stdout:
         if "Ready to accept connections" in line:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from objects import Pod, RenderedCheck, find, of_kind, pods, say, selects
+from objects import Pod, RenderedCheck, every_rendering, find, of_kind, pods, say, selects
 from world import Object
 
 
@@ -49,51 +49,52 @@ class Network(RenderedCheck):
         """The pod of a workload."""
         return next(pod for pod in pods(objects) if pod.owner["metadata"]["name"] == name)
 
-    def test_everything_is_denied_that_is_not_allowed(self) -> None:
-        for objects in self.renderings():
-            spec = find(objects, "NetworkPolicy", "deny-all")["spec"]
-            self.assertEqual(spec, {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
+    @every_rendering
+    def test_everything_is_denied_that_is_not_allowed(self, objects: list[Object]) -> None:
+        spec = find(objects, "NetworkPolicy", "deny-all")["spec"]
+        self.assertEqual(spec, {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
 
-    def test_every_policy_is_about_pods_that_there_are(self) -> None:
-        for objects in self.renderings():
-            for policy in of_kind(objects, "NetworkPolicy"):
-                selectors = [policy["spec"]["podSelector"]]
-                for direction, peers in (("ingress", "from"), ("egress", "to")):
-                    for rule in policy["spec"].get(direction, []):
-                        selectors += [p["podSelector"] for p in rule.get(peers, []) if "podSelector" in p and "namespaceSelector" not in p]
-                for selector in selectors:
-                    self.assertTrue(any(selects(selector, pod.labels) for pod in pods(objects)), f"{say(policy)}: {selector}")
+    @every_rendering
+    def test_every_policy_is_about_pods_that_there_are(self, objects: list[Object]) -> None:
+        for policy in of_kind(objects, "NetworkPolicy"):
+            selectors = [policy["spec"]["podSelector"]]
+            for direction, peers in (("ingress", "from"), ("egress", "to")):
+                for rule in policy["spec"].get(direction, []):
+                    selectors += [p["podSelector"] for p in rule.get(peers, []) if "podSelector" in p and "namespaceSelector" not in p]
+            for selector in selectors:
+                self.assertTrue(any(selects(selector, pod.labels) for pod in pods(objects)), f"{say(policy)}: {selector}")
 
-    def test_every_named_port_of_a_policy_is_one_of_its_pods(self) -> None:
-        for objects in self.renderings():
-            every = {name for pod in pods(objects) for name in pod.ports}
-            for policy in of_kind(objects, "NetworkPolicy"):
-                for rule in policy["spec"].get("egress", []):
-                    for port in rule.get("ports", []):
-                        self.assertTrue(isinstance(port["port"], int) or port["port"] in every, say(policy))
-                for rule in policy["spec"].get("ingress", []):
-                    own = {n for pod in pods(objects) if selects(policy["spec"]["podSelector"], pod.labels) for n in pod.ports}
-                    for port in rule.get("ports", []):
-                        self.assertIn(port["port"], own, say(policy))
+    @every_rendering
+    def test_every_named_port_of_a_policy_is_one_of_its_pods(self, objects: list[Object]) -> None:
+        every = {name for pod in pods(objects) for name in pod.ports}
+        for policy in of_kind(objects, "NetworkPolicy"):
+            for rule in policy["spec"].get("egress", []):
+                for port in rule.get("ports", []):
+                    self.assertTrue(isinstance(port["port"], int) or port["port"] in every, say(policy))
+            for rule in policy["spec"].get("ingress", []):
+                own = {n for pod in pods(objects) if selects(policy["spec"]["podSelector"], pod.labels) for n in pod.ports}
+                for port in rule.get("ports", []):
+                    self.assertIn(port["port"], own, say(policy))
 
-    def test_the_audience_reaches_tls_and_nothing_else(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                open_ports = {name for name, port in pod.ports.items() if may_call(objects, None, pod, port)}
-                allowed = {"tallycast-server": {"https"}}.get(pod.owner["metadata"]["name"], set())
-                if any(p["metadata"]["name"].endswith("-to-admin") and "from" not in p["spec"]["ingress"][0] for p in of_kind(objects, "NetworkPolicy") if "Ingress" in p["spec"]["policyTypes"] and p["spec"].get("ingress")):
-                    allowed = allowed or ({"https"} if pod.owner["metadata"]["name"] == "tallycast-admin" else set())
-                self.assertEqual(open_ports, allowed, say(pod.owner))
+    @every_rendering
+    def test_the_audience_reaches_tls_and_nothing_else(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            open_ports = {name for name, port in pod.ports.items() if may_call(objects, None, pod, port)}
+            allowed = {"tallycast-server": {"https"}}.get(pod.owner["metadata"]["name"], set())
+            if any(p["metadata"]["name"].endswith("-to-admin") and "from" not in p["spec"]["ingress"][0] for p in of_kind(objects, "NetworkPolicy") if "Ingress" in p["spec"]["policyTypes"] and p["spec"].get("ingress")):
+                allowed = allowed or ({"https"} if pod.owner["metadata"]["name"] == "tallycast-admin" else set())
+            self.assertEqual(open_ports, allowed, say(pod.owner))
 
-    def test_the_ledger_is_reached_by_the_pods_that_keep_it_and_nobody_else(self) -> None:
-        for objects in self.renderings():
-            if not of_kind(objects, "StatefulSet"):
-                continue
-            ledger = self.pod(objects, "tallycast-redis")
-            callers = {p.owner["metadata"]["name"] for p in pods(objects) if may_call(objects, p, ledger, 6379)}
-            self.assertEqual(callers - {"tallycast-redis", "tallycast-redis-form"}, {"tallycast-server", "tallycast-admin", "tallycast-worker"})
+    @every_rendering
+    def test_the_ledger_is_reached_by_the_pods_that_keep_it_and_nobody_else(self, objects: list[Object]) -> None:
+        if not of_kind(objects, "StatefulSet"):
+            return
+        ledger = self.pod(objects, "tallycast-redis")
+        callers = {p.owner["metadata"]["name"] for p in pods(objects) if may_call(objects, p, ledger, 6379)}
+        self.assertEqual(callers - {"tallycast-redis", "tallycast-redis-form"}, {"tallycast-server", "tallycast-admin", "tallycast-worker"})
 
-    def test_jobs_reach_the_services_that_they_ask(self) -> None:
+    @every_rendering
+    def test_jobs_reach_the_services_that_they_ask(self, objects: list[Object]) -> None:
         wanted = {
             "tallycast-export": ["tallycast-admin"],
             "tallycast-purge": ["tallycast-admin"],
@@ -101,34 +102,33 @@ class Network(RenderedCheck):
             "tallycast-refresh-now": ["tallycast-admin"],
             "tallycast-loadtest": ["tallycast-admin", "tallycast-server"],
         }
-        for objects in self.renderings():
-            for pod in pods(objects):
-                for name in wanted.get(pod.owner["metadata"]["name"], []):
-                    called = self.pod(objects, name)
-                    self.assertTrue(may_call(objects, pod, called, called.ports["https"]), f"{say(pod.owner)} → {name}")
+        for pod in pods(objects):
+            for name in wanted.get(pod.owner["metadata"]["name"], []):
+                called = self.pod(objects, name)
+                self.assertTrue(may_call(objects, pod, called, called.ports["https"]), f"{say(pod.owner)} → {name}")
 
-    def test_what_posts_or_fetches_outside_reaches_the_outside_by_https_alone(self) -> None:
+    @every_rendering
+    def test_what_posts_or_fetches_outside_reaches_the_outside_by_https_alone(self, objects: list[Object]) -> None:
         outward = {"tallycast-worker", "tallycast-admin", "tallycast-refresh", "tallycast-refresh-now", "tallycast-loadtest"}
-        for objects in self.renderings():
-            for pod in pods(objects):
-                name = pod.owner["metadata"]["name"]
-                self.assertEqual(may_call(objects, pod, None, 443), name in outward, say(pod.owner))
-                self.assertFalse(may_call(objects, pod, None, 80), say(pod.owner))
+        for pod in pods(objects):
+            name = pod.owner["metadata"]["name"]
+            self.assertEqual(may_call(objects, pod, None, 443), name in outward, say(pod.owner))
+            self.assertFalse(may_call(objects, pod, None, 80), say(pod.owner))
 
-    def test_every_pod_can_ask_for_names(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                ports = {(port["protocol"], port["port"]) for p in policies(objects, pod, "Egress") for r in p["spec"].get("egress", []) for port in r.get("ports", [])}
-                self.assertLessEqual({("UDP", 53), ("TCP", 53)}, ports, say(pod.owner))
+    @every_rendering
+    def test_every_pod_can_ask_for_names(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            ports = {(port["protocol"], port["port"]) for p in policies(objects, pod, "Egress") for r in p["spec"].get("egress", []) for port in r.get("ports", [])}
+            self.assertLessEqual({("UDP", 53), ("TCP", 53)}, ports, say(pod.owner))
 
-    def test_prometheus_alone_reaches_the_metrics(self) -> None:
-        for objects in self.renderings():
-            for pod in (p for p in pods(objects) if "metrics" in p.ports):
-                peers = [
-                    peer
-                    for policy in policies(objects, pod, "Ingress")
-                    for rule in policy["spec"].get("ingress", [])
-                    if port_fits(rule, pod.ports["metrics"], pod.ports)
-                    for peer in rule.get("from", [None])
-                ]
-                self.assertEqual(peers, [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}], say(pod.owner))
+    @every_rendering
+    def test_prometheus_alone_reaches_the_metrics(self, objects: list[Object]) -> None:
+        for pod in (p for p in pods(objects) if "metrics" in p.ports):
+            peers = [
+                peer
+                for policy in policies(objects, pod, "Ingress")
+                for rule in policy["spec"].get("ingress", [])
+                if port_fits(rule, pod.ports["metrics"], pod.ports)
+                for peer in rule.get("from", [None])
+            ]
+            self.assertEqual(peers, [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}], say(pod.owner))

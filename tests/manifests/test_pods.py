@@ -4,7 +4,8 @@ import re
 import tomllib
 
 import world
-from objects import RenderedCheck, cores, find, mebibytes, of_kind, pods, say, selects
+from objects import RenderedCheck, cores, every_rendering, find, mebibytes, of_kind, pods, say, selects
+from world import Object
 
 # All pods of the image drain by the same setting.
 AFTER_DRAIN_SECONDS = 4
@@ -13,115 +14,115 @@ AFTER_DRAIN_SECONDS = 4
 class Pods(RenderedCheck):
     """Each pod of each rendering."""
 
-    def test_every_container_has_requests_and_limits(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                for container in pod.containers:
-                    for kind in ("requests", "limits"):
-                        self.assertEqual(
-                            container.get("resources", {}).get(kind, {}).keys(), {"cpu", "memory"}, f"{say(pod.owner)}, {container['name']}"
-                        )
-                    resources = container["resources"]
-                    self.assertLessEqual(cores(resources["requests"]["cpu"]), cores(resources["limits"]["cpu"]))
-                    self.assertLessEqual(mebibytes(resources["requests"]["memory"]), mebibytes(resources["limits"]["memory"]))
+    @every_rendering
+    def test_every_container_has_requests_and_limits(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            for container in pod.containers:
+                for kind in ("requests", "limits"):
+                    self.assertEqual(
+                        container.get("resources", {}).get(kind, {}).keys(), {"cpu", "memory"}, f"{say(pod.owner)}, {container['name']}"
+                    )
+                resources = container["resources"]
+                self.assertLessEqual(cores(resources["requests"]["cpu"]), cores(resources["limits"]["cpu"]))
+                self.assertLessEqual(mebibytes(resources["requests"]["memory"]), mebibytes(resources["limits"]["memory"]))
 
-    def test_a_pod_that_serves_has_2500_mebibytes(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                if say(pod.owner) in ("Deployment tallycast-server", "Deployment tallycast-admin"):
-                    limits = [mebibytes(c["resources"]["limits"]["memory"]) for c in pod.containers]
-                    self.assertEqual(sum(limits), 2500, say(pod.owner))
+    @every_rendering
+    def test_a_pod_that_serves_has_2500_mebibytes(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            if say(pod.owner) in ("Deployment tallycast-server", "Deployment tallycast-admin"):
+                limits = [mebibytes(c["resources"]["limits"]["memory"]) for c in pod.containers]
+                self.assertEqual(sum(limits), 2500, say(pod.owner))
 
-    def test_every_container_is_restricted(self) -> None:
-        for objects in self.renderings():
-            space = of_kind(objects, "Namespace")
-            for namespace in space:
-                self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
-            for pod in pods(objects):
-                whole = pod.spec["securityContext"]
-                self.assertTrue(whole["runAsNonRoot"], say(pod.owner))
-                self.assertGreater(whole["runAsUser"], 0)
-                self.assertEqual(whole["seccompProfile"]["type"], "RuntimeDefault")
-                self.assertIs(pod.spec["automountServiceAccountToken"], False, say(pod.owner))
-                self.assertIs(pod.spec["enableServiceLinks"], False, say(pod.owner))
-                self.assertFalse({"hostNetwork", "hostPID", "hostIPC"} & pod.spec.keys())
-                for container in pod.containers:
-                    name = f"{say(pod.owner)}, {container['name']}"
-                    own = container.get("securityContext", {})
-                    self.assertIs(own.get("allowPrivilegeEscalation"), False, name)
-                    self.assertIs(own.get("readOnlyRootFilesystem"), True, name)
-                    self.assertEqual(own.get("capabilities"), {"drop": ["ALL"]}, name)
-                    self.assertNotEqual(own.get("runAsUser"), 0, name)
+    @every_rendering
+    def test_every_container_is_restricted(self, objects: list[Object]) -> None:
+        space = of_kind(objects, "Namespace")
+        for namespace in space:
+            self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
+        for pod in pods(objects):
+            whole = pod.spec["securityContext"]
+            self.assertTrue(whole["runAsNonRoot"], say(pod.owner))
+            self.assertGreater(whole["runAsUser"], 0)
+            self.assertEqual(whole["seccompProfile"]["type"], "RuntimeDefault")
+            self.assertIs(pod.spec["automountServiceAccountToken"], False, say(pod.owner))
+            self.assertIs(pod.spec["enableServiceLinks"], False, say(pod.owner))
+            self.assertFalse({"hostNetwork", "hostPID", "hostIPC"} & pod.spec.keys())
+            for container in pod.containers:
+                name = f"{say(pod.owner)}, {container['name']}"
+                own = container.get("securityContext", {})
+                self.assertIs(own.get("allowPrivilegeEscalation"), False, name)
+                self.assertIs(own.get("readOnlyRootFilesystem"), True, name)
+                self.assertEqual(own.get("capabilities"), {"drop": ["ALL"]}, name)
+                self.assertNotEqual(own.get("runAsUser"), 0, name)
 
-    def test_whatever_goes_on_running_is_probed(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                if pod.owner["kind"] not in ("Deployment", "StatefulSet"):
-                    continue
-                for container in pod.containers:
-                    for probe in ("livenessProbe", "readinessProbe"):
-                        self.assertIn(probe, container, f"{say(pod.owner)}, {container['name']}")
+    @every_rendering
+    def test_whatever_goes_on_running_is_probed(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            if pod.owner["kind"] not in ("Deployment", "StatefulSet"):
+                continue
+            for container in pod.containers:
+                for probe in ("livenessProbe", "readinessProbe"):
+                    self.assertIn(probe, container, f"{say(pod.owner)}, {container['name']}")
 
-    def test_a_pod_has_time_to_say_goodbye(self) -> None:
+    @every_rendering
+    def test_a_pod_has_time_to_say_goodbye(self, objects: list[Object]) -> None:
         stage = tomllib.loads(world.current().file("config/production.toml").read_text(encoding="utf-8"))
         drain = stage["server"]["drain_ms"] / 1000
-        for objects in self.renderings():
-            for pod in pods(objects):
-                if pod.owner["kind"] != "Deployment":
-                    continue
-                sleep = next(c for c in pod.containers if c["name"] == "tallycast")["lifecycle"]["preStop"]["sleep"]["seconds"]
-                self.assertGreaterEqual(sleep, 5)
-                self.assertGreaterEqual(pod.spec["terminationGracePeriodSeconds"], sleep + drain + AFTER_DRAIN_SECONDS + 10, say(pod.owner))
+        for pod in pods(objects):
+            if pod.owner["kind"] != "Deployment":
+                continue
+            sleep = next(c for c in pod.containers if c["name"] == "tallycast")["lifecycle"]["preStop"]["sleep"]["seconds"]
+            self.assertGreaterEqual(sleep, 5)
+            self.assertGreaterEqual(pod.spec["terminationGracePeriodSeconds"], sleep + drain + AFTER_DRAIN_SECONDS + 10, say(pod.owner))
 
-    def test_nginx_outlives_the_process_behind_it(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                for container in pod.spec.get("initContainers", []):
-                    if container["name"] == "nginx":
-                        self.assertEqual(container.get("restartPolicy"), "Always", say(pod.owner))
-                self.assertNotIn("nginx", [c["name"] for c in pod.spec["containers"]], say(pod.owner))
+    @every_rendering
+    def test_nginx_outlives_the_process_behind_it(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            for container in pod.spec.get("initContainers", []):
+                if container["name"] == "nginx":
+                    self.assertEqual(container.get("restartPolicy"), "Always", say(pod.owner))
+            self.assertNotIn("nginx", [c["name"] for c in pod.spec["containers"]], say(pod.owner))
 
-    def test_a_rollout_takes_nothing_away_before_the_new_is_there(self) -> None:
-        for objects in self.renderings():
-            for item in of_kind(objects, "Deployment"):
-                self.assertEqual(item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 0, say(item))
-            for budget in of_kind(objects, "PodDisruptionBudget"):
-                self.assertEqual(budget["spec"]["maxUnavailable"], 1, say(budget))
-                self.assertEqual(budget["spec"]["unhealthyPodEvictionPolicy"], "AlwaysAllow", say(budget))
-                found = {say(pod.owner) for pod in pods(objects) if selects(budget["spec"]["selector"], pod.labels)}
-                self.assertEqual(len(found), 1, f"{say(budget)} must guard one workload, not {found}")
+    @every_rendering
+    def test_a_rollout_takes_nothing_away_before_the_new_is_there(self, objects: list[Object]) -> None:
+        for item in of_kind(objects, "Deployment"):
+            self.assertEqual(item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 0, say(item))
+        for budget in of_kind(objects, "PodDisruptionBudget"):
+            self.assertEqual(budget["spec"]["maxUnavailable"], 1, say(budget))
+            self.assertEqual(budget["spec"]["unhealthyPodEvictionPolicy"], "AlwaysAllow", say(budget))
+            found = {say(pod.owner) for pod in pods(objects) if selects(budget["spec"]["selector"], pod.labels)}
+            self.assertEqual(len(found), 1, f"{say(budget)} must guard one workload, not {found}")
 
-    def test_three_servers_run_where_nothing_scales_them(self) -> None:
-        for objects in self.renderings():
-            if not of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
-                self.assertEqual(find(objects, "Deployment", "tallycast-server")["spec"]["replicas"], 3)
+    @every_rendering
+    def test_three_servers_run_where_nothing_scales_them(self, objects: list[Object]) -> None:
+        if not of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
+            self.assertEqual(find(objects, "Deployment", "tallycast-server")["spec"]["replicas"], 3)
 
-    def test_pods_spread_by_labels_that_they_have(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                for rule in pod.spec.get("topologySpreadConstraints", []):
-                    self.assertTrue(selects(rule["labelSelector"], pod.labels), say(pod.owner))
-                    for key in rule.get("matchLabelKeys", []):
-                        self.assertTrue(key in pod.labels or key == "pod-template-hash", f"{say(pod.owner)} has no {key}")
+    @every_rendering
+    def test_pods_spread_by_labels_that_they_have(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            for rule in pod.spec.get("topologySpreadConstraints", []):
+                self.assertTrue(selects(rule["labelSelector"], pod.labels), say(pod.owner))
+                for key in rule.get("matchLabelKeys", []):
+                    self.assertTrue(key in pod.labels or key == "pod-template-hash", f"{say(pod.owner)} has no {key}")
 
-    def test_the_quota_has_room_for_all_of_it_and_a_rollout(self) -> None:
-        for objects in self.renderings():
-            hard = find(objects, "ResourceQuota", "tallycast")["spec"]["hard"]
-            most = max([item["spec"].get("maxReplicaCount") or item["spec"].get("maxReplicas") for item in of_kind(objects, "ScaledObject", "HorizontalPodAutoscaler")] or [12])
-            total = {"requests.cpu": 0.0, "requests.memory": 0.0, "limits.cpu": 0.0, "limits.memory": 0.0, "pods": 0.0}
-            for pod in pods(objects):
-                server = pod.owner["metadata"]["name"] == "tallycast-server"
-                count = most if server else pod.owner["spec"].get("replicas", 1)
-                if pod.owner["kind"] == "Deployment":
-                    count += -(-count // 4)
-                total["pods"] += count
-                for container in pod.containers:
-                    for kind in ("requests", "limits"):
-                        total[f"{kind}.cpu"] += count * cores(container["resources"][kind]["cpu"])
-                        total[f"{kind}.memory"] += count * mebibytes(container["resources"][kind]["memory"])
-            for key, value in total.items():
-                allowed = mebibytes(hard[key]) if key.endswith("memory") else cores(hard[key])
-                self.assertLessEqual(value, allowed, key)
+    @every_rendering
+    def test_the_quota_has_room_for_all_of_it_and_a_rollout(self, objects: list[Object]) -> None:
+        hard = find(objects, "ResourceQuota", "tallycast")["spec"]["hard"]
+        most = max([item["spec"].get("maxReplicaCount") or item["spec"].get("maxReplicas") for item in of_kind(objects, "ScaledObject", "HorizontalPodAutoscaler")] or [12])
+        total = {"requests.cpu": 0.0, "requests.memory": 0.0, "limits.cpu": 0.0, "limits.memory": 0.0, "pods": 0.0}
+        for pod in pods(objects):
+            server = pod.owner["metadata"]["name"] == "tallycast-server"
+            count = most if server else pod.owner["spec"].get("replicas", 1)
+            if pod.owner["kind"] == "Deployment":
+                count += -(-count // 4)
+            total["pods"] += count
+            for container in pod.containers:
+                for kind in ("requests", "limits"):
+                    total[f"{kind}.cpu"] += count * cores(container["resources"][kind]["cpu"])
+                    total[f"{kind}.memory"] += count * mebibytes(container["resources"][kind]["memory"])
+        for key, value in total.items():
+            allowed = mebibytes(hard[key]) if key.endswith("memory") else cores(hard[key])
+            self.assertLessEqual(value, allowed, key)
 
     def test_every_object_is_labelled_and_every_image_has_a_tag(self) -> None:
         for name, objects in world.current().renderings.items():
@@ -137,14 +138,14 @@ class Pods(RenderedCheck):
                             self.assertRegex(image, r":[^/:]+$|@sha256:", say(pod.owner))
                             self.assertFalse(re.search(r":latest$", image), say(pod.owner))
 
-    def test_the_version_is_the_packages(self) -> None:
+    @every_rendering
+    def test_the_version_is_the_packages(self, objects: list[Object]) -> None:
         package = tomllib.loads(world.current().file("Cargo.toml").read_text(encoding="utf-8"))
         version = package["package"].get("version")
         if not isinstance(version, str):
             version = package["workspace"]["package"]["version"]
-        for objects in self.renderings():
-            for item in of_kind(objects, "Deployment"):
-                for labels in (item["metadata"]["labels"], item["spec"]["template"]["metadata"]["labels"]):
-                    self.assertEqual(labels["app.kubernetes.io/version"], version, say(item))
-            for item in of_kind(objects, "StatefulSet"):
-                self.assertNotIn("app.kubernetes.io/version", item["spec"]["template"]["metadata"]["labels"], "Redis would restart with each release")
+        for item in of_kind(objects, "Deployment"):
+            for labels in (item["metadata"]["labels"], item["spec"]["template"]["metadata"]["labels"]):
+                self.assertEqual(labels["app.kubernetes.io/version"], version, say(item))
+        for item in of_kind(objects, "StatefulSet"):
+            self.assertNotIn("app.kubernetes.io/version", item["spec"]["template"]["metadata"]["labels"], "Redis would restart with each release")

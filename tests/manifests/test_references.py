@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from objects import Pod, RenderedCheck, find, of_kind, pods, say, selects, walk
+from objects import Pod, RenderedCheck, every_rendering, find, of_kind, pods, say, selects, walk
 from world import Object
 
 # Secrets that are not in the tree, and their keys: made by hand, by External Secrets, Sealed Secrets, SOPS or
@@ -52,107 +52,107 @@ def probes(container: dict[str, Any]) -> Iterator[dict[str, Any]]:
 class References(RenderedCheck):
     """Within a rendering."""
 
-    def test_a_services_selector_finds_pods_that_have_its_ports(self) -> None:
-        for objects in self.renderings():
-            for service in of_kind(objects, "Service"):
-                found = [pod for pod in pods(objects) if selects({"matchLabels": service["spec"]["selector"]}, pod.labels)]
-                self.assertTrue(found, f"{say(service)} selects no pod")
-                self.assertEqual(len({say(pod.owner) for pod in found}), 1, f"{say(service)} mixes workloads")
-                for port in service["spec"]["ports"]:
-                    for pod in found:
-                        known = pod.ports.keys() | set(pod.ports.values())
-                        self.assertIn(port["targetPort"], known, f"{say(service)} → {say(pod.owner)}")
+    @every_rendering
+    def test_a_services_selector_finds_pods_that_have_its_ports(self, objects: list[Object]) -> None:
+        for service in of_kind(objects, "Service"):
+            found = [pod for pod in pods(objects) if selects({"matchLabels": service["spec"]["selector"]}, pod.labels)]
+            self.assertTrue(found, f"{say(service)} selects no pod")
+            self.assertEqual(len({say(pod.owner) for pod in found}), 1, f"{say(service)} mixes workloads")
+            for port in service["spec"]["ports"]:
+                for pod in found:
+                    known = pod.ports.keys() | set(pod.ports.values())
+                    self.assertIn(port["targetPort"], known, f"{say(service)} → {say(pod.owner)}")
 
-    def test_a_workload_selects_its_own_pods(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                if selector := pod.owner["spec"].get("selector"):
-                    self.assertTrue(selects(selector, pod.labels), say(pod.owner))
+    @every_rendering
+    def test_a_workload_selects_its_own_pods(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            if selector := pod.owner["spec"].get("selector"):
+                self.assertTrue(selects(selector, pod.labels), say(pod.owner))
 
-    def test_a_probe_asks_a_port_of_its_own_container(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                for container in pod.containers:
-                    own = {port["name"] for port in container.get("ports", [])}
-                    for probe in probes(container):
-                        asked = probe.get("httpGet") or probe.get("tcpSocket")
-                        if asked:
-                            self.assertIn(asked["port"], own, f"{say(pod.owner)}, {container['name']}")
+    @every_rendering
+    def test_a_probe_asks_a_port_of_its_own_container(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            for container in pod.containers:
+                own = {port["name"] for port in container.get("ports", [])}
+                for probe in probes(container):
+                    asked = probe.get("httpGet") or probe.get("tcpSocket")
+                    if asked:
+                        self.assertIn(asked["port"], own, f"{say(pod.owner)}, {container['name']}")
 
-    def test_a_scaler_scales_something_that_says_no_number_itself(self) -> None:
-        for objects in self.renderings():
-            scalers = of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")
-            targets = [scaler["spec"]["scaleTargetRef"] for scaler in scalers]
-            self.assertEqual(len({t["name"] for t in targets}), len(targets), "two scale the same")
-            for scaler, target in zip(scalers, targets, strict=True):
-                kind = target.get("kind", "Deployment")
-                self.assertIn(target["name"], names(objects, kind), f"{say(scaler)} scales what is not there")
-                self.assertNotIn("replicas", find(objects, kind, target["name"])["spec"], say(scaler))
+    @every_rendering
+    def test_a_scaler_scales_something_that_says_no_number_itself(self, objects: list[Object]) -> None:
+        scalers = of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")
+        targets = [scaler["spec"]["scaleTargetRef"] for scaler in scalers]
+        self.assertEqual(len({t["name"] for t in targets}), len(targets), "two scale the same")
+        for scaler, target in zip(scalers, targets, strict=True):
+            kind = target.get("kind", "Deployment")
+            self.assertIn(target["name"], names(objects, kind), f"{say(scaler)} scales what is not there")
+            self.assertNotIn("replicas", find(objects, kind, target["name"])["spec"], say(scaler))
 
-    def test_every_config_map_and_secret_that_a_pod_wants_is_there_or_listed(self) -> None:
-        for objects in self.renderings():
-            maps = {m["metadata"]["name"]: set(m["data"]) for m in of_kind(objects, "ConfigMap")}
-            made = {c["spec"]["secretName"]: {"tls.crt", "tls.key", "ca.crt"} for c in of_kind(objects, "Certificate")}
-            for pod in pods(objects):
-                for kind, name, keys in references(pod):
-                    known = maps if kind == "ConfigMap" else {**made, **SECRETS}
-                    self.assertIn(name, known, f"{say(pod.owner)} wants a {kind} that nobody makes")
-                    self.assertLessEqual(keys, known[name], f"{say(pod.owner)} wants keys that {kind} {name} has not")
+    @every_rendering
+    def test_every_config_map_and_secret_that_a_pod_wants_is_there_or_listed(self, objects: list[Object]) -> None:
+        maps = {m["metadata"]["name"]: set(m["data"]) for m in of_kind(objects, "ConfigMap")}
+        made = {c["spec"]["secretName"]: {"tls.crt", "tls.key", "ca.crt"} for c in of_kind(objects, "Certificate")}
+        for pod in pods(objects):
+            for kind, name, keys in references(pod):
+                known = maps if kind == "ConfigMap" else {**made, **SECRETS}
+                self.assertIn(name, known, f"{say(pod.owner)} wants a {kind} that nobody makes")
+                self.assertLessEqual(keys, known[name], f"{say(pod.owner)} wants keys that {kind} {name} has not")
 
-    def test_every_secret_from_outside_is_one_that_is_wanted(self) -> None:
-        for objects in self.renderings():
-            for item in of_kind(objects, "ExternalSecret"):
-                keys = {entry["secretKey"] for entry in item["spec"]["data"]}
-                self.assertLessEqual(keys, SECRETS[item["spec"]["target"]["name"]], say(item))
-                store = item["spec"]["secretStoreRef"]
-                self.assertIn((store["kind"], store["name"]), PROVIDED)
+    @every_rendering
+    def test_every_secret_from_outside_is_one_that_is_wanted(self, objects: list[Object]) -> None:
+        for item in of_kind(objects, "ExternalSecret"):
+            keys = {entry["secretKey"] for entry in item["spec"]["data"]}
+            self.assertLessEqual(keys, SECRETS[item["spec"]["target"]["name"]], say(item))
+            store = item["spec"]["secretStoreRef"]
+            self.assertIn((store["kind"], store["name"]), PROVIDED)
 
-    def test_every_mount_has_its_volume_and_every_volume_its_mount(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                templates = pod.owner["spec"].get("volumeClaimTemplates", [])
-                volumes = {v["name"] for v in pod.spec.get("volumes", [])} | {t["metadata"]["name"] for t in templates}
-                mounts = {m["name"] for c in pod.containers for m in c.get("volumeMounts", [])}
-                self.assertEqual(mounts, volumes, say(pod.owner))
+    @every_rendering
+    def test_every_mount_has_its_volume_and_every_volume_its_mount(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            templates = pod.owner["spec"].get("volumeClaimTemplates", [])
+            volumes = {v["name"] for v in pod.spec.get("volumes", [])} | {t["metadata"]["name"] for t in templates}
+            mounts = {m["name"] for c in pod.containers for m in c.get("volumeMounts", [])}
+            self.assertEqual(mounts, volumes, say(pod.owner))
 
-    def test_claims_and_accounts_are_there(self) -> None:
-        for objects in self.renderings():
-            for pod in pods(objects):
-                self.assertIn(pod.spec["serviceAccountName"], names(objects, "ServiceAccount"), say(pod.owner))
-                for volume in pod.spec.get("volumes", []):
-                    if claim := volume.get("persistentVolumeClaim"):
-                        self.assertIn(claim["claimName"], names(objects, "PersistentVolumeClaim"), say(pod.owner))
+    @every_rendering
+    def test_claims_and_accounts_are_there(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            self.assertIn(pod.spec["serviceAccountName"], names(objects, "ServiceAccount"), say(pod.owner))
+            for volume in pod.spec.get("volumes", []):
+                if claim := volume.get("persistentVolumeClaim"):
+                    self.assertIn(claim["claimName"], names(objects, "PersistentVolumeClaim"), say(pod.owner))
 
-    def test_a_stateful_set_has_its_headless_service(self) -> None:
-        for objects in self.renderings():
-            for item in of_kind(objects, "StatefulSet"):
-                service = find(objects, "Service", item["spec"]["serviceName"])
-                self.assertEqual(service["spec"].get("clusterIP"), "None", say(item))
+    @every_rendering
+    def test_a_stateful_set_has_its_headless_service(self, objects: list[Object]) -> None:
+        for item in of_kind(objects, "StatefulSet"):
+            service = find(objects, "Service", item["spec"]["serviceName"])
+            self.assertEqual(service["spec"].get("clusterIP"), "None", say(item))
 
-    def test_a_route_leads_from_its_gateway_to_a_service(self) -> None:
-        for objects in self.renderings():
-            listeners = {
-                (g["metadata"]["name"], listener["name"]) for g in of_kind(objects, "Gateway") for listener in g["spec"]["listeners"]
-            }
-            for route in of_kind(objects, "TLSRoute", "HTTPRoute"):
-                for parent in route["spec"]["parentRefs"]:
-                    self.assertIn((parent["name"], parent["sectionName"]), listeners, say(route))
-                for backend in (b for m in walk(route["spec"]) for b in m.get("backendRefs", [])):
-                    service = find(objects, "Service", backend["name"])
-                    self.assertIn(backend["port"], [port["port"] for port in service["spec"]["ports"]], say(route))
+    @every_rendering
+    def test_a_route_leads_from_its_gateway_to_a_service(self, objects: list[Object]) -> None:
+        listeners = {
+            (g["metadata"]["name"], listener["name"]) for g in of_kind(objects, "Gateway") for listener in g["spec"]["listeners"]
+        }
+        for route in of_kind(objects, "TLSRoute", "HTTPRoute"):
+            for parent in route["spec"]["parentRefs"]:
+                self.assertIn((parent["name"], parent["sectionName"]), listeners, say(route))
+            for backend in (b for m in walk(route["spec"]) for b in m.get("backendRefs", [])):
+                service = find(objects, "Service", backend["name"])
+                self.assertIn(backend["port"], [port["port"] for port in service["spec"]["ports"]], say(route))
 
-    def test_a_certificate_is_issued_by_somebody(self) -> None:
-        for objects in self.renderings():
-            for item in of_kind(objects, "Certificate"):
-                issuer = item["spec"]["issuerRef"]
-                known = {("Issuer", name) for name in names(objects, "Issuer")} | PROVIDED
-                self.assertIn((issuer["kind"], issuer["name"]), known, say(item))
+    @every_rendering
+    def test_a_certificate_is_issued_by_somebody(self, objects: list[Object]) -> None:
+        for item in of_kind(objects, "Certificate"):
+            issuer = item["spec"]["issuerRef"]
+            known = {("Issuer", name) for name in names(objects, "Issuer")} | PROVIDED
+            self.assertIn((issuer["kind"], issuer["name"]), known, say(item))
 
-    def test_a_monitor_finds_the_pods_that_have_metrics(self) -> None:
-        for objects in self.renderings():
-            for monitor in of_kind(objects, "PodMonitor"):
-                found = {say(p.owner) for p in pods(objects) if selects(monitor["spec"]["selector"], p.labels)}
-                measured = {say(p.owner) for p in pods(objects) if "metrics" in p.ports}
-                self.assertEqual(found, measured)
-                for endpoint in monitor["spec"]["podMetricsEndpoints"]:
-                    self.assertEqual(endpoint["port"], "metrics")
+    @every_rendering
+    def test_a_monitor_finds_the_pods_that_have_metrics(self, objects: list[Object]) -> None:
+        for monitor in of_kind(objects, "PodMonitor"):
+            found = {say(p.owner) for p in pods(objects) if selects(monitor["spec"]["selector"], p.labels)}
+            measured = {say(p.owner) for p in pods(objects) if "metrics" in p.ports}
+            self.assertEqual(found, measured)
+            for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+                self.assertEqual(endpoint["port"], "metrics")

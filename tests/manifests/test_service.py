@@ -12,9 +12,11 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
+import yaml
+
 import processes
 import world
-from objects import Pod, RenderedCheck, find, of_kind, pods, say
+from objects import Pod, RenderedCheck, every_rendering, find, of_kind, pods, say, walk
 from world import Object
 
 # Variables that are no settings of the server: its stage, and where the command line finds it.
@@ -68,19 +70,19 @@ def exposed() -> frozenset[str]:
 class Settings(RenderedCheck):
     """The environment of the pods."""
 
-    def test_every_variable_is_a_setting_that_exists(self) -> None:
+    @every_rendering
+    def test_every_variable_is_a_setting_that_exists(self, objects: list[Object]) -> None:
         known = settings() | OTHERS
-        for objects in self.renderings():
-            for owner, name in variables(objects):
-                if name.startswith("TALLYCAST_"):
-                    self.assertIn(name, known, owner)
+        for owner, name in variables(objects):
+            if name.startswith("TALLYCAST_"):
+                self.assertIn(name, known, owner)
 
     def test_every_role_starts_and_is_ready_with_its_settings_and_this_redis(self) -> None:
         processes.need("redis-server")
-        objects = next(iter(world.current().renderings.values()))
+        objects = world.current().renderings["overlay production"]
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            redis = processes.start_redis(stack, folder, config_map(objects, "tallycast-redis")["redis.conf"])
+            redis = processes.start_redis(stack, folder, config_map(objects, "tallycast-redis")["redis.conf"].replace("dir /data", f"dir {folder}"))
             for name in ("server-secret", "emcee-key"):
                 (folder / name).write_text("0123456789abcdef0123456789abcdef", encoding="utf-8")
             for pod in pods(objects):
@@ -101,76 +103,86 @@ class Settings(RenderedCheck):
                     answer = json.loads(processes.ask(f"http://127.0.0.1:{metrics}/readyz", server))
                     self.assertEqual(answer.get("warnings", []), [], "this Redis does not keep what it is told")
 
-    def test_the_limits_of_nginx_lie_above_the_capacity_of_the_process(self) -> None:
-        for objects in self.renderings():
-            capacity = int(config_map(objects, "tallycast-config")["TALLYCAST__SERVER__MAX_SOCKETS"])
-            files = config_map(objects, "tallycast-nginx")
-            main, site = files["nginx.conf"], files["site.conf"]
+    @every_rendering
+    def test_the_limits_of_nginx_lie_above_the_capacity_of_the_process(self, objects: list[Object]) -> None:
+        capacity = int(config_map(objects, "tallycast-config")["TALLYCAST__SERVER__MAX_SOCKETS"])
+        files = config_map(objects, "tallycast-nginx")
+        main, site = files["nginx.conf"], files["site.conf"]
 
-            def number(pattern: str, text: str) -> int:
-                found = re.search(pattern, text)
-                assert found, pattern
-                return int(found[1])
+        def number(pattern: str, text: str) -> int:
+            found = re.search(pattern, text)
+            assert found, pattern
+            return int(found[1])
 
-            self.assertGreater(number(r"limit_conn addresses (\d+);", main), capacity, "a hall behind one address")
-            connections = number(r"worker_connections (\d+);", main)
-            self.assertGreater(connections, 2 * capacity + 1000, "each voter is two connections")
-            self.assertGreaterEqual(number(r"worker_rlimit_nofile (\d+);", main), 2 * connections - 1)
-            read = re.search(r"location = /ws \{[^}]*proxy_read_timeout (\d+)([sm]);", site)
-            assert read
-            self.assertGreater(int(read[1]) * SECONDS[read[2]], 60, "the process pings each 20 s and waits for 60 s")
+        self.assertGreater(number(r"limit_conn addresses (\d+);", main), capacity, "a hall behind one address")
+        connections = number(r"worker_connections (\d+);", main)
+        self.assertGreater(connections, 2 * capacity + 1000, "each voter is two connections")
+        self.assertGreaterEqual(number(r"worker_rlimit_nofile (\d+);", main), 2 * connections - 1)
+        read = re.search(r"location = /ws \{[^}]*proxy_read_timeout (\d+)([sm]);", site)
+        assert read
+        self.assertGreater(int(read[1]) * SECONDS[read[2]], 60, "the process pings each 20 s and waits for 60 s")
 
-    def test_nginx_takes_its_configuration(self) -> None:
+    @every_rendering
+    def test_nginx_takes_its_configuration(self, objects: list[Object]) -> None:
         if not shutil.which("nginx"):
             raise unittest.SkipTest("there is no nginx: scripts/deps.sh installs it")
-        seen: set[str] = set()
-        for objects in self.renderings():
-            files = config_map(objects, "tallycast-nginx")
-            if (known := json.dumps(files, sort_keys=True)) in seen:
-                continue
-            seen.add(known)
-            with tempfile.TemporaryDirectory() as temporary:
-                folder = Path(temporary)
-                script = world.ROOT / "scripts/certs.sh"
-                subprocess.run([script], env={"CERTS": str(folder / "tls"), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True)
-                for name, text in files.items():
-                    text = text.replace("/etc/tallycast/tls/", f"{folder}/tls/").replace("/etc/tallycast/internal-tls/", f"{folder}/tls/")
-                    (folder / name).write_text(text.replace("/tmp/nginx", f"{folder}/nginx"), encoding="utf-8")
-                tested = subprocess.run(["nginx", "-t", "-c", folder / "nginx.conf"], capture_output=True, text=True, check=False)
-                self.assertEqual(tested.returncode, 0, tested.stderr)
-                self.assertNotIn("[emerg]", tested.stderr)
+        files = config_map(objects, "tallycast-nginx")
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            script = world.ROOT / "scripts/certs.sh"
+            subprocess.run([script], env={"CERTS": str(folder / "tls"), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True)
+            for name, text in files.items():
+                text = text.replace("/etc/tallycast/tls/", f"{folder}/tls/").replace("/etc/tallycast/internal-tls/", f"{folder}/tls/")
+                (folder / name).write_text(text.replace("/tmp/nginx", f"{folder}/nginx"), encoding="utf-8")
+            tested = subprocess.run(["nginx", "-t", "-c", folder / "nginx.conf"], capture_output=True, text=True, check=False)
+            self.assertEqual(tested.returncode, 0, tested.stderr)
+            self.assertNotIn("[emerg]", tested.stderr)
 
 
 class Metrics(RenderedCheck):
     """Rules, dashboards and scalers ask for series that there are."""
 
+    def adapter(self) -> dict[str, str]:
+        """Names and queries of the metrics that the adapter makes for autoscaling-hpa."""
+        values = world.current().file("manifests/components/autoscaling-hpa/adapter-values.yaml").read_text(encoding="utf-8")
+        rules = [rule for mapping in walk(yaml.safe_load(values)) for rule in mapping.get("external", [])]
+        return {rule["name"]["as"]: rule["seriesQuery"] + rule["metricsQuery"] for rule in rules}
+
     def queries(self, objects: list[Object]) -> Iterator[tuple[str, str]]:
         """Owner and text of everything that is asked of Prometheus."""
-        for item in of_kind(objects, "ScaledObject", "HorizontalPodAutoscaler", "PrometheusRule"):
+        for item in of_kind(objects, "ScaledObject", "PrometheusRule"):
             yield say(item), json.dumps(item["spec"])
+        for item in of_kind(objects, "HorizontalPodAutoscaler"):
+            for name, query in self.adapter().items():
+                yield f"{say(item)}, {name}", query
         for item in of_kind(objects, "ConfigMap"):
             if "grafana_dashboard" in item["metadata"].get("labels", {}):
                 for name, text in item["data"].items():
                     yield f"{say(item)}, {name}", text
 
-    def test_every_series_that_is_asked_for_exists(self) -> None:
+    @every_rendering
+    def test_every_series_that_is_asked_for_exists(self, objects: list[Object]) -> None:
         processes.need()
-        for objects in self.renderings():
-            for owner, text in self.queries(objects):
-                for name in set(re.findall(r"\btallycast_[a-z0-9_]+\b", text)):
-                    base = re.sub(r"_(bucket|sum|count)$", "", name)
-                    # external metrics of the adapter are named like the rule they come from
-                    self.assertTrue({name, base} & exposed(), f"{owner} asks for {name}")
+        for owner, text in self.queries(objects):
+            for name in set(re.findall(r"\btallycast_[a-z0-9_]+\b", text)):
+                base = re.sub(r"_(bucket|sum|count)$", "", name)
+                self.assertTrue({name, base} & exposed(), f"{owner} asks for {name}")
 
-    def test_every_recorded_series_that_is_asked_for_is_recorded(self) -> None:
-        for objects in self.renderings():
-            recorded = {
-                rule["record"]
-                for item in of_kind(objects, "PrometheusRule")
-                for group in item["spec"]["groups"]
-                for rule in group["rules"]
-                if "record" in rule
-            }
-            for owner, text in self.queries(objects):
-                for name in set(re.findall(r"\btallycast:[a-z0-9_:]+\b", text)):
-                    self.assertIn(name, recorded, f"{owner} asks for {name}")
+    @every_rendering
+    def test_a_plain_autoscaler_asks_for_what_the_adapter_makes(self, objects: list[Object]) -> None:
+        for item in of_kind(objects, "HorizontalPodAutoscaler"):
+            for metric in item["spec"]["metrics"]:
+                self.assertIn(metric["external"]["metric"]["name"], self.adapter(), say(item))
+
+    @every_rendering
+    def test_every_recorded_series_that_is_asked_for_is_recorded(self, objects: list[Object]) -> None:
+        recorded = {
+            rule["record"]
+            for item in of_kind(objects, "PrometheusRule")
+            for group in item["spec"]["groups"]
+            for rule in group["rules"]
+            if "record" in rule
+        }
+        for owner, text in self.queries(objects):
+            for name in set(re.findall(r"\btallycast:[a-z0-9_:]+\b", text)):
+                self.assertIn(name, recorded, f"{owner} asks for {name}")
