@@ -124,8 +124,10 @@ pub struct EmceeSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerSettings {
-    /// `embedded:PATH` or `redis://…`.
+    /// `embedded:PATH`, `redis://…` or `rediss://…`.
     pub url: String,
+    /// The certificate authority of a `rediss://` server.
+    pub ca_file: String,
     /// Take votes although it is not sure that they are kept.
     pub allow_unverified: bool,
     /// Connections to Redis.
@@ -265,8 +267,22 @@ impl LedgerSettings {
     pub fn kind(&self) -> Result<LedgerKind, SettingsError> {
         match self.url.split_once(':') {
             Some(("embedded", path)) if !path.is_empty() => Ok(LedgerKind::Embedded(path.into())),
-            Some(("redis", rest)) if rest.starts_with("//") => Ok(LedgerKind::Redis(self.url.clone())),
-            _ => Err(refuse("ledger.url", "must be embedded:PATH or redis://host:port", &self.url)),
+            Some(("redis" | "rediss", rest)) if rest.starts_with("//") => Ok(LedgerKind::Redis(self.url.clone())),
+            Some(("redis+sentinel" | "redis+cluster", _)) => {
+                // the URL may hold a password
+                let says =
+                    "may not be redis+sentinel:// or redis+cluster:// in this version: name the primary by redis://";
+                Err(SettingsError::OutOfRange(format!("ledger.url {says}")))
+            }
+            // what comes behind the scheme may hold a password
+            scheme => {
+                let scheme = scheme.map_or("", |(scheme, _)| scheme);
+                Err(refuse(
+                    "ledger.url",
+                    "must be embedded:PATH, redis://host:port or rediss://host:port",
+                    format!("{scheme}:…"),
+                ))
+            }
         }
     }
 }
@@ -341,7 +357,7 @@ mod tests {
             ("TALLYCAST__SERVER__PORT", "eighty", &["server.port", "eighty"]),
             ("TALLYCAST__SERVER__ROLE", "boss", &["server.role", "all, audience, admin or worker", "boss"]),
             ("TALLYCAST__SERVER__SECRET", "short", &["server.secret", "16", "5"]),
-            ("TALLYCAST__LEDGER__URL", "mysql://x", &["ledger.url", "embedded:PATH", "mysql://x"]),
+            ("TALLYCAST__LEDGER__URL", "mysql://x", &["ledger.url", "embedded:PATH", "mysql:"]),
             ("TALLYCAST__JOBS__LEASE_SECONDS", "0", &["jobs.lease_seconds", "1 to 3600", "0"]),
             ("TALLYCAST__SERVER__PROT", "80", &["prot"]),
             ("TALLYCAST__SEVER__PORT", "80", &["sever"]),

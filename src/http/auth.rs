@@ -34,8 +34,7 @@ impl Default for WrongKeys {
 impl WrongKeys {
     /// The answer to a wrong key from this peer.
     pub fn refuse(&self, request: &HttpRequest) -> ApiError {
-        let address = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-        match self.0.check_key(&address) {
+        match self.0.check_key(&address_of(request)) {
             Ok(()) => ApiError::unauthorized("bad_key", "this is not the emcee's key"),
             Err(_) => {
                 let status = actix_web::http::StatusCode::TOO_MANY_REQUESTS;
@@ -48,6 +47,13 @@ impl WrongKeys {
     pub fn tidy(&self) {
         self.0.retain_recent();
     }
+}
+
+/// Where a request comes from. A proxy on this very machine, as in a pod, is believed: it overwrites what clients say.
+fn address_of(request: &HttpRequest) -> IpAddr {
+    let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+    let forwarded = request.headers().get("x-forwarded-for").and_then(|header| header.to_str().ok()?.parse().ok());
+    if peer.is_loopback() { forwarded.unwrap_or(peer) } else { peer }
 }
 
 /// The token of an `Authorization: Bearer` header.

@@ -270,7 +270,12 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, Option<std:
             Ok((Arc::new(ledger), Some(folder)))
         }
         LedgerKind::Redis(url) => {
+            let ca = match settings.ledger.ca_file.as_str() {
+                "" => None,
+                file => Some(std::fs::read(file).with_context(|| format!("settings: ledger.ca_file {file}"))?),
+            };
             let options = RedisOptions {
+                ca,
                 tick_ms: settings.server.tick_ms,
                 pool_size: settings.ledger.pool_size,
                 ..RedisOptions::new(url)

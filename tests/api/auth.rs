@@ -147,6 +147,22 @@ async fn guessing_the_key_is_slowed_down_and_the_key_itself_goes_on_working() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_proxy_on_the_same_machine_one_who_guesses_does_not_slow_down_others() {
+    let hall = Hall::embedded().await;
+    let emcee = hall.emcee();
+    let guess = async |from: &str| {
+        let headers = [("x-forwarded-for", from)];
+        ask(&emcee, &Method::POST, "/session", &headers, &json!({"key": "a wrong guess"})).await.status
+    };
+    let mut guesses = 0;
+    while guess("203.0.113.7").await != 429 {
+        guesses += 1;
+        assert!(guesses < 100, "a hundred guesses are too many");
+    }
+    assert_eq!(guess("203.0.113.8").await, 401, "another address has guesses of its own");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_from_a_foreign_page_is_refused_before_it_opens() {
     let hall = Hall::embedded().await;
     let pod = hall.addresses()[0];

@@ -12,6 +12,7 @@ mod moving;
 mod operations;
 mod roles;
 mod rounds;
+mod secure_redis;
 mod sockets;
 mod starting;
 mod voters;

@@ -49,7 +49,9 @@ def start(stack: ExitStack, command: list[str], **options: object) -> subprocess
 
     def end() -> None:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
 
     stack.callback(end)
     return process
@@ -72,13 +74,14 @@ def start_tallycast(stack: ExitStack, environment: dict[str, str]) -> subprocess
     return start(stack, [str(tallycast())], cwd=world.current().root, env=environment)
 
 
-def ask(url: str, process: subprocess.Popen[str], seconds: float = 30) -> str:
+def ask(url: str, process: subprocess.Popen[str], seconds: float = 15) -> str:
     """The body of the first 200 of a process that is about to be up."""
     last = "no answer"
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise AssertionError(f"the server ended: {process.communicate()[0][-800:]}")
+            assert process.stdout
+            raise AssertionError(f"the server ended: {process.stdout.read()[-800:]}")
         try:
             with urllib.request.urlopen(url, timeout=2) as answer:
                 return answer.read().decode()

@@ -23,7 +23,10 @@ def peer_fits(peers: list[dict[str, Any]] | None, other: Pod | None) -> bool:
         return True
     if other is None:
         return any("ipBlock" in peer for peer in peers)
-    return any("podSelector" in peer and "namespaceSelector" not in peer and selects(peer["podSelector"], other.labels) for peer in peers)
+    return any(
+        "podSelector" in peer and "namespaceSelector" not in peer and selects(peer["podSelector"], other.labels)
+        for peer in peers
+    )
 
 
 def may_call(objects: list[Object], caller: Pod | None, called: Pod | None, port: int) -> bool:
@@ -60,9 +63,15 @@ class Network(RenderedCheck):
             selectors = [policy["spec"]["podSelector"]]
             for direction, peers in (("ingress", "from"), ("egress", "to")):
                 for rule in policy["spec"].get(direction, []):
-                    selectors += [p["podSelector"] for p in rule.get(peers, []) if "podSelector" in p and "namespaceSelector" not in p]
+                    selectors += [
+                        p["podSelector"]
+                        for p in rule.get(peers, [])
+                        if "podSelector" in p and "namespaceSelector" not in p
+                    ]
             for selector in selectors:
-                self.assertTrue(any(selects(selector, pod.labels) for pod in pods(objects)), f"{say(policy)}: {selector}")
+                self.assertTrue(
+                    any(selects(selector, pod.labels) for pod in pods(objects)), f"{say(policy)}: {selector}"
+                )
 
     @every_rendering
     def test_every_named_port_of_a_policy_is_one_of_its_pods(self, objects: list[Object]) -> None:
@@ -72,7 +81,9 @@ class Network(RenderedCheck):
                 for port in rule.get("ports", []):
                     self.assertTrue(isinstance(port["port"], int) or port["port"] in every, say(policy))
             for rule in policy["spec"].get("ingress", []):
-                own = {n for pod in pods(objects) if selects(policy["spec"]["podSelector"], pod.labels) for n in pod.ports}
+                own = {
+                    n for pod in pods(objects) if selects(policy["spec"]["podSelector"], pod.labels) for n in pod.ports
+                }
                 for port in rule.get("ports", []):
                     self.assertIn(port["port"], own, say(policy))
 
@@ -81,7 +92,11 @@ class Network(RenderedCheck):
         for pod in pods(objects):
             open_ports = {name for name, port in pod.ports.items() if may_call(objects, None, pod, port)}
             allowed = {"tallycast-server": {"https"}}.get(pod.owner["metadata"]["name"], set())
-            if any(p["metadata"]["name"].endswith("-to-admin") and "from" not in p["spec"]["ingress"][0] for p in of_kind(objects, "NetworkPolicy") if "Ingress" in p["spec"]["policyTypes"] and p["spec"].get("ingress")):
+            if any(
+                p["metadata"]["name"].endswith("-to-admin") and "from" not in p["spec"]["ingress"][0]
+                for p in of_kind(objects, "NetworkPolicy")
+                if "Ingress" in p["spec"]["policyTypes"] and p["spec"].get("ingress")
+            ):
                 allowed = allowed or ({"https"} if pod.owner["metadata"]["name"] == "tallycast-admin" else set())
             self.assertEqual(open_ports, allowed, say(pod.owner))
 
@@ -91,7 +106,10 @@ class Network(RenderedCheck):
             return
         ledger = self.pod(objects, "tallycast-redis")
         callers = {p.owner["metadata"]["name"] for p in pods(objects) if may_call(objects, p, ledger, 6379)}
-        self.assertEqual(callers - {"tallycast-redis", "tallycast-redis-form"}, {"tallycast-server", "tallycast-admin", "tallycast-worker"})
+        self.assertEqual(
+            callers - {"tallycast-redis", "tallycast-redis-form"},
+            {"tallycast-server", "tallycast-admin", "tallycast-worker"},
+        )
 
     @every_rendering
     def test_jobs_reach_the_services_that_they_ask(self, objects: list[Object]) -> None:
@@ -109,7 +127,13 @@ class Network(RenderedCheck):
 
     @every_rendering
     def test_what_posts_or_fetches_outside_reaches_the_outside_by_https_alone(self, objects: list[Object]) -> None:
-        outward = {"tallycast-worker", "tallycast-admin", "tallycast-refresh", "tallycast-refresh-now", "tallycast-loadtest"}
+        outward = {
+            "tallycast-worker",
+            "tallycast-admin",
+            "tallycast-refresh",
+            "tallycast-refresh-now",
+            "tallycast-loadtest",
+        }
         for pod in pods(objects):
             name = pod.owner["metadata"]["name"]
             self.assertEqual(may_call(objects, pod, None, 443), name in outward, say(pod.owner))
@@ -118,7 +142,12 @@ class Network(RenderedCheck):
     @every_rendering
     def test_every_pod_can_ask_for_names(self, objects: list[Object]) -> None:
         for pod in pods(objects):
-            ports = {(port["protocol"], port["port"]) for p in policies(objects, pod, "Egress") for r in p["spec"].get("egress", []) for port in r.get("ports", [])}
+            ports = {
+                (port["protocol"], port["port"])
+                for p in policies(objects, pod, "Egress")
+                for r in p["spec"].get("egress", [])
+                for port in r.get("ports", [])
+            }
             self.assertLessEqual({("UDP", 53), ("TCP", 53)}, ports, say(pod.owner))
 
     @every_rendering
@@ -131,4 +160,8 @@ class Network(RenderedCheck):
                 if port_fits(rule, pod.ports["metrics"], pod.ports)
                 for peer in rule.get("from", [None])
             ]
-            self.assertEqual(peers, [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}], say(pod.owner))
+            self.assertEqual(
+                peers,
+                [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+                say(pod.owner),
+            )

@@ -20,11 +20,15 @@ class Pods(RenderedCheck):
             for container in pod.containers:
                 for kind in ("requests", "limits"):
                     self.assertEqual(
-                        container.get("resources", {}).get(kind, {}).keys(), {"cpu", "memory"}, f"{say(pod.owner)}, {container['name']}"
+                        container.get("resources", {}).get(kind, {}).keys(),
+                        {"cpu", "memory"},
+                        f"{say(pod.owner)}, {container['name']}",
                     )
                 resources = container["resources"]
                 self.assertLessEqual(cores(resources["requests"]["cpu"]), cores(resources["limits"]["cpu"]))
-                self.assertLessEqual(mebibytes(resources["requests"]["memory"]), mebibytes(resources["limits"]["memory"]))
+                self.assertLessEqual(
+                    mebibytes(resources["requests"]["memory"]), mebibytes(resources["limits"]["memory"])
+                )
 
     @every_rendering
     def test_a_pod_that_serves_has_2500_mebibytes(self, objects: list[Object]) -> None:
@@ -70,9 +74,13 @@ class Pods(RenderedCheck):
         for pod in pods(objects):
             if pod.owner["kind"] != "Deployment":
                 continue
-            sleep = next(c for c in pod.containers if c["name"] == "tallycast")["lifecycle"]["preStop"]["sleep"]["seconds"]
+            sleep = next(c for c in pod.containers if c["name"] == "tallycast")["lifecycle"]["preStop"]["sleep"][
+                "seconds"
+            ]
             self.assertGreaterEqual(sleep, 5)
-            self.assertGreaterEqual(pod.spec["terminationGracePeriodSeconds"], sleep + drain + AFTER_DRAIN_SECONDS + 10, say(pod.owner))
+            self.assertGreaterEqual(
+                pod.spec["terminationGracePeriodSeconds"], sleep + drain + AFTER_DRAIN_SECONDS + 10, say(pod.owner)
+            )
 
     @every_rendering
     def test_nginx_outlives_the_process_behind_it(self, objects: list[Object]) -> None:
@@ -108,7 +116,13 @@ class Pods(RenderedCheck):
     @every_rendering
     def test_the_quota_has_room_for_all_of_it_and_a_rollout(self, objects: list[Object]) -> None:
         hard = find(objects, "ResourceQuota", "tallycast")["spec"]["hard"]
-        most = max([item["spec"].get("maxReplicaCount") or item["spec"].get("maxReplicas") for item in of_kind(objects, "ScaledObject", "HorizontalPodAutoscaler")] or [12])
+        most = max(
+            [
+                item["spec"].get("maxReplicaCount") or item["spec"].get("maxReplicas")
+                for item in of_kind(objects, "ScaledObject", "HorizontalPodAutoscaler")
+            ]
+            or [12]
+        )
         total = {"requests.cpu": 0.0, "requests.memory": 0.0, "limits.cpu": 0.0, "limits.memory": 0.0, "pods": 0.0}
         for pod in pods(objects):
             server = pod.owner["metadata"]["name"] == "tallycast-server"
@@ -139,6 +153,12 @@ class Pods(RenderedCheck):
                             self.assertFalse(re.search(r":latest$", image), say(pod.owner))
 
     @every_rendering
+    def test_every_object_is_in_the_namespace(self, objects: list[Object]) -> None:
+        for item in objects:
+            if item["kind"] != "Namespace":
+                self.assertEqual(item["metadata"].get("namespace"), "tallycast", say(item))
+
+    @every_rendering
     def test_the_version_is_the_packages(self, objects: list[Object]) -> None:
         package = tomllib.loads(world.current().file("Cargo.toml").read_text(encoding="utf-8"))
         version = package["package"].get("version")
@@ -148,4 +168,8 @@ class Pods(RenderedCheck):
             for labels in (item["metadata"]["labels"], item["spec"]["template"]["metadata"]["labels"]):
                 self.assertEqual(labels["app.kubernetes.io/version"], version, say(item))
         for item in of_kind(objects, "StatefulSet"):
-            self.assertNotIn("app.kubernetes.io/version", item["spec"]["template"]["metadata"]["labels"], "Redis would restart with each release")
+            self.assertNotIn(
+                "app.kubernetes.io/version",
+                item["spec"]["template"]["metadata"]["labels"],
+                "Redis would restart with each release",
+            )

@@ -132,7 +132,9 @@ class References(RenderedCheck):
     @every_rendering
     def test_a_route_leads_from_its_gateway_to_a_service(self, objects: list[Object]) -> None:
         listeners = {
-            (g["metadata"]["name"], listener["name"]) for g in of_kind(objects, "Gateway") for listener in g["spec"]["listeners"]
+            (g["metadata"]["name"], listener["name"])
+            for g in of_kind(objects, "Gateway")
+            for listener in g["spec"]["listeners"]
         }
         for route in of_kind(objects, "TLSRoute", "HTTPRoute"):
             for parent in route["spec"]["parentRefs"]:

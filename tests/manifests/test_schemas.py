@@ -55,7 +55,9 @@ class Schemas(RenderedCheck):
     def everything(self) -> list[world.Object]:
         """Each object of every rendering, and the loose ones."""
         seen = world.current()
-        return distinct([item for objects in seen.renderings.values() for item in objects] + [i for _, i in seen.loose()])
+        return distinct(
+            [item for objects in seen.renderings.values() for item in objects] + [i for _, i in seen.loose()]
+        )
 
     def test_every_object_of_kubernetes_is_valid_to_the_last_key(self) -> None:
         for item in self.everything():

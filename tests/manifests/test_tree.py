@@ -21,7 +21,11 @@ def tracked() -> list[Path]:
     root = world.current().root
     if (root / ".git").exists():
         listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=True
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         files = [root / name for name in listed.stdout.split("\0") if name]
     else:
@@ -69,7 +73,9 @@ class Tree(unittest.TestCase):
     def test_no_private_key_is_in_the_tree(self) -> None:
         for path in tracked():
             if path.stat().st_size < 1_000_000:
-                self.assertIsNone(PRIVATE.search(path.read_text(encoding="utf-8", errors="replace")), f"{path} holds a private key")
+                self.assertIsNone(
+                    PRIVATE.search(path.read_text(encoding="utf-8", errors="replace")), f"{path} holds a private key"
+                )
 
     def test_overlays_differ_in_components_patches_and_images_alone(self) -> None:
         folders = world.current().folders("overlays")
@@ -78,7 +84,7 @@ class Tree(unittest.TestCase):
             made = kustomization(folder)
             self.assertLessEqual(made.keys(), OVERLAY, folder)
             self.assertEqual(made["resources"], ["../../base"], folder)
-            self.assertEqual(made["components"][-1], "../../components/labels", f"{folder}: labels have to come last")
+            self.assertEqual(made["components"][-1], "../../components/common", f"{folder}: common has to come last")
             for image in made["images"]:
                 self.assertLessEqual(image.keys(), {"name", "newName", "newTag", "digest"}, folder)
 
@@ -104,7 +110,10 @@ class Tree(unittest.TestCase):
             for name in sorted(used):
                 self.assertTrue(name.exists(), f"{folder} names {name}")
             for path in folder.rglob("*"):
-                is_ours = path.suffix in (".yaml", ".conf", ".env", ".sh") and path.name not in ("kustomization.yaml", ".sops.yaml")
+                is_ours = path.suffix in (".yaml", ".conf", ".env", ".sh") and path.name not in (
+                    "kustomization.yaml",
+                    ".sops.yaml",
+                )
                 if is_ours and not any(path.is_relative_to(other) for other in inner) and folder.name != "monitoring":
                     if path.name == "adapter-values.yaml":
                         continue  # for the adapter's own chart

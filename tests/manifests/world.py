@@ -66,7 +66,7 @@ def render_with(root: Path, components: list[str]) -> list[Object]:
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "resources": [relative("base")],
-            "components": [relative(f"components/{name}") for name in [*components, "labels"]],
+            "components": [relative(f"components/{name}") for name in [*components, "common"]],
         }
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(made), encoding="utf-8")
         return render(folder)
@@ -93,7 +93,7 @@ class World:
         for folder in self.folders("overlays"):
             wanted[f"overlay {folder.name}"] = functools.partial(render, folder)
         for folder in self.folders("components"):
-            names = PREREQUISITES.get(folder.name, []) + [folder.name] * (folder.name != "labels")
+            names = PREREQUISITES.get(folder.name, []) + [folder.name] * (folder.name != "common")
             wanted[f"component {folder.name}"] = functools.partial(render_with, self.root, names)
         for folder in self.folders("tasks"):
             wanted[f"task {folder.name}"] = functools.partial(render, folder)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use deadpool_redis::{Manager, Pool, Runtime};
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo};
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fault;
@@ -15,8 +15,10 @@ use crate::ledger::LedgerError;
 /// How to reach Redis, and how long to wait for it. Holds a password, so it cannot be printed.
 #[derive(Clone)]
 pub struct RedisOptions {
-    /// `redis://[user:password@]host[:port][/database]`.
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` over TLS.
     pub url: String,
+    /// The certificate authority of a `rediss://` server, PEM; `None`: those that browsers know.
+    pub ca: Option<Vec<u8>>,
     /// A gate is published at most once in so many ms by commits.
     pub tick_ms: u64,
     /// Most connections besides those of lanes and feeds, at least 1.
@@ -32,6 +34,7 @@ impl RedisOptions {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            ca: None,
             tick_ms: 100,
             pool_size: 16,
             connect_timeout: Duration::from_secs(1),
@@ -53,7 +56,7 @@ pub(super) struct Link {
 impl Link {
     /// Checks the options; connects to nothing yet.
     pub(super) fn new(options: &RedisOptions) -> Result<Self, Invalid> {
-        let info = connection_info(&options.url)?;
+        let info = connection_info(options)?;
         let connect_timeout = options.connect_timeout.min(options.response_timeout);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(connect_timeout))
@@ -140,18 +143,24 @@ impl Link {
     }
 }
 
-fn connection_info(url: &str) -> Result<ConnectionInfo, Invalid> {
-    if !url.starts_with("redis://") {
+fn connection_info(options: &RedisOptions) -> Result<ConnectionInfo, Invalid> {
+    let url = options.url.as_str();
+    if !url.starts_with("redis://") && !url.starts_with("rediss://") {
         return Err(bad_url("it does not begin with redis://"));
     }
-    let info = url.into_connection_info().map_err(|e| bad_url(e.to_string()))?;
+    let mut info = url.into_connection_info().map_err(|e| bad_url(e.to_string()))?;
+    if let Some(ca) = &options.ca {
+        let certificates = TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) };
+        let client = Client::build_with_tls(info, certificates).map_err(|e| Invalid::new("ca_file", e.to_string()))?;
+        info = client.get_connection_info().clone();
+    }
     // small commands and their answers: waiting for more to send only adds latency
     Ok(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
 }
 
 /// Never says the URL itself: it may hold a password.
 fn bad_url(why: impl std::fmt::Display) -> Invalid {
-    Invalid::new("url", format!("must be redis://[user:password@]host[:port][/database], but {why}"))
+    Invalid::new("url", format!("must be redis[s]://[user:password@]host[:port][/database], but {why}"))
 }
 
 #[cfg(test)]
@@ -165,7 +174,7 @@ mod tests {
         {
             let error = Link::new(&RedisOptions::new(url)).err().unwrap_or_else(|| panic!("{url} was accepted"));
             assert!(!error.to_string().contains("secret"), "{error}");
-            assert!(error.to_string().contains("must be redis://"), "{error}");
+            assert!(error.to_string().contains("must be redis[s]://"), "{error}");
         }
     }
 

@@ -1,0 +1,170 @@
+"""A fault for each check, planted in one rendering or in the files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from objects import find, of_kind, pods, say
+from world import Object
+
+PRODUCTION = "overlay production"
+ObjectFault = Callable[[list[Object]], object]
+
+
+def spec(objects: list[Object], kind: str, name: str) -> dict[str, Any]:
+    """An object's spec."""
+    return find(objects, kind, name)["spec"]
+
+
+def pod(objects: list[Object], kind: str, name: str) -> dict[str, Any]:
+    """A workload's pod."""
+    return next(p.spec for p in pods(objects) if say(p.owner) == f"{kind} {name}")
+
+
+def server(objects: list[Object]) -> dict[str, Any]:
+    """The audience's pod."""
+    return pod(objects, "Deployment", "tallycast-server")
+
+
+def app(objects: list[Object]) -> dict[str, Any]:
+    """The process in it."""
+    return server(objects)["containers"][0]
+
+
+def data(objects: list[Object], name: str) -> dict[str, str]:
+    """A ConfigMap's data, whatever its hash."""
+    return next(m["data"] for m in of_kind(objects, "ConfigMap") if m["metadata"]["name"].startswith(name))
+
+
+def reword(objects: list[Object], name: str, file: str, old: str, new: str) -> None:
+    """Other words in a file of a ConfigMap."""
+    text = data(objects, name)[file]
+    assert old in text, old
+    data(objects, name)[file] = text.replace(old, new)
+
+
+def drop(objects: list[Object], kind: str, name: str) -> None:
+    """An object less."""
+    objects.remove(find(objects, kind, name))
+
+
+def policy(objects: list[Object], name: str) -> dict[str, Any]:
+    """A NetworkPolicy's spec."""
+    return spec(objects, "NetworkPolicy", name)
+
+
+def rule(objects: list[Object]) -> dict[str, Any]:
+    """Some rule of Prometheus."""
+    return of_kind(objects, "PrometheusRule")[0]["spec"]["groups"][0]["rules"][0]
+
+
+# One line each, to be read as a table.
+# fmt: off
+IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
+    # schemas
+    ("test_every_object_of_kubernetes_is_valid_to_the_last_key", PRODUCTION, lambda o: server(o)["initContainers"][0].update(restartPolcy="Always")),
+    ("test_every_custom_resource_is_of_a_kind_that_is_listed", PRODUCTION, lambda o: o.append({"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "x"}})),
+    ("test_every_custom_resource_is_valid_to_the_last_key", PRODUCTION, lambda o: spec(o, "Gateway", "tallycast")["listeners"][0].update(prot=1)),
+    ("test_every_custom_resource_is_valid_to_the_last_key", PRODUCTION, lambda o: spec(o, "Certificate", "tallycast-tls").pop("issuerRef")),
+    ("test_every_custom_resource_is_valid_to_the_last_key", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server").update(pollingIntervall=5)),
+    # references
+    ("test_a_services_selector_finds_pods_that_have_its_ports", PRODUCTION, lambda o: spec(o, "Service", "tallycast-server")["ports"][0].update(targetPort="htps")),
+    ("test_a_services_selector_finds_pods_that_have_its_ports", PRODUCTION, lambda o: spec(o, "Service", "tallycast-admin")["selector"].update(a="b")),
+    ("test_a_workload_selects_its_own_pods", PRODUCTION, lambda o: spec(o, "Deployment", "tallycast-worker")["selector"]["matchLabels"].update(a="b")),
+    ("test_a_probe_asks_a_port_of_its_own_container", PRODUCTION, lambda o: app(o)["livenessProbe"]["httpGet"].update(port="https")),
+    ("test_a_scaler_scales_something_that_says_no_number_itself", PRODUCTION, lambda o: spec(o, "Deployment", "tallycast-server").update(replicas=3)),
+    ("test_a_scaler_scales_something_that_says_no_number_itself", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server")["scaleTargetRef"].update(name="server")),
+    ("test_every_config_map_and_secret_that_a_pod_wants_is_there_or_listed", PRODUCTION, lambda o: app(o)["envFrom"][0]["configMapRef"].update(name="tallycast-config")),
+    ("test_every_config_map_and_secret_that_a_pod_wants_is_there_or_listed", "overlay local", lambda o: pod(o, "Deployment", "tallycast-admin")["volumes"][-1]["secret"]["items"][1].update(key="key")),
+    ("test_every_secret_from_outside_is_one_that_is_wanted", PRODUCTION, lambda o: spec(o, "ExternalSecret", "tallycast")["data"][0].update(secretKey="secret")),
+    ("test_every_mount_has_its_volume_and_every_volume_its_mount", PRODUCTION, lambda o: server(o)["volumes"].append({"name": "idle", "emptyDir": {}})),
+    ("test_claims_and_accounts_are_there", PRODUCTION, lambda o: drop(o, "PersistentVolumeClaim", "tallycast-exports")),
+    ("test_claims_and_accounts_are_there", PRODUCTION, lambda o: server(o).update(serviceAccountName="default")),
+    ("test_a_stateful_set_has_its_headless_service", PRODUCTION, lambda o: spec(o, "StatefulSet", "tallycast-redis").update(serviceName="tallycast-redis")),
+    ("test_a_route_leads_from_its_gateway_to_a_service", PRODUCTION, lambda o: spec(o, "TLSRoute", "tallycast")["rules"][0]["backendRefs"][0].update(port=8443)),
+    ("test_a_route_leads_from_its_gateway_to_a_service", PRODUCTION, lambda o: spec(o, "HTTPRoute", "tallycast")["parentRefs"][0].update(sectionName="plain")),
+    ("test_a_certificate_is_issued_by_somebody", PRODUCTION, lambda o: drop(o, "Issuer", "tallycast-ca")),
+    ("test_a_monitor_finds_the_pods_that_have_metrics", PRODUCTION, lambda o: of_kind(o, "PodMonitor")[0]["spec"]["selector"].update(matchLabels={"app.kubernetes.io/name": "redis"})),
+    # pods
+    ("test_every_container_has_requests_and_limits", PRODUCTION, lambda o: app(o)["resources"]["limits"].pop("memory")),
+    ("test_a_pod_that_serves_has_2500_mebibytes", PRODUCTION, lambda o: app(o)["resources"]["limits"].update(memory="2500Mi")),
+    ("test_every_container_is_restricted", PRODUCTION, lambda o: server(o)["initContainers"][0]["securityContext"].pop("readOnlyRootFilesystem")),
+    ("test_every_container_is_restricted", PRODUCTION, lambda o: server(o)["securityContext"].update(runAsUser=0)),
+    ("test_whatever_goes_on_running_is_probed", PRODUCTION, lambda o: app(o).pop("readinessProbe")),
+    ("test_a_pod_has_time_to_say_goodbye", PRODUCTION, lambda o: server(o).update(terminationGracePeriodSeconds=20)),
+    ("test_nginx_outlives_the_process_behind_it", PRODUCTION, lambda o: server(o)["initContainers"][0].pop("restartPolicy")),
+    ("test_a_rollout_takes_nothing_away_before_the_new_is_there", PRODUCTION, lambda o: spec(o, "Deployment", "tallycast-server")["strategy"]["rollingUpdate"].update(maxUnavailable=1)),
+    ("test_a_rollout_takes_nothing_away_before_the_new_is_there", PRODUCTION, lambda o: spec(o, "PodDisruptionBudget", "tallycast-server")["selector"]["matchLabels"].update(a="b")),
+    ("test_three_servers_run_where_nothing_scales_them", "overlay local", lambda o: spec(o, "Deployment", "tallycast-server").update(replicas=1)),
+    ("test_pods_spread_by_labels_that_they_have", PRODUCTION, lambda o: server(o)["topologySpreadConstraints"][0].update(matchLabelKeys=["component"])),
+    ("test_the_quota_has_room_for_all_of_it_and_a_rollout", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server").update(maxReplicaCount=30)),
+    ("test_every_object_is_labelled_and_every_image_has_a_tag", PRODUCTION, lambda o: app(o).update(image="tallycast")),
+    ("test_every_object_is_labelled_and_every_image_has_a_tag", PRODUCTION, lambda o: find(o, "Service", "tallycast-server")["metadata"].pop("labels")),
+    ("test_every_object_is_in_the_namespace", PRODUCTION, lambda o: find(o, "CronJob", "tallycast-export")["metadata"].pop("namespace")),
+    ("test_the_version_is_the_packages", PRODUCTION, lambda o: find(o, "Deployment", "tallycast-admin")["metadata"]["labels"].update({"app.kubernetes.io/version": "0.0.1"})),
+    # network
+    ("test_everything_is_denied_that_is_not_allowed", PRODUCTION, lambda o: policy(o, "deny-all").update(policyTypes=["Ingress"])),
+    ("test_every_policy_is_about_pods_that_there_are", PRODUCTION, lambda o: policy(o, "audience-to-server")["podSelector"]["matchLabels"].update({"app.kubernetes.io/component": "sever"})),
+    ("test_every_named_port_of_a_policy_is_one_of_its_pods", PRODUCTION, lambda o: policy(o, "prometheus-to-metrics")["ingress"][0]["ports"][0].update(port="metric")),
+    ("test_the_audience_reaches_tls_and_nothing_else", PRODUCTION, lambda o: policy(o, "audience-to-server")["ingress"][0]["ports"].append({"protocol": "TCP", "port": "http"})),
+    ("test_the_audience_reaches_tls_and_nothing_else", "overlay local", lambda o: policy(o, "ledger-from-pods")["ingress"].append({"ports": [{"protocol": "TCP", "port": "redis"}]})),
+    ("test_the_ledger_is_reached_by_the_pods_that_keep_it_and_nobody_else", PRODUCTION, lambda o: policy(o, "pods-to-ledger")["podSelector"]["matchExpressions"][1].update(values=["server", "admin"])),
+    ("test_jobs_reach_the_services_that_they_ask", "component cronjobs", lambda o: drop(o, "NetworkPolicy", "admin-from-cronjobs")),
+    ("test_what_posts_or_fetches_outside_reaches_the_outside_by_https_alone", PRODUCTION, lambda o: policy(o, "worker-to-webhooks")["egress"][0].pop("ports")),
+    ("test_every_pod_can_ask_for_names", PRODUCTION, lambda o: policy(o, "names")["egress"][0]["ports"].pop()),
+    ("test_prometheus_alone_reaches_the_metrics", PRODUCTION, lambda o: policy(o, "prometheus-to-metrics")["ingress"][0].pop("from")),
+    # the service itself
+    ("test_every_variable_is_a_setting_that_exists", PRODUCTION, lambda o: data(o, "tallycast-config").update(TALLYCAST__SERVER__PROT="80")),
+    ("test_every_role_starts_and_is_ready_with_its_settings_and_this_redis", PRODUCTION, lambda o: reword(o, "tallycast-redis", "redis.conf", "appendfsync always", "appendfsync everysec")),
+    ("test_every_role_starts_and_is_ready_with_its_settings_and_this_redis", PRODUCTION, lambda o: app(o)["env"].append({"name": "TALLYCAST__SERVER__TICK_MS", "value": "5"})),
+    ("test_the_limits_of_nginx_lie_above_the_capacity_of_the_process", PRODUCTION, lambda o: data(o, "tallycast-config").update(TALLYCAST__SERVER__MAX_SOCKETS="12000")),
+    ("test_nginx_takes_its_configuration", PRODUCTION, lambda o: reword(o, "tallycast-nginx", "internal.conf", "include", "inclde")),
+    ("test_every_series_that_is_asked_for_exists", PRODUCTION, lambda o: rule(o).update(expr="tallycast_votes_stored > 0")),
+    ("test_every_recorded_series_that_is_asked_for_is_recorded", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server")["triggers"][0]["metadata"].update(query="tallycast:nothing")),
+    ("test_a_plain_autoscaler_asks_for_what_the_adapter_makes", "component autoscaling-hpa", lambda o: spec(o, "HorizontalPodAutoscaler", "tallycast-server")["metrics"][0]["external"]["metric"].update(name="nothing")),
+]
+# fmt: on
+
+
+def write(path: str, text: str) -> Callable[[Path], object]:
+    """A file more."""
+    return lambda root: (root / path).write_text(text, encoding="utf-8")
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Path], object]:
+    """Other words in a file."""
+
+    def change(root: Path) -> None:
+        text = (root / path).read_text(encoding="utf-8")
+        assert old in text, f"{path} has no {old}"
+        (root / path).write_text(text.replace(old, new), encoding="utf-8")
+
+    return change
+
+
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {emcee-key: in-plain-words}\n"
+STAGING = "manifests/overlays/staging/kustomization.yaml"
+
+IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
+    ("test_no_plain_secret_is_in_the_tree", write("manifests/secret.yaml", SECRET)),
+    (
+        "test_no_plain_secret_is_in_the_tree",
+        edit("manifests/base/kustomization.yaml", "generatorOptions:", "secretGenerator: []\ngeneratorOptions:"),
+    ),
+    ("test_no_private_key_is_in_the_tree", write("config/tls.key", "-----BEGIN EC PRIVATE" + " KEY-----\n")),
+    (
+        "test_overlays_differ_in_components_patches_and_images_alone",
+        edit(STAGING, "patches:", "namePrefix: a\npatches:"),
+    ),
+    ("test_overlays_differ_in_components_patches_and_images_alone", edit(STAGING, "  - ../../components/common\n", "")),
+    (
+        "test_nothing_is_scaled_by_two",
+        edit(STAGING, "  - ../../components/dns\n", "  - ../../components/autoscaling-hpa\n"),
+    ),
+    (
+        "test_nothing_deprecated_is_used",
+        edit("manifests/base/kustomization.yaml", "generatorOptions:", "commonLabels: {}\ngeneratorOptions:"),
+    ),
+    ("test_every_component_is_one_and_is_in_the_table", edit("manifests/README.md", "| `gateway` |", "| `gatway` |")),
+    ("test_every_file_is_used_by_the_kustomization_above_it", write("manifests/base/forgotten.yaml", "a: 1\n")),
+]
