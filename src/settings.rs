@@ -124,8 +124,10 @@ pub struct EmceeSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerSettings {
-    /// `embedded:PATH`, `redis://…` or `rediss://…`.
+    /// `embedded:PATH`, `redis://…`, `rediss://…` or `redis+sentinel://…`.
     pub url: String,
+    /// So many replicas confirm a change before it is answered.
+    pub replicas: usize,
     /// The certificate authority of a `rediss://` server.
     pub ca_file: String,
     /// Take votes although it is not sure that they are kept.
@@ -244,6 +246,7 @@ impl Settings {
         range("server.tick_ms", self.server.tick_ms, 20, 2_000)?;
         range("server.drain_ms", self.server.drain_ms, 0, 60_000)?;
         range("server.max_sockets", self.server.max_sockets as u64, 0, 1_000_000)?;
+        range("ledger.replicas", self.ledger.replicas as u64, 0, 5)?;
         range("ledger.pool_size", self.ledger.pool_size as u64, 1, 256)?;
         range("jobs.lease_seconds", self.jobs.lease_seconds, 1, 3_600)?;
         at_least("server.secret", &self.server.secret, 16)?;
@@ -267,11 +270,11 @@ impl LedgerSettings {
     pub fn kind(&self) -> Result<LedgerKind, SettingsError> {
         match self.url.split_once(':') {
             Some(("embedded", path)) if !path.is_empty() => Ok(LedgerKind::Embedded(path.into())),
-            Some(("redis" | "rediss", rest)) if rest.starts_with("//") => Ok(LedgerKind::Redis(self.url.clone())),
-            Some(("redis+sentinel" | "redis+cluster", _)) => {
-                // the URL may hold a password
-                let says =
-                    "may not be redis+sentinel:// or redis+cluster:// in this version: name the primary by redis://";
+            Some(("redis" | "rediss" | "redis+sentinel", rest)) if rest.starts_with("//") => {
+                Ok(LedgerKind::Redis(self.url.clone()))
+            }
+            Some(("redis+cluster", _)) => {
+                let says = "may not be redis+cluster:// in this version; one Redis carries more than a million voters";
                 Err(SettingsError::OutOfRange(format!("ledger.url {says}")))
             }
             // what comes behind the scheme may hold a password

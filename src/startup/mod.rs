@@ -276,6 +276,7 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, Option<std:
             };
             let options = RedisOptions {
                 ca,
+                replicas: settings.ledger.replicas,
                 tick_ms: settings.server.tick_ms,
                 pool_size: settings.ledger.pool_size,
                 ..RedisOptions::new(url)

@@ -12,6 +12,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER))
 
+import selftest  # noqa: E402
 import world  # noqa: E402
 
 
@@ -35,8 +36,9 @@ def tell_skipped(skipped: list[tuple[unittest.TestCase, str]]) -> None:
 def main() -> int:
     """Exit code 0: nothing is wrong, as far as could be seen."""
     if sys.argv[1:] == ["selftest"]:
-        import selftest
-
+        if not world.kubectl():
+            print("nothing can be rendered without kubectl, so no fault can be planted: SKIPPED")
+            return 0
         return selftest.main()
     result = run_checks()
     if not result.wasSuccessful():

@@ -63,6 +63,13 @@ def plant_in_objects(check: unittest.TestCase, rendering: str, fault: Callable[[
     return verdict(check, faulty)
 
 
+def plant_among_others(check: unittest.TestCase, rendering: str, fault: Callable[[list[world.Object]], object]) -> str:
+    """A fault in one rendering, for a check that compares it with others."""
+    faulty = world.World(world.ROOT, world.current().renderings | world.current().with_changed(rendering).renderings)
+    fault(faulty.renderings[rendering])
+    return verdict(check, faulty)
+
+
 def plant_in_files(check: unittest.TestCase, fault: Callable[[Path], object]) -> str:
     """A fault in a copy of the tree."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -77,6 +84,8 @@ def main() -> int:
     told: list[tuple[str, str]] = []
     for name, rendering, in_objects in faults.IN_OBJECTS:
         told.append((name, plant_in_objects(checks[name], rendering, in_objects)))
+    for name, rendering, in_objects in faults.IN_ALL:
+        told.append((name, plant_among_others(checks[name], rendering, in_objects)))
     for name, in_files in faults.IN_FILES:
         told.append((name, plant_in_files(checks[name], in_files)))
     for name in sorted(checks.keys() - {name for name, _ in told}):

@@ -9,6 +9,8 @@ from world import Object
 
 # All pods of the image drain by the same setting.
 AFTER_DRAIN_SECONDS = 4
+# By which label each task is picked out of what its kustomization renders, as the comment there says.
+TASKS = {"loadtest": {"app.kubernetes.io/component": "loadtest"}, "refresh": {"tallycast/task": "refresh-now"}}
 
 
 class Pods(RenderedCheck):
@@ -157,6 +159,15 @@ class Pods(RenderedCheck):
         for item in objects:
             if item["kind"] != "Namespace":
                 self.assertEqual(item["metadata"].get("namespace"), "tallycast", say(item))
+
+    def test_a_task_is_applied_whole_by_its_label(self) -> None:
+        found = world.current().renderings
+        there = {(item["kind"], item["metadata"]["name"]) for item in found["overlay staging"]}
+        for task, label in TASKS.items():
+            for item in found[f"task {task}"]:
+                is_new = (item["kind"], item["metadata"]["name"]) not in there
+                is_selected = label.items() <= item["metadata"]["labels"].items()
+                self.assertEqual(is_new, is_selected, f"{task}: {say(item)}")
 
     @every_rendering
     def test_the_version_is_the_packages(self, objects: list[Object]) -> None:

@@ -13,7 +13,7 @@ from objects import RenderedCheck, say
 
 # The oldest Kubernetes that has all that is used here without being asked (native sidecars, preStop sleep), and the
 # newest whose schemas there are.
-VERSIONS = ("1.33", "1.37")
+VERSIONS = ("1.32", "1.37")
 
 # Whoever brings another kind of custom resource adds it here, and sees in doing so that it is checked.
 CUSTOM = {

@@ -35,7 +35,7 @@ pub(super) async fn check(link: &Link) -> Result<Health, LedgerError> {
         let now = now?;
         written?;
         let unsafe_because = match settings {
-            Ok(settings) => unsafe_settings(&settings),
+            Ok(settings) => unsafe_settings(&settings).or_else(|| unsafe_failover(link)),
             Err(refused) if refused.code().is_some() => Some(unreadable(&refused)),
             Err(lost) => return Err(lost.into()),
         };
@@ -52,6 +52,12 @@ pub(super) async fn time(redis: &mut MultiplexedConnection) -> Result<LedgerMs, 
 
 fn unreadable(refused: &RedisError) -> String {
     format!("redis does not tell its settings ({refused}), so nobody knows whether it keeps what it is told")
+}
+
+/// A server that another may replace must not be alone with what was acknowledged.
+fn unsafe_failover(link: &Link) -> Option<String> {
+    let alone = link.may_fail_over() && link.replicas() == 0;
+    alone.then(|| "a failover may lose acknowledged votes: set ledger.replicas to 1 or more".to_owned())
 }
 
 fn unsafe_settings(settings: &HashMap<String, String>) -> Option<String> {

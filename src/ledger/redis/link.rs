@@ -1,24 +1,29 @@
 //! The way to Redis: a pool for everything, connections of their own for lanes and feeds, and the time a call may take.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_redis::{Manager, Pool, Runtime};
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fault;
+use super::route::{Primary, Route};
 use crate::domain::Invalid;
 use crate::ledger::LedgerError;
+
+/// How long replicas may take to confirm a change, in ms.
+const REPLICAS_WITHIN_MS: u64 = 1_000;
 
 /// How to reach Redis, and how long to wait for it. Holds a password, so it cannot be printed.
 #[derive(Clone)]
 pub struct RedisOptions {
-    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` over TLS.
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` over TLS, or
+    /// `redis+sentinel://[user:password@]host[:port][,host[:port]…]/name[/database]`.
     pub url: String,
     /// The certificate authority of a `rediss://` server, PEM; `None`: those that browsers know.
     pub ca: Option<Vec<u8>>,
+    /// So many replicas confirm a change before it is answered; 0: none is asked.
+    pub replicas: usize,
     /// A gate is published at most once in so many ms by commits.
     pub tick_ms: u64,
     /// Most connections besides those of lanes and feeds, at least 1.
@@ -35,6 +40,7 @@ impl RedisOptions {
         Self {
             url: url.into(),
             ca: None,
+            replicas: 0,
             tick_ms: 100,
             pool_size: 16,
             connect_timeout: Duration::from_secs(1),
@@ -46,9 +52,8 @@ impl RedisOptions {
 /// A handle that all parts of the ledger share.
 #[derive(Clone)]
 pub(super) struct Link {
-    client: Client,
-    pool: Pool,
-    config: AsyncConnectionConfig,
+    route: Route,
+    replicas: usize,
     connect_timeout: Duration,
     response_timeout: Duration,
 }
@@ -56,27 +61,27 @@ pub(super) struct Link {
 impl Link {
     /// Checks the options; connects to nothing yet.
     pub(super) fn new(options: &RedisOptions) -> Result<Self, Invalid> {
-        let info = connection_info(options)?;
-        let connect_timeout = options.connect_timeout.min(options.response_timeout);
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(connect_timeout))
-            .set_response_timeout(Some(options.response_timeout));
-        let manager = Manager::new_with_config(info.clone(), config.clone()).map_err(|e| bad_url(e.to_string()))?;
-        let pool = Pool::builder(manager)
-            .max_size(options.pool_size.max(1))
-            .wait_timeout(Some(connect_timeout))
-            .create_timeout(Some(connect_timeout))
-            .recycle_timeout(Some(connect_timeout))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|e| bad_url(e.to_string()))?;
-        let client = Client::open(info).map_err(|e| bad_url(e.to_string()))?;
-        Ok(Self { client, pool, config, connect_timeout, response_timeout: options.response_timeout })
+        Ok(Self {
+            route: Route::new(options)?,
+            replicas: options.replicas,
+            connect_timeout: options.connect_timeout.min(options.response_timeout),
+            response_timeout: options.response_timeout,
+        })
     }
 
     /// The number of the database that the keys are in.
     pub(super) fn database(&self) -> i64 {
-        self.client.get_connection_info().redis_settings().db()
+        self.route.database()
+    }
+
+    /// How many replicas confirm a change before it is answered.
+    pub(super) fn replicas(&self) -> usize {
+        self.replicas
+    }
+
+    /// True if another server may take the primary's place.
+    pub(super) fn may_fail_over(&self) -> bool {
+        self.route.may_change()
     }
 
     /// Does `work` on a connection of the pool, within the time for a call. A connection that failed is not used again:
@@ -86,24 +91,30 @@ impl Link {
         F: Future<Output = Result<T, LedgerError>>,
     {
         let end = Instant::now() + self.response_timeout;
-        let pooled = match timeout(self.connect_timeout, self.pool.get()).await {
-            Ok(pooled) => pooled.map_err(fault::unreachable)?,
-            Err(_) => return Err(fault::unreachable("no connection in time")),
+        let primary = self.primary().await?;
+        let pooled = match timeout(self.connect_timeout, primary.pool.get()).await {
+            Ok(pooled) => pooled.map_err(fault::unreachable),
+            Err(_) => Err(fault::unreachable("no connection in time")),
         };
-        let done = timeout_at(end, work(pooled.clone())).await.unwrap_or_else(|_| Err(fault::unanswered()));
-        if matches!(done, Err(LedgerError::NotApplied(_) | LedgerError::MaybeApplied(_))) {
+        let pooled = pooled.inspect_err(|_| self.route.doubt(&primary))?;
+        let done = self.confirmed(work(pooled.clone()), &pooled);
+        let done = timeout_at(end, done).await.unwrap_or_else(|_| Err(fault::unanswered()));
+        if is_failure(&done) {
             drop(deadpool_redis::Connection::take(pooled));
+            self.route.doubt(&primary);
         }
         done
     }
 
     /// A connection of the caller's own.
     pub(super) async fn connect(&self) -> Result<MultiplexedConnection, LedgerError> {
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&self.config);
-        match timeout(self.connect_timeout, connecting).await {
+        let primary = self.primary().await?;
+        let connecting = primary.client.get_multiplexed_async_connection_with_config(self.route.config());
+        let connected = match timeout(self.connect_timeout, connecting).await {
             Ok(connected) => connected.map_err(fault::unreachable),
             Err(_) => Err(fault::unreachable("no connection in time")),
-        }
+        };
+        connected.inspect_err(|_| self.route.doubt(&primary))
     }
 
     /// Does `work` on a connection of the caller's own, made first if there is none, within the time for a call. It is
@@ -122,8 +133,11 @@ impl Link {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let done = timeout_at(end, work(connection.clone())).await.unwrap_or_else(|_| Err(fault::unanswered()));
-        if matches!(done, Ok(_) | Err(LedgerError::Corrupt(_))) {
+        let done = self.confirmed(work(connection.clone()), &connection);
+        let done = timeout_at(end, done).await.unwrap_or_else(|_| Err(fault::unanswered()));
+        if is_failure(&done) {
+            self.route.doubt_current();
+        } else {
             *own = Some(connection);
         }
         done
@@ -131,58 +145,56 @@ impl Link {
 
     /// A connection for messages, subscribed to these channels.
     pub(super) async fn subscribe(&self, channels: &[String]) -> Result<PubSub, LedgerError> {
+        let primary = self.primary().await?;
         let connecting = async {
-            let mut messages = self.client.get_async_pubsub().await?;
+            let mut messages = primary.client.get_async_pubsub().await?;
             messages.subscribe(channels).await?;
             Ok(messages)
         };
-        match timeout(self.connect_timeout, connecting).await {
+        let connected = match timeout(self.connect_timeout, connecting).await {
             Ok(connected) => connected.map_err(|e: redis::RedisError| fault::unreachable(e)),
             Err(_) => Err(fault::unreachable("no connection in time")),
+        };
+        connected.inspect_err(|_| self.route.doubt(&primary))
+    }
+
+    async fn primary(&self) -> Result<Arc<Primary>, LedgerError> {
+        match timeout(self.connect_timeout, self.route.primary()).await {
+            Ok(primary) => primary,
+            Err(_) => Err(fault::unreachable("no sentinel answered in time")),
         }
     }
+
+    /// What `work` comes to, once the replicas have it: else a failover could take it back. For reads there is nothing
+    /// to wait for, and WAIT answers at once.
+    async fn confirmed<T>(
+        &self,
+        work: impl Future<Output = Result<T, LedgerError>>,
+        connection: &MultiplexedConnection,
+    ) -> Result<T, LedgerError> {
+        let done = work.await?;
+        if self.replicas == 0 {
+            return Ok(done);
+        }
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(self.replicas).arg(REPLICAS_WITHIN_MS);
+        let confirmed: usize = wait.query_async(&mut connection.clone()).await.map_err(fault::after_a_step)?;
+        if confirmed < self.replicas {
+            let said = format!("{confirmed} of {} replicas have confirmed it in time", self.replicas);
+            return Err(LedgerError::MaybeApplied(said));
+        }
+        Ok(done)
+    }
 }
 
-fn connection_info(options: &RedisOptions) -> Result<ConnectionInfo, Invalid> {
-    let url = options.url.as_str();
-    if !url.starts_with("redis://") && !url.starts_with("rediss://") {
-        return Err(bad_url("it does not begin with redis://"));
-    }
-    let mut info = url.into_connection_info().map_err(|e| bad_url(e.to_string()))?;
-    if let Some(ca) = &options.ca {
-        let certificates = TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) };
-        let client = Client::build_with_tls(info, certificates).map_err(|e| Invalid::new("ca_file", e.to_string()))?;
-        info = client.get_connection_info().clone();
-    }
-    // small commands and their answers: waiting for more to send only adds latency
-    Ok(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
-}
-
-/// Never says the URL itself: it may hold a password.
-fn bad_url(why: impl std::fmt::Display) -> Invalid {
-    Invalid::new("url", format!("must be redis[s]://[user:password@]host[:port][/database], but {why}"))
+/// True if the connection is not to be used again.
+fn is_failure<T>(done: &Result<T, LedgerError>) -> bool {
+    matches!(done, Err(LedgerError::NotApplied(_) | LedgerError::MaybeApplied(_)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_malformed_url_is_refused_without_saying_the_password() {
-        for url in
-            ["", "localhost:6379", "http://u:secret@h", "redis://", "redis://u:secret@h:99999", "redis://h/secret"]
-        {
-            let error = Link::new(&RedisOptions::new(url)).err().unwrap_or_else(|| panic!("{url} was accepted"));
-            assert!(!error.to_string().contains("secret"), "{error}");
-            assert!(error.to_string().contains("must be redis[s]://"), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_database_is_read_from_the_url_and_nothing_is_connected() {
-        assert_eq!(Link::new(&RedisOptions::new("redis://u:p@192.0.2.1:1/7")).unwrap().database(), 7);
-        assert_eq!(Link::new(&RedisOptions::new("redis://192.0.2.1")).unwrap().database(), 0);
-    }
 
     #[tokio::test]
     async fn where_nobody_listens_nothing_is_applied() {

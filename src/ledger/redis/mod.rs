@@ -1,9 +1,10 @@
-//! The ledger in Redis 7, shared by many pods. Standalone for now; keys and scripts are made so that they run on a
-//! cluster.
+//! The ledger in Redis 7, shared by many pods: one server, or one that sentinels replace. Keys and scripts are made so
+//! that they will run on a cluster.
 //!
 //! | file | holds |
 //! | --- | --- |
-//! | `link` | the way to Redis: pool, own connections, the time a call may take |
+//! | `route` | where the primary is |
+//! | `link` | the way there: pool, own connections, the time a call may take, what replicas confirm |
 //! | `fault` | what a failure means: not applied, maybe applied, corrupt |
 //! | `keys` | every key and channel name |
 //! | `scripts` | one Lua script per change |
@@ -51,6 +52,7 @@ mod pods;
 mod ranking;
 mod rooms;
 mod roster;
+mod route;
 mod scripts;
 
 pub use link::RedisOptions;

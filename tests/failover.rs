@@ -1,0 +1,173 @@
+//! The primary dies and sentinels name another: what was acknowledged is there, once.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::emcee::Emcee;
+use support::http::Http;
+use support::server::Server;
+use support::voter::{Verdict, Voter};
+use support::{dice, free_port};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long a failover may take: sentinels wait a second before they believe it.
+const FAILOVER: Duration = Duration::from_secs(60);
+const VOTERS: u64 = 40;
+const SLIPS: usize = 30;
+
+/// A primary, two replicas, and three sentinels.
+struct Watched {
+    dir: TempDir,
+    servers: Vec<(u16, Child)>,
+    sentinels: Vec<(u16, Child)>,
+}
+
+impl Watched {
+    async fn start() -> Watched {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let ports: Vec<u16> = (0..6).map(|_| free_port()).collect();
+        let mut watched = Watched { dir, servers: vec![], sentinels: vec![] };
+        for port in &ports[..3] {
+            let of = if *port == ports[0] { String::new() } else { format!("replicaof 127.0.0.1 {}\n", ports[0]) };
+            let settings = "appendonly yes\nappendfsync always\nsave \"\"\nmaxmemory-policy noeviction\n\
+                            repl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n";
+            let child = watched.launch(*port, &format!("{settings}{of}"), &[]);
+            watched.servers.push((*port, child));
+        }
+        for port in &ports[..3] {
+            answers(*port, "INFO replication", |info| {
+                info.contains("connected_slaves:2") || info.contains("master_link_status:up")
+            })
+            .await;
+        }
+        for port in &ports[3..] {
+            let settings = format!(
+                "sentinel monitor hall 127.0.0.1 {} 2\nsentinel down-after-milliseconds hall 1000\n\
+                 sentinel failover-timeout hall 5000\n",
+                ports[0]
+            );
+            let child = watched.launch(*port, &settings, &["--sentinel"]);
+            watched.sentinels.push((*port, child));
+        }
+        for port in &ports[3..] {
+            let all = |info: &str| info.contains("slaves=2,sentinels=3");
+            answers(*port, "INFO sentinel", all).await;
+        }
+        watched
+    }
+
+    fn launch(&self, port: u16, settings: &str, more: &[&str]) -> Child {
+        let folder = self.dir.path().join(port.to_string());
+        fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("redis.conf");
+        let head = format!("port {port}\nbind 127.0.0.1\ndir {}\nlogfile redis.log\n", folder.display());
+        fs::write(&file, format!("{head}{settings}")).expect("a configuration");
+        let mut command = Command::new("redis-server");
+        command.arg(file).args(more).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        command.spawn().expect("redis-server is installed (Debian package redis-server)")
+    }
+
+    fn url(&self) -> String {
+        let hosts: Vec<String> = self.sentinels.iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
+        format!("redis+sentinel://{}/hall/0", hosts.join(","))
+    }
+}
+
+/// Asks until the answer fits.
+async fn answers(port: u16, command: &str, fits: impl Fn(&str) -> bool) {
+    let asking = async {
+        loop {
+            let talk = async {
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+                stream.write_all(format!("{command}\r\n").as_bytes()).await.ok()?;
+                let mut answer = vec![0; 4096];
+                let length = stream.read(&mut answer).await.ok()?;
+                Some(String::from_utf8_lossy(&answer[..length]).into_owned())
+            };
+            if talk.await.is_some_and(|answer| fits(&answer)) {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(FAILOVER, asking).await.unwrap_or_else(|_| panic!("{command} on port {port}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_survives_the_primary() {
+    let mut watched = Watched::start().await;
+    let url = watched.url();
+    let settings = [("TALLYCAST__LEDGER__URL", url.as_str()), ("TALLYCAST__LEDGER__REPLICAS", "1")];
+    let pods = [Server::start(&settings).await, Server::start(&settings).await];
+    let addresses: Vec<_> = pods.iter().map(Server::address).collect();
+    let emcee = Emcee::new(addresses.clone()).patient();
+    let room = emcee
+        .create(json!({"title": "Failover", "votes_per_round": SLIPS, "rounds": [
+            {"title": "One", "choices": [{"label": "A"}, {"label": "B"}]}]}))
+        .await;
+    emcee.open(&room, 1).await;
+    let mut crowd = JoinSet::new();
+    for number in 0..VOTERS {
+        let mut voter = Voter::join(&emcee.http, &addresses, &room, &format!("V{number}"), dice(96, number)).await;
+        crowd.spawn(async move {
+            for slip in 0..SLIPS {
+                let votes = if slip % 3 == 0 { "b" } else { "a" };
+                assert_eq!(voter.cast(1, 1, votes).await, Verdict::Stored);
+                sleep(Duration::from_millis(50)).await;
+            }
+            voter
+        });
+    }
+    // in the middle of it, the primary is gone without a word
+    let half = VOTERS * SLIPS as u64 / 3;
+    let since = Instant::now();
+    while emcee.room(&room).await["rounds"][0]["tally"]["total"].as_u64().unwrap_or(0) < half {
+        assert!(since.elapsed() < FAILOVER, "a third of the votes");
+        sleep(Duration::from_millis(50)).await;
+    }
+    let (_, primary) = &mut watched.servers[0];
+    primary.start_kill().expect("its own child");
+    primary.wait().await.expect("its own child");
+
+    let voters = timeout(FAILOVER * 2, crowd.join_all()).await.expect("everybody is answered in the end");
+    emcee.close(&room, 1).await;
+    let export = emcee.export(&room).await;
+    let ballots = export["rounds"][0]["takes"][0]["ballots"].as_array().expect("ballots").clone();
+    assert_eq!(ballots.len(), voters.len());
+    for mut voter in voters {
+        let stored = ballots.iter().find(|ballot| ballot["voter"] == voter.id).expect("a ballot");
+        assert_eq!(stored["votes"], json!(voter.told(1, 1).votes), "{}", voter.name);
+    }
+    let third = VOTERS * SLIPS as u64 / 3;
+    assert_eq!(export["rounds"][0]["takes"][0]["record"]["votes"], json!([third * 2, third]));
+    assert_eq!(emcee.audit(&room).await["ok"], Value::Bool(true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_without_replicas_that_confirm_are_not_safe() {
+    let watched = Watched::start().await;
+    let url = watched.url();
+    let server = Server::spawn(&[("TALLYCAST__LEDGER__URL", url.as_str())]);
+    let http = Http::new();
+    let says_why = async {
+        loop {
+            if let Ok(answer) = http.get(&server.url("/readyz")).await
+                && answer.body["reasons"].to_string().contains("ledger.replicas")
+            {
+                return answer.status;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert_eq!(timeout(FAILOVER, says_why).await.expect("it says why"), 503);
+}
