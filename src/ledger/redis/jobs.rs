@@ -13,6 +13,9 @@ use crate::ledger::{Backlog, LedgerError, TakenJob};
 /// Name of the group.
 const WORKERS: &str = "workers";
 
+/// An entry of a stream: its id, and its fields.
+type Entry = (String, Vec<(String, String)>);
+
 /// Ids and JSON, as the scripts take them.
 pub(super) fn texts(jobs: &[Job]) -> Result<Vec<String>, LedgerError> {
     let mut texts = Vec::with_capacity(jobs.len() * 2);
@@ -42,8 +45,7 @@ pub(super) async fn backlog(link: &Link) -> Result<Vec<Backlog>, LedgerError> {
                 let key = RoomKeys(&room).jobs();
                 let mut read = redis::pipe();
                 read.cmd("XLEN").arg(&key).cmd("XRANGE").arg(&key).arg("-").arg("+").arg("COUNT").arg(1);
-                let (waiting, first): (u64, Vec<(String, Vec<(String, String)>)>) =
-                    read.query_async(&mut redis).await?;
+                let (waiting, first): (u64, Vec<Entry>) = read.query_async(&mut redis).await?;
                 // an entry's id begins with the time when it was stored
                 let since = first.first().and_then(|(entry, _)| entry.split('-').next()?.parse().ok());
                 Ok::<_, LedgerError>(since.map(|since| Backlog { room, waiting, since }))
