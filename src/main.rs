@@ -1,8 +1,9 @@
-//! The command line: `tallycast`, or `tallycast serve`.
+//! The command line: `tallycast`, or `tallycast serve`, holds the evening; the other commands talk to a running server.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tallycast::cli::arguments::Operation;
 use tallycast::settings::Settings;
 use tallycast::startup::Application;
 use tallycast::{cli, telemetry};
@@ -12,9 +13,12 @@ use tallycast::{cli, telemetry};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Live audience voting that counts every vote exactly once. Settings: config/default.toml and the environment.
+/// Live audience voting that counts every vote exactly once.
+///
+/// Without a command it serves; its settings are in config/default.toml and the environment. Every other command talks
+/// to a running server: docs/event-files.md shows them at work.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -24,11 +28,22 @@ struct Arguments {
 enum Command {
     /// Hold the evening: pages, API and sockets (the default)
     Serve,
+    #[command(flatten)]
+    Operation(Operation),
 }
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command } = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // 2 would be clap's choice, and is a difference that `plan` has found
+            let code = if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            let _ = error.print();
+            return code;
+        }
+    };
     match command.unwrap_or(Command::Serve) {
+        Command::Operation(operation) => cli::run(operation),
         Command::Serve => match actix_web::rt::System::new().block_on(serve()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

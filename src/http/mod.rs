@@ -24,6 +24,7 @@ use crate::domain::{Invalid, LedgerMs};
 
 pub mod auth;
 pub mod body;
+mod check;
 pub mod error;
 mod health;
 mod joining;
@@ -191,10 +192,12 @@ fn desk(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(voters::list)
         .service(voters::patch)
         .service(voters::invite)
+        .service(voters::invited)
         .service(records::export)
         .service(moving::import)
         .service(moving::purge)
-        .service(records::audit);
+        .service(records::audit)
+        .service(check::check);
 }
 
 async fn nothing_here(request: HttpRequest) -> Answer<HttpResponse> {

@@ -180,10 +180,23 @@ pub async fn invite(
     let people: Vec<_> = names.into_iter().map(|name| (name, Invite::from_entropy(rand::random()))).collect();
     let invites = site.pod.ledger.invite(&room.board.id, &people).await?;
     let link = format!("{}/r/{}", site.base_url(&request), room.board.code);
-    let invites = people.iter().zip(invites).map(|((name, _), invite)| InviteView {
-        name: name.to_string(),
-        url: format!("{link}#invite={invite}"),
-        invite: invite.to_string(),
-    });
+    let invites = people.iter().zip(invites).map(|((name, _), invite)| invite_view(&link, name, &invite));
     Ok(HttpResponse::Created().json(json!({ "invites": invites.collect::<Vec<_>>() })))
+}
+
+/// Everybody who was invited, by name.
+#[utoipa::path(tag = "voters", params(("room" = String, Path)),
+    responses((status = 200, description = "{invites: [{name, invite, url}]}")))]
+#[get("/rooms/{room}/invites")]
+pub async fn invited(request: HttpRequest, site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee) -> Answer {
+    let room = site.room(&path).await?;
+    let mut invited = site.pod.ledger.invites(&room.board.id).await?;
+    invited.sort_by(|a, b| a.name.cmp(&b.name));
+    let link = format!("{}/r/{}", site.base_url(&request), room.board.code);
+    let invites = invited.into_iter().map(|invited| invite_view(&link, &invited.name, &invited.invite));
+    Ok(HttpResponse::Ok().json(json!({ "invites": invites.collect::<Vec<_>>() })))
+}
+
+fn invite_view(link: &str, name: &Name, code: &Invite) -> InviteView {
+    InviteView { name: name.to_string(), url: format!("{link}#invite={code}"), invite: code.to_string() }
 }

@@ -36,6 +36,8 @@ pub fn emcee_calls() -> Vec<(Method, &'static str, Value)> {
         (Method::GET, "/rooms/{room}/audit", Value::Null),
         (Method::POST, "/rooms/import", json!({})),
         (Method::POST, "/purge", json!({"older_than_seconds": 0, "all": true})),
+        (Method::GET, "/rooms/{room}/invites", Value::Null),
+        (Method::GET, "/check", Value::Null),
     ]
 }
 

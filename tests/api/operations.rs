@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// Every route of the contract that this version has, as OpenAPI writes it.
-const ROUTES: [(&str, &[&str]); 24] = [
+const ROUTES: [(&str, &[&str]); 25] = [
     ("/session", &["post", "delete"]),
     ("/rooms", &["post", "get"]),
     ("/rooms/{room}", &["get", "patch", "delete"]),
@@ -19,7 +19,7 @@ const ROUTES: [(&str, &[&str]); 24] = [
     ("/rooms/{room}/votes", &["post"]),
     ("/rooms/{room}/voters", &["get"]),
     ("/rooms/{room}/voters/{voter}", &["patch"]),
-    ("/rooms/{room}/invites", &["post"]),
+    ("/rooms/{room}/invites", &["post", "get"]),
     ("/rooms/{room}/rounds/{n}/open", &["post"]),
     ("/rooms/{room}/rounds/{n}/deadline", &["post"]),
     ("/rooms/{room}/rounds/{n}/close", &["post"]),
@@ -33,6 +33,7 @@ const ROUTES: [(&str, &[&str]); 24] = [
     ("/rooms/{room}/audit", &["get"]),
     ("/rooms/import", &["post"]),
     ("/purge", &["post"]),
+    ("/check", &["get"]),
     ("/openapi.json", &[]),
 ];
 

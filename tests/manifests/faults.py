@@ -117,6 +117,7 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     ("test_every_variable_is_a_setting_that_exists", PRODUCTION, lambda o: data(o, "tallycast-config").update(TALLYCAST__SERVER__PROT="80")),
     ("test_every_role_starts_and_is_ready_with_its_settings_and_this_redis", PRODUCTION, lambda o: reword(o, "tallycast-redis", "redis.conf", "appendfsync always", "appendfsync everysec")),
     ("test_every_role_starts_and_is_ready_with_its_settings_and_this_redis", PRODUCTION, lambda o: app(o)["env"].append({"name": "TALLYCAST__SERVER__TICK_MS", "value": "5"})),
+    ("test_every_command_line_is_understood", PRODUCTION, lambda o: pod(o, "CronJob", "tallycast-purge")["containers"][0].update(args=["purge", "--older", "90d"])),
     ("test_the_limits_of_nginx_lie_above_the_capacity_of_the_process", PRODUCTION, lambda o: data(o, "tallycast-config").update(TALLYCAST__SERVER__MAX_SOCKETS="12000")),
     ("test_nginx_takes_its_configuration", PRODUCTION, lambda o: reword(o, "tallycast-nginx", "internal.conf", "include", "inclde")),
     ("test_every_series_that_is_asked_for_exists", PRODUCTION, lambda o: rule(o).update(expr="tallycast_votes_stored > 0")),
@@ -128,6 +129,11 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
 
 # Faults that need more than one rendering.
 IN_ALL: list[tuple[str, str, ObjectFault]] = [
+    (
+        "test_the_server_takes_the_address_of_every_ledger",
+        "production on redis-sentinel",
+        lambda o: data(o, "tallycast-config").update(TALLYCAST__LEDGER__URL="redis+sentinels://host"),
+    ),
     (
         "test_a_task_is_applied_whole_by_its_label",
         "task loadtest",
@@ -157,6 +163,18 @@ def edit(path: str, old: str, new: str) -> Callable[[Path], object]:
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {emcee-key: in-plain-words}\n"
 STAGING = "manifests/overlays/staging/kustomization.yaml"
 
+# Faults that are met while everything is rendered anew.
+IN_RENDERING: list[tuple[str, Callable[[Path], object]]] = [
+    (
+        "test_everything_can_be_rendered_and_nothing_old_is_used",
+        edit("manifests/components/gateway/kustomization.yaml", "- gateway.yaml", "- gatway.yaml"),
+    ),
+    (
+        "test_everything_can_be_rendered_and_nothing_old_is_used",
+        edit("manifests/overlays/local/kustomization.yaml", "patches:", "commonLabels: {a: b}\npatches:"),
+    ),
+]
+
 IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
     ("test_no_plain_secret_is_in_the_tree", write("manifests/secret.yaml", SECRET)),
     (
@@ -173,10 +191,28 @@ IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
         "test_nothing_is_scaled_by_two",
         edit(STAGING, "  - ../../components/dns\n", "  - ../../components/autoscaling-hpa\n"),
     ),
+    ("test_a_second_time_changes_nothing", edit("scripts/certs.sh", "  exit 0\nfi", "fi")),
+    (
+        "test_a_further_name_makes_a_new_certificate_by_the_same_authority",
+        edit("scripts/certs.sh", ' && $(cat "$folder/.names" 2>/dev/null) == "$san"', ""),
+    ),
+    (
+        "test_nobody_else_can_read_the_keys",
+        edit("scripts/certs.sh", 'rm "$folder/tls.csr"', 'chmod 644 "$folder"/*.key'),
+    ),
+    (
+        "test_it_says_what_it_compares_and_what_changed_since_the_release",
+        edit("scripts/deploy_preview.sh", "git describe --tags", "git describe --tigs"),
+    ),
+    ("test_what_cannot_be_compared_is_said", edit("scripts/deploy_preview.sh", 'echo "git knows no', 'echo "no')),
     (
         "test_nothing_deprecated_is_used",
         edit("manifests/base/kustomization.yaml", "generatorOptions:", "commonLabels: {}\ngeneratorOptions:"),
     ),
     ("test_every_component_is_one_and_is_in_the_table", edit("manifests/README.md", "| `gateway` |", "| `gatway` |")),
+    (
+        "test_every_patch_meets_something",
+        edit("manifests/components/dns/kustomization.yaml", "kind: TLSRoute, ", "kind: TSLRoute, "),
+    ),
     ("test_every_file_is_used_by_the_kustomization_above_it", write("manifests/base/forgotten.yaml", "a: 1\n")),
 ]

@@ -78,6 +78,14 @@ def plant_in_files(check: unittest.TestCase, fault: Callable[[Path], object]) ->
         return verdict(check, world.World(root, world.current().renderings))
 
 
+def plant_before_rendering(check: unittest.TestCase, fault: Callable[[Path], object]) -> str:
+    """A fault in a copy of the tree, which is then rendered."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root = copy_tree(Path(temporary))
+        fault(root)
+        return verdict(check, world.World(root).render_all())
+
+
 def main() -> int:
     """Exit code 0: each check sees its faults."""
     checks = all_checks()
@@ -88,6 +96,8 @@ def main() -> int:
         told.append((name, plant_among_others(checks[name], rendering, in_objects)))
     for name, in_files in faults.IN_FILES:
         told.append((name, plant_in_files(checks[name], in_files)))
+    for name, before_rendering in faults.IN_RENDERING:
+        told.append((name, plant_before_rendering(checks[name], before_rendering)))
     for name in sorted(checks.keys() - {name for name, _ in told}):
         told.append((name, "HAS NO FAULT"))
     wrong = [(name, said) for name, said in told if said != "seen"]

@@ -59,6 +59,10 @@ class Schemas(RenderedCheck):
             [item for objects in seen.renderings.values() for item in objects] + [i for _, i in seen.loose()]
         )
 
+    def test_everything_can_be_rendered_and_nothing_old_is_used(self) -> None:
+        self.assertEqual(world.current().broken, {})
+        self.assertTrue(world.current().renderings)
+
     def test_every_object_of_kubernetes_is_valid_to_the_last_key(self) -> None:
         for item in self.everything():
             if is_custom(item):

@@ -112,6 +112,24 @@ class Settings(RenderedCheck):
                     answer = json.loads(processes.ask(f"http://127.0.0.1:{metrics}/readyz", server))
                     self.assertEqual(answer["warnings"], [], say(pod.owner))
 
+    def test_the_server_takes_the_address_of_every_ledger(self) -> None:
+        processes.need()
+        for name in world.LEDGERS:
+            told = config_map(world.current().renderings[f"production on {name}"], "tallycast-config")
+            port = processes.free_port()
+            # what comes from a Secret is not known here
+            told = {"TALLYCAST__LEDGER__URL": "redis://user:password@127.0.0.1:1/0"} | told
+            told |= {"SERVER_PORT": str(port), "TALLYCAST__METRICS__PORT": "0", "TALLYCAST__SERVER__ROLE": "audience"}
+            told["TALLYCAST__SERVER__SECRET"] = "0123456789abcdef"
+            with self.subTest(ledger=name), ExitStack() as stack:
+                server = processes.start_tallycast(stack, told)
+                if name == "redis-cluster":
+                    # as the component says; once this is wrong, both have to go
+                    assert server.stdout
+                    self.assertIn("redis+cluster://", server.stdout.read())
+                else:
+                    processes.ask(f"http://127.0.0.1:{port}/healthz", server)
+
     @every_rendering
     def test_the_limits_of_nginx_lie_above_the_capacity_of_the_process(self, objects: list[Object]) -> None:
         capacity = int(config_map(objects, "tallycast-config")["TALLYCAST__SERVER__MAX_SOCKETS"])

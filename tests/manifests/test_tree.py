@@ -93,6 +93,30 @@ class Tree(unittest.TestCase):
             scalers = [name for name in kustomization(folder)["components"] if "autoscaling" in name]
             self.assertLessEqual(len(scalers), 1, folder)
 
+    def test_every_patch_meets_something(self) -> None:
+        # kustomize says nothing when a target is met by nothing
+        if not world.kubectl():
+            self.skipTest("there is no kubectl")
+        renderings = world.current().renderings
+        for name, objects in renderings.items():
+            kind, _, last = name.partition(" ")
+            folder = world.current().file(f"manifests/{kind}s/{last}")
+            if kind not in ("overlay", "component", "task"):
+                continue
+            for patch in (
+                kustomization(folder).get("patches", []) + kustomization(folder.parents[1] / "base")["patches"]
+            ):
+                target = patch.get("target")
+                if not target or "$patch: delete" in patch.get("patch", ""):
+                    continue
+                met = [
+                    item
+                    for item in objects
+                    if re.fullmatch(target["kind"], item["kind"])
+                    and re.fullmatch(target.get("name", ".*") + "(-[a-z0-9]{10})?", item["metadata"]["name"])
+                ]
+                self.assertTrue(met, f"{folder}: nothing is {target}")
+
     def test_nothing_deprecated_is_used(self) -> None:
         for folder in self.all_folders():
             self.assertFalse(OLD & kustomization(folder).keys(), folder)

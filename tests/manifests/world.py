@@ -1,6 +1,7 @@
 """What the checks look at: the tree of files, and every object that kustomize makes of it.
 
-A rendering is named after what was rendered: `overlay staging`, `component gateway` (over the base), `task loadtest`.
+A rendering is named after what was rendered: `overlay staging`, `component gateway` (over the base), `task loadtest`,
+`production on redis-cluster`.
 """
 
 import copy
@@ -25,6 +26,9 @@ PREREQUISITES = {
     "dns": ["gateway", "admin-load-balancer"],
     "refresh-staging-now": ["refresh-staging"],
 }
+
+# Components that take the place of the ledger under everything else.
+LEDGERS = ("managed-redis", "redis-cluster", "redis-sentinel")
 
 
 class Unrenderable(Exception):
@@ -53,8 +57,8 @@ def render(folder: Path) -> list[Object]:
     return parse(made.stdout)
 
 
-def render_with(root: Path, components: list[str]) -> list[Object]:
-    """The base with some components."""
+def render_with(root: Path, below: str, components: list[str]) -> list[Object]:
+    """The base or an overlay with some components."""
     with tempfile.TemporaryDirectory() as temporary:
         # kustomize compares real paths
         folder = Path(temporary).resolve()
@@ -65,7 +69,7 @@ def render_with(root: Path, components: list[str]) -> list[Object]:
         made = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
-            "resources": [relative("base")],
+            "resources": [relative(below)],
             "components": [relative(f"components/{name}") for name in [*components, "common"]],
         }
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(made), encoding="utf-8")
@@ -78,6 +82,8 @@ class World:
 
     root: Path
     renderings: dict[str, list[Object]] = field(default_factory=dict)
+    # What could not be rendered, and why.
+    broken: dict[str, str] = field(default_factory=dict)
 
     def file(self, path: str) -> Path:
         """A file of the tree."""
@@ -94,11 +100,20 @@ class World:
             wanted[f"overlay {folder.name}"] = functools.partial(render, folder)
         for folder in self.folders("components"):
             names = PREREQUISITES.get(folder.name, []) + [folder.name] * (folder.name != "common")
-            wanted[f"component {folder.name}"] = functools.partial(render_with, self.root, names)
+            wanted[f"component {folder.name}"] = functools.partial(render_with, self.root, "base", names)
+        for name in LEDGERS:
+            wanted[f"production on {name}"] = functools.partial(render_with, self.root, "overlays/production", [name])
         for folder in self.folders("tasks"):
             wanted[f"task {folder.name}"] = functools.partial(render, folder)
+
+        def make(name: str) -> None:
+            try:
+                self.renderings[name] = wanted[name]()
+            except Unrenderable as why:
+                self.broken[name] = str(why)
+
         with ThreadPoolExecutor(2) as pool:
-            self.renderings = dict(zip(wanted, pool.map(lambda job: job(), wanted.values()), strict=True))
+            list(pool.map(make, wanted))
         return self
 
     def with_changed(self, name: str) -> "World":

@@ -1,0 +1,250 @@
+//! What can be asked for on the command line, with its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use secrecy::SecretString;
+
+/// A command that talks to a running server.
+#[derive(Debug, Subcommand)]
+pub enum Operation {
+    /// Show what `apply` would change, and change nothing
+    ///
+    /// Compares an event file with the room that has its ref, and prints the difference field by field: + is made,
+    /// ~ changes, - is dropped, ! would be refused.
+    ///
+    /// Exit codes: 0 no difference, 2 a difference, 1 it could not be told.
+    Plan(PlanArguments),
+    /// Make the room as its event file says
+    ///
+    /// Prints the same difference as `plan`, then applies exactly that: a room that has the ref is changed, else one is
+    /// made. Applying a file twice is the same as once. Nothing is changed if the server would refuse a part of it.
+    ///
+    /// Exit codes: 0 the room is as the file says, 1 it is not.
+    Apply(ApplyArguments),
+    /// Write rooms down: whole, or what was voted, or their event
+    ///
+    /// An archive holds a room with everything in it, for `import` elsewhere. It holds what lets voters back in: keep
+    /// it like a key. Files are written for their owner alone, under another name first, and are whole once they
+    /// have their own.
+    ///
+    /// Exit codes: 0 all is written, 1 not all of it.
+    Export(ExportArguments),
+    /// Bring rooms in that `export` has written as archives
+    ///
+    /// Code, voters and votes are as they were, and a room that is here already, unchanged, stays as it is.
+    ///
+    /// Exit codes: 0 all are here, 1 not all of them.
+    Import(ImportArguments),
+    /// Recount every take from its ballots
+    ///
+    /// Exit codes: 0 every recount gives what is on record, 3 one does not, 1 it could not be told.
+    Audit(AuditArguments),
+    /// Remove rooms for good that were deleted long ago
+    ///
+    /// Exit codes: 0 done or under way, 1 not.
+    Purge(PurgeArguments),
+    /// Ask a server whether the evening may begin
+    ///
+    /// Exit codes: 0 it may, 3 something is wrong, 1 the server could not be asked.
+    Check(CheckArguments),
+}
+
+/// How to reach a server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server")]
+pub struct Connection {
+    /// Address of a server that takes the emcee's calls
+    #[arg(long, env = "TALLYCAST_URL", default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+    /// The emcee key; better as a file or in the environment than here, where others may see it
+    #[arg(long, env = "TALLYCAST__EMCEE__KEY", hide_env_values = true)]
+    pub key: Option<SecretString>,
+    /// A file that holds the emcee key; used where no key is given
+    ///
+    /// Without both, and with a server on this machine, ./data/emcee.key is read, where `serve` keeps its own.
+    #[arg(long, value_name = "FILE", env = "TALLYCAST__EMCEE__KEY_FILE")]
+    pub key_file: Option<PathBuf>,
+    /// A further root certificate to trust, as PEM
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// Options of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// The event file
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// See its own help.
+    #[command(flatten)]
+    pub server: Connection,
+}
+
+/// Options of `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArguments {
+    /// What `plan` takes.
+    #[command(flatten)]
+    pub plan: PlanArguments,
+    /// Apply only if this is still the plan: the word that `plan` prints in its last line
+    #[arg(long, value_name = "PLAN")]
+    pub expect: Option<String>,
+    /// Write the invites of the file's names as CSV: name, invite, url. Whoever has it can vote as them
+    #[arg(long, value_name = "FILE")]
+    pub invites_out: Option<PathBuf>,
+}
+
+/// What an export holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The whole room, for import
+    Archive,
+    /// Everything that was voted, as one object
+    Json,
+    /// One line for each ballot, for spreadsheets
+    Csv,
+    /// Everything that was voted, one object a line
+    Ndjson,
+    /// The room's event: a body for POST /rooms
+    Event,
+}
+
+/// Options of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// Code or ref of the room; may be left out where there is one alone
+    pub room: Option<String>,
+    /// Every room
+    #[arg(long, conflicts_with = "room")]
+    pub all: bool,
+    /// What is written
+    #[arg(long, value_enum, default_value_t = Format::Archive)]
+    pub format: Format,
+    /// Leave names and everything that lets somebody in out of the archive
+    #[arg(long)]
+    pub mask: bool,
+    /// Where to write one room; - is stdout
+    #[arg(long, value_name = "FILE", default_value = "-", conflicts_with = "dir")]
+    pub out: PathBuf,
+    /// A folder for one file a room, each named after its code
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Write again so often until Ctrl-C, as for a second laptop that stands by
+    #[arg(long, value_name = "SPAN", value_parser = pause, requires = "dir")]
+    pub every: Option<Duration>,
+    /// See its own help.
+    #[command(flatten)]
+    pub server: Connection,
+}
+
+/// Options of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// Archives; - is stdin
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Bring each in as a copy, with a code of its own and copy-of-… as its ref: the room itself may be here too
+    #[arg(long)]
+    pub fresh: bool,
+    /// First delete the copy that an earlier --fresh import of the same room has left here
+    #[arg(long, requires = "fresh")]
+    pub replace: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// See its own help.
+    #[command(flatten)]
+    pub server: Connection,
+}
+
+/// Options of `audit`.
+#[derive(Debug, Args)]
+pub struct AuditArguments {
+    /// Code or ref of the room; may be left out where there is one alone
+    pub room: Option<String>,
+    /// Every room
+    #[arg(long, conflicts_with = "room")]
+    pub all: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// See its own help.
+    #[command(flatten)]
+    pub server: Connection,
+}
+
+/// Options of `purge`.
+#[derive(Debug, Args)]
+pub struct PurgeArguments {
+    /// Rooms that were deleted longer ago, as in 90d
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub older_than: Duration,
+    /// Also rooms that were not deleted, if nothing has changed in them for so long and no round is open
+    #[arg(long)]
+    pub all: bool,
+    /// Say which they are and remove none
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// See its own help.
+    #[command(flatten)]
+    pub server: Connection,
+}
+
+/// Options of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// See its own help.
+    #[command(flatten)]
+    pub server: Connection,
+}
+
+/// A span of time as people write it.
+fn span(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write it like 10s, 2h or 90d".into())
+}
+
+/// A span between two rounds of work, at least a second.
+fn pause(text: &str) -> Result<Duration, String> {
+    match span(text)? {
+        short if short < Duration::from_secs(1) => Err("it must be a second or longer".into()),
+        pause => Ok(pause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(subcommand)]
+        _operation: Operation,
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Program::command().debug_assert();
+    }
+
+    #[test]
+    fn spans_are_written_as_people_do() {
+        assert_eq!(span("90d"), Ok(Duration::from_secs(90 * 86_400)));
+        assert_eq!(span("0s"), Ok(Duration::ZERO));
+        assert_eq!(pause("10s"), Ok(Duration::from_secs(10)));
+        for text in ["90", "soon", ""] {
+            assert!(span(text).is_err() && pause(text).is_err(), "{text:?}");
+        }
+        assert!(pause("999ms").is_err());
+    }
+}

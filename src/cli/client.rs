@@ -1,0 +1,259 @@
+//! The one way to a server, and what is said when it fails.
+
+use std::error::Error as _;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::arguments::Connection;
+
+/// For a server to take the connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// For a server to say the next word: of the largest rooms, exports and imports take minutes before the first.
+const WORD_WITHIN: Duration = Duration::from_secs(300);
+/// Where `serve` keeps the key that it made itself.
+const OWN_KEY: &str = "data/emcee.key";
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The server has said no.
+    #[error("{detail}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The stable word of the problem document; empty if there was none.
+        code: String,
+        /// A sentence.
+        detail: String,
+    },
+    /// No answer, or none that makes sense: a sentence that says what to do.
+    #[error("{0}")]
+    NoAnswer(String),
+}
+
+impl CallError {
+    /// The stable word of a refusal; empty for anything else.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Refused { code, .. } => code,
+            Self::NoAnswer(_) => "",
+        }
+    }
+}
+
+/// What calls give.
+pub type Answered<T> = Result<T, CallError>;
+
+/// A server that takes the emcee's calls.
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    key: Option<SecretString>,
+}
+
+impl Client {
+    /// Prepares calls to the server that the arguments name.
+    ///
+    /// # Errors
+    /// The address is none, or a file cannot be read.
+    pub fn new(connection: &Connection) -> anyhow::Result<Self> {
+        let base = base_url(&connection.url)?;
+        // a variable that is set to nothing is as good as none
+        let key = connection.key.as_ref().filter(|key| !key.expose_secret().is_empty());
+        let file = connection.key_file.as_ref().filter(|file| !file.as_os_str().is_empty());
+        let key = match (key, file) {
+            (Some(key), _) => Some(key.clone()),
+            (None, Some(file)) => Some(key_in(file).with_context(|| format!("the key file {}", file.display()))?),
+            (None, None) if is_this_machine(&base) => key_in(Path::new(OWN_KEY)).ok(),
+            (None, None) => None,
+        };
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("tallycast/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_WITHIN)
+            .read_timeout(WORD_WITHIN)
+            // the key goes nowhere but where it was meant to go
+            .redirect(reqwest::redirect::Policy::none());
+        if is_this_machine(&base) {
+            http = http.no_proxy();
+        }
+        if let Some(file) = &connection.ca {
+            let named = || format!("the root certificate {}", file.display());
+            let certificates = Certificate::from_pem_bundle(&std::fs::read(file).with_context(named)?);
+            let certificates = certificates.with_context(named)?;
+            anyhow::ensure!(!certificates.is_empty(), "{} holds no certificate; it must be PEM", named());
+            http = certificates.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate);
+        }
+        Ok(Self { http: http.build()?, base, key })
+    }
+
+    /// Where the server is, without a slash at the end.
+    pub fn base(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// A call: `path` is below `/api/v1`. Its pieces are text, each one segment.
+    pub fn call(&self, method: Method, path: &[&str]) -> Call<'_> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        let mut request = self.http.request(method, url);
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key.expose_secret());
+        }
+        Call { client: self, request }
+    }
+
+    /// What is said about a refusal.
+    fn refusal(&self, status: StatusCode, text: &str) -> CallError {
+        let document: Value = serde_json::from_str(text).unwrap_or_default();
+        let code = document["code"].as_str().unwrap_or_default().to_owned();
+        let base = self.base();
+        let detail = match (code.as_str(), document["detail"].as_str()) {
+            ("bad_key", _) if self.key.is_none() => no_key(base),
+            ("no_key", _) => no_key(base),
+            ("bad_key", _) => format!("{base} does not take this emcee key; {WHERE_THE_KEY_GOES}"),
+            ("not_found", _) => format!(
+                "{base} has no such call: it may be an audience pod, which takes none of the emcee's, or an older \
+                 server; name another with --url or TALLYCAST_URL"
+            ),
+            (_, Some(detail)) if !code.is_empty() => detail.to_owned(),
+            _ => format!("{base} answers {status}, and not as Tallycast does; check --url"),
+        };
+        CallError::Refused { status: status.as_u16(), code, detail }
+    }
+
+    /// What is said about a redirect, which is not followed.
+    fn led_on(&self, answer: &Response) -> CallError {
+        let to = answer.headers().get(reqwest::header::LOCATION).and_then(|to| to.to_str().ok());
+        let to = to.and_then(|to| self.base.join(to).ok()).map(|to| to.origin().ascii_serialization());
+        let to = to.unwrap_or_else(|| "another address".to_owned());
+        CallError::NoAnswer(format!("{} leads on to {to}; name the address behind it with --url", self.base()))
+    }
+
+    /// What is said about a call that nobody has answered.
+    fn silence(&self, error: &reqwest::Error) -> CallError {
+        let base = self.base();
+        let mut causes = vec![];
+        let mut cause = error.source();
+        while let Some(deeper) = cause {
+            causes.push(deeper.to_string());
+            cause = deeper.source();
+        }
+        let why = causes.last().cloned().unwrap_or_else(|| error.to_string());
+        CallError::NoAnswer(match error {
+            _ if causes.iter().any(|cause| cause.contains("certificate")) => {
+                format!("the certificate of {base} is not trusted ({why}); name the root that signed it with --ca")
+            }
+            error if error.is_connect() => format!(
+                "nothing answers at {base} ({why}); start a server with `tallycast`, or name another with --url or \
+                 TALLYCAST_URL"
+            ),
+            error if error.is_timeout() => format!("{base} did not answer in time; say it again"),
+            _ => format!("{base} broke off ({why}); say it again"),
+        })
+    }
+}
+
+/// A call that is being put together.
+pub struct Call<'c> {
+    client: &'c Client,
+    request: RequestBuilder,
+}
+
+impl Call<'_> {
+    /// With a parameter.
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.query(&[(name, value)]);
+        self
+    }
+
+    /// With a JSON body.
+    pub fn json(mut self, body: &Value) -> Self {
+        self.request = self.request.json(body);
+        self
+    }
+
+    /// With a body as it is.
+    pub fn bytes(mut self, kind: &'static str, body: Vec<u8>) -> Self {
+        self.request = self.request.header(reqwest::header::CONTENT_TYPE, kind).body(body);
+        self
+    }
+
+    /// Makes the call; the body is still to be read.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn send(self) -> Answered<Response> {
+        let answer = self.request.send().await.map_err(|error| self.client.silence(&error))?;
+        match answer.status() {
+            status if status.is_success() => Ok(answer),
+            status if status.is_redirection() => Err(self.client.led_on(&answer)),
+            status => Err(self.client.refusal(status, &answer.text().await.unwrap_or_default())),
+        }
+    }
+
+    /// Makes the call and reads the JSON that answers it.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn read<T: DeserializeOwned>(self) -> Answered<T> {
+        let client = self.client;
+        let text = self.send().await?.text().await.map_err(|error| client.silence(&error))?;
+        serde_json::from_str(&text).map_err(|error| {
+            CallError::NoAnswer(format!("{} does not answer as Tallycast does ({error}); check --url", client.base()))
+        })
+    }
+}
+
+/// Said wherever the key is wrong or missing.
+const WHERE_THE_KEY_GOES: &str = "give the right one with --key-file, TALLYCAST__EMCEE__KEY or --key";
+
+fn no_key(base: &str) -> String {
+    format!("{base} asks for the emcee key; {WHERE_THE_KEY_GOES}")
+}
+
+fn base_url(text: &str) -> anyhow::Result<Url> {
+    let url = Url::parse(text).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+    url.with_context(|| format!("--url must be like http://127.0.0.1:8080 or https://vote.example.org, not {text}"))
+}
+
+fn key_in(file: &Path) -> anyhow::Result<SecretString> {
+    let text = std::fs::read_to_string(file)?;
+    anyhow::ensure!(!text.trim().is_empty(), "it is empty");
+    Ok(text.trim().to_owned().into())
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_kept_here_is_for_servers_here() {
+        for here in ["http://127.0.0.1:8080", "http://localhost", "https://[::1]:8443/"] {
+            assert!(is_this_machine(&base_url(here).unwrap()), "{here}");
+        }
+        for elsewhere in ["http://10.0.0.1:8080", "https://vote.example.org", "http://localhost.example.org"] {
+            assert!(!is_this_machine(&base_url(elsewhere).unwrap()), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused() {
+        for text in ["", "vote.example.org", "127.0.0.1:8080", "ftp://x", "http://"] {
+            assert!(base_url(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! An event file, read and checked.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::lines::{line_at, line_of, spoken};
+use crate::domain::Invalid;
+use crate::domain::ids::{RoomCode, RoomId};
+use crate::domain::room::{JoinMode, Programme, Room, Split};
+use crate::domain::text::Name;
+use crate::http::body::names_of_csv;
+use crate::wire::http::RoomBody;
+
+/// What an event file says.
+#[derive(Debug)]
+pub struct EventFile {
+    /// As it was named on the command line.
+    pub path: PathBuf,
+    /// The room that shall be; its id and code stand for none.
+    pub room: Room,
+    /// Who shall be invited; `None`: the file says nothing of invites.
+    pub invites: Option<Vec<Name>>,
+}
+
+/// The file as it is written: the room as `POST /rooms` takes it, but for `round` and the invites. What is left out
+/// has the server's default.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(rename = "ref")]
+    reference: String,
+    title: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    votes_per_round: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join: Option<JoinMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    programme: Option<Programme>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rehearsal: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitions: Option<u16>,
+    #[serde(skip_serializing)]
+    invites: Option<Vec<String>>,
+    #[serde(skip_serializing)]
+    invites_file: Option<PathBuf>,
+    #[serde(rename(serialize = "rounds", deserialize = "round"))]
+    rounds: Vec<RoundDocument>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoundDocument {
+    title: String,
+    choices: Vec<ChoiceDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split: Option<Split>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blackout_seconds: Option<u32>,
+}
+
+/// `"Red"`, or `{ label = "Red", color = "#aa0000" }`.
+#[derive(Debug, Serialize)]
+struct ChoiceDocument {
+    label: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    color: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for ChoiceDocument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Long {
+            label: String,
+            color: Option<String>,
+        }
+        struct ShortOrLong;
+        impl<'de> Visitor<'de> for ShortOrLong {
+            type Value = ChoiceDocument;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a choice, as in \"Red\" or { label = \"Red\", color = \"#aa0000\" }")
+            }
+
+            fn visit_str<E>(self, label: &str) -> Result<ChoiceDocument, E> {
+                Ok(ChoiceDocument { label: label.to_owned(), color: None })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ChoiceDocument, A::Error> {
+                let Long { label, color } = Long::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(ChoiceDocument { label, color })
+            }
+        }
+        deserializer.deserialize_any(ShortOrLong)
+    }
+}
+
+impl EventFile {
+    /// Reads a file, and the list of invites that it names.
+    ///
+    /// # Errors
+    /// A sentence with file, line and key, and what would be right.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("the event file {shown} cannot be read"))?;
+        let document: Document = toml::from_str(&text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line_at(&text, span.start));
+            anyhow!("{shown}, line {line}: {}; docs/event-files.md lists the keys", error.message().trim())
+        })?;
+        let wrong = |error: Invalid| {
+            let line = line_of(&text, &error.field);
+            anyhow!("{shown}, line {line}: {} {}", spoken(&error.field), error.detail)
+        };
+        let room = document.room().map_err(wrong)?;
+        let invites = document.invites(path, |index, error| {
+            let line = line_of(&text, &format!("invites[{index}]"));
+            anyhow!("{shown}, line {line}: invites: {error}")
+        })?;
+        Ok(Self { path: path.to_owned(), room, invites })
+    }
+
+    /// The organiser's own name of the room.
+    pub fn reference(&self) -> &str {
+        self.room.reference.as_deref().unwrap_or_default()
+    }
+}
+
+impl Document {
+    /// The room, judged by the server's own rules.
+    fn room(&self) -> Result<Room, Invalid> {
+        let body = serde_json::to_value(self).and_then(serde_json::from_value::<RoomBody>);
+        let plan = body.map_err(|error| Invalid::new("round", error.to_string()))?.into_plan()?;
+        plan.into_room(RoomId::parse("event")?, RoomCode::parse("EVENTS")?, 0)
+    }
+
+    /// Everybody who is to be invited, by the file and the list beside it.
+    fn invites(
+        &self,
+        path: &Path,
+        wrong: impl Fn(usize, String) -> anyhow::Error,
+    ) -> anyhow::Result<Option<Vec<Name>>> {
+        if self.invites.is_none() && self.invites_file.is_none() {
+            return Ok(None);
+        }
+        let mut guests = Guests::default();
+        for (index, name) in self.invites.iter().flatten().enumerate() {
+            guests.add(name).map_err(|error| wrong(index, error))?;
+        }
+        if let Some(list) = &self.invites_file {
+            let list = path.parent().unwrap_or(Path::new("")).join(list);
+            let shown = list.display();
+            let bytes = std::fs::read(&list).with_context(|| format!("the list of invites {shown} cannot be read"))?;
+            for name in names_of_csv(&bytes).map_err(|error| anyhow!("{shown}: {error}"))? {
+                guests.add(&name).map_err(|error| anyhow!("{shown}: {error}"))?;
+            }
+        }
+        Ok(Some(guests.names))
+    }
+}
+
+/// Names without repeats.
+#[derive(Default)]
+struct Guests {
+    names: Vec<Name>,
+    folded: HashMap<String, Name>,
+}
+
+impl Guests {
+    /// Adds a name; the error is a sentence.
+    fn add(&mut self, text: &str) -> Result<(), String> {
+        let name = Name::parse(text).map_err(|error| format!("\"{text}\" {}", error.detail))?;
+        if let Some(before) = self.folded.insert(name.folded(), name.clone()) {
+            return Err(format!(
+                "\"{name}\" is the same name as \"{before}\" before it; an invite is for one person, so tell them apart"
+            ));
+        }
+        self.names.push(name);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+use super::EventFile;
+
+const SMALL: &str = r##"ref = "party"
+title = "Party"
+
+[[round]]
+title = "The song"
+choices = ["Red", { label = "Blue", color = "#0000FF" }]
+seconds = 60
+"##;
+
+/// What reading this text says, with a list of guests beside it.
+fn read(text: &str, guests: &str) -> anyhow::Result<EventFile> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("party.toml");
+    std::fs::write(&path, text).unwrap();
+    std::fs::write(folder.path().join("guests.csv"), guests).unwrap();
+    EventFile::read(&path)
+}
+
+#[track_caller]
+fn refused(text: &str, guests: &str, says: &[&str]) {
+    let error = format!("{:#}", read(text, guests).unwrap_err());
+    for word in says {
+        assert!(error.contains(word), "{word:?} is missing in: {error}");
+    }
+}
+
+#[test]
+fn what_is_left_out_is_as_the_server_would_have_it() {
+    let event = read(SMALL, "").unwrap();
+    assert_eq!(event.reference(), "party");
+    assert_eq!((event.room.votes_per_round, event.room.partitions, event.room.rehearsal), (10, 1, false));
+    let colors: Vec<_> = event.room.rounds[0].choices.iter().map(|choice| choice.color.as_str()).collect();
+    assert_eq!(colors, ["#3d7dff", "#0000ff"]);
+    assert_eq!(event.invites, None);
+}
+
+#[test]
+fn a_key_that_there_is_not_is_named_with_its_line_and_where_to_look() {
+    refused(&SMALL.replace("seconds", "secnds"), "", &["party.toml, line 7", "`secnds`", "docs/event-files.md"]);
+    refused(&SMALL.replace("title = \"Party\"", "titel = \"Party\""), "", &["line 2", "`titel`", "`title`"]);
+    refused(&SMALL.replace("color =", "colour ="), "", &["line 6", "`colour`"]);
+}
+
+#[test]
+fn a_key_that_is_needed_is_named() {
+    refused(&SMALL.replace("ref = \"party\"\n", ""), "", &["party.toml", "`ref`"]);
+    refused("ref = \"x\"\ntitle = \"y\"\n", "", &["`round`"]);
+}
+
+#[test]
+fn what_is_out_of_bounds_is_named_with_its_line_and_what_would_be_right() {
+    for (from, to, says) in [
+        ("seconds = 60", "seconds = 4", &["line 7", "seconds of round 1", "must be 5 to 86400, not 4"][..]),
+        ("#0000FF", "blue", &["line 6", "color of choice b of round 1", "must be #rrggbb"]),
+        ("\"Red\", ", "", &["line 6", "choices of round 1", "must be 2 to 8, not 1"]),
+        ("ref = \"party\"", "ref = \"\"", &["line 1", "ref must be 1 to 200 bytes"]),
+        ("title = \"Party\"", "title = \"\"", &["line 2", "title must be 1 to 80"]),
+        (
+            "title = \"Party\"",
+            "title = \"Party\"\nvotes_per_round = 0",
+            &["line 3", "votes_per_round must be 1 to 100"],
+        ),
+        ("title = \"Party\"", "title = \"Party\"\njoin = \"opn\"", &["line 3", "`opn`", "`invite`"]),
+        ("seconds = 60", "seconds = \"60\"", &["line 7", "string \"60\""]),
+        ("\"Red\"", "3", &["line 6", "as in \"Red\""]),
+        ("title = \"Party\"", "title = ", &["line 2"]),
+    ] {
+        assert_ne!(SMALL.replace(from, to), SMALL, "{from}");
+        refused(&SMALL.replace(from, to), "", says);
+    }
+}
+
+#[test]
+fn invites_come_from_the_file_and_from_the_list_beside_it() {
+    let text = format!("invites = [\"Ann\"]\ninvites_file = \"guests.csv\"\n{SMALL}");
+    let names = |event: EventFile| event.invites.unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(names(read(&text, "id,name\n1,Zoe\u{308}\n2,Ben\n").unwrap()), ["Ann", "Zoë", "Ben"]);
+    assert_eq!(names(read(&format!("invites = []\n{SMALL}"), "").unwrap()), Vec::<String>::new());
+}
+
+#[test]
+fn a_name_that_is_none_or_comes_twice_is_named() {
+    let text = format!("invites = [\"Ann\"]\ninvites_file = \"guests.csv\"\n{SMALL}");
+    refused(&text, "name\nBen\nANN\n", &["guests.csv", "\"ANN\" is the same name as \"Ann\""]);
+    refused(&text, "who\nBen\n", &["guests.csv", "column \"name\""]);
+    refused(&format!("invites = [\n  \"Ann\",\n  \"{}\",\n]\n{SMALL}", "x".repeat(25)), "", &["line 3", "1 to 24"]);
+    refused(&text.replace("guests.csv", "none.csv"), "", &["none.csv cannot be read"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said() {
+    let error = EventFile::read(std::path::Path::new("none.toml")).unwrap_err();
+    assert!(format!("{error:#}").contains("the event file none.toml cannot be read"), "{error:#}");
+}
+
+#[test]
+fn the_shipped_example_is_an_event() {
+    let event = EventFile::read(std::path::Path::new("docs/examples/summer-party.toml")).unwrap();
+    assert_eq!(event.room.rounds.len(), 7);
+    assert!(event.invites.is_some_and(|names| !names.is_empty()));
+}
+
+#[test]
+fn every_event_on_its_page_is_one() {
+    let page = include_str!("../../../../docs/event-files.md");
+    let events: Vec<_> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!events.is_empty());
+    for text in events {
+        read(text, "").unwrap_or_else(|error| panic!("{error:#}\n{text}"));
+    }
+}
+
+#[test]
+fn every_key_is_on_its_page() {
+    let page = include_str!("../../../../docs/event-files.md");
+    for text in ["nonsense = 1\n".to_owned() + SMALL, SMALL.replace("seconds =", "nonsense =")] {
+        let error = read(&text, "").unwrap_err().to_string();
+        let keys: Vec<_> = error.split('`').skip(3).step_by(2).collect();
+        assert!(keys.len() >= 5, "{error}");
+        for key in keys {
+            assert!(page.contains(&format!("| `{key}` |")) || page.contains(&format!("| `[[{key}]]` |")), "{key}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `tallycast export`: rooms, written to files or to stdout.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, ensure};
+use reqwest::{Method, Response};
+
+use super::Outcome;
+use super::arguments::{ExportArguments, Format};
+use super::client::{Answered, Client};
+use super::files::Draft;
+use super::rooms::{self, KnownRoom};
+use super::table::counted;
+
+impl Format {
+    /// As the API calls it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Event => "event",
+        }
+    }
+
+    /// How files of it end.
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Archive => "ndjson",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Ndjson => "votes.ndjson",
+            Self::Event => "event.json",
+        }
+    }
+}
+
+/// Writes what was asked for, once or until Ctrl-C.
+pub async fn export(arguments: &ExportArguments) -> anyhow::Result<Outcome> {
+    let client = Client::new(&arguments.server)?;
+    ensure!(!arguments.mask || arguments.format == Format::Archive, "--mask is for --format archive");
+    let Some(folder) = &arguments.dir else {
+        to_one_file(&client, arguments).await?;
+        return Ok(Outcome::Fine);
+    };
+    std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
+    // the first time has to work: a wrong key does not mend itself
+    to_folder(&client, arguments, folder).await?;
+    if let Some(every) = arguments.every {
+        tokio::select! {
+            stopped = tokio::signal::ctrl_c() => stopped?,
+            () = again_and_again(&client, arguments, folder, every) => {}
+        }
+    }
+    Ok(Outcome::Fine)
+}
+
+/// A network that is away for a moment is no reason to stop: the files stay as they were.
+async fn again_and_again(client: &Client, arguments: &ExportArguments, folder: &Path, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        if let Err(error) = to_folder(client, arguments, folder).await {
+            eprintln!("{}  not written, next try in {}: {error:#}", now(), humantime::format_duration(every));
+        }
+    }
+}
+
+/// One room that cannot be written keeps none of the others back.
+async fn to_folder(client: &Client, arguments: &ExportArguments, folder: &Path) -> anyhow::Result<()> {
+    let rooms = rooms::chosen(client, arguments.room.as_deref(), arguments.all).await?;
+    let mut failures = vec![];
+    for room in &rooms {
+        let path = folder.join(format!("{}.{}", room.code, arguments.format.ending()));
+        if let Err(error) = to_file(client, arguments, room, &path).await {
+            failures.push(format!("\n  {}: {error:#}", room.code));
+        }
+    }
+    eprintln!("{}  {} in {}", now(), counted(rooms.len() - failures.len(), "room"), folder.display());
+    ensure!(failures.is_empty(), "{} not written:{}", counted(failures.len(), "room"), failures.concat());
+    Ok(())
+}
+
+async fn to_file(client: &Client, arguments: &ExportArguments, room: &KnownRoom, path: &Path) -> anyhow::Result<()> {
+    let mut draft = Draft::begin(path)?;
+    copy(ask(client, arguments, room).await?, &mut draft).await?;
+    draft.finish()
+}
+
+async fn to_one_file(client: &Client, arguments: &ExportArguments) -> anyhow::Result<()> {
+    let rooms = rooms::chosen(client, arguments.room.as_deref(), arguments.all).await?;
+    let [room] = rooms.as_slice() else {
+        anyhow::bail!("{} do not fit in one file; name a folder with --dir", counted(rooms.len(), "room"));
+    };
+    if arguments.out == Path::new("-") {
+        return copy(ask(client, arguments, room).await?, &mut std::io::stdout().lock()).await;
+    }
+    to_file(client, arguments, room, &arguments.out).await
+}
+
+async fn ask(client: &Client, arguments: &ExportArguments, room: &KnownRoom) -> Answered<Response> {
+    let call = client.call(Method::GET, &["rooms", &room.code, "export"]).query("format", arguments.format.word());
+    let call = if arguments.mask { call.query("mask", "true") } else { call };
+    call.send().await
+}
+
+/// Copies a body piece by piece: an archive may be larger than memory should be.
+async fn copy(mut answer: Response, to: &mut impl Write) -> anyhow::Result<()> {
+    while let Some(piece) = answer.chunk().await.context("the server broke off; say it again")? {
+        to.write_all(&piece)?;
+    }
+    Ok(to.flush()?)
+}
+
+fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}

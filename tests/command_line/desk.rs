@@ -1,0 +1,124 @@
+//! An operator's desk: a folder with an event file in it, and a server.
+
+use crate::support::hall::Hall;
+use crate::support::server::EMCEE_KEY;
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// No command takes so long, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub const PARTY: &str = r##"ref = "party"
+title = "Party"
+votes_per_round = 5
+
+[[round]]
+title = "The song"
+choices = ["Red", { label = "Blue", color = "#0000ff" }]
+seconds = 60
+
+[[round]]
+title = "The cake"
+choices = ["Lemon", "Plum"]
+
+[[round]]
+title = "The end"
+choices = ["Yes", "No"]
+split = "held"
+"##;
+
+pub struct Desk {
+    pub folder: TempDir,
+    /// Where the server is.
+    pub url: String,
+    /// What the commands are given as the emcee key; empty: nothing.
+    pub key: String,
+}
+
+/// What a command has said.
+#[derive(Debug)]
+pub struct Told {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Desk {
+    /// At a server, with `party.toml` in the folder.
+    pub fn at(hall: &Hall) -> Desk {
+        Desk::before(&hall.pods[0].url(""))
+    }
+
+    /// At an address.
+    pub fn before(url: &str) -> Desk {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let desk = Desk { folder, url: url.to_owned(), key: EMCEE_KEY.to_owned() };
+        desk.write("party.toml", PARTY);
+        desk
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("a file of the test's own");
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Writes `party.toml` with one thing said otherwise.
+    #[track_caller]
+    pub fn rewrite(&self, from: &str, to: &str) {
+        let before = self.read("party.toml");
+        assert!(before.contains(from), "{from:?} is not in the file");
+        self.write("party.toml", &before.replacen(from, to, 1));
+    }
+
+    /// Starts a command in the folder, with nothing in its environment but the server's address and the key.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tallycast"));
+        command.args(arguments).current_dir(self.folder.path()).env_clear().env("TALLYCAST_URL", &self.url);
+        if !self.key.is_empty() {
+            command.env("TALLYCAST__EMCEE__KEY", &self.key);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.spawn().expect("the binary starts")
+    }
+
+    /// Waits for a command.
+    pub async fn finish(&self, child: Child) -> Told {
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("the command ends");
+        let output = output.expect("its own child");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Told { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    pub async fn run(&self, arguments: &[&str]) -> Told {
+        self.finish(self.start(arguments)).await
+    }
+}
+
+impl Told {
+    /// Checks the exit code, and that every one of these was said.
+    #[track_caller]
+    pub fn expect(self, code: i32, says: &[&str]) -> Told {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        for words in says {
+            assert!(self.out.contains(words) || self.err.contains(words), "{words:?} was not said: {self:?}");
+        }
+        self
+    }
+
+    /// The JSON on stdout.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}

@@ -1,0 +1,155 @@
+//! Rooms that move to another installation, and rooms that go for good.
+
+use super::desk::Desk;
+use crate::support::dice;
+use crate::support::emcee::{Emcee, plain_round};
+use crate::support::hall::Hall;
+use crate::support::voter::{Verdict, Voter};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a purge may take: a worker looks each second.
+const PURGED_WITHIN: Duration = Duration::from_secs(20);
+
+/// One room with a closed round and three votes of Ann's.
+async fn gala(hall: &Hall) -> String {
+    let emcee = hall.emcee();
+    let room = emcee.create(json!({"title": "Gala", "ref": "gala-27", "rounds": [plain_round(), plain_round()]})).await;
+    emcee.open(&room, 1).await;
+    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann of the hall", dice(31, 0)).await;
+    assert_eq!(ann.cast(1, 1, "aab").await, Verdict::Stored);
+    emcee.close(&room, 1).await;
+    room
+}
+
+async fn rooms(emcee: &Emcee, query: &str) -> Vec<Value> {
+    emcee.get(&format!("/rooms{query}")).await["rooms"].as_array().expect("a list").clone()
+}
+
+/// Rooms with this `ref` that are not deleted.
+async fn with_ref(emcee: &Emcee, reference: &str) -> Vec<Value> {
+    rooms(emcee, "").await.into_iter().filter(|room| room["ref"] == reference).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_moves_with_its_code_and_everything_in_it() {
+    let (here, there) = (Hall::embedded().await, Hall::redis(1).await);
+    let code = gala(&here).await;
+    let (desk, mut other) = (Desk::at(&here), Desk::at(&there));
+    desk.run(&["export", "gala-27", "--out", "gala.ndjson"]).await.expect(0, &[]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(desk.path("gala.ndjson")).expect("the file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "it lets voters in");
+    }
+    other.folder = desk.folder;
+    for _ in 0..2 {
+        other
+            .run(&["import", "gala.ndjson"])
+            .await
+            .expect(0, &[&format!("gala.ndjson → {code}"), "Gala (ref gala-27)"]);
+    }
+    let (before, after) = (here.emcee().export(&code).await, there.emcee().export(&code).await);
+    assert_eq!((&after["voters"], &after["rounds"]), (&before["voters"], &before["rounds"]));
+    other.run(&["audit", &code]).await.expect(0, &["1 take with 3 votes recounted: exact"]);
+
+    there.emcee().patch(&format!("/rooms/{code}"), json!({"title": "Ball"})).await;
+    other.run(&["import", "gala.ndjson"]).await.expect(1, &["gala.ndjson was not imported", "--fresh"]);
+    assert_eq!(there.emcee().room(&code).await["title"], "Ball");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn staging_is_refreshed_with_masked_rooms_as_often_as_one_likes() {
+    let (here, there) = (Hall::embedded().await, Hall::embedded().await);
+    let code = gala(&here).await;
+    let (desk, mut staging) = (Desk::at(&here), Desk::at(&there));
+    desk.run(&["export", "--all", "--mask", "--dir", "kept"]).await.expect(0, &["2 rooms in kept"]);
+    let names = std::fs::read_dir(desk.path("kept")).expect("the folder");
+    let names: Vec<String> =
+        names.map(|name| format!("kept/{}", name.expect("an entry").file_name().to_string_lossy())).collect();
+    staging.folder = desk.folder;
+    let mut import = vec!["import", "--fresh", "--replace", "--json"];
+    import.extend(names.iter().map(String::as_str));
+    let mut codes = vec![];
+    for _ in 0..3 {
+        let told = staging.run(&import).await.expect(0, &[]).json();
+        assert_eq!(told["rooms"].as_array().map(Vec::len), Some(2), "{told}");
+        let copies = with_ref(&there.emcee(), "copy-of-gala-27").await;
+        assert_eq!(copies.len(), 1, "the earlier one is gone");
+        codes.push(copies[0]["room"].as_str().expect("a code").to_owned());
+    }
+    assert!(codes[0] != codes[1] && codes[1] != codes[2] && codes[2] != code, "{codes:?}");
+    let copy = there.emcee().export(&codes[2]).await;
+    assert_eq!(copy["voters"][0]["name"], "Voter 1");
+    staging.run(&["audit", "copy-of-gala-27"]).await.expect(0, &["3 votes"]);
+    staging.run(&["import", "--fresh", &format!("kept/{code}.ndjson")]).await.expect(1, &["--replace"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_is_replaced_and_its_original_never() {
+    let hall = Hall::embedded().await;
+    let code = gala(&hall).await;
+    let (desk, emcee) = (Desk::at(&hall), hall.emcee());
+    let before = emcee.export(&code).await;
+    desk.run(&["export", &code, "--out", "gala.ndjson"]).await.expect(0, &[]);
+    for _ in 0..2 {
+        desk.run(&["import", "--fresh", "--replace", "gala.ndjson"]).await.expect(0, &["copy-of-gala-27"]);
+    }
+    assert_eq!(emcee.export(&code).await["rounds"], before["rounds"]);
+    desk.run(&["import", "--replace", "gala.ndjson"]).await.expect(1, &["--fresh"]);
+    assert_eq!(with_ref(&emcee, "gala-27").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_cannot_be_replaced_stays() {
+    let hall = Hall::embedded().await;
+    let code = gala(&hall).await;
+    let (desk, emcee) = (Desk::at(&hall), hall.emcee());
+    desk.run(&["export", &code, "--out", "gala.ndjson"]).await.expect(0, &[]);
+    desk.run(&["import", "--fresh", "gala.ndjson"]).await.expect(0, &[]);
+    let copy = with_ref(&emcee, "copy-of-gala-27").await;
+    let whole = desk.read("gala.ndjson");
+    desk.write("gala.ndjson", &whole[..whole.len() / 2]);
+    desk.run(&["import", "--fresh", "--replace", "gala.ndjson"])
+        .await
+        .expect(1, &["gala.ndjson was not imported", "line"]);
+    let still = with_ref(&emcee, "copy-of-gala-27").await;
+    assert_eq!(still.len(), 1);
+    assert_eq!(still[0]["room"], copy[0]["room"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_no_archive_keeps_none_of_the_others_back() {
+    let (here, there) = (Hall::embedded().await, Hall::embedded().await);
+    let code = gala(&here).await;
+    let (desk, mut other) = (Desk::at(&here), Desk::at(&there));
+    desk.run(&["export", &code, "--out", "gala.ndjson"]).await.expect(0, &[]);
+    other.folder = desk.folder;
+    let says = ["party.toml was not imported", &format!("gala.ndjson → {code}")];
+    other.run(&["import", "party.toml", "gala.ndjson"]).await.expect(1, &says);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_takes_rooms_that_were_deleted_and_only_when_asked_in_earnest() {
+    let hall = Hall::embedded().await;
+    let (desk, emcee) = (Desk::at(&hall), hall.emcee());
+    let code = gala(&hall).await;
+    emcee.call(Method::DELETE, &format!("/rooms/{code}?title=Gala"), None).await.expect(204, "deleted");
+    let is_kept = async || rooms(&emcee, "?deleted=true").await.iter().any(|room| room["room"] == code.as_str());
+    desk.run(&["purge", "--older-than", "90d"]).await.expect(0, &["No room is that old."]);
+    desk.run(&["purge", "--older-than", "0s", "--dry-run"])
+        .await
+        .expect(0, &[&code, "1 room would go", "Nothing was removed"]);
+    assert!(is_kept().await);
+    let told = desk.run(&["purge", "--older-than", "0s", "--json"]).await.expect(0, &[]).json();
+    assert_eq!((&told["rooms"][0]["room"], told["jobs"].as_array().map(Vec::len)), (&json!(code), Some(1)));
+    let since = Instant::now();
+    while is_kept().await {
+        assert!(since.elapsed() < PURGED_WITHIN, "{code} is still there");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!rooms(&emcee, "").await.is_empty(), "the other room is here");
+}

@@ -1,0 +1,107 @@
+"""The scripts beside the manifests: certificates to try things with, and what a deployment would change."""
+
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import world
+
+
+def run(command: list[str | Path], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs something there, with these variables besides."""
+    told = {"PATH": os.environ["PATH"], "HOME": str(folder), "KUBECONFIG": "/dev/null"} | environment
+    return subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, check=False)
+
+
+class Certificates(unittest.TestCase):
+    """scripts/certs.sh."""
+
+    def setUp(self) -> None:
+        if not shutil.which("openssl"):
+            self.skipTest("there is no openssl")
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.certs = Path(temporary.name) / "certs"
+
+    def make(self, *names: str) -> None:
+        """Makes certificates for further names."""
+        made = run([world.current().file("scripts/certs.sh"), *names], world.ROOT, CERTS=str(self.certs))
+        self.assertEqual(made.returncode, 0, made.stderr)
+
+    def texts(self) -> dict[str, str]:
+        """What is there."""
+        return {path.name: path.read_text(encoding="utf-8") for path in self.certs.glob("*.*") if path.suffix != ".srl"}
+
+    def test_a_second_time_changes_nothing(self) -> None:
+        self.make()
+        before = self.texts()
+        self.make()
+        self.assertEqual(self.texts(), before)
+
+    def test_a_further_name_makes_a_new_certificate_by_the_same_authority(self) -> None:
+        self.make()
+        before = self.texts()
+        self.make("hall.example", "192.0.2.7")
+        after = self.texts()
+        self.assertEqual(after["ca.crt"], before["ca.crt"])
+        self.assertNotEqual(after["tls.crt"], before["tls.crt"])
+        for name in (
+            ("-verify_hostname", "hall.example"),
+            ("-verify_ip", "192.0.2.7"),
+            ("-verify_hostname", "localhost"),
+        ):
+            checked = run(
+                ["openssl", "verify", "-CAfile", "ca.crt", "-purpose", "sslserver", *name, "tls.crt"], self.certs
+            )
+            self.assertEqual(checked.returncode, 0, checked.stderr)
+
+    def test_nobody_else_can_read_the_keys(self) -> None:
+        self.make()
+        for name in ("ca.key", "tls.key"):
+            self.assertEqual(stat.S_IMODE((self.certs / name).stat().st_mode), 0o600, name)
+
+
+class Preview(unittest.TestCase):
+    """scripts/deploy_preview.sh where no cluster answers."""
+
+    def setUp(self) -> None:
+        if not world.kubectl():
+            self.skipTest("there is no kubectl")
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+        for part in ("manifests", "scripts"):
+            shutil.copytree(world.current().file(part), self.folder / part)
+        for command in (
+            ["init", "--quiet"],
+            ["add", "--all"],
+            ["-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "--quiet", "--message", "a release"],
+            ["tag", "v1"],
+        ):
+            self.assertEqual(run(["git", *command], self.folder).returncode, 0)
+
+    def preview(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs it."""
+        return run(["scripts/deploy_preview.sh", *arguments], self.folder)
+
+    def test_it_says_what_it_compares_and_what_changed_since_the_release(self) -> None:
+        same = self.preview("local")
+        self.assertEqual(same.returncode, 0, same.stderr)
+        self.assertEqual(
+            same.stdout, "# no cluster was asked: the manifests of local as rendered at v1 and now\n# nothing changed\n"
+        )
+        settings = self.folder / "manifests/overlays/local/settings.yaml"
+        settings.write_text(settings.read_text(encoding="utf-8").replace('"2000"', '"3000"'), encoding="utf-8")
+        changed = self.preview("local")
+        self.assertEqual(changed.returncode, 1, changed.stderr)
+        self.assertIn('+  TALLYCAST__SERVER__MAX_SOCKETS: "3000"', changed.stdout)
+
+    def test_what_cannot_be_compared_is_said(self) -> None:
+        for arguments, words in ((["nowhere"], "local production staging"), (["local", "v0"], "git knows no v0")):
+            refused = self.preview(*arguments)
+            self.assertEqual(refused.returncode, 2)
+            self.assertIn(words, refused.stderr)
