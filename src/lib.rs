@@ -11,12 +11,13 @@
 //! | [`http`] | routes, pages, sockets, errors |
 //! | [`startup`] | the composition root: build, run, drain |
 //!
-//! Beside them: [`settings`], [`telemetry`] (logs), [`metrics`] (every series) and [`platform`] (the operating system).
+//! Beside them: [`settings`], [`telemetry`] (logs), [`metrics`] (every series), [`draft`] (files) and [`platform`] (the operating system).
 
 pub mod actors;
 pub mod auth;
 pub mod cli;
 pub mod domain;
+pub mod draft;
 pub mod http;
 pub mod ledger;
 pub mod metrics;

@@ -153,11 +153,9 @@ impl Metrics {
         metrics.touch();
         let build = gauges(&metrics.registry, "tallycast_build_info", "1, with the version", "version");
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        #[cfg(target_os = "linux")]
-        metrics
-            .registry
-            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
-            .expect("process metrics are registered once");
+        if let Some(process) = crate::platform::process_metrics() {
+            metrics.registry.register(process).expect("process metrics are registered once");
+        }
         metrics
     }
 

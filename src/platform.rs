@@ -1,30 +1,74 @@
-//! What depends on the operating system.
+//! What depends on the operating system. Nothing else in this crate asks which one it is (`tests/guard.rs`); where a call
+//! is a wish, a system that has none of it still works.
 
-use std::io::Write;
+use std::fs::{File, OpenOptions};
 use std::path::Path;
+use std::time::Duration;
 
-/// Puts `bytes` in the place of a file that only its owner can read, whole or not at all, and on disk when it answers.
-///
-/// # Errors
-/// The folder can not be made or written, or the disk fails; the file is as it was then.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let fresh = path.with_extension(format!("{}.new", rand::random::<u32>()));
-    let written = private_file(&fresh).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.and_then(|()| std::fs::rename(&fresh, path)).inspect_err(|_| {
-        let _ = std::fs::remove_file(&fresh);
-    })
+use prometheus::core::Collector;
+use socket2::{SockRef, Socket};
+
+/// A file that is made with these options can be read by its owner alone.
+pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
 }
 
-/// A new or emptied file that only its owner can read.
-fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+/// Puts the names in a folder on disk, where that is not done by itself.
+///
+/// # Errors
+/// The disk fails.
+pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Lets a port be taken again while connections of the process before linger. Elsewhere than on Unix the same option
+/// would let two processes listen on it.
+///
+/// # Errors
+/// The system refuses.
+pub fn allow_rebinding(socket: &Socket) -> std::io::Result<()> {
+    if cfg!(unix) { socket.set_reuse_address(true) } else { Ok(()) }
+}
+
+/// Makes the kernel take new bytes only while it holds fewer unsent ones than this, and end a connection whose other side
+/// does not confirm sent ones for so long.
+pub fn bound_sending(socket: &SockRef<'_>, unsent_bytes: u32, answer_within: Duration) {
+    #[cfg(target_os = "linux")]
+    {
+        let _ = socket.set_tcp_notsent_lowat(unsent_bytes);
+        let _ = socket.set_tcp_user_timeout(Some(answer_within));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, unsent_bytes, answer_within);
+}
+
+/// Resolves when this process is asked to stop: by Ctrl-C, or as a service manager asks.
+pub async fn stop_signal() {
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    {
+        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        let Ok(mut terminate) = terminate else { return };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Files that this process may have open, once the soft limit is raised as far as the system lets it: macOS begins at 256,
+/// and container runtimes at 1,024. Where that cannot be asked, what every system allows.
+pub fn open_files() -> usize {
+    rlimit::increase_nofile_limit(u64::MAX).map_or(1_024, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+/// What this process uses: CPU, memory, open files; none where nobody can tell.
+pub fn process_metrics() -> Option<Box<dyn Collector>> {
+    #[cfg(target_os = "linux")]
+    return Some(Box::new(prometheus::process_collector::ProcessCollector::for_self()));
+    #[cfg(not(target_os = "linux"))]
+    None
 }

@@ -66,6 +66,22 @@ fn only_sessions_and_their_way_in_know_actix_web_actors() {
 }
 
 #[test]
+fn one_file_knows_the_operating_system() {
+    for folder in ["src", "loadtest/src"] {
+        for (path, text) in sources(folder) {
+            if path.ends_with("platform.rs") || path.ends_with("tests.rs") {
+                continue;
+            }
+            for line in code(&text) {
+                for word in ["/proc/", "target_os", "std::os::", "signal::unix"] {
+                    assert!(!line.contains(word), "{}: {word} belongs in platform.rs: {line}", path.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn key_names_stand_in_one_file() {
     for (path, text) in sources("src/ledger/redis") {
         if path.ends_with("keys.rs") {

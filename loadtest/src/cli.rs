@@ -45,6 +45,12 @@ pub struct RunArguments {
     /// Address of a pod; repeat it to spread the voters over several
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: Vec<String>,
+    /// Where the emcee's calls go; else to the first --url
+    #[arg(long, conflicts_with = "start")]
+    pub emcee_url: Option<String>,
+    /// File with a root certificate to trust (PEM), besides those that browsers do; it may be repeated
+    #[arg(long)]
+    pub ca: Vec<PathBuf>,
     /// The emcee key
     #[arg(long, env = "TALLYCAST__EMCEE__KEY", default_value = "", hide_env_values = true)]
     pub key: String,
@@ -87,6 +93,12 @@ pub struct RunArguments {
     /// Write the report as one self-contained page
     #[arg(long)]
     pub html: Option<PathBuf>,
+    /// Post the verdict to this Slack-compatible webhook
+    #[arg(long, env = "LOADTEST_WEBHOOK", conflicts_with = "webhook_file", hide_env_values = true)]
+    pub webhook: Option<String>,
+    /// The same, with the address in a file: it is a secret
+    #[arg(long)]
+    pub webhook_file: Option<PathBuf>,
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,

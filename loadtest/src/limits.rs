@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 
 use crate::misuse::misuse;
+use crate::platform;
 
 /// Files besides sockets: the program's own, and joins under way.
 const SLACK: u64 = 200;
-/// Where Linux says which ports it gives to whoever does not ask for one.
-const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// Raises the soft limit on open files to the hard one, and checks that it is enough.
 ///
@@ -32,17 +31,7 @@ pub fn check_files(voters: u32, processes: u32) -> anyhow::Result<()> {
 /// # Errors
 /// There are not: says how many there are and what to do.
 pub fn check_ports(voters: u32, pods: usize, sources: &[IpAddr]) -> anyhow::Result<()> {
-    let range = std::fs::read_to_string(PORT_RANGE).unwrap_or_default();
-    check_ports_of(ports(&range), voters, pods, sources.len())
-}
-
-/// Ports in a range as Linux writes it.
-fn ports(range: &str) -> u64 {
-    let mut ends = range.split_whitespace().filter_map(|end| end.parse::<u64>().ok());
-    match (ends.next(), ends.next()) {
-        (Some(low), Some(high)) if low <= high => high - low + 1,
-        _ => 28_000,
-    }
+    check_ports_of(platform::ports(), voters, pods, sources.len())
 }
 
 fn check_ports_of(ports: u64, voters: u32, pods: usize, sources: usize) -> anyhow::Result<()> {
@@ -73,7 +62,6 @@ mod tests {
 
     #[test]
     fn too_few_ports_are_said_with_the_option_that_helps() {
-        assert_eq!((ports("32768\t60999\n"), ports("nonsense")), (28_232, 28_000));
         assert!(check_ports_of(28_232, 25_000, 1, 0).is_ok());
         assert!(check_ports_of(28_232, 50_000, 2, 0).is_ok());
         let error = check_ports_of(28_232, 60_000, 1, 0).unwrap_err().to_string();

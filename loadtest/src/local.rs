@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::misuse::misuse;
+use crate::platform;
 use crate::process::output;
 
 /// How long a start and a stop may take.
@@ -47,7 +48,8 @@ impl LocalServer {
             None => format!("embedded:{}", directory.path().join("loadtest.redb").display()),
         };
         let log = std::fs::File::create(directory.path().join("log")).context("no log file")?;
-        let child = Command::new(&binary)
+        let mut command = Command::new(&binary);
+        command
             .envs([
                 ("SERVER_PORT", port.to_string().as_str()),
                 ("TALLYCAST__SERVER__HOST", "127.0.0.1"),
@@ -59,9 +61,9 @@ impl LocalServer {
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("no log file")?)
             .stderr(log)
-            // Ctrl-C at a terminal must not reach it: the audit needs it still
-            .process_group(0)
-            .kill_on_drop(true)
+            .kill_on_drop(true);
+        // after Ctrl-C the audit still needs it
+        let child = platform::keep_from_ctrl_c(&mut command)
             .spawn()
             .with_context(|| format!("{} cannot be started", binary.display()))?;
         let version = output(&binary.to_string_lossy(), &["--version"]);
@@ -103,8 +105,7 @@ impl LocalServer {
 
     /// Stops it as an operator would.
     pub async fn stop(mut self) {
-        let Some(pid) = self.child.id() else { return };
-        let asked = Command::new("kill").args(["-TERM", &pid.to_string()]).stderr(Stdio::null()).status().await;
+        let asked = platform::ask_to_stop(&mut self.child).await;
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         if asked.is_err() || ended.is_err() {
             // it is killed when it is dropped

@@ -11,12 +11,16 @@ mod local;
 mod metrics;
 mod misuse;
 mod perform;
+mod platform;
+mod pod;
 mod process;
 mod report;
 mod scenario;
 mod target;
 mod threshold;
+mod tls;
 mod voter;
+mod webhook;
 mod wire;
 
 use std::process::ExitCode;

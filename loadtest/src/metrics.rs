@@ -44,7 +44,7 @@ words! {
         Arrival = "arrival",
         /// The HTTP call that joins.
         Join = "join",
-        /// TCP connection and WebSocket handshake.
+        /// TCP connection, TLS with https, and WebSocket handshake.
         Connect = "connect",
         /// From hello to the first state.
         Hello = "hello",
@@ -88,7 +88,7 @@ words! {
 words! {
     /// Why something failed.
     Cause {
-        /// No TCP connection.
+        /// No TCP connection, or no TLS on it.
         Connect = "connect",
         /// The HTTP call that joins failed or was refused.
         Join = "join",

@@ -11,9 +11,10 @@ use crate::report::progress::Progress;
 use crate::report::summary::Summary;
 use crate::report::{html, terminal};
 use crate::scenario::Scenario;
-use crate::target::Target;
+use crate::target::{self, Target};
 use crate::threshold::Threshold;
-use crate::{limits, misuse};
+use crate::webhook::Webhook;
+use crate::{limits, misuse, tls};
 
 /// Performs a scenario and says what came of it.
 ///
@@ -25,6 +26,9 @@ pub async fn perform(arguments: RunArguments) -> anyhow::Result<u8> {
     let thresholds = Threshold::with_default(thresholds.into_iter().chain(arguments.threshold.clone()).collect());
     limits::check_files(scenario.hall.voters, arguments.processes)?;
     limits::check_ports(scenario.hall.voters, arguments.url.len(), &arguments.source)?;
+    let roots = tls::read_roots(&arguments.ca)?;
+    let http = target::client(&roots)?;
+    let webhook = Webhook::wanted(&http, arguments.webhook.as_deref(), arguments.webhook_file.as_deref())?;
 
     let server = match arguments.start {
         true => Some(LocalServer::start(arguments.binary.as_deref(), arguments.redis.as_deref()).await?),
@@ -36,7 +40,8 @@ pub async fn perform(arguments: RunArguments) -> anyhow::Result<u8> {
     let run = Run {
         scenario,
         thresholds,
-        target: Target::new(&urls, key)?,
+        target: Target::new(http, &urls, arguments.emcee_url.as_deref(), key)?,
+        roots,
         urls,
         processes: arguments.processes,
         threads: arguments.threads,
@@ -50,6 +55,9 @@ pub async fn perform(arguments: RunArguments) -> anyhow::Result<u8> {
     let outcome = direct(run).await;
     if let Some(server) = server {
         server.stop().await;
+    }
+    if let Some(webhook) = webhook {
+        webhook.tell(&arguments.scenario, &outcome).await;
     }
     let summary = outcome?;
     print!("{}", terminal::text(&summary));

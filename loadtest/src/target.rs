@@ -7,48 +7,53 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::misuse::misuse;
+use crate::pod::Address;
 use crate::scenario::{Scenario, Split, steps};
+use crate::tls;
 
 /// Tries of a command whose outcome is unknown: commands are absolute, so saying one twice is safe.
 const TRIES: u32 = 10;
+/// A room that no server has: codes have no such characters.
+const NO_ROOM: &str = "000000";
+
+/// For all calls of this program.
+///
+/// # Errors
+/// A root is no certificate.
+pub fn client(roots: &[String]) -> anyhow::Result<Client> {
+    // an audit of a large room takes its time
+    let builder = Client::builder().timeout(Duration::from_secs(120)).connect_timeout(Duration::from_secs(5));
+    Ok(builder.use_preconfigured_tls(tls::config(roots)?).build()?)
+}
 
 /// See [module](self).
 #[derive(Debug, Clone)]
 pub struct Target {
     http: Client,
     urls: Vec<String>,
+    pods: Vec<Address>,
+    /// Where the emcee's calls go, in turn.
+    desks: Vec<String>,
     key: String,
 }
 
 impl Target {
-    /// A server behind these addresses.
+    /// A server behind these addresses; the emcee's calls go to a desk of their own, or to the first of them.
     ///
     /// # Errors
-    /// An address is malformed, or asks for encryption.
-    pub fn new(urls: &[String], key: &str) -> anyhow::Result<Self> {
-        for url in urls {
-            let parsed = reqwest::Url::parse(url)
-                .map_err(|error| misuse(format!("--url {url} is no address ({error}); write http://host:port")))?;
-            if parsed.scheme() != "http" || parsed.host_str().is_none() {
-                return Err(misuse(format!(
-                    "--url {url}: only http is spoken here; point at the pod's own port, behind whatever ends TLS"
-                )));
-            }
-        }
-        // an audit of a large room takes its time
-        let http =
-            Client::builder().timeout(Duration::from_secs(120)).connect_timeout(Duration::from_secs(5)).build()?;
-        let urls = urls.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
-        Ok(Self { http, urls, key: key.to_owned() })
+    /// An address is malformed.
+    pub fn new(http: Client, urls: &[String], desk: Option<&str>, key: &str) -> anyhow::Result<Self> {
+        let pods = urls.iter().map(|url| address("--url", url)).collect::<Result<_, _>>()?;
+        desk.map(|url| address("--emcee-url", url)).transpose()?;
+        let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
+        let urls: Vec<_> = urls.iter().map(|url| trimmed(url)).collect();
+        let desks = desk.map_or_else(|| urls.clone(), |desk| vec![trimmed(desk)]);
+        Ok(Self { http, urls, pods, desks, key: key.to_owned() })
     }
 
-    /// `host:port` of every pod.
-    pub fn pods(&self) -> Vec<String> {
-        let host = |url: &String| {
-            let url = reqwest::Url::parse(url).ok()?;
-            Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
-        };
-        self.urls.iter().filter_map(host).collect()
+    /// Every pod.
+    pub fn pods(&self) -> &[Address] {
+        &self.pods
     }
 
     /// Checks that every pod can take voters.
@@ -57,12 +62,8 @@ impl Target {
     /// One cannot: says why and what to do.
     pub async fn check_ready(&self) -> anyhow::Result<()> {
         for url in &self.urls {
-            let answer = self.http.get(format!("{url}/readyz")).send().await.map_err(|_| {
-                misuse(format!(
-                    "nothing answers at {url}; start a server (`cargo run --release`), give its address with --url, or let \
-                     --start bring one up"
-                ))
-            })?;
+            let answer =
+                self.http.get(format!("{url}/readyz")).send().await.map_err(|error| unreachable(url, &error))?;
             let status = answer.status();
             if status == StatusCode::SERVICE_UNAVAILABLE {
                 let body: Value = answer.json().await.unwrap_or_default();
@@ -70,14 +71,22 @@ impl Target {
                 let reasons = reasons.collect::<Vec<_>>().join("; ");
                 return Err(misuse(format!("the server at {url} is not ready: {reasons}; mend that and try again")));
             }
-            if !status.is_success() {
+            if !status.is_success() && !self.is_tallycast(url).await {
                 return Err(misuse(format!(
-                    "{url}/readyz answers {status}: is this a Tallycast server? Its probes may be on a port of their own \
-                     (metrics.port); --url is the one with /ws, and it has to have the probes too"
+                    "{url}/readyz answers {status}, and nothing else there is like a Tallycast server; --url is the \
+                     address with /ws"
                 )));
             }
         }
         Ok(())
+    }
+
+    /// Asks for a room that cannot be. A server whose probes are on a port of their own is known by its answer, and one
+    /// that gives it has asked its ledger.
+    async fn is_tallycast(&self, url: &str) -> bool {
+        let Ok(answer) = self.http.get(format!("{url}/api/v1/rooms/{NO_ROOM}")).send().await else { return false };
+        let body: Value = answer.json().await.unwrap_or_default();
+        body["code"] == "no_such_room"
     }
 
     /// Makes the room of this run.
@@ -101,7 +110,7 @@ impl Target {
             "partitions": hall.partitions,
             "rounds": (1..=rounds).map(round).collect::<Vec<_>>(),
         });
-        let url = format!("{}/api/v1/rooms", self.urls[0]);
+        let url = format!("{}/api/v1/rooms", self.desks[0]);
         let sent = self.http.post(url).bearer_auth(&self.key).json(&body).send().await.context("POST /rooms")?;
         match sent.status() {
             StatusCode::UNAUTHORIZED => Err(misuse(
@@ -109,7 +118,7 @@ impl Target {
                  (an embedded server keeps its own beside the ledger's file and prints it in the emcee's link)",
             )),
             StatusCode::NOT_FOUND => Err(misuse(
-                "the first --url is a pod of the role audience, which has no emcee calls; name one of the role all first",
+                "the first --url is a pod of the role audience, which has no emcee calls; name an admin pod with --emcee-url",
             )),
             status => {
                 let body: Value = sent.json().await.unwrap_or_default();
@@ -125,7 +134,7 @@ impl Target {
     async fn command(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
         let mut last = String::new();
         for attempt in 0..TRIES {
-            let url = format!("{}/api/v1/rooms/{path}", self.urls[attempt as usize % self.urls.len()]);
+            let url = format!("{}/api/v1/rooms/{path}", self.desks[attempt as usize % self.desks.len()]);
             let mut request = self.http.request(method.clone(), url).bearer_auth(&self.key);
             if !body.is_null() {
                 request = request.json(body);
@@ -200,4 +209,26 @@ impl Target {
         }
         all
     }
+}
+
+/// What an option's URL says.
+fn address(option: &str, url: &str) -> anyhow::Result<Address> {
+    let said =
+        |why: String| misuse(format!("{option} {url} is no address ({why}); write https://host:port or http://"));
+    let parsed = reqwest::Url::parse(url).map_err(|error| said(error.to_string()))?;
+    Address::of(&parsed).ok_or_else(|| said(format!("{} is not spoken here", parsed.scheme())))
+}
+
+/// Why a server could not be asked.
+fn unreachable(url: &str, error: &reqwest::Error) -> anyhow::Error {
+    misuse(match tls::refusal(error) {
+        Some(why) => format!(
+            "the certificate of {url} is not taken ({why}); give the root that signed it with --ca, and use a name that \
+             it carries"
+        ),
+        None => format!(
+            "nothing answers at {url}; start a server (`cargo run --release`), give its address with --url, or let \
+             --start bring one up"
+        ),
+    })
 }

@@ -44,8 +44,33 @@ fn a_server_that_is_not_there_is_said_with_how_to_start_one() {
 }
 
 #[test]
-fn encryption_is_not_spoken() {
-    refused(&["storm", "--url", "https://vote.example.org"], &["only http is spoken here"]);
+fn an_address_that_is_none_is_said_with_what_one_looks_like() {
+    refused(&["storm", "--url", "ftp://vote.example.org"], &["--url ftp://", "ftp is not spoken here", "https://"]);
+    refused(&["storm", "--emcee-url", "desk"], &["--emcee-url desk", "https://host:port"]);
+}
+
+#[test]
+fn a_root_that_is_no_certificate_is_said_with_its_file() {
+    let (_directory, path) = scenario(SMALL);
+    refused(&["storm", "--ca", &path], &["--ca", "own.toml", "no certificate in it", "PEM"]);
+    refused(&["storm", "--ca", "./none.pem"], &["--ca ./none.pem", "No such file"]);
+}
+
+#[test]
+fn a_webhook_that_is_no_address_is_said_without_telling_it() {
+    let (directory, _) = scenario(SMALL);
+    let path = directory.path().join("webhook");
+    std::fs::write(&path, "hooks.example.org/a-secret").unwrap();
+    let told = loadtest(&["storm", "--webhook-file", path.to_str().unwrap()], &[], None);
+    told.is_refused_with(&["--webhook-file", "is no address"]);
+    assert!(!told.all().contains("a-secret"), "{}", told.all());
+    refused(&["storm", "--webhook-file", "./none"], &["--webhook-file ./none", "No such file"]);
+}
+
+#[test]
+fn something_else_than_a_tallycast_server_is_said() {
+    let url = serve_once("404 Not Found", "{}");
+    refused(&["storm", "--url", &url], &["/readyz answers 404", "address with /ws"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{Server, loadtest};
+use support::{Receiver, Server, loadtest};
 
 const EVERYTHING: &str = r#"
 title = "a bit of everything"
@@ -132,4 +132,64 @@ fn shipped_scenarios_and_plans_are_listed() {
     let told = loadtest(&["plan", "--table", "--json"], &[], None);
     let plan: Value = serde_json::from_str(&told.stdout).unwrap();
     assert_eq!(plan["needs"].as_array().map(Vec::len), Some(5));
+}
+
+#[test]
+fn the_verdict_is_posted_once_more_under_the_same_key_if_it_was_not_taken() {
+    let receiver = Receiver::start(&[503, 200]);
+    let options = ["storm", "--start", "--voters", "30", "--duration", "1s", "--threshold", "joins == 31", "--webhook"];
+    let told = loadtest(&[&options[..], &[receiver.url.as_str()]].concat(), &[], None);
+    assert_eq!(told.code, 99, "{}", told.all());
+    let posts = receiver.posts();
+    assert_eq!(posts.len(), 2, "{posts:?}");
+    let [first, second] = [0, 1].map(|n| posts[n].header("idempotency-key"));
+    assert!(first.is_some_and(|key| key.starts_with("loadtest-")) && first == second, "{posts:?}");
+    let body: Value = serde_json::from_str(&posts[1].body).unwrap();
+    let text = body["text"].as_str().unwrap();
+    for words in ["✗ load test storm, 30 voters: a threshold does not hold", "✗ joins == 31 (30)", "audit exact"] {
+        assert!(text.contains(words), "{words} is missing in: {text}");
+    }
+}
+
+#[test]
+fn a_verdict_that_cannot_be_posted_is_said_and_changes_nothing() {
+    let receiver = Receiver::start(&[410, 410, 410]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("webhook");
+    std::fs::write(&file, format!("{}/a-secret\n", receiver.url)).unwrap();
+    let options = ["storm", "--start", "--voters", "30", "--duration", "1s", "--webhook-file", file.to_str().unwrap()];
+    let told = loadtest(&options, &[], None);
+    assert_eq!(told.code, 0, "{}", told.all());
+    assert!(told.stderr.contains("the verdict could not be posted") && told.stderr.contains("410"), "{}", told.stderr);
+    assert!(!told.all().contains("a-secret"), "{}", told.all());
+    assert_eq!(receiver.posts().len(), 3);
+}
+
+#[test]
+fn a_run_that_breaks_off_is_posted_too() {
+    let receiver = Receiver::start(&[200]);
+    let told = loadtest(&["storm", "--url", "http://127.0.0.1:9"], &[("LOADTEST_WEBHOOK", &receiver.url)], None);
+    assert_eq!(told.code, 104, "{}", told.all());
+    let posts = receiver.posts();
+    assert!(posts.len() == 1 && posts[0].body.contains("✗ load test storm: nothing answers at"), "{posts:?}");
+}
+
+#[test]
+fn a_server_with_its_probes_on_a_port_of_their_own_is_known_by_its_answers() {
+    let server = Server::start_with(&[("TALLYCAST__METRICS__PORT", &support::free_port().to_string())]);
+    let options = ["storm", "--url", &server.url, "--key", support::KEY, "--voters", "30", "--duration", "1s"];
+    let told = loadtest(&options, &[("LOADTEST_WEBHOOK", "")], None);
+    assert_eq!(told.code, 0, "{}", told.all());
+    assert!(!told.stderr.contains("webhook"), "nobody is to be told: {}", told.stderr);
+}
+
+#[test]
+fn the_emcees_calls_go_to_a_desk_of_their_own() {
+    let server = Server::start();
+    let told = loadtest(
+        &["storm", "--url", &server.url, "--emcee-url", "http://127.0.0.1:9", "--key", support::KEY, "--voters", "3"],
+        &[],
+        None,
+    );
+    assert!(told.code == 1 && told.stderr.contains("POST /rooms"), "{}", told.all());
 }

@@ -1,5 +1,6 @@
 //! What all actors of one process share: the ledger, its clock, who is who, what is measured, and how the pod is.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, RwLock};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::registry::Rooms;
 use crate::auth::{Auth, TokenKey};
 use crate::domain::LedgerMs;
+use crate::domain::ids::RoomId;
 use crate::domain::room::Room;
 use crate::ledger::{LedgerError, SharedLedger};
 use crate::metrics::Metrics;
@@ -44,8 +46,8 @@ pub struct Pod {
     pub peers: RwLock<Vec<String>>,
     /// Slips stored anew whose reply this pod received, ever.
     pub acknowledged: AtomicU64,
-    /// As much of `acknowledged` as the metrics say.
-    pub measured: Mutex<u64>,
+    /// What the metrics say already.
+    pub measured: Mutex<Measured>,
 }
 
 impl Pod {
@@ -78,12 +80,12 @@ impl Pod {
         let acknowledged = self.acknowledged.load(Ordering::Acquire);
         let rooms = self.rooms.all();
         for room in &rooms {
-            let (stored, shown) = room.board.unmeasured();
-            self.metrics.votes_stored.inc_by(stored);
-            self.metrics.votes_shown.inc_by(shown);
+            let (stored, shown) = room.board.slips();
+            let known = measured.rooms.entry(room.board.id.clone()).or_default();
+            self.metrics.votes_stored.inc_by(raised(&mut known.0, stored));
+            self.metrics.votes_shown.inc_by(raised(&mut known.1, shown));
         }
-        self.metrics.votes_acknowledged.inc_by(acknowledged.saturating_sub(*measured));
-        *measured = acknowledged;
+        self.metrics.votes_acknowledged.inc_by(raised(&mut measured.acknowledged, acknowledged));
         let oldest = rooms.iter().map(|room| room.board.oldest_unshown()).max().unwrap_or_default();
         self.metrics.oldest_unshown_vote.set(oldest.as_secs_f64());
         self.metrics.draining.set(i64::from(self.health.is_draining()));
@@ -101,6 +103,22 @@ impl Pod {
         self.metrics.ready.set(i64::from(ready));
         ready
     }
+}
+
+/// How far the three numbers in the metrics have come. Rooms stay in it when they are let go: one that comes back is not
+/// counted twice, nor are votes that a failover has lost and phones have cast again.
+#[derive(Default)]
+pub struct Measured {
+    acknowledged: u64,
+    /// Stored and shown.
+    rooms: HashMap<RoomId, (u64, u64)>,
+}
+
+/// By how much `now` is above the most that was seen before.
+fn raised(most: &mut u64, now: u64) -> u64 {
+    let by = now.saturating_sub(*most);
+    *most += by;
+    by
 }
 
 /// Held by an actor that the pod can not do without: if it panics the process ends, and whoever watches it starts a
@@ -251,7 +269,14 @@ impl PodHealth {
 
 #[cfg(test)]
 mod tests {
-    use super::Vital;
+    use super::{Vital, raised};
+
+    #[test]
+    fn what_fell_back_and_came_again_is_counted_once() {
+        let mut most = 0;
+        let counted: Vec<u64> = [3, 5, 2, 5, 6].map(|now| raised(&mut most, now)).into();
+        assert_eq!(counted, [3, 2, 0, 0, 1]);
+    }
 
     #[test]
     fn a_panic_of_a_vital_actor_ends_the_process() {

@@ -10,9 +10,9 @@ use reqwest::{Method, Response};
 use super::Outcome;
 use super::arguments::{ExportArguments, Format};
 use super::client::{Answered, Client};
-use super::files::Draft;
 use super::rooms::{self, KnownRoom};
 use super::table::counted;
+use crate::draft::Draft;
 
 impl Format {
     /// As the API calls it.
@@ -84,9 +84,10 @@ async fn to_folder(client: &Client, arguments: &ExportArguments, folder: &Path) 
 }
 
 async fn to_file(client: &Client, arguments: &ExportArguments, room: &KnownRoom, path: &Path) -> anyhow::Result<()> {
-    let mut draft = Draft::begin(path)?;
+    let unwritten = || format!("{} cannot be written", path.display());
+    let mut draft = Draft::begin(path).with_context(unwritten)?;
     copy(ask(client, arguments, room).await?, &mut draft).await?;
-    draft.finish()
+    draft.finish().with_context(unwritten)
 }
 
 async fn to_one_file(client: &Client, arguments: &ExportArguments) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@
 //! | `event` | event files: read, compared with a room, shown |
 //! | `plan`, `export`, `import`, `audit`, `purge`, `check` | the commands, one a file; `plan` holds `apply` too |
 //! | `rooms` | the server's rooms, and which of them is meant |
-//! | `paint`, `table`, `files` | how results look, and how they are kept |
+//! | `paint`, `table` | how results look |
 //!
 //! Results go to stdout, everything else to stderr, and the exit code is an `Outcome`.
 
@@ -19,7 +19,6 @@ mod check;
 mod client;
 mod event;
 mod export;
-mod files;
 mod import;
 mod paint;
 mod plan;

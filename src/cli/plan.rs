@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use super::arguments::{ApplyArguments, PlanArguments};
 use super::client::{Answered, Client};
 use super::event::{Difference, EventFile, shown};
-use super::files::Draft;
 use super::paint::Paint;
 use super::rooms::{self, KnownRoom};
 use super::table::counted;
 use super::{Outcome, say};
 use crate::domain::text::Name;
+use crate::draft::Draft;
 
 /// Names of one call: even the longest fit in a body.
 const NAMES_OF_A_CALL: usize = 1_000;
@@ -155,13 +155,14 @@ async fn write_invites(client: &Client, event: &EventFile, room: &KnownRoom, pat
     let invited = invited(client, room).await?.into_iter();
     let invited: HashMap<_, _> =
         invited.filter_map(|invited| Some((Name::parse(&invited.name).ok()?.folded(), invited))).collect();
-    let mut csv = csv::Writer::from_writer(Draft::begin(path)?);
+    let unwritten = || format!("{} cannot be written", path.display());
+    let mut csv = csv::Writer::from_writer(Draft::begin(path).with_context(unwritten)?);
     csv.write_record(["name", "invite", "url"])?;
     for name in event.invites.iter().flatten() {
         let invited = invited.get(&name.folded()).with_context(|| format!("{name} has no invite"))?;
         csv.write_record([name.as_str(), &invited.invite, &invited.url])?;
     }
-    csv.into_inner().map_err(|error| error.into_error())?.finish()
+    csv.into_inner().map_err(|error| error.into_error())?.finish().with_context(unwritten)
 }
 
 fn as_json(event: &EventFile, difference: &Difference) -> Value {

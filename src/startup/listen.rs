@@ -13,8 +13,7 @@ pub fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(address, port);
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
+    crate::platform::allow_rebinding(&socket)?;
     socket.bind(&address.into()).and_then(|()| socket.listen(BACKLOG as i32)).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
             "port {port} is in use by another process; stop it, or choose another port with SERVER_PORT"

@@ -25,6 +25,7 @@ use crate::ledger::SharedLedger;
 use crate::ledger::embedded::EmbeddedLedger;
 use crate::ledger::redis::{RedisLedger, RedisOptions};
 use crate::metrics::Metrics;
+use crate::platform;
 use crate::settings::{LedgerKind, Settings};
 use crate::wire::server::ByeReason;
 
@@ -145,7 +146,8 @@ impl Application {
         let Self { server, pod, shards, drain, .. } = self;
         let handle = server.handle();
         let stopping = actix::spawn(async move {
-            stop_signal().await;
+            platform::stop_signal().await;
+            exit_at_ctrl_c();
             tracing::info!(drain_ms = drain.as_millis() as u64, "stopping: sockets are told to come back");
             pod.health.drain();
             pod.metrics.draining.set(1);
@@ -173,19 +175,8 @@ async fn stop(handle: &ServerHandle) {
     handle.stop(true).await;
 }
 
-/// Resolves at the first SIGINT or SIGTERM; the second SIGINT ends the process at once.
-async fn stop_signal() {
-    #[cfg(unix)]
-    {
-        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        let Ok(mut terminate) = terminate else { return };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = tokio::signal::ctrl_c().await;
+/// Whoever asks once more does not want to wait for the goodbyes.
+fn exit_at_ctrl_c() {
     actix::spawn(async {
         let _ = tokio::signal::ctrl_c().await;
         std::process::exit(130);
@@ -295,25 +286,18 @@ fn pod_name() -> String {
     format!("{host}-{}", &RoomId::from_entropy(rand::random()).as_str()[..6])
 }
 
-/// Most sockets: as set, or 90 % of what the open-file limit leaves.
+/// Most sockets: as set, and never more than 90 % of what the open-file limit leaves.
 fn max_sockets(settings: &Settings) -> usize {
-    match settings.server.max_sockets {
-        _ if !settings.server.role.serves_people() => 0,
-        0 => open_files().saturating_sub(OTHER_FILES) * 9 / 10,
-        sockets => sockets,
+    if !settings.server.role.serves_people() {
+        return 0;
     }
-}
-
-/// The soft limit of open files of this process.
-#[cfg(target_os = "linux")]
-fn open_files() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
-    line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()).unwrap_or(1_024)
-}
-
-/// The soft limit of open files of this process, where it can not be asked.
-#[cfg(not(target_os = "linux"))]
-fn open_files() -> usize {
-    1_024
+    let possible = platform::open_files().saturating_sub(OTHER_FILES) * 9 / 10;
+    match settings.server.max_sockets {
+        0 => possible,
+        wanted if wanted > possible => {
+            tracing::warn!(wanted, possible, "the open-file limit allows fewer sockets than server.max_sockets");
+            possible
+        }
+        wanted => wanted,
+    }
 }

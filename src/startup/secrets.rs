@@ -70,15 +70,7 @@ fn kept(path: &Path) -> anyhow::Result<SecretString> {
         Err(error) => return Err(error).with_context(|| format!("{} can not be read", path.display())),
     }
     let secret = made();
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
-        std::io::Write::write_all(&mut file, secret.as_bytes())?;
-        file.sync_all()
-    });
-    written.with_context(|| format!("{} can not be written", path.display()))?;
+    crate::draft::replace(path, secret.as_bytes()).with_context(|| format!("{} can not be written", path.display()))?;
     Ok(secret.into())
 }
 

@@ -6,20 +6,22 @@ pub mod shared;
 mod viewer;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tokio_rustls::TlsConnector;
 
 use crate::arrivals::{Due, What, schedule};
 use crate::metrics::{Counter, Measures, Timer};
+use crate::pod::Address;
 use crate::scenario::{Scenario, steps};
+use crate::tls::{self, Roots};
 use crate::voter::{Act, Book, Voter};
 use shared::Shared;
 
@@ -31,8 +33,10 @@ const SLICE: Duration = Duration::from_millis(200);
 pub struct Brief {
     /// What is performed.
     pub scenario: Scenario,
-    /// `host:port` of every pod.
-    pub pods: Vec<String>,
+    /// Every pod.
+    pub pods: Vec<Address>,
+    /// Whom to trust, besides those that browsers do.
+    pub roots: Roots,
     /// Addresses to come from; none: the system chooses.
     pub sources: Vec<IpAddr>,
     /// Join code.
@@ -109,23 +113,15 @@ pub fn unix_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-/// Looks a pod's address up.
-///
-/// # Errors
-/// There is none.
-pub async fn look_up(pod: &str) -> anyhow::Result<SocketAddr> {
-    let mut found = tokio::net::lookup_host(pod).await.with_context(|| format!("{pod} cannot be looked up"))?;
-    found.next().with_context(|| format!("{pod} has no address"))
-}
-
 /// Works until it is told to finish, or nobody tells it anything any more.
 ///
 /// # Errors
 /// A pod's address cannot be found.
 pub async fn work(brief: Brief, mut orders: Receiver<Order>, reports: Sender<Report>) -> anyhow::Result<()> {
+    let connector = TlsConnector::from(Arc::new(tls::config(&brief.roots)?));
     let mut pods = vec![];
     for pod in &brief.pods {
-        pods.push((look_up(pod).await?, pod.clone()));
+        pods.push(pod.look_up(&connector).await?);
     }
     let mut crew = Crew::new(Arc::new(Shared::new(brief, pods)));
     let mut slices = interval(SLICE);

@@ -1,13 +1,14 @@
 //! What the voters of a process share: where to go, and where they write down what they see.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Brief, Slice, Slow};
 use crate::metrics::{Cause, Counter, Timer};
+use crate::pod::Pod;
 use crate::voter::line::Route;
 
 /// Slowest acknowledgements kept of each slice.
@@ -23,7 +24,7 @@ const SAMPLED: u32 = 64;
 pub struct Shared {
     /// What is to be done.
     pub brief: Brief,
-    pods: Vec<(SocketAddr, String)>,
+    pods: Vec<Pod>,
     sources: Vec<IpAddr>,
     slice: Mutex<Slice>,
     frames: AtomicU64,
@@ -38,7 +39,7 @@ pub struct Shared {
 
 impl Shared {
     /// For a brief whose addresses were looked up.
-    pub fn new(brief: Brief, pods: Vec<(SocketAddr, String)>) -> Self {
+    pub fn new(brief: Brief, pods: Vec<Pod>) -> Self {
         Self {
             sources: brief.sources.clone(),
             brief,
@@ -55,11 +56,11 @@ impl Shared {
 
     /// The way for a voter's `attempt`-th connection: voters are spread over pods, and go to the next one if it fails.
     pub fn route(&self, voter: u32, attempt: u32, slow: bool) -> Route {
-        let (pod, host) = self.pods[(voter as usize + attempt as usize) % self.pods.len()].clone();
+        let pod = self.pods[(voter as usize + attempt as usize) % self.pods.len()].clone();
         // pods and sources must not go in step, else each pod would see one source only
         let turn = voter as usize / self.pods.len() / self.brief.crews as usize;
         let source = self.sources.get(turn % self.sources.len().max(1)).copied();
-        Route { pod, host, source, slow }
+        Route { pod, source, slow }
     }
 
     /// Whether this voter's socket measures the spread of tallies.

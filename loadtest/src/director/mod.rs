@@ -20,6 +20,7 @@ use crate::report::summary::{self, Parameters, PhaseSummary, SlowCommand, Summar
 use crate::scenario::{RoundWish, Scenario, Step, steps};
 use crate::target::Target;
 use crate::threshold::Threshold;
+use crate::tls::Roots;
 use gather::{Gather, Until};
 
 /// Between an order and the beginning of its step: every crew has it by then, and every phone knows of the round.
@@ -47,6 +48,8 @@ pub struct Run {
     pub processes: u32,
     /// Threads of each.
     pub threads: usize,
+    /// Whom to trust, besides those that browsers do.
+    pub roots: Roots,
     /// Addresses to come from.
     pub sources: Vec<IpAddr>,
     /// Of everything drawn by chance.
@@ -150,7 +153,8 @@ fn hire(run: &Run, room: &str, reports: Sender<Report>) -> anyhow::Result<Vec<Se
     for crew in 0..run.processes {
         let brief = Brief {
             scenario: run.scenario.clone(),
-            pods: run.target.pods(),
+            pods: run.target.pods().to_vec(),
+            roots: run.roots.clone(),
             sources: run.sources.clone(),
             room: room.to_owned(),
             run: format!("v{:04x}", rand::random::<u16>()),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::metrics::Cause;
+use crate::pod::Pod;
 
 /// How long a connection, a handshake or an answer to a join may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,12 +27,10 @@ const SLOW_RECEIVE_BYTES: u32 = 4096;
 const MOST_ANSWER_BYTES: usize = 16 * 1024;
 
 /// From where to where.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Route {
     /// The pod.
-    pub pod: SocketAddr,
-    /// Its name for the Host header.
-    pub host: String,
+    pub pod: Pod,
     /// The address to come from; none: the system chooses.
     pub source: Option<IpAddr>,
     /// The phone will stop reading.
@@ -56,24 +55,32 @@ pub enum Heard {
     Gone(Option<u16>),
 }
 
+/// A connection, in the clear or encrypted.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
 /// A socket.
-#[derive(Debug)]
-pub struct Line(WebSocketStream<TcpStream>);
+pub struct Line(WebSocketStream<Box<dyn Stream>>);
 
 impl Route {
-    async fn dial(&self) -> Result<TcpStream, Cause> {
+    async fn dial(&self) -> Result<Box<dyn Stream>, Cause> {
         let dial = async {
-            let socket = if self.pod.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            let socket = if self.pod.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
             if let Some(source) = self.source {
                 socket.bind(SocketAddr::new(source, 0))?;
             }
             if self.slow {
                 socket.set_recv_buffer_size(SLOW_RECEIVE_BYTES)?;
             }
-            let stream = socket.connect(self.pod).await?;
+            let stream = socket.connect(self.pod.address).await?;
             stream.set_nodelay(true)?;
             // thousands of ports waiting for stray packets would be missing for the next thousand connections
             stream.set_zero_linger()?;
+            let stream: Box<dyn Stream> = match &self.pod.encryption {
+                None => Box::new(stream),
+                Some(encryption) => Box::new(encryption.connector.connect(encryption.name.clone(), stream).await?),
+            };
             Ok::<_, std::io::Error>(stream)
         };
         timeout(PATIENCE, dial).await.ok().and_then(Result::ok).ok_or(Cause::Connect)
@@ -89,11 +96,12 @@ impl Route {
         let request = format!(
             "POST /api/v1/rooms/{room}/join HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
-            self.host,
+            self.pod.host,
             body.len()
         );
         let answer = async {
             stream.write_all(request.as_bytes()).await.ok()?;
+            stream.flush().await.ok()?;
             read_answer(&mut stream).await
         };
         let (status, body) = timeout(PATIENCE, answer).await.ok().flatten().ok_or(Cause::Join)?;
@@ -110,7 +118,7 @@ impl Route {
     /// What failed.
     pub async fn open(&self) -> Result<Line, Cause> {
         let stream = self.dial().await?;
-        let mut request = format!("ws://{}/ws", self.host).into_client_request().map_err(|_| Cause::Handshake)?;
+        let mut request = format!("ws://{}/ws", self.pod.host).into_client_request().map_err(|_| Cause::Handshake)?;
         request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("tallycast.v1"));
         let sizes = WebSocketConfig::default().read_buffer_size(READ_BYTES).write_buffer_size(0);
         match timeout(PATIENCE, client_async_with_config(request, stream, Some(sizes))).await {
@@ -122,7 +130,7 @@ impl Route {
 }
 
 /// Status and body of an answer that says its length.
-async fn read_answer(stream: &mut TcpStream) -> Option<(u16, String)> {
+async fn read_answer(stream: &mut Box<dyn Stream>) -> Option<(u16, String)> {
     let mut bytes = Vec::with_capacity(1024);
     let head = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

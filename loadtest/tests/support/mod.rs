@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub const KEY: &str = "emcee-key-for-load-tests-01";
@@ -94,6 +95,59 @@ pub fn serve_once(status: &str, body: &str) -> String {
     url
 }
 
+/// A free port that the system does not hand out to others meanwhile; those below 1024 need root.
+pub fn free_port() -> u16 {
+    let mut ports = (600..1000).chain(20_000..32_000);
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
+}
+
+/// What was posted.
+#[derive(Debug)]
+pub struct Post {
+    head: String,
+    pub body: String,
+}
+
+impl Post {
+    /// Value of a header, asked for in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+/// Takes posts, and answers them with these statuses.
+pub struct Receiver {
+    pub url: String,
+    taken: JoinHandle<Vec<Post>>,
+}
+
+impl Receiver {
+    pub fn start(statuses: &'static [u16]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let take = move |status| {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") {
+                assert!(stream.read_line(&mut head).unwrap() > 0, "a post ended in its head: {head}");
+            }
+            let mut post = Post { head, body: String::new() };
+            let length = post.header("content-length").unwrap().parse().unwrap();
+            stream.by_ref().take(length).read_to_string(&mut post.body).unwrap();
+            let answer = format!("HTTP/1.1 {status} -\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+            post
+        };
+        Self { url, taken: std::thread::spawn(move || statuses.iter().map(take).collect()) }
+    }
+
+    /// All posts, once as many have come as were to be answered.
+    pub fn posts(self) -> Vec<Post> {
+        self.taken.join().unwrap()
+    }
+}
+
 /// A server with a key that is known.
 pub struct Server {
     pub url: String,
@@ -103,6 +157,10 @@ pub struct Server {
 
 impl Server {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(settings: &[(&str, &str)]) -> Self {
         let binary = PathBuf::from(env!("CARGO_BIN_EXE_loadtest")).with_file_name("tallycast");
         assert!(binary.is_file(), "there is no server at {}: run `cargo build` first", binary.display());
         let directory = tempfile::tempdir().unwrap();
@@ -116,6 +174,7 @@ impl Server {
                 ("TALLYCAST__EMCEE__KEY", KEY),
                 ("TALLYCAST__LEDGER__URL", &format!("embedded:{}/db", directory.path().display())),
             ])
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

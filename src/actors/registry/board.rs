@@ -102,7 +102,6 @@ impl Board {
             dark: false,
             tally_at: Instant::now(),
             unshown_since: None,
-            measured: (0, 0),
             unwritten: Changed::ALL,
             voters_url: pod.voters_url.clone(),
             views: [None, None],
@@ -309,13 +308,10 @@ impl Board {
         Counts { stored: sum.stored, acknowledged: sum.acknowledged, voters: news.voters }
     }
 
-    /// Slips stored and shown since this was last asked.
-    pub fn unmeasured(&self) -> (u64, u64) {
+    /// Slips stored and shown. What is shown is read first, so it is never more.
+    pub fn slips(&self) -> (u64, u64) {
         let shown = self.shown();
-        let mut news = self.lock();
-        let stored = news.sum().map_or(0, |sum| sum.stored);
-        let last = std::mem::replace(&mut news.measured, (stored, shown));
-        (stored.saturating_sub(last.0), shown.saturating_sub(last.1))
+        (self.counts().stored, shown)
     }
 
     /// The frozen ranking that is shown, if it is this one.

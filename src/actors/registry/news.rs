@@ -40,8 +40,6 @@ pub(super) struct News {
     pub(super) unshown_since: Option<Instant>,
     /// What is not in the frames yet.
     pub(super) unwritten: Changed,
-    /// Slips stored and shown that the metrics have counted.
-    pub(super) measured: (u64, u64),
     /// Where voters reach this server, if that is sure.
     pub(super) voters_url: Option<String>,
     /// The room as each audience sees it now, once somebody has asked.

@@ -141,7 +141,7 @@ async fn keep_archive(pod: &Arc<Pod>, room: &RoomId, folder: PathBuf) -> anyhow:
     let text = aside(async move { Ok::<_, ConductError>(Archive::of(&*ledger, &id, key.expose()).await?.write()?) });
     let text = text.await?;
     let name = format!("{}.ndjson", record.code);
-    tokio::task::spawn_blocking(move || crate::platform::replace_file(&folder.join(name), text.as_bytes())).await??;
+    tokio::task::spawn_blocking(move || crate::draft::replace(&folder.join(name), text.as_bytes())).await??;
     Ok(())
 }
 

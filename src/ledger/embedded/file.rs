@@ -1,6 +1,6 @@
 //! Opening the file, and refusing what is not a ledger of ours without touching it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use redb::{
 use super::look::Look;
 use super::tables::{CLOCK_KEY, FORMAT_KEY, META, Tables};
 use crate::domain::LedgerMs;
+use crate::platform;
 
 /// Format of the file; raised by a change that an older version can not read.
 pub const FORMAT: u64 = 1;
@@ -146,7 +147,8 @@ fn create(path: &Path) -> Result<(), OpenError> {
         _ => Ok(()),
     });
     let _ = fs::remove_file(&fresh);
-    made.and_then(|()| sync_directory(directory)).map_err(not_writable)
+    // the file's name is an entry of the directory, which has to reach the disk too
+    made.and_then(|()| platform::sync_folder(directory)).map_err(not_writable)
 }
 
 /// Writes an empty ledger to `fresh` and closes it.
@@ -154,20 +156,10 @@ fn fill(fresh: &Path) -> io::Result<()> {
     let _ = fs::remove_file(fresh);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        // cards and invites are keys
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    let file = options.open(fresh)?;
+    // cards and invites are keys
+    let file = platform::private(&mut options).open(fresh)?;
     let database = builder().create_file(file).map_err(io::Error::other)?;
     adopt(database).map(drop).map_err(io::Error::other)
-}
-
-/// The file's name is an entry of the directory, which has to reach the disk too.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 /// Finds out, without writing, whether the file is a ledger of this format and whole.

@@ -1,10 +1,10 @@
 //! Files that only their owner can read, and that are whole as soon as they have their name.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use crate::platform;
 
 /// A file that is being written, under another name until it is whole. Dropped before, it leaves nothing.
 pub struct Draft {
@@ -17,35 +17,49 @@ impl Draft {
     /// Begins a file at `path`; one that is there stays until [`Draft::finish`].
     ///
     /// # Errors
-    /// The folder is not there, or cannot be written to.
-    pub fn begin(path: &Path) -> anyhow::Result<Self> {
-        let name = path.file_name().with_context(|| format!("{} is no name of a file", path.display()))?;
-        let draft = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    /// The folder is not there, or can not be written to.
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        let name = path.file_name().ok_or_else(|| io::Error::other("this is no name of a file"))?;
+        let draft = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), rand::random::<u32>()));
         let mut options = File::options();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&draft).with_context(|| format!("{} cannot be written", path.display()))?;
+        let file = platform::private(&mut options).write(true).create_new(true).open(&draft)?;
         Ok(Self { path: path.to_owned(), draft, file: Some(file) })
     }
 
     /// Gives the file its name, once it is on disk.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn finish(mut self) -> anyhow::Result<()> {
-        let file = self.file.take();
-        let done = file.map_or(Ok(()), |file| file.sync_all()).and_then(|()| std::fs::rename(&self.draft, &self.path));
-        done.with_context(|| format!("{} cannot be written", self.path.display()))
+    /// It can not be written.
+    pub fn finish(mut self) -> io::Result<()> {
+        if let Some(file) = self.file.take() {
+            file.sync_all()?;
+        }
+        std::fs::rename(&self.draft, &self.path)?;
+        platform::sync_folder(folder(&self.path))
     }
 }
 
+/// Puts `bytes` in the place of a file, whole or not at all; the folder is made if need be.
+///
+/// # Errors
+/// It can not be written; the file is as it was then.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    std::fs::create_dir_all(folder(path))?;
+    let mut draft = Draft::begin(path)?;
+    draft.write_all(bytes)?;
+    draft.finish()
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 impl Write for Draft {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.as_mut().map_or(Ok(0), |file| file.write(bytes))
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         self.file.as_mut().map_or(Ok(()), File::flush)
     }
 }

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# package.sh TAG TARGET: packs the binaries of target/dist into packages/, after a look whether they are those of the tag.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+tag=${1:?which tag}
+target=${2:?which target}
+suffix=""
+[[ $target == *windows* ]] && suffix=.exe
+
+version=$("target/dist/tallycast$suffix" --version)
+if [[ "v${version##* }" != "$tag" ]]; then
+  echo "the tag is $tag, and the binary says $version: raise the version in Cargo.toml before tagging" >&2
+  exit 1
+fi
+
+name=tallycast-${tag#v}-$target
+rm -rf "packages/$name"
+mkdir -p "packages/$name"
+cp "target/dist/tallycast$suffix" "target/dist/loadtest$suffix" README.md LICENSE CHANGELOG.md "packages/$name/"
+cp -r config "packages/$name/"
+cd packages
+if [[ -n $suffix ]]; then
+  7z a -bso0 "$name.zip" "$name"
+else
+  tar --create --gzip --file "$name.tar.gz" "$name"
+fi
+rm -r "$name"

@@ -1,0 +1,61 @@
+# syntax=docker/dockerfile:1.7
+# One image for every role: the server, the emcee's side, the worker, the command line and the load test.
+#
+#   docker build -t tallycast .
+#   docker run --rm -p 8080:8080 -v tallycast:/app/data tallycast
+#
+# Dependencies are a layer of their own, made with stub sources: such a layer can be kept in any cache, also that of a
+# build machine that lives for one build, where a cache mount would be empty each time.
+#
+# Base images are named by tag; the provenance of each image says which digests they had. To pin those too, put what
+# `docker buildx imagetools inspect IMAGE` calls its digest behind the tag, as `@sha256:…`: Dependabot then raises both.
+FROM rust:1.95.0-bookworm AS build
+WORKDIR /build
+ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
+
+# manifests alone: this layer changes with Cargo.lock and not with the code
+COPY rust-toolchain.toml Cargo.toml Cargo.lock ./
+COPY bench/Cargo.toml bench/
+COPY loadtest/Cargo.toml loadtest/
+RUN mkdir -p src benches bench/src loadtest/src \
+    && touch src/lib.rs bench/src/lib.rs \
+    && for file in src/main.rs benches/domain.rs bench/src/main.rs loadtest/src/main.rs; do echo 'fn main() {}' > "$file"; done \
+    && cargo build --locked --profile dist --package tallycast --package loadtest --bins
+
+COPY config config
+COPY assets assets
+COPY bench/constants.toml bench/
+COPY loadtest loadtest
+COPY src src
+# Cargo goes by times: what was copied must be newer than the stubs
+RUN find src loadtest/src -name '*.rs' -exec touch {} + \
+    && cargo build --locked --profile dist --package tallycast --package loadtest --bins
+
+FROM debian:12.12-slim AS runtime
+WORKDIR /app
+COPY --from=build /build/target/dist/tallycast /build/target/dist/loadtest /usr/local/bin/
+COPY config config
+COPY assets assets
+# an embedded ledger, where somebody wants one; everything else may be read-only
+RUN install -d -o 65532 -g 65532 /app/data
+
+USER 65532:65532
+EXPOSE 8080 9090
+STOPSIGNAL SIGTERM
+# For compose; Kubernetes asks by itself. Debian's bash speaks TCP, so no further program is needed.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["bash", "-c", "port=${TALLYCAST__METRICS__PORT:-0}; ((port)) || port=${SERVER_PORT:-8080}; exec 3<>/dev/tcp/127.0.0.1/$port && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && ((status == 200))"]
+ENTRYPOINT ["/usr/local/bin/tallycast"]
+
+# what changes with every build comes last
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+ARG SOURCE=
+LABEL org.opencontainers.image.title="tallycast" \
+    org.opencontainers.image.description="Live audience voting that counts every vote exactly once" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.source="${SOURCE}" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.created="${CREATED}"

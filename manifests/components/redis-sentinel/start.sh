@@ -1,0 +1,42 @@
+#!/bin/sh
+# start.sh redis | sentinel: starts one of the two in a pod of the StatefulSet. Needs POD_NAME.
+set -eu
+
+nodes=tallycast-redis-nodes
+me=$POD_NAME.$nodes
+# Sentinels keep what they know beside the data, so that it outlives them all.
+memory=/data/sentinel.conf
+
+# Who the primary is: as the sentinels say; else as the one of this pod knew last; else the first pod.
+primary() {
+  name=$(redis-cli -h tallycast-redis-sentinel -p 26379 sentinel get-master-addr-by-name tallycast 2>/dev/null | head -n 1) || true
+  if [ -z "$name" ] && [ -s "$memory" ]; then
+    name=$(awk '$1 == "sentinel" && $2 == "monitor" { print $4 }' "$memory")
+  fi
+  echo "${name:-tallycast-redis-0.$nodes}"
+}
+
+case $1 in
+  redis)
+    set -- /etc/tallycast/redis/redis.conf --replica-announce-ip "$me" \
+      --min-replicas-to-write 1 --min-replicas-max-lag 10
+    first=$(primary)
+    [ "$first" = "$me" ] || set -- "$@" --replicaof "$first" 6379
+    exec redis-server "$@"
+    ;;
+  sentinel)
+    if [ ! -s "$memory" ]; then
+      cat >"$memory" <<END
+port 26379
+sentinel resolve-hostnames yes
+sentinel announce-hostnames yes
+sentinel announce-ip $me
+sentinel monitor tallycast $(primary) 6379 2
+sentinel down-after-milliseconds tallycast 3000
+sentinel failover-timeout tallycast 15000
+sentinel parallel-syncs tallycast 1
+END
+    fi
+    exec redis-server "$memory" --sentinel
+    ;;
+esac

@@ -1,0 +1,93 @@
+"""Rules for workflows that the linters do not have, and a look into the scripts that stand in them."""
+
+import re
+import subprocess
+import unittest
+from typing import Any, Iterator
+
+from project import ROOT, read_yaml
+
+FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
+WORKFLOWS: dict[str, dict[Any, Any]] = {path.name: read_yaml(str(path.relative_to(ROOT))) for path in FILES}
+LONGEST_SCRIPT = 8
+
+
+def jobs() -> Iterator[tuple[str, dict[str, Any]]]:
+    for file, workflow in WORKFLOWS.items():
+        for name, job in workflow["jobs"].items():
+            yield f"{file} {name}", job
+
+
+def steps() -> Iterator[tuple[str, dict[str, Any]]]:
+    for where, job in jobs():
+        for step in job.get("steps", []):
+            yield where, step
+
+
+class Workflows(unittest.TestCase):
+    def test_all_of_them_are_there(self) -> None:
+        self.assertEqual(set(WORKFLOWS), {"ci.yml", "scan.yml", "image.yml", "promote.yml", "release.yml"})
+
+    def test_nothing_runs_with_secrets_for_strangers(self) -> None:
+        for file, workflow in WORKFLOWS.items():
+            # YAML 1.1 reads the key `on` as true
+            triggers = set(workflow.get("on", workflow.get(True)))
+            self.assertFalse(triggers & {"pull_request_target", "workflow_run", "issue_comment"}, file)
+
+    def test_every_job_says_what_it_may_and_for_how_long(self) -> None:
+        for file, workflow in WORKFLOWS.items():
+            self.assertEqual(workflow["permissions"], {}, file)
+        for where, job in jobs():
+            with self.subTest(where):
+                self.assertIn("permissions", job)
+                self.assertTrue("uses" in job or job["timeout-minutes"] <= 90)
+
+    def test_only_who_has_to_may_write(self) -> None:
+        writers = {where for where, job in jobs() if "write" in job["permissions"].values()}
+        self.assertEqual(writers, {"image.yml image", "image.yml staging", "promote.yml pull-request", "release.yml release"})
+
+    def test_actions_are_pinned_by_commit_and_say_which_version_that_is(self) -> None:
+        for path in FILES:
+            for line in path.read_text().splitlines():
+                if "uses:" in line and "./" not in line:
+                    self.assertRegex(line, r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
+
+    def test_a_checkout_leaves_no_token_behind(self) -> None:
+        for where, step in steps():
+            if step.get("uses", "").startswith("actions/checkout@"):
+                self.assertIs(step["with"]["persist-credentials"], False, where)
+
+    def test_scripts_are_short_and_take_values_by_environment(self) -> None:
+        for where, step in steps():
+            script = step.get("run", "")
+            with self.subTest(where=where, script=script):
+                self.assertNotIn("${{", script)
+                self.assertLessEqual(len(script.splitlines()), LONGEST_SCRIPT, "it belongs in .github/scripts/")
+
+    def test_scripts_pass_shellcheck(self) -> None:
+        shellcheck = ROOT / "target/venv/bin/shellcheck"
+        for where, step in steps():
+            if "run" in step:
+                asked = [shellcheck, "--shell=bash", "-"]
+                looked = subprocess.run(asked, input=step["run"], capture_output=True, text=True, check=False)
+                self.assertEqual(looked.returncode, 0, f"{where}: {looked.stdout}")
+
+    def test_what_scripts_call_is_there(self) -> None:
+        targets = re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text())
+        called = []
+        for where, step in steps():
+            for path in re.findall(r"\.github/scripts/\w+\.sh", step.get("run", "")):
+                called.append(path)
+                self.assertTrue((ROOT / path).stat().st_mode & 0o100, f"{where}: {path} cannot be run")
+            for target in re.findall(r"^make (\S+)", step.get("run", "")):
+                self.assertIn(target, targets, where)
+        there = {str(path.relative_to(ROOT)) for path in (ROOT / ".github/scripts").iterdir()}
+        self.assertEqual(set(called), there, "a script that nobody calls, or a call of none")
+
+    def test_a_name_is_given_only_after_the_scan(self) -> None:
+        steps_of = WORKFLOWS["image.yml"]["jobs"]["image"]["steps"]
+        build = next(step for step in steps_of if "build-push-action" in step.get("uses", ""))
+        self.assertIn("push-by-digest=true", build["with"]["outputs"])
+        self.assertNotIn("tags", build["with"])
+        named = steps_of[-1]["run"]
+        self.assertLess(named.index("scan_image.sh"), named.index("imagetools create --tag"))

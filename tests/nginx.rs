@@ -1,0 +1,243 @@
+//! Evenings through the nginx of the manifests: a real one, with the very configuration that is shipped, certificates by
+//! the shipped script, and TLS all the way.
+
+#[path = "nginx/proxy.rs"]
+mod proxy;
+mod support;
+
+use futures_util::{SinkExt, StreamExt};
+use proxy::{Proxy, Tls, free_port};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+use support::hall::Hall;
+use support::server::EMCEE_KEY;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// A shipped limit is 10 s; a busy machine may be late.
+const CUT_WITHIN: Duration = Duration::from_secs(30);
+
+async fn behind_nginx() -> (Hall, Proxy) {
+    let hall = Hall::embedded().await;
+    let proxy = Proxy::start(hall.pods[0].address()).await;
+    (hall, proxy)
+}
+
+async fn evening(proxy: &Proxy, options: &[&str]) -> Output {
+    let program = Path::new(env!("CARGO_BIN_EXE_tallycast")).with_file_name("loadtest");
+    assert!(program.is_file(), "there is no load test at {}: run `cargo build --workspace`", program.display());
+    let scenario = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/nginx/evening.toml");
+    let mut command = Command::new(program);
+    command.arg("run").arg(scenario).args(["--url", &proxy.url(), "--key", EMCEE_KEY, "--quiet"]).args(options);
+    tokio::task::spawn_blocking(move || command.output().expect("the load test starts")).await.expect("it ends")
+}
+
+/// A socket through nginx that has said hello as a stage; and the state that it was answered with.
+async fn stage(proxy: &Proxy, room: &str) -> (WebSocketStream<Tls>, Value) {
+    let request = format!("wss://localhost:{}/ws", proxy.port);
+    let (mut socket, _) = client_async(request, proxy.tls().await).await.expect("the upgrade passes");
+    let hello = json!({"hello": {"room": room, "role": "stage"}}).to_string();
+    socket.send(Message::text(hello)).await.expect("hello goes out");
+    let state = frame(&mut socket).await;
+    (socket, state)
+}
+
+/// The next frame: a message, or `{"closed": code}`.
+async fn frame(socket: &mut WebSocketStream<Tls>) -> Value {
+    let next = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).expect("a message is JSON"),
+                Some(Ok(Message::Close(close))) => return json!({"closed": close.map(|close| u16::from(close.code))}),
+                Some(Ok(_)) => {}
+                end => panic!("the socket ended without a close: {end:?}"),
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), next).await.expect("a frame comes")
+}
+
+#[test]
+fn nginx_takes_the_configuration() {
+    let verdict = Proxy::prepared(SocketAddr::from(([127, 0, 0, 1], 8080))).verdict();
+    let said = String::from_utf8_lossy(&verdict.stderr);
+    assert!(verdict.status.success() && said.contains("test is successful"), "{said}");
+    // of open files it may warn: how many there are is the machine's matter
+    let warnings: Vec<_> = said.lines().filter(|line| line.contains("[warn]") && !line.contains("open file")).collect();
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[tokio::test]
+async fn an_evening_behind_tls_is_exact_to_the_vote() {
+    let (_hall, proxy) = behind_nginx().await;
+    let ca = proxy.root().display().to_string();
+    let ran = evening(&proxy, &["--ca", &ca, "--processes", "2", "--source", "127.0.0.2,127.0.0.3"]).await;
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert_eq!(ran.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(said.contains("AUDIT: exact"), "{said}");
+}
+
+#[tokio::test]
+async fn a_root_that_nobody_knows_is_said_with_what_to_do() {
+    let (_hall, proxy) = behind_nginx().await;
+    let ran = evening(&proxy, &[]).await;
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(104), "{said}");
+    for words in ["the certificate of https://localhost", "UnknownIssuer", "--ca"] {
+        assert!(said.contains(words), "{words} is missing in: {said}");
+    }
+}
+
+/// Answers each connection's request, and gives back the heads as they came.
+async fn recorder() -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let (heads, recorded) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.expect("a whole head"));
+            }
+            let answered = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await;
+            answered.expect("nginx reads");
+            if heads.send(String::from_utf8(head).expect("a head is text").to_ascii_lowercase()).is_err() {
+                break;
+            }
+        }
+    });
+    (address, recorded)
+}
+
+#[tokio::test]
+async fn what_a_client_claims_of_itself_does_not_reach_the_process() {
+    let (upstream, mut heads) = recorder().await;
+    let proxy = Proxy::start(upstream).await;
+    let claims = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: ftp\r\nX-Forwarded-Host: evil.example\r\n\
+                  X-Forwarded-Port: 666\r\nX-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6;host=evil.example\r\n\
+                  Upgrade: websocket\r\nConnection: upgrade, close\r\n";
+    let answer = proxy.ask(&format!("GET /elsewhere HTTP/1.1\r\nHost: vote.example\r\n{claims}\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    let head = heads.recv().await.expect("the request came through");
+    for lie in ["6.6.6.6", "evil.example", "ftp", "666", "upgrade"] {
+        assert!(!head.contains(lie), "{lie} came through: {head}");
+    }
+    for truth in ["host: vote.example\r\n", "x-forwarded-for: 127.0.0.1\r\n", "x-forwarded-proto: https\r\n"] {
+        assert!(head.contains(truth), "{truth} is missing: {head}");
+    }
+}
+
+#[tokio::test]
+async fn who_guesses_keys_has_to_wait_whatever_address_it_claims() {
+    let (_hall, proxy) = behind_nginx().await;
+    let guess = |claimed: u8| {
+        format!(
+            "GET /api/v1/rooms HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer not-the-right-key\r\n\
+             X-Forwarded-For: 10.0.0.{claimed}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let mut answer = String::new();
+    for claimed in 1..=40 {
+        answer = proxy.ask(&guess(claimed)).await;
+        if !answer.starts_with("HTTP/1.1 401") {
+            break;
+        }
+    }
+    assert!(answer.starts_with("HTTP/1.1 429"), "guessing goes on: {answer}");
+    let other = proxy.ask_from([127, 0, 0, 2], &guess(1)).await;
+    assert!(other.starts_with("HTTP/1.1 401"), "somebody else has to wait for it: {other}");
+}
+
+#[tokio::test]
+async fn links_lead_to_the_name_that_was_asked_for_over_https() {
+    let (hall, proxy) = behind_nginx().await;
+    let room = hall.emcee().create_plain("links", 1).await;
+    let body = r#"{"names":["Ada"]}"#;
+    let answer = proxy
+        .ask(&format!(
+            "POST /api/v1/rooms/{room}/invites HTTP/1.1\r\nHost: vote.example\r\nAuthorization: Bearer {EMCEE_KEY}\r\n\
+             X-Forwarded-Host: evil.example\r\nX-Forwarded-Proto: http\r\nForwarded: proto=http;host=evil.example\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+    assert!(answer.contains(&format!("\"https://vote.example/r/{room}")), "{answer}");
+}
+
+#[tokio::test]
+async fn goodbyes_and_close_codes_pass_through() {
+    let (mut hall, proxy) = behind_nginx().await;
+    let (_socket, refused) = stage(&proxy, "222222").await;
+    assert_eq!(refused, json!({"closed": 4404}), "a room that is not there");
+
+    let room = hall.emcee().create_plain("goodbye", 1).await;
+    let (mut socket, state) = stage(&proxy, &room).await;
+    assert_eq!(state["state"]["room"]["room"], room.as_str(), "{state}");
+    hall.pods[0].signal("TERM");
+    let goodbye = loop {
+        let frame = frame(&mut socket).await;
+        if frame.get("presence").is_none() {
+            break frame;
+        }
+    };
+    assert_eq!(goodbye["bye"]["reason"], "draining", "{goodbye}");
+    assert!(goodbye["bye"]["retry_ms"].as_u64() <= Some(500), "{goodbye}");
+    assert_eq!(frame(&mut socket).await, json!({"closed": 1012}));
+    assert!(hall.pods[0].exit().await.success());
+}
+
+#[tokio::test]
+async fn whoever_sends_drop_by_drop_is_cut_and_delays_nobody() {
+    let (hall, proxy) = behind_nginx().await;
+    let begun = Instant::now();
+    // a head without an end, a byte a second
+    let dribble = async {
+        let (mut from, mut to) = tokio::io::split(proxy.tls().await);
+        let slow = async {
+            for byte in "GET / HTTP/1.1\r\nHost: localhost\r\nX-Padding: ".bytes().chain(std::iter::repeat(b'x')) {
+                if to.write_all(&[byte]).await.is_err() || to.flush().await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::select! {
+            () = slow => {}
+            // an answer may come first; the end does in any case
+            _ = async { from.read_to_end(&mut vec![]).await } => {}
+        }
+    };
+    // somebody who never begins with TLS
+    let silence = async {
+        let _ = proxy.tcp([127, 0, 0, 1]).await.read_to_end(&mut vec![]).await;
+    };
+    let healthy = async {
+        let answer = proxy.ask("GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "a healthy client waited {:?}", begun.elapsed());
+    };
+    let cut = timeout(CUT_WITHIN, async { tokio::join!(dribble, silence, healthy) }).await;
+    assert!(cut.is_ok(), "a slow client still holds its connection after {CUT_WITHIN:?}");
+    assert!(begun.elapsed() > Duration::from_secs(5), "nobody was slow: this shows nothing");
+    drop(hall);
+}
+
+#[tokio::test]
+async fn the_probe_answers_without_the_process_and_shows_nothing_else() {
+    // nobody listens there
+    let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], free_port()))).await;
+    let http = support::http::Http::new();
+    let probe = |path: &str| format!("http://127.0.0.1:{}{path}", proxy.probe);
+    let answer = http.get(&probe("/nginx-health")).await.expect("nginx answers");
+    assert_eq!((answer.status, answer.text.as_str()), (200, "alive\n"));
+    assert_eq!(http.get(&probe("/")).await.expect("nginx answers").status, 404);
+    let answer = proxy.ask("GET /nginx-health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "the probe is not for the public: {answer}");
+    assert!(answer.contains("Server: nginx\r\n"), "the version is nobody's business: {answer}");
+}
