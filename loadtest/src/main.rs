@@ -58,7 +58,7 @@ fn dispatch(command: Command) -> anyhow::Result<u8> {
         Command::Plan(arguments) => capacity::plan(&arguments).map(|()| 0),
         Command::List => {
             for shipped in scenario::SHIPPED {
-                println!("{:<14}{}", shipped.name, scenario::Scenario::load(shipped.name)?.title);
+                cli::say(&format!("{:<14}{}\n", shipped.name, scenario::Scenario::load(shipped.name)?.title));
             }
             Ok(0)
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::cli::RunArguments;
+use crate::cli::{RunArguments, say};
 use crate::director::{Run, direct};
 use crate::local::LocalServer;
 use crate::report::progress::Progress;
@@ -60,7 +60,7 @@ pub async fn perform(arguments: RunArguments) -> anyhow::Result<u8> {
         webhook.tell(&arguments.scenario, &outcome).await;
     }
     let summary = outcome?;
-    print!("{}", terminal::text(&summary));
+    say(&terminal::text(&summary));
     write(&summary, arguments.json.as_deref(), arguments.html.as_deref())?;
     Ok(summary.verdict.exit_code())
 }
@@ -83,11 +83,11 @@ fn write(summary: &Summary, json: Option<&Path>, page: Option<&Path>) -> anyhow:
     if let Some(path) = json {
         let text = serde_json::to_string_pretty(summary)?;
         std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
-        println!("summary: {}", path.display());
+        say(&format!("summary: {}\n", path.display()));
     }
     if let Some(path) = page {
         std::fs::write(path, html::page(summary)).with_context(|| format!("{} cannot be written", path.display()))?;
-        println!("report: {}", path.display());
+        say(&format!("report: {}\n", path.display()));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ mod table;
 
 use serde_json::json;
 
-use crate::cli::PlanArguments;
+use crate::cli::{PlanArguments, say};
 use crate::misuse::misuse;
 use constants::Constants;
 use model::{Question, need};
@@ -24,8 +24,8 @@ pub fn plan(arguments: &PlanArguments) -> anyhow::Result<()> {
     if let Some(path) = &arguments.check {
         let checked = check::check(path, &constants)?;
         match arguments.json {
-            true => println!("{}", serde_json::to_string_pretty(&json!({"checked": checked, "constants": constants}))?),
-            false => print!("{}{}", table::checked(&checked), table::basis(&constants)),
+            true => say(&format!("{:#}\n", json!({"checked": checked, "constants": constants}))),
+            false => say(&format!("{}{}", table::checked(&checked), table::basis(&constants))),
         }
         return Ok(());
     }
@@ -33,8 +33,8 @@ pub fn plan(arguments: &PlanArguments) -> anyhow::Result<()> {
     let questions = sizes.into_iter().map(|voters| question(arguments, voters)).collect::<anyhow::Result<Vec<_>>>()?;
     let needs: Vec<_> = questions.into_iter().map(|question| need(question, &constants)).collect();
     match arguments.json {
-        true => println!("{}", serde_json::to_string_pretty(&json!({"needs": needs, "constants": constants}))?),
-        false => print!("{}{}", table::needs(&needs), table::basis(&constants)),
+        true => say(&format!("{:#}\n", json!({"needs": needs, "constants": constants}))),
+        false => say(&format!("{}{}", table::needs(&needs), table::basis(&constants))),
     }
     Ok(())
 }
