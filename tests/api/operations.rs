@@ -212,3 +212,26 @@ async fn readiness_tells_of_a_lost_redis_and_of_its_return_while_liveness_stays(
     let closed = emcee.clone().patient().close(&room, 1).await;
     assert_eq!(crate::support::emcee::round(&closed, 1)["tally"]["votes"], serde_json::json!([1, 0]), "{closed}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_done_to_a_room_is_in_a_stream_of_the_log_that_no_filter_hides() {
+    let settings = [("TALLYCAST__LOG__FORMAT", "json"), ("TALLYCAST__LOG__FILTER", "error")];
+    let hall = Hall::embedded_with(&settings).await;
+    let emcee = hall.emcee();
+    let room = emcee.create_plain("Audited", 1).await;
+    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann of the hall", dice(41, 0)).await;
+    emcee.open(&room, 1).await;
+    assert_eq!(ann.cast(1, 1, "aab").await, Verdict::Stored);
+    emcee.close(&room, 1).await;
+    let log = hall.pods[0].log();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let audited: Vec<_> = lines.filter(|line| line["stream"] == "audit").collect();
+    let event = |name: &str| audited.iter().find(|line| line["event"] == name).unwrap_or_else(|| panic!("{name}: {log}"));
+    assert_eq!((&event("room_made")["code"], &event("room_made")["device"]), (&room.as_str().into(), &"key".into()));
+    assert!(event("command")["command"].as_str().is_some_and(|command| command.starts_with("Open")), "{log}");
+    let closed = event("closed");
+    assert_eq!((&closed["round"], &closed["votes"], &closed["voters"]), (&1.into(), &"[2, 1]".into(), &1.into()));
+    for secret in [ann.token.as_str(), ann.card.as_str(), "Ann of the hall"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}
