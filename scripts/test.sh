@@ -24,11 +24,20 @@ minutes() {
   awk -v seconds="$1" 'BEGIN { printf "%.1f", seconds / 60 }'
 }
 
-# tests that start many processes each run one after another
-one_by_one() {
+# always the whole workspace: a part of it would be built once more, with features of its own
+tests() {
+  cargo test --quiet --workspace "$@"
+}
+
+named() {
   local names=() name
   for name in "$@"; do names+=(--test "$name"); done
-  cargo test --quiet "${names[@]}" -- --test-threads=1
+  tests "${names[@]}"
+}
+
+# tests that start many processes each run one after another
+one_by_one() {
+  RUST_TEST_THREADS=1 named "$@"
 }
 
 browser() {
@@ -37,14 +46,13 @@ browser() {
 
 suite install scripts/deps.sh
 suite build cargo build --workspace --tests --bins
-suite guard cargo test --quiet --test guard
-suite unit cargo test --quiet --lib
-suite contract cargo test --quiet --test ledger_contract --test ledger_model --test redis_scripts
-suite bench cargo test --quiet --package bench
-suite api cargo test --quiet --test api
-suite commands cargo test --quiet --test command_line
-suite sockets cargo test --quiet --test sockets_raw
-suite loadtest cargo test --quiet --package loadtest
+suite guard named guard
+suite unit tests --lib --bins
+suite contract named ledger_contract ledger_model redis_scripts
+suite api named api
+suite commands named command_line
+suite sockets named sockets_raw
+suite loadtest named bad_input runs floor
 suite evenings one_by_one evening
 suite chaos one_by_one crashes races secrecy
 suite operators one_by_one jobs drain failover nginx

@@ -72,3 +72,19 @@ pub fn process_metrics() -> Option<Box<dyn Collector>> {
     #[cfg(not(target_os = "linux"))]
     None
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::private;
+
+    #[test]
+    fn nobody_else_can_read_a_private_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("invites.csv");
+        private(&mut OpenOptions::new()).write(true).create(true).truncate(true).open(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
