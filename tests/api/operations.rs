@@ -226,7 +226,8 @@ async fn what_was_done_to_a_room_is_in_a_stream_of_the_log_that_no_filter_hides(
     let log = hall.pods[0].log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let audited: Vec<_> = lines.filter(|line| line["stream"] == "audit").collect();
-    let event = |name: &str| audited.iter().find(|line| line["event"] == name).unwrap_or_else(|| panic!("{name}: {log}"));
+    let event =
+        |name: &str| audited.iter().find(|line| line["event"] == name).unwrap_or_else(|| panic!("{name}: {log}"));
     assert_eq!((&event("room_made")["code"], &event("room_made")["device"]), (&room.as_str().into(), &"key".into()));
     assert!(event("command")["command"].as_str().is_some_and(|command| command.starts_with("Open")), "{log}");
     let closed = event("closed");
