@@ -18,6 +18,7 @@ use crate::domain::ballot::Ballot;
 use crate::domain::gate::{Gate, partition_of};
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
 use crate::domain::room::Room;
+use crate::domain::setup::PARTITIONS;
 use crate::domain::text::Name;
 use crate::domain::{Invalid, LedgerMs};
 
@@ -249,6 +250,9 @@ impl Archive {
     /// Takes the counts of the gates from the ballots.
     fn recount(&mut self) -> Result<(), Invalid> {
         let partitions = self.room.partitions;
+        if !PARTITIONS.contains(&partitions) {
+            return Err(Invalid::new("body", format!("line 2: {partitions} partitions, and there may be 1 to 64")));
+        }
         let mut ballots = vec![vec![]; usize::from(partitions)];
         let known = takes(&self.room);
         for part in &self.parts {

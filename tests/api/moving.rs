@@ -106,10 +106,16 @@ async fn what_is_no_archive_is_refused_by_its_line() {
     let lines: Vec<&str> = whole.lines().collect();
     let cut = lines[..lines.len() - 1].join("\n");
     let newer = whole.replacen("\"version\":1", "\"version\":99", 1);
+    let nowhere = whole.replacen("\"partitions\":1", "\"partitions\":0", 1);
     let torn = whole.replacen("{\"gate\"", "{\"gate", 1);
-    for (text, says) in
-        [("", "is no archive"), ("hello", "line 1"), (&*cut, "cut off"), (&*newer, "newer"), (&*torn, "line 3")]
-    {
+    for (text, says) in [
+        ("", "is no archive"),
+        ("hello", "line 1"),
+        (&*cut, "cut off"),
+        (&*newer, "newer"),
+        (&*torn, "line 3"),
+        (&*nowhere, "line 2"),
+    ] {
         let problem = import(&emcee, text, "").await.expect_problem(422, "bad_request", text);
         assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(says)), "{says}: {problem}");
     }

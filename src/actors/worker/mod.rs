@@ -84,7 +84,8 @@ async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
     let oldest = backlog.iter().map(|backlog| pod.clock.now().saturating_sub(backlog.since)).max().unwrap_or_default();
     pod.metrics.oldest_job.set(oldest as f64 / 1_000.0);
     for backlog in backlog {
-        loop {
+        // no more than waited: one that fails again and again must not keep other rooms waiting
+        for _ in 0..backlog.waiting {
             if pod.health.is_draining() {
                 return;
             }
