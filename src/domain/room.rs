@@ -329,6 +329,18 @@ impl Room {
         }
     }
 
+    /// Every take that has ballots, in order: round and take number, and its record if it is closed. The others are those
+    /// of the running one.
+    pub fn takes(&self) -> Vec<(u16, u16, Option<&Take>)> {
+        let closed = (1u16..).zip(&self.rounds);
+        let closed =
+            closed.flat_map(|(number, round)| round.takes.iter().map(move |take| (number, take.take, Some(take))));
+        let running = self.running.iter().map(|running| (running.round, running.take, None));
+        let mut takes: Vec<_> = closed.chain(running).collect();
+        takes.sort_by_key(|(round, take, _)| (*round, *take));
+        takes
+    }
+
     /// Every closed take that counts, with its round number.
     pub fn counted(&self) -> impl Iterator<Item = (u16, &Take)> {
         self.rounds.iter().zip(1..).filter_map(|(round, number)| Some((number, round.counted()?)))

@@ -16,7 +16,6 @@ use crate::domain::command::Command;
 use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 use crate::domain::visibility::Audience;
-use crate::ledger::LedgerError;
 use crate::ledger::archive::{Archive, Import};
 use crate::ledger::conduct::aside;
 
@@ -132,8 +131,7 @@ async fn order(site: &Site, emcee: &Emcee, mut room: Room) -> Answer<String> {
         room = conduct(&active, emcee, Command::Delete { title: room.title.to_string() }).await?.room;
     }
     let job = Job::purge(&room);
-    let stored: Result<(), LedgerError> = site.pod.ledger.enqueue(&room.id, std::slice::from_ref(&job)).await;
-    stored?;
+    site.pod.ledger.enqueue(&room.id, std::slice::from_ref(&job)).await?;
     audit!("purge_ordered", room = %room.id, code = %room.code, title = %room.title, device = emcee.device);
     Ok(job.id)
 }

@@ -26,20 +26,6 @@ use crate::wire::room::RecordView;
 /// How often the recount of an open round is repeated because votes came meanwhile.
 const RECOUNTS: usize = 5;
 
-/// Round and take, with its record if it is closed.
-type TakeOf<'r> = (u16, u16, Option<&'r Take>);
-
-/// Every take of a room that has ballots: closed ones, and the running one.
-fn takes(room: &Room) -> Vec<TakeOf<'_>> {
-    let closed = (1u16..)
-        .zip(&room.rounds)
-        .flat_map(|(number, round)| round.takes.iter().map(move |take| (number, take.take, Some(take))));
-    let running = room.running.iter().map(|running| (running.round, running.take, None));
-    let mut takes: Vec<_> = closed.chain(running).collect();
-    takes.sort_by_key(|(round, take, _)| (*round, *take));
-    takes
-}
-
 /// In which form everything is wanted.
 #[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -123,7 +109,7 @@ struct Everything {
 async fn gather(ledger: &dyn Ledger, room: Arc<Room>) -> Answer<Everything> {
     let (names, removed) = all_voters(ledger, &room.id).await?;
     let mut ballots = vec![];
-    for (round, take, _) in takes(&room) {
+    for (round, take, _) in room.takes() {
         let mut cast: Vec<_> = all_ballots(ledger, &room, (round, take)).await?.into_iter().collect();
         cast.sort_by(|(a, _), (b, _)| a.cmp(b));
         ballots.push(((round, take), cast));
@@ -273,7 +259,7 @@ async fn recounts(ledger: &dyn Ledger, id: &RoomId) -> Answer<Option<Vec<(u16, u
     for _ in 0..RECOUNTS {
         let before = settle(ledger, id).await?;
         let mut rounds = vec![];
-        for (round, take, record) in takes(&before.room) {
+        for (round, take, record) in before.room.takes() {
             let ballots = all_ballots(ledger, &before.room, (round, take)).await?;
             let choices = before.room.round(round).map_or(0, |round| round.choices.len());
             let tally = record.map_or_else(|| before.sum().tally, |record| record.tally.clone());

@@ -12,8 +12,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::conduct::{ConductError, all_ballots, frozen, settle};
-use super::{Creation, Invited, Ledger, LedgerError, RankEntry, SLICE, Voter, VotersQuery, fresh_card};
+use super::conduct::{ConductError, all_ballots, frozen, settle, voters};
+use super::{Creation, Invited, Ledger, LedgerError, RankEntry, SLICE, Voter, fresh_card};
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::{Gate, partition_of};
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
@@ -123,8 +123,9 @@ impl Archive {
     pub async fn of(ledger: &dyn Ledger, id: &RoomId, token_key: &str) -> Result<Self, ConductError> {
         for _ in 0..READINGS {
             let before = settle(ledger, id).await?;
-            let mut parts = people(ledger, id).await?;
-            for (round, take) in takes(&before.room) {
+            let mut parts: Vec<_> = voters(ledger, id).await?.into_iter().map(Part::Voter).collect();
+            parts.extend(ledger.invites(id).await?.into_iter().map(Part::Invited));
+            for (round, take, _) in before.room.takes() {
                 let mut ballots: Vec<_> = all_ballots(ledger, &before.room, (round, take)).await?.into_iter().collect();
                 ballots.sort_by(|(a, _), (b, _)| a.cmp(b));
                 parts.extend(ballots.into_iter().map(|(voter, Ballot { votes, time_ms })| Part::Ballot {
@@ -254,10 +255,10 @@ impl Archive {
             return Err(Invalid::new("body", format!("line 2: {partitions} partitions, and there may be 1 to 64")));
         }
         let mut ballots = vec![vec![]; usize::from(partitions)];
-        let known = takes(&self.room);
+        let known = self.room.takes();
         for part in &self.parts {
             let Part::Ballot { round, take, voter, votes, time_ms } = part else { continue };
-            if !known.contains(&(*round, *take)) {
+            if !known.iter().any(|(number, running, _)| (number, running) == (round, take)) {
                 return Err(Invalid::new(
                     "body",
                     format!("a ballot of round {round}, take {take}, which the record lacks"),
@@ -308,30 +309,6 @@ impl Archive {
         ledger.purge_room(&self.room).await?;
         Ok(refused)
     }
-}
-
-/// Every take of a room that can have ballots: closed ones, and the running one.
-pub fn takes(room: &Room) -> Vec<(u16, u16)> {
-    let closed = (1u16..).zip(&room.rounds);
-    let closed = closed.flat_map(|(number, round)| round.takes.iter().map(move |take| (number, take.take)));
-    let mut takes: Vec<_> = closed.chain(room.running.iter().map(|running| (running.round, running.take))).collect();
-    takes.sort_unstable();
-    takes
-}
-
-async fn people(ledger: &dyn Ledger, id: &RoomId) -> Result<Vec<Part>, LedgerError> {
-    let mut people = vec![];
-    let mut after = None;
-    loop {
-        let page = ledger.voters(id, &VotersQuery { text: String::new(), after, limit: SLICE }).await?;
-        people.extend(page.voters.into_iter().map(Part::Voter));
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    people.extend(ledger.invites(id).await?.into_iter().map(Part::Invited));
-    Ok(people)
 }
 
 fn push(text: &mut String, line: &Line) -> Result<(), LedgerError> {

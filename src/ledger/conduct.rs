@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Ledger, LedgerError, RankEntry, Replacement, SLICE, SharedLedger, VotersQuery};
+use super::{Ledger, LedgerError, RankEntry, Replacement, SLICE, SharedLedger, Voter, VotersQuery};
 use crate::audit;
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
@@ -239,26 +239,33 @@ pub async fn all_ballots(
     Ok(ballots)
 }
 
+/// All voters, removed ones too.
+pub async fn voters(ledger: &dyn Ledger, id: &RoomId) -> Result<Vec<Voter>, LedgerError> {
+    let mut voters = vec![];
+    let mut after = None;
+    loop {
+        let page = ledger.voters(id, &VotersQuery { text: String::new(), after, limit: SLICE }).await?;
+        voters.extend(page.voters);
+        after = page.next;
+        if after.is_none() {
+            return Ok(voters);
+        }
+    }
+}
+
 /// Names of all voters, and who of them was removed.
 pub async fn all_voters(
     ledger: &dyn Ledger,
     id: &RoomId,
 ) -> Result<(HashMap<VoterId, Name>, HashSet<VoterId>), LedgerError> {
     let (mut names, mut removed) = (HashMap::new(), HashSet::new());
-    let mut after = None;
-    loop {
-        let page = ledger.voters(id, &VotersQuery { text: String::new(), after, limit: SLICE }).await?;
-        for voter in page.voters {
-            if voter.removed {
-                removed.insert(voter.voter.clone());
-            }
-            names.insert(voter.voter, voter.name);
+    for voter in voters(ledger, id).await? {
+        if voter.removed {
+            removed.insert(voter.voter.clone());
         }
-        after = page.next;
-        if after.is_none() {
-            return Ok((names, removed));
-        }
+        names.insert(voter.voter, voter.name);
     }
+    Ok((names, removed))
 }
 
 /// Does work on all of a room on a thread of its own: a million ballots take seconds, and nobody's votes wait for that.

@@ -18,9 +18,10 @@ use crate::audit;
 use crate::domain::command::{Command, Refused};
 use crate::domain::ids::RoomId;
 use crate::domain::jobs::{Job, Task};
+use crate::domain::room::Room;
+use crate::ledger::TakenJob;
 use crate::ledger::archive::Archive;
 use crate::ledger::conduct::{ConductError, aside, conduct};
-use crate::ledger::{LedgerError, TakenJob};
 
 mod webhook;
 
@@ -163,10 +164,9 @@ async fn purge(pod: &Arc<Pod>, room: &RoomId, seq: u64) -> anyhow::Result<()> {
 }
 
 /// Raises an alarm about a room, once for each occasion over all pods.
-pub async fn raise_alarm(pod: &Pod, room: &crate::domain::room::Room, occasion: &str, what: &str) {
+pub async fn raise_alarm(pod: &Pod, room: &Room, occasion: &str, what: &str) {
     tracing::error!(room = %room.id, occasion, what, "ALARM");
-    let raised: Result<(), LedgerError> = pod.ledger.enqueue(&room.id, &[Job::alarm(room, occasion, what)]).await;
-    if let Err(error) = raised {
+    if let Err(error) = pod.ledger.enqueue(&room.id, &[Job::alarm(room, occasion, what)]).await {
         tracing::warn!(room = %room.id, %error, "an alarm could not be stored");
     }
 }
