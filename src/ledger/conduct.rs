@@ -2,7 +2,8 @@
 //!
 //! Every step is a compare-and-set on the record, or a target that a gate takes only once. So any pod may do any of
 //! it at any time, two may do the same at once, and whoever dies in between leaves work that the next one finds and
-//! finishes: [`settle`] first does what is under way already.
+//! finishes: whoever reads a room does so by [`settle`] or [`reconcile`], which put the record's target on every gate
+//! that is behind it.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -76,12 +77,31 @@ impl Settled {
 }
 
 /// Reads a room and puts its target on gates that lack it.
+///
+/// # Errors
+/// There is no such room, or the ledger's.
 pub async fn settle(ledger: &dyn Ledger, id: &RoomId) -> Result<Settled, ConductError> {
     let room = ledger.room(id).await?.ok_or(ConductError::NoSuchRoom)?;
-    let snapshot = ledger.snapshot(id, room.partitions).await?.ok_or(ConductError::NoSuchRoom)?;
+    reconcile(ledger, room).await?.ok_or(ConductError::NoSuchRoom)
+}
+
+/// Reads what has changed of a room whose record was `known`, and finishes a command that was cut off between the
+/// record and the gates. `None`: there is no such room any more.
+///
+/// # Errors
+/// The ledger's. Some gates may have followed.
+pub async fn reconcile(ledger: &dyn Ledger, known: Room) -> Result<Option<Settled>, LedgerError> {
+    let Some(snapshot) = ledger.snapshot(&known.id, known.partitions).await? else { return Ok(None) };
+    let room = match snapshot.seq == known.seq {
+        true => known,
+        false => match ledger.room(&known.id).await? {
+            Some(room) => room,
+            None => return Ok(None),
+        },
+    };
     let mut settled = Settled { room, gates: snapshot.gates, now: snapshot.now, voters: snapshot.voters };
     follow(ledger, &mut settled).await?;
-    Ok(settled)
+    Ok(Some(settled))
 }
 
 /// Puts the record's target on every gate that is behind it.

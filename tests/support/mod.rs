@@ -7,6 +7,7 @@
 //! - `reference`, `ranking`: the rules once more, written for the tests, to compare the server with.
 #![allow(dead_code)] // every test binary uses its own part of this
 
+pub mod cutter;
 pub mod emcee;
 pub mod hall;
 pub mod http;

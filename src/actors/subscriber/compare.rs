@@ -1,4 +1,5 @@
-//! Comparing the boards with the ledger: what the feed may have lost is found here.
+//! Comparing the boards with the ledger: what the feed may have lost is found here, and what a command that was cut
+//! off has left undone is finished.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +8,7 @@ use crate::actors::pod::Pod;
 use crate::actors::registry::ActiveRoom;
 use crate::domain::ids::RoomId;
 use crate::ledger::LedgerError;
-use crate::ledger::conduct::{ConductError, Settled, settle};
+use crate::ledger::conduct::{ConductError, reconcile, settle};
 
 /// Reads a changed room, and makes it active if it has something due. Answers the room if it was deleted.
 pub async fn refresh(pod: &Arc<Pod>, id: &RoomId) -> Option<RoomId> {
@@ -85,16 +86,10 @@ fn note(pod: &Pod, error: &LedgerError) -> bool {
 async fn compare_room(pod: &Pod, active: &ActiveRoom) -> Result<(), LedgerError> {
     let started = Instant::now();
     let record = active.board.room();
-    let Some(snapshot) = pod.ledger.snapshot(&record.id, record.partitions).await? else { return Ok(()) };
-    pod.note_ledger_answer(snapshot.now, started.elapsed());
-    let room = if snapshot.seq == record.seq {
-        (*record).clone()
-    } else {
+    let Some(settled) = reconcile(&*pod.ledger, (*record).clone()).await? else { return Ok(()) };
+    pod.note_ledger_answer(settled.now, started.elapsed());
+    if settled.room.seq != record.seq {
         pod.metrics.feed_gaps.inc();
-        match pod.ledger.room(&record.id).await? {
-            Some(room) => room,
-            None => return Ok(()),
-        }
-    };
-    active.absorb(pod, Settled { room, gates: snapshot.gates, now: snapshot.now, voters: snapshot.voters }).await
+    }
+    active.absorb(pod, settled).await
 }
