@@ -67,6 +67,13 @@ pub enum Command {
         /// `None`: at the emcee's pace.
         auto_ms: Option<u64>,
     },
+    /// The next group of an automatic reveal is shown, if that is still due. It lapses when the record has changed: the
+    /// emcee may have stopped the reveal, moved it or taken the ranking away, and whoever reads the room next sees
+    /// what is due then.
+    RevealNext {
+        /// Of the record that showed the step due.
+        seq: u64,
+    },
     /// The stage shows this.
     Stage(Stage),
     /// The settings are these.
@@ -184,6 +191,7 @@ impl Room {
             Command::Show { round } => self.show(*round),
             Command::Decide { round, outcome } => self.decide(*round, outcome.as_ref()),
             Command::Reveal { place, top, auto_ms } => self.set_reveal(*place, *top, *auto_ms, at),
+            Command::RevealNext { seq } => self.reveal_next(*seq, at.now),
             Command::Stage(stage) => self.store_if_changed(Room { stage: stage.clone(), ..self.clone() }),
             Command::Edit(edit) => self.store_if_changed(edit.apply(self)?),
             Command::Delete { title } => self.delete(title, at.now),
@@ -202,10 +210,8 @@ impl Room {
 
     /// The command that is due by itself, and when: a step of an automatic reveal.
     pub fn next_auto_step(&self) -> Option<(LedgerMs, Command)> {
-        let reveal = self.reveal.as_ref()?;
-        let (due, place) = reveal.next_step()?;
-        let command = Command::Reveal { place: Some(place), top: Some(reveal.top), auto_ms: reveal.auto_ms };
-        Some((due, command))
+        let (due, _) = self.reveal.as_ref()?.next_step()?;
+        Some((due, Command::RevealNext { seq: self.seq }))
     }
 
     /// The record with the close begun: votes are refused from the moment that its target is on the gates.
@@ -435,6 +441,17 @@ impl Room {
         let Some(FrozenRanking { ranking, of, places }) = at.ranking.cloned() else { return Ok(Step::RankFirst) };
         let reveal = Reveal { ranking, of, places, top, place, auto_ms, stepped_at: at.now };
         Ok(Step::Store(Box::new(Room { reveal: Some(reveal), ..self.clone() })))
+    }
+
+    fn reveal_next(&self, seq: u64, now: LedgerMs) -> Result<Step, Refused> {
+        let Some(present) = self.reveal.as_ref().filter(|_| self.seq == seq) else { return Ok(Step::Unchanged) };
+        match present.next_step() {
+            Some((due, place)) if now >= due => {
+                let reveal = Reveal { place, stepped_at: now, ..present.clone() };
+                Ok(Step::Store(Box::new(Room { reveal: Some(reveal), ..self.clone() })))
+            }
+            _ => Ok(Step::Unchanged),
+        }
     }
 
     fn delete(&self, title: &str, now: LedgerMs) -> Result<Step, Refused> {

@@ -41,7 +41,9 @@ impl Show {
     }
 
     fn store(&mut self, room: Room) {
-        self.room = room;
+        // as a ledger does it
+        let seq = self.now.max(self.room.seq + 1);
+        self.room = Room { seq, ..room };
         if let Some(target) = self.room.target() {
             self.gate.follow(&target, self.now);
         }
@@ -61,7 +63,7 @@ impl Show {
                 }
                 Step::CloseFirst(by) => {
                     self.store(self.room.begin_close(by));
-                    self.room = self.room.finish_close(&sum([&self.gate]), self.now);
+                    self.store(self.room.finish_close(&sum([&self.gate]), self.now));
                     changed = true;
                 }
                 Step::RankFirst => unreachable!("a ranking was given"),
@@ -272,10 +274,30 @@ fn an_automatic_reveal_goes_on_group_by_group() {
     show.now = due;
     show.must(step);
     assert_eq!(show.room.reveal.as_ref().unwrap().place, 2);
-    let (_, step) = show.room.next_auto_step().unwrap();
+    let (due, step) = show.room.next_auto_step().unwrap();
+    assert_eq!(show.conduct(&step), Ok(false), "it is not due yet");
+    show.now = due;
     show.must(step);
     assert!(show.room.reveal.as_ref().unwrap().is_done());
     assert_eq!(show.room.next_auto_step(), None);
+}
+
+#[test]
+fn an_automatic_step_lapses_when_the_emcee_was_faster() {
+    let automatic = |place| Command::Reveal { place: Some(place), top: Some(50), auto_ms: Some(1_000) };
+    let stopped = Command::Reveal { place: Some(51), top: Some(50), auto_ms: None };
+    for faster in [stopped, reveal(None), automatic(2), automatic(1)] {
+        let mut show = Show::new(&[Split::Live]);
+        show.must(open(1));
+        show.must(close(1));
+        show.must(automatic(51));
+        let (due, step) = show.room.next_auto_step().unwrap();
+        show.now = due;
+        show.must(faster.clone());
+        let left = show.room.reveal.clone();
+        assert_eq!(show.conduct(&step), Ok(false), "behind {faster:?}");
+        assert_eq!(show.room.reveal, left, "behind {faster:?}");
+    }
 }
 
 #[test]
