@@ -84,13 +84,22 @@ pub struct Board {
     shown: [AtomicU64; MOST_SHARDS],
     /// A nudge is under way to the shard.
     nudged: [AtomicBool; MOST_SHARDS],
+    /// How often there were news that sockets are to be sent.
+    changes: AtomicU64,
+    /// `changes` when the newest walk of each shard began: a lost nudge leaves it behind.
+    walked: [AtomicU64; MOST_SHARDS],
     shards: Arc<Shards>,
 }
 
 impl Board {
-    /// A board that shows `settled`.
-    pub fn new(settled: Settled, ranking: Option<Arc<ShownRanking>>, shards: Arc<Shards>, pod: &Pod) -> Self {
-        let now = pod.clock.now();
+    /// A board that shows `settled`; `voters_url` as in [`Pod`].
+    pub fn new(
+        settled: Settled,
+        ranking: Option<Arc<ShownRanking>>,
+        shards: Arc<Shards>,
+        voters_url: Option<String>,
+        now: LedgerMs,
+    ) -> Self {
         let news = News {
             room: Arc::new(settled.room),
             gates: settled.gates.into_iter().map(Some).collect(),
@@ -103,7 +112,7 @@ impl Board {
             tally_at: Instant::now(),
             unshown_since: None,
             unwritten: Changed::ALL,
-            voters_url: pod.voters_url.clone(),
+            voters_url,
             views: [None, None],
         };
         let empty = Frames { slots: [const { None }; SLOTS], stored: 0, tally_at: news.tally_at };
@@ -115,6 +124,8 @@ impl Board {
             dark_from: AtomicU64::new(u64::MAX),
             shown: [const { AtomicU64::new(0) }; MOST_SHARDS],
             nudged: [const { AtomicBool::new(false) }; MOST_SHARDS],
+            changes: AtomicU64::new(0),
+            walked: [const { AtomicU64::new(0) }; MOST_SHARDS],
             shards,
             news: Mutex::new(news),
         };
@@ -319,10 +330,16 @@ impl Board {
         self.lock().ranking.clone().filter(|ranking| ranking.number == number)
     }
 
-    /// True if shard `index` has not shown what is on the board, and no nudge is under way to it.
+    /// Shard `index` begins to send its sockets what is on the board from here on.
+    pub(super) fn begin_walk(&self, index: usize) {
+        self.release_nudge(index);
+        self.walked[index].store(self.changes.load(Ordering::Acquire), Ordering::Release);
+    }
+
+    /// True if shard `index` was not told of the newest on the board, and no nudge is under way to it.
     pub(super) fn is_behind(&self, index: usize) -> bool {
-        let stored = self.lock().sum().map_or(0, |sum| sum.stored);
-        !self.nudged[index].load(Ordering::Acquire) && self.shown[index].load(Ordering::Acquire) < stored
+        let walked = self.walked[index].load(Ordering::Acquire);
+        !self.nudged[index].load(Ordering::Acquire) && walked < self.changes.load(Ordering::Acquire)
     }
 
     /// When something is due by itself: a close, the dark, a step of the reveal.
@@ -351,6 +368,7 @@ impl Nudging<'_> {
 impl Drop for Nudging<'_> {
     fn drop(&mut self) {
         if let Some(board) = self.0 {
+            board.changes.fetch_add(1, Ordering::AcqRel);
             board.shards.nudge(board);
         }
     }
@@ -362,3 +380,6 @@ impl Pod {
         board.frames(audience, self.clock.now())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,7 +131,7 @@ impl RoomRegistry {
         let Some(gallery) = rooms.get_mut(id) else {
             // nobody to show it to here: that is as good as shown
             if let Some(room) = self.pod.rooms.get(id) {
-                room.board.release_nudge(self.shard.index);
+                room.board.begin_walk(self.shard.index);
                 let frames = self.pod.frames(&room.board, Audience::Public);
                 room.board.note_shown(self.shard.index, frames.stored);
             }
@@ -161,7 +161,7 @@ impl RoomRegistry {
             let Some(gallery) = rooms.get_mut(&id) else { return };
             gallery.begun = Some(Instant::now());
             // news from here on are for the next walk
-            gallery.room.board.release_nudge(self.shard.index);
+            gallery.room.board.begin_walk(self.shard.index);
         }
         self.slice(id, 0, ctx);
     }

@@ -318,7 +318,7 @@ impl Rooms {
             return Ok(room.clone());
         }
         let partitions = settled.room.partitions;
-        let board = Board::new(settled, ranking, self.shards.clone(), pod);
+        let board = Board::new(settled, ranking, self.shards.clone(), pod.voters_url.clone(), pod.clock.now());
         let code = board.code.clone();
         let coordinator = RoundCoordinator::begin(pod.clone(), id.clone(), partitions, &self.backstage);
         let room = Arc::new(ActiveRoom {
