@@ -46,6 +46,8 @@ mod pods;
 mod publishing;
 #[path = "ledger_contract/restarts.rs"]
 mod restarts;
+#[path = "ledger_contract/reveals.rs"]
+mod reveals;
 #[path = "ledger_contract/rooms.rs"]
 mod rooms;
 #[path = "ledger_contract/voters.rs"]

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::ops::Range;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -150,13 +151,10 @@ pub async fn conduct(ledger: &SharedLedger, id: &RoomId, command: &Command) -> R
             }
             Step::RankFirst => unreachable!("a ranking was given"),
             Step::Store(room) => {
-                let dropped = settled.room.reveal.as_ref().filter(|_| room.reveal.is_none()).map(|r| r.ranking);
                 let jobs = caused_by(&settled.room, &room);
                 if let Replacement::Stored(stored) = ledger.replace_room(&room, &jobs).await? {
-                    if let Some(ranking) = dropped {
-                        let _ = ledger.drop_ranking(id, ranking).await;
-                    }
-                    settled.room = stored;
+                    let before = std::mem::replace(&mut settled.room, stored);
+                    drop_older_rankings(ledger, &before, &settled.room).await;
                     follow(ledger, &mut settled).await?;
                     return Ok(settled);
                 }
@@ -232,9 +230,26 @@ fn note_close(room: &Room) {
     );
 }
 
+/// Numbers for the rankings that are frozen from the record with this `seq`. They rise with it, so that those of older
+/// records can be told from those that somebody may be about to show; within one record they are random, for two pods
+/// may freeze at once.
+fn ranking_numbers(seq: u64) -> Range<u64> {
+    (seq << 10)..((seq + 1) << 10)
+}
+
+/// Drops what nobody shows any more once a reveal begins or is taken away: also what a reveal left behind that failed
+/// half way. What can not be dropped now goes the next time, or with the room.
+async fn drop_older_rankings(ledger: &dyn Ledger, before: &Room, stored: &Room) {
+    let shown = |room: &Room| room.reveal.as_ref().map(|reveal| reveal.ranking);
+    if shown(before) != shown(stored) {
+        let oldest_kept = shown(stored).unwrap_or(ranking_numbers(stored.seq).start);
+        let _ = ledger.drop_rankings(&stored.id, 0..oldest_kept).await;
+    }
+}
+
 async fn drop_unused(ledger: &dyn Ledger, id: &RoomId, frozen: Option<FrozenRanking>) {
-    if let Some(frozen) = frozen {
-        let _ = ledger.drop_ranking(id, frozen.ranking).await;
+    if let Some(FrozenRanking { ranking, .. }) = frozen {
+        let _ = ledger.drop_rankings(id, ranking..ranking + 1).await;
     }
 }
 
@@ -340,7 +355,7 @@ async fn freeze(ledger: &SharedLedger, room: &Room) -> Result<FrozenRanking, Led
     let (ledger, room) = (ledger.clone(), room.clone());
     aside(async move {
         let entries = rank(&*ledger, &room).await?;
-        let ranking = u64::from(rand::random::<u32>());
+        let ranking = rand::random_range(ranking_numbers(room.seq));
         for (slice, entries) in (0..).zip(entries.chunks(SLICE)) {
             ledger.store_ranking(&room.id, ranking, slice, entries).await?;
         }

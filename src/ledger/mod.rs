@@ -14,6 +14,7 @@
 //! - What is published on the feed is absolute and versioned, so messages may be lost, repeated and reordered.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -316,8 +317,8 @@ pub trait Ledger: Send + Sync + 'static {
     ) -> Result<(), LedgerError>;
     /// One slice of a frozen ranking; empty behind the last.
     async fn ranking(&self, room: &RoomId, ranking: u64, slice: u32) -> Result<Vec<RankEntry>, LedgerError>;
-    /// Drops a frozen ranking that nobody shows.
-    async fn drop_ranking(&self, room: &RoomId, ranking: u64) -> Result<(), LedgerError>;
+    /// Drops the room's frozen rankings of these numbers. Nobody may show one of them.
+    async fn drop_rankings(&self, room: &RoomId, rankings: Range<u64>) -> Result<(), LedgerError>;
 
     // --- pods --------------------------------------------------------------------------------------------------
 

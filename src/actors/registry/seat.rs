@@ -172,7 +172,7 @@ impl Seat {
             return None;
         }
         let (ranking, standing) = board.standing(self.voter.as_ref()?)?;
-        // numbers of rankings are 32-bit, so this tells every ranking from "none sent"
+        // a number is far below the largest, so this tells every ranking from "none sent"
         (self.standing.get() != ranking + 1).then_some((ranking + 1, standing))
     }
 

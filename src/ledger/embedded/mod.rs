@@ -15,6 +15,7 @@
 //! | [`writer`] | group commit, and what is done when the disk fails |
 //! | [`rooms`], [`votes`], [`people`], [`ranking`], [`jobs`], [`moving`], [`pods`] | the changes and reads themselves |
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -277,9 +278,9 @@ impl Ledger for EmbeddedLedger {
         self.store.read(move |transaction| ranking::ranking(transaction, &room, ranking, slice)).await
     }
 
-    async fn drop_ranking(&self, room: &RoomId, ranking: u64) -> Result<(), LedgerError> {
+    async fn drop_rankings(&self, room: &RoomId, rankings: Range<u64>) -> Result<(), LedgerError> {
         let room = room.clone();
-        self.store.change(1, move |work| work.drop_ranking(&room, ranking)).await
+        self.store.change(1, move |work| work.drop_rankings(&room, &rankings)).await
     }
 
     fn feed(&self) -> Box<dyn Feed> {

@@ -1,5 +1,7 @@
 //! Frozen rankings, in slices.
 
+use std::ops::Range;
+
 use redb::ReadTransaction;
 
 use super::tables::{RANKINGS, Trouble, load, store};
@@ -22,9 +24,9 @@ impl Work<'_> {
         store(&mut self.tables.rankings, (room.as_str(), ranking, slice), &entries)
     }
 
-    /// Drops all slices.
-    pub fn drop_ranking(&mut self, room: &RoomId, ranking: u64) -> Result<(), Trouble> {
-        let slices = (room.as_str(), ranking, 0)..=(room.as_str(), ranking, u32::MAX);
+    /// Drops all slices of these rankings.
+    pub fn drop_rankings(&mut self, room: &RoomId, rankings: &Range<u64>) -> Result<(), Trouble> {
+        let slices = (room.as_str(), rankings.start, 0)..(room.as_str(), rankings.end, 0);
         Ok(self.tables.rankings.retain_in(slices, |_, _| false)?)
     }
 }

@@ -101,6 +101,16 @@ impl RoomKeys<'_> {
         self.key(&format!("ranking:{ranking}"))
     }
 
+    /// What the keys of all its rankings are like.
+    pub(super) fn rankings(self) -> String {
+        self.key("ranking:*")
+    }
+
+    /// The number of a ranking by its key; `None` if it is not one of this room.
+    pub(super) fn ranking_number(self, key: &str) -> Option<u64> {
+        key.strip_prefix(&self.key("ranking:"))?.parse().ok()
+    }
+
     /// Set: voters present on a pod. Expires.
     pub(super) fn present(self, pod: &str) -> String {
         self.key(&format!("present:{pod}"))
@@ -162,6 +172,14 @@ mod tests {
         for key in [CODES, REFS, PROBE, &signed_out("{x}")] {
             assert_eq!(tag(key), "dir", "{key}");
         }
+    }
+
+    #[test]
+    fn a_ranking_is_known_by_its_key() {
+        let (room, other) = (RoomId::parse("abc").unwrap(), RoomId::parse("abcd").unwrap());
+        assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&room).ranking(7)), Some(7));
+        assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&other).ranking(7)), None);
+        assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&room).rankings()), None);
     }
 
     #[test]

@@ -20,6 +20,7 @@
 //! A change is one script that checks everything first and writes last, for Redis rolls nothing back. Where a change
 //! spans several units it is a row of scripts, each of which may be said again.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -222,8 +223,8 @@ impl Ledger for RedisLedger {
         ranking::get(&self.link, room, ranking, slice).await
     }
 
-    async fn drop_ranking(&self, room: &RoomId, ranking: u64) -> Result<(), LedgerError> {
-        ranking::discard(&self.link, room, ranking).await
+    async fn drop_rankings(&self, room: &RoomId, rankings: Range<u64>) -> Result<(), LedgerError> {
+        ranking::discard(&self.link, room, rankings).await
     }
 
     fn feed(&self) -> Box<dyn Feed> {

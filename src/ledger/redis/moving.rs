@@ -64,19 +64,7 @@ pub(super) async fn write_parts(
 pub(super) async fn purge(link: &Link, room: &Room) -> Result<(), LedgerError> {
     let keys = RoomKeys(&room.id);
     let last = [keys.record(), keys.jobs(), keys.job_ids()];
-    let mut cursor = String::from("0");
-    loop {
-        // a call for each step: a large installation has more keys than one call has time for
-        let (next, found) = link.run(|redis| scan(redis, cursor, keys.pattern())).await?;
-        let found: Vec<String> = found.into_iter().filter(|key| !last.contains(key)).collect();
-        if !found.is_empty() {
-            link.run(|mut redis| async move { Ok(redis.unlink::<_, ()>(&found).await?) }).await?;
-        }
-        if next == "0" {
-            break;
-        }
-        cursor = next;
-    }
+    unlink_matching(link, &keys.pattern(), |key| !last.contains(key)).await?;
     link.run(|mut redis| async move {
         let mut release = scripts::RELEASE_CODE.key(CODES);
         release.key(REFS).arg(room.id.as_str()).arg(room.code.as_str());
@@ -87,6 +75,27 @@ pub(super) async fn purge(link: &Link, room: &Room) -> Result<(), LedgerError> {
         Ok(redis.unlink::<_, ()>(&last).await?)
     })
     .await
+}
+
+/// Unlinks the keys that match a pattern and are meant.
+pub(super) async fn unlink_matching(
+    link: &Link,
+    pattern: &str,
+    is_meant: impl Fn(&String) -> bool,
+) -> Result<(), LedgerError> {
+    let mut cursor = String::from("0");
+    loop {
+        // a call for each step: a large installation has more keys than one call has time for
+        let (next, mut found) = link.run(|redis| scan(redis, cursor, pattern.to_owned())).await?;
+        found.retain(&is_meant);
+        if !found.is_empty() {
+            link.run(|mut redis| async move { Ok(redis.unlink::<_, ()>(&found).await?) }).await?;
+        }
+        if next == "0" {
+            return Ok(());
+        }
+        cursor = next;
+    }
 }
 
 async fn scan(

@@ -1,10 +1,13 @@
 //! Frozen rankings, in slices.
 
+use std::ops::Range;
+
 use redis::AsyncCommands;
 
 use super::fault;
 use super::keys::RoomKeys;
 use super::link::Link;
+use super::moving::unlink_matching;
 use crate::domain::ids::RoomId;
 use crate::ledger::{LedgerError, RankEntry, SLICE};
 
@@ -34,7 +37,9 @@ pub(super) async fn get(link: &Link, room: &RoomId, ranking: u64, slice: u32) ->
     .await
 }
 
-pub(super) async fn discard(link: &Link, room: &RoomId, ranking: u64) -> Result<(), LedgerError> {
-    let key = RoomKeys(room).ranking(ranking);
-    link.run(|mut redis| async move { Ok(redis.unlink(&key).await?) }).await
+/// Nothing lists the rankings of a room but their keys: there are few of them, and they go once or twice an evening.
+pub(super) async fn discard(link: &Link, room: &RoomId, rankings: Range<u64>) -> Result<(), LedgerError> {
+    let keys = RoomKeys(room);
+    let is_meant = |key: &String| keys.ranking_number(key).is_some_and(|number| rankings.contains(&number));
+    unlink_matching(link, &keys.rankings(), is_meant).await
 }
