@@ -50,6 +50,8 @@ pub struct Metrics {
     pub commit_seconds: Histogram,
     /// Casts of a commit.
     pub batch_casts: Histogram,
+    /// Casts that wait for a commit.
+    pub casts_waiting: IntGauge,
     /// A cast, from its frame to its answer.
     pub ack_seconds: Histogram,
     /// A tally, from the commit's reply or the feed to the last socket's write.
@@ -118,6 +120,7 @@ impl Metrics {
             ),
             commit_seconds: histogram(r, "tallycast_commit_seconds", "A commit, from call to reply", &FAST),
             batch_casts: histogram(r, "tallycast_batch_casts", "Casts of a commit", &SIZES),
+            casts_waiting: gauge(r, "tallycast_casts_waiting", "Casts that wait for a commit"),
             ack_seconds: histogram(r, "tallycast_ack_seconds", "A cast, from its frame to its answer", &FAST),
             tally_lag_seconds: histogram(
                 r,

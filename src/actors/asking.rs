@@ -12,7 +12,7 @@ use crate::wire::server::BallotView;
 
 /// A cast without an answer for so long is `busy`. The shards look once a second, so every cast has an answer within
 /// five.
-const OVERDUE: Duration = Duration::from_millis(3_700);
+pub const OVERDUE: Duration = Duration::from_millis(3_700);
 
 /// See [module](self).
 #[derive(Default)]

@@ -50,7 +50,8 @@ pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMess
     let (round, take, votes) = cast.into_cast()?;
     let (answer, answered) = oneshot::channel();
     let started = Instant::now();
-    let cast = Cast { voter: voter.clone(), round, take, votes, asker: Asker::Caller(answer) };
+    let asker = Asker::Caller(answer);
+    let cast = Cast { voter: voter.clone(), round, take, votes, asker, asked_at: started };
     let busy = || BallotView::new(round, take, String::new(), room.board.votes_per_round(), Some(Refusal::Busy));
     if room.coordinator.try_send(Casts(vec![cast])).is_err() {
         site.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
@@ -66,7 +67,11 @@ pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMess
             Ok(view)
         }
         Ok(Ok(CastAnswer::Removed)) => Err(ApiError::removed()),
-        Ok(Ok(CastAnswer::Busy) | Err(_)) | Err(_) => Ok(busy()),
+        Ok(Ok(CastAnswer::Busy)) => Ok(busy()),
+        Ok(Err(_)) | Err(_) => {
+            site.pod.metrics.casts.refused(Refusal::Busy).inc();
+            Ok(busy())
+        }
     }
 }
 

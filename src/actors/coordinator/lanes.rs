@@ -1,16 +1,17 @@
 //! The lanes of a room: what waits for each, what is under way, and what is to be settled afterwards.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use super::handout::{Handout, next_batch};
-use super::{Asker, Cast, CastAnswer, RoundCoordinator};
+use super::commit_queue::CommitQueue;
+use super::handout::Handout;
+use super::{Asker, CastAnswer, RoundCoordinator};
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::VoterId;
 use crate::ledger::{Batch, Commit, Lane, LedgerError, Verdict};
+use crate::metrics::Metrics;
 use crate::wire::server::BallotView;
 
 /// How long what was acknowledged may be unreported where no commit carries it.
@@ -19,7 +20,7 @@ const REPORT_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct LaneQueue {
     /// Away while a commit is under way.
     lane: Option<Box<dyn Lane>>,
-    pub(super) waiting: VecDeque<Cast>,
+    pub(super) waiting: CommitQueue,
     /// Slips of this partition stored anew whose reply came, since the start.
     acknowledged: u64,
     /// As much of `acknowledged` as the ledger was told.
@@ -31,10 +32,10 @@ pub(super) struct LaneQueue {
 }
 
 impl LaneQueue {
-    pub(super) fn new(lane: Box<dyn Lane>) -> Self {
+    pub(super) fn new(lane: Box<dyn Lane>, metrics: &Metrics) -> Self {
         Self {
             lane: Some(lane),
-            waiting: VecDeque::new(),
+            waiting: CommitQueue::new(metrics.casts_waiting.clone()),
             acknowledged: 0,
             reported: 0,
             unpublished: None,
@@ -56,11 +57,12 @@ impl RoundCoordinator {
     /// Commits what waits for a free lane.
     pub(super) fn commit(&mut self, partition: u16, ctx: &mut Context<Self>) {
         let queue = &mut self.lanes[usize::from(partition)];
+        queue.waiting.drop_overdue(Instant::now());
         if queue.waiting.is_empty() {
             return;
         }
         let Some(mut lane) = queue.lane.take() else { return };
-        let (batch, asked) = next_batch(&mut queue.waiting, queue.acknowledged);
+        let (batch, asked) = queue.waiting.next_batch(queue.acknowledged);
         self.pod.metrics.batch_casts.observe(asked.len() as f64);
         let started = Instant::now();
         let commit = async move {
@@ -148,6 +150,13 @@ impl RoundCoordinator {
     fn failed(&self, error: &LedgerError, asked: Vec<Asker>) {
         self.pod.note_ledger_error(error);
         tracing::warn!(room = %self.room, casts = asked.len(), %error, "a batch has no answer");
+        self.answer_busy(asked);
+    }
+
+    pub(super) fn answer_busy(&self, asked: Vec<Asker>) {
+        if asked.is_empty() {
+            return;
+        }
         self.pod.metrics.casts.refused(Refusal::Busy).inc_by(asked.len() as u64);
         let mut answers = Handout::default();
         asked.into_iter().for_each(|asker| answers.add(asker, CastAnswer::Busy));

@@ -4,7 +4,7 @@
 //! In: [`Casts`] from shards and HTTP, [`Conduct`] from HTTP, [`Moved`] when the board has news. Out: batches to the
 //! ledger, counts to the board, verdicts to whoever asked: those of a batch in one message to each shard. Mailbox:
 //! 1,024 messages; when it is full the sender answers `busy` by itself. A message holds what a thread has read in one
-//! turn, and no more than one cast of each socket is ever waiting.
+//! turn. At most 32,000 casts wait for a partition, and none that was answered `busy` meanwhile.
 //!
 //! **Group commit without a timer**: a cast that finds its lane free is committed at once; casts that come while a
 //! commit is under way wait and go together in the next. So an idle room answers at once, and a busy one batches by
@@ -14,7 +14,7 @@
 //! part of every later tally on the same socket.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -28,6 +28,7 @@ use crate::domain::ids::{RoomId, VoterId};
 use crate::ledger::conduct::{ConductError, Settled, conduct, conduct_due};
 use crate::wire::server::BallotView;
 
+mod commit_queue;
 mod handout;
 mod lanes;
 
@@ -59,6 +60,8 @@ pub struct Cast {
     pub votes: Votes,
     /// Where the answer goes.
     pub asker: Asker,
+    /// When it came: who waits is told `busy` after [`super::asking::OVERDUE`].
+    pub asked_at: Instant,
 }
 
 /// Who waits for what becomes of a cast.
@@ -73,7 +76,7 @@ pub enum Asker {
         /// Of the cast, to be given back with the answer.
         number: u32,
     },
-    /// A caller over HTTP. Dropped without an answer: the coordinator is gone.
+    /// A caller over HTTP. Dropped without an answer: `busy`.
     Caller(oneshot::Sender<CastAnswer>),
 }
 
@@ -123,7 +126,8 @@ impl RoundCoordinator {
     pub fn begin(pod: Arc<Pod>, room: RoomId, partitions: u16, backstage: &ArbiterHandle) -> Addr<Self> {
         Self::start_in_arbiter(backstage, move |ctx| {
             ctx.set_mailbox_capacity(MAILBOX);
-            let lanes = (0..partitions).map(|n| LaneQueue::new(pod.ledger.lane(&room, n, &pod.name))).collect();
+            let lanes =
+                (0..partitions).map(|n| LaneQueue::new(pod.ledger.lane(&room, n, &pod.name), &pod.metrics)).collect();
             Self { pod, room, lanes, due: None, doing: false, _vital: Vital("coordinator") }
         })
     }
@@ -177,10 +181,18 @@ impl Handler<Casts> for RoundCoordinator {
 
     fn handle(&mut self, Casts(casts): Casts, ctx: &mut Self::Context) {
         let partitions = self.lanes.len() as u16;
+        let now = Instant::now();
+        for queue in &mut self.lanes {
+            queue.waiting.drop_overdue(now);
+        }
+        let mut refused = vec![];
         for cast in casts {
             let partition = partition_of(cast.voter.as_str(), partitions);
-            self.lanes[usize::from(partition)].waiting.push_back(cast);
+            if let Err(cast) = self.lanes[usize::from(partition)].waiting.push(cast) {
+                refused.push(cast.asker);
+            }
         }
+        self.answer_busy(refused);
         for partition in 0..partitions {
             self.commit(partition, ctx);
         }

@@ -267,7 +267,7 @@ impl Session {
         };
         let number = self.asking.ask(round, take);
         let asker = Asker::Socket { shard: self.shard.index, seat: self.id, number };
-        let cast = Cast { voter: voter.clone(), round, take, votes, asker };
+        let cast = Cast { voter: voter.clone(), round, take, votes, asker, asked_at: Instant::now() };
         self.shard.forward(&self.pod, room, cast);
     }
 
