@@ -54,7 +54,7 @@ suite commands named command_line
 suite sockets named sockets_raw
 suite loadtest named bad_input runs floor
 suite evenings one_by_one evening
-suite chaos one_by_one crashes cut_off races secrecy
+suite chaos one_by_one crashes cut_off stalls races secrecy
 suite operators one_by_one jobs drain failover nginx
 suite delivery target/venv/bin/python tests/delivery/check.py
 suite manifests target/venv/bin/python tests/manifests/check.py
