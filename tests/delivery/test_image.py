@@ -68,8 +68,10 @@ class Cargo(unittest.TestCase):
                 shutil.copy(ROOT / source, target)
             stubs = re.sub(r"cargo build.*", "true", CARGO_BUILDS[0].text)
             subprocess.run(["sh", "-ec", stubs], cwd=layer, check=True)
-            asked = ["cargo", "metadata", "--locked", "--offline", "--format-version", "1"]
-            answer = subprocess.run(asked, cwd=layer, capture_output=True, text=True, check=False)
+            # from the root, whose toolchain it is; other systems' packages are not fetched by any build here
+            asked = ["cargo", "metadata", "--locked", "--manifest-path", str(layer / "Cargo.toml"), "--format-version", "1"]
+            asked += ["--filter-platform", host()]
+            answer = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
             self.assertEqual(answer.returncode, 0, answer.stderr)
             packages = {package["name"]: package for package in json.loads(answer.stdout)["packages"]}
         members = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["members"]
@@ -141,6 +143,12 @@ class Running(unittest.TestCase):
                     child.terminate()
                     child.wait()
                 self.assertNotEqual(ask(check, environment), 0, "it is gone")
+
+
+def host() -> str:
+    """The system that this machine builds for, as Rust calls it."""
+    asked = ["rustc", "--print", "host-tuple"]
+    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def ask(check: list[str], environment: dict[str, str]) -> int:
