@@ -2,7 +2,9 @@
 # One image for every role: the server, the emcee's side, the worker, the command line and the load test.
 #
 #   docker build -t tallycast .
-#   docker run --rm -p 8080:8080 -v tallycast:/app/data tallycast
+#   docker run --rm -it -p 8080:8080 -v tallycast:/app/data tallycast
+#
+# Without -it there is no terminal: then a line of the log names the file with the emcee's key.
 #
 # Dependencies are a layer of their own, made with stub sources: such a layer can be kept in any cache, also that of a
 # build machine that lives for one build, where a cache mount would be empty each time.

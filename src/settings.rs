@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use config::{Config, Environment, File, FileFormat};
+use config::{Config, ConfigError, Environment, File, FileFormat};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -86,6 +86,16 @@ impl TryFrom<String> for PodRole {
 }
 
 impl PodRole {
+    /// As it is set.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Audience => "audience",
+            Self::Admin => "admin",
+            Self::Worker => "worker",
+        }
+    }
+
     /// True if emcee routes and pages exist here.
     pub fn serves_emcee(self) -> bool {
         matches!(self, Self::All | Self::Admin)
@@ -173,7 +183,7 @@ pub struct LogSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum LogFormat {
-    /// Text on a terminal, else JSON.
+    /// Text if standard output is a terminal, else JSON.
     Auto,
     /// For people.
     Text,
@@ -218,22 +228,8 @@ impl Settings {
     ///
     /// # Errors
     /// See [`SettingsError`].
-    pub fn from_environment(mut environment: HashMap<String, String>) -> Result<Self, SettingsError> {
-        let mut layers = Config::builder()
-            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
-            .add_source(File::new("config/default", FileFormat::Toml).required(false));
-        if let Some(stage) = environment.remove("TALLYCAST_STAGE").filter(|stage| !stage.is_empty()) {
-            layers = layers.add_source(File::new(&format!("config/{stage}"), FileFormat::Toml));
-        }
-        // a short form stands in where its long form is not set
-        let short = short_forms(&environment);
-        let mut long: HashMap<String, String> =
-            environment.into_iter().filter(|(name, _)| name.starts_with("TALLYCAST__")).collect();
-        for (name, value) in short {
-            long.entry(name.to_owned()).or_insert(value);
-        }
-        let variables = Environment::with_prefix("TALLYCAST").prefix_separator("__").separator("__").source(Some(long));
-        let settings: Self = layers.add_source(variables).build()?.try_deserialize()?;
+    pub fn from_environment(environment: HashMap<String, String>) -> Result<Self, SettingsError> {
+        let settings: Self = all_layers(environment)?.try_deserialize()?;
         settings.validate()?;
         Ok(settings)
     }
@@ -262,7 +258,31 @@ impl Settings {
     }
 }
 
+impl LogSettings {
+    /// How to log, as far as it can be told: also where settings are refused, that is to be said as they ask for.
+    pub fn load() -> Self {
+        let environment: HashMap<String, String> = std::env::vars().collect();
+        let without_files = || {
+            let defaults = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+            defaults.add_source(variables(environment.clone())).build()
+        };
+        let layers = all_layers(environment.clone()).or_else(|_| without_files()).unwrap_or_default();
+        Self {
+            format: layers.get("log.format").unwrap_or(LogFormat::Auto),
+            filter: layers.get("log.filter").unwrap_or_else(|_| "info".to_owned()),
+        }
+    }
+}
+
 impl LedgerSettings {
+    /// The URL for people to read: without the name and the password that may be in it.
+    pub fn shown(&self) -> String {
+        match (self.url.split_once("://"), self.url.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
+            _ => self.url.clone(),
+        }
+    }
+
     /// Which ledger `url` names.
     ///
     /// # Errors
@@ -288,6 +308,29 @@ impl LedgerSettings {
             }
         }
     }
+}
+
+/// The defaults, the files in `config`, and the environment, the last of which wins.
+fn all_layers(mut environment: HashMap<String, String>) -> Result<Config, ConfigError> {
+    let mut layers = Config::builder()
+        .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+        .add_source(File::new("config/default", FileFormat::Toml).required(false));
+    if let Some(stage) = environment.remove("TALLYCAST_STAGE").filter(|stage| !stage.is_empty()) {
+        layers = layers.add_source(File::new(&format!("config/{stage}"), FileFormat::Toml));
+    }
+    layers.add_source(variables(environment)).build()
+}
+
+/// The environment as a layer.
+fn variables(environment: HashMap<String, String>) -> Environment {
+    // a short form stands in where its long form is not set
+    let short = short_forms(&environment);
+    let mut long: HashMap<String, String> =
+        environment.into_iter().filter(|(name, _)| name.starts_with("TALLYCAST__")).collect();
+    for (name, value) in short {
+        long.entry(name.to_owned()).or_insert(value);
+    }
+    Environment::with_prefix("TALLYCAST").prefix_separator("__").separator("__").source(Some(long))
 }
 
 /// Short variables, as the long ones that they stand for.

@@ -1,23 +1,39 @@
-//! The terminal's first words: three links, and a QR code to point a phone at.
+//! The first words of `serve`: at a terminal three links, and a QR code to point a phone at; elsewhere a line of the log,
+//! without the key.
 
 use std::io::Write;
 
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-use crate::startup::Application;
+use crate::startup::{Application, Links};
+use crate::telemetry::{PROCESS, Reader};
 
-/// Prints the links of the evening, or where the server listens if it has none of its own.
-pub fn print(application: &Application) {
+/// Says what has started, and to whom it matters how to get there.
+pub fn show(application: &Application, reader: Reader) {
+    match reader {
+        Reader::Terminal => print(application),
+        Reader::File | Reader::Machine => tracing::info!(
+            target: PROCESS,
+            version = env!("CARGO_PKG_VERSION"),
+            role = application.role.name(),
+            address = %application.addresses().main,
+            ledger = application.ledger,
+            key_file = application.key_file.as_deref().map(|file| tracing::field::display(file.display())),
+            "tallycast serves"
+        ),
+    }
+}
+
+fn print(application: &Application) {
     let mut out = std::io::stdout().lock();
     // a closed stdout is no reason not to hold the evening
     let _ = match &application.links {
-        Some(links) => {
-            let code = QrCode::new(&links.voter).map(|code| inverted(&code)).unwrap_or_default();
+        Some(Links { voter, stage, emcee }) => {
+            let code = QrCode::new(voter).map(|code| inverted(&code)).unwrap_or_default();
             writeln!(
                 out,
-                "{code}\n  Voters  {}\n  Stage   {}\n  Emcee   {}\n\n  Ctrl-C stops; the next start goes on from there.\n",
-                links.voter, links.stage, links.emcee
+                "{code}\n  Voters  {voter}\n  Stage   {stage}\n  Emcee   {emcee}\n\n  Ctrl-C stops; the next start goes on from there.\n",
             )
         }
         None => writeln!(out, "tallycast listens on {}", application.addresses().main),

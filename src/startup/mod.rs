@@ -1,7 +1,7 @@
 //! The composition root: ledger, registry, subscriber, coordinators, HTTP, in this order; and the drain, in reverse.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::ledger::embedded::EmbeddedLedger;
 use crate::ledger::redis::{RedisLedger, RedisOptions};
 use crate::metrics::Metrics;
 use crate::platform;
-use crate::settings::{LedgerKind, Settings};
+use crate::settings::{LedgerKind, PodRole, Settings};
 use crate::wire::server::ByeReason;
 
 /// Connections that wait to be accepted: everybody joins in one minute.
@@ -53,6 +53,12 @@ pub struct Application {
     pod: Arc<Pod>,
     shards: Arc<Shards>,
     drain: Duration,
+    /// What it serves.
+    pub role: PodRole,
+    /// Where votes are kept, without a password.
+    pub ledger: String,
+    /// The file with the emcee's key, if it is in one.
+    pub key_file: Option<PathBuf>,
     /// Voter, stage and emcee link of the evening to begin with.
     pub links: Option<Links>,
 }
@@ -74,6 +80,7 @@ impl Application {
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
         let (ledger, beside) = open_ledger(&settings)?;
         let auth = secrets::auth(&settings, beside.as_deref())?;
+        let key_file = secrets::key_file(&settings.emcee, beside.as_deref());
         let (main, metrics) = listeners(&settings)?;
         let addresses =
             Addresses { main: main.local_addr()?, metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()? };
@@ -129,7 +136,8 @@ impl Application {
             false => serve_probes(base(&settings), main, site)?.run(),
         };
         let drain = Duration::from_millis(settings.server.drain_ms);
-        Ok(Self { server, addresses, pod, shards, drain, links })
+        let (role, ledger) = (settings.server.role, settings.ledger.shown());
+        Ok(Self { server, addresses, pod, shards, drain, role, ledger, key_file, links })
     }
 
     /// Where it listens.
@@ -253,7 +261,7 @@ fn worker_options(settings: &Settings) -> anyhow::Result<Option<WorkerOptions>> 
 }
 
 /// Opens the ledger; the folder beside an embedded one keeps what is made once.
-fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, Option<std::path::PathBuf>)> {
+fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, Option<PathBuf>)> {
     match settings.ledger.kind()? {
         LedgerKind::Embedded(path) => {
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();

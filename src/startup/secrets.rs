@@ -1,13 +1,25 @@
 //! The emcee's key and the signing secret: set, or made once and kept.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::auth::Auth;
 use crate::domain::ids::RoomId;
-use crate::settings::{JobSettings, Settings};
+use crate::settings::{EmceeSettings, JobSettings, Settings};
+
+/// Where a key that was made is kept, beside an embedded ledger.
+const KEY_FILE: &str = "emcee.key";
+
+/// The file that the emcee's key is in; `None` if it was set by value, or is nobody's here.
+pub fn key_file(settings: &EmceeSettings, beside: Option<&Path>) -> Option<PathBuf> {
+    match (settings.key.expose_secret(), settings.key_file.as_str()) {
+        ("", "") => beside.map(|folder| folder.join(KEY_FILE)),
+        ("", file) => Some(file.into()),
+        _ => None,
+    }
+}
 
 /// The emcee's key and the signing secret: as set, or made once beside an embedded ledger.
 pub fn auth(settings: &Settings, beside: Option<&Path>) -> anyhow::Result<Auth> {
@@ -15,7 +27,7 @@ pub fn auth(settings: &Settings, beside: Option<&Path>) -> anyhow::Result<Auth> 
     let secret = configured(&settings.server.secret, &settings.server.secret_file)?;
     let key = match (key, beside) {
         (Some(key), _) => key,
-        (None, Some(folder)) => kept(&folder.join("emcee.key"))?,
+        (None, Some(folder)) => kept(&folder.join(KEY_FILE))?,
         (None, None) if !settings.server.role.serves_emcee() => made().into(),
         (None, None) => bail!(
             "with Redis an emcee key must be set: TALLYCAST__EMCEE__KEY (at least 12 characters), the same on all pods"

@@ -11,6 +11,7 @@ mod exports;
 mod joining;
 mod moving;
 mod operations;
+mod output;
 mod roles;
 mod rounds;
 mod secure_redis;

@@ -1,10 +1,9 @@
 //! Starts that must fail, each with words that name the cause; and starts that must wait.
 
-use crate::support::hall::Hall;
+use crate::output::objects;
 use crate::support::http::Http;
 use crate::support::redis::Redis;
 use crate::support::server::Server;
-use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -38,6 +37,12 @@ async fn refused(settings: &[(&str, &str)]) -> String {
     let log = server.log();
     assert!(!status.success(), "{settings:?}: ends with {status}\n{log}");
     assert!(!log.contains("panicked"), "{settings:?}: a clear error, no panic\n{log}");
+    let errors = objects(&server).into_iter().filter(|line| line["level"] == "ERROR").count();
+    assert_eq!(
+        (errors, log == server.output()),
+        (1, true),
+        "{settings:?}: one line says why, on standard output\n{log}"
+    );
     log
 }
 
@@ -185,49 +190,4 @@ async fn a_redis_that_may_lose_acknowledged_writes_is_refused_or_not_ready() {
     }
     let all = format!("{said}\n{}", server.log());
     assert_says(&all, &["appendfsync"], "the setting is named");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_key_and_the_secret_are_made_once_and_kept_beside_the_embedded_ledger() {
-    let ledger = Ledger::new();
-    let url = ledger.url();
-    let settings =
-        [("TALLYCAST__LEDGER__URL", url.as_str()), ("TALLYCAST__EMCEE__KEY", ""), ("TALLYCAST__SERVER__SECRET", "")];
-    let mut server = Server::start(&settings).await;
-    let link = emcee_link(&server.log());
-    let key = link.split('#').nth(1).expect("the key is in the fragment").to_owned();
-    server.crash_and_restart().await;
-    assert!(server.log().matches(&key).count() >= 2, "the same key after the next start\n{}", server.log());
-    let beside = std::fs::read_dir(ledger.dir.path()).expect("a directory").count();
-    assert!(beside >= 2, "kept beside the ledger");
-    for file in std::fs::read_dir(ledger.dir.path()).expect("a directory") {
-        private(&file.expect("an entry").path());
-    }
-}
-
-/// The emcee's link as the terminal shows it.
-fn emcee_link(log: &str) -> String {
-    let word = log.split_whitespace().find(|word| word.contains("/emcee#"));
-    word.unwrap_or_else(|| panic!("no emcee link with its key in\n{log}")).to_owned()
-}
-
-/// Files that hold secrets or votes are for their owner alone.
-fn private(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = std::fs::metadata(path).expect("a file").permissions().mode();
-    let secret = path.extension().is_none_or(|extension| extension != "redb");
-    assert!(!secret || mode & 0o077 == 0, "{} is readable by others: {mode:o}", path.display());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_start_shows_the_three_links() {
-    let hall = Hall::embedded_with(&[
-        ("TALLYCAST__SERVER__PUBLIC_URL", "http://vote.example"),
-        ("TALLYCAST__SERVER__ADMIN_URL", "http://desk.example"),
-    ])
-    .await;
-    let log = hall.pods[0].log();
-    for link in ["http://vote.example/r/", "http://vote.example/stage/", "http://desk.example/emcee#"] {
-        assert!(log.contains(link), "{link} is not shown\n{log}");
-    }
 }

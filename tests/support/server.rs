@@ -2,10 +2,9 @@
 
 use super::free_port;
 use super::http::Http;
-use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -21,14 +20,24 @@ const EXIT_LIMIT: Duration = Duration::from_secs(45);
 pub struct Server {
     pub port: u16,
     environment: Vec<(String, String)>,
-    log: PathBuf,
+    /// Whether its standard output is a terminal.
+    terminal: bool,
     child: Option<Child>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Server {
     /// Starts a process with these settings and does not wait for it.
     pub fn spawn(environment: &[(&str, &str)]) -> Server {
+        Server::launched(environment, false)
+    }
+
+    /// As `spawn`, with a terminal for its output.
+    pub fn spawn_on_terminal(environment: &[(&str, &str)]) -> Server {
+        Server::launched(environment, true)
+    }
+
+    fn launched(environment: &[(&str, &str)], terminal: bool) -> Server {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut settings = vec![
             ("SERVER_PORT".to_owned(), String::new()),
@@ -45,7 +54,7 @@ impl Server {
                 settings.push(((*key).to_owned(), (*value).to_owned()));
             }
         }
-        let mut server = Server { port, environment: settings, log: dir.path().join("log"), child: None, _dir: dir };
+        let mut server = Server { port, environment: settings, terminal, child: None, dir };
         server.launch();
         server
     }
@@ -60,8 +69,13 @@ impl Server {
     /// Starts the process again: same port, same settings, same ledger.
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "the process on port {} still runs", self.port);
-        let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tallycast"));
+        let log = |path| OpenOptions::new().create(true).append(true).open(path).expect("a log file");
+        let binary = env!("CARGO_BIN_EXE_tallycast");
+        let mut command = Command::new(if self.terminal { "script" } else { binary });
+        if self.terminal {
+            // killed, it hangs up, and that ends the server
+            command.args(["--quiet", "--flush", "--return", "--command", binary, "/dev/null"]);
+        }
         command.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear();
         for inherited in ["PATH", "HOME", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE"] {
             if let Ok(value) = std::env::var(inherited) {
@@ -70,7 +84,7 @@ impl Server {
         }
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null()).kill_on_drop(true);
-        command.stdout(log.try_clone().expect("a second handle")).stderr(log);
+        command.stdout(log(self.out())).stderr(log(self.err()));
         self.child = Some(command.spawn().expect("the server's binary starts"));
     }
 
@@ -144,14 +158,27 @@ impl Server {
         self.ready().await;
     }
 
-    /// Everything the process has written.
+    /// Everything the process has written, on standard output and on standard error.
     pub fn log(&self) -> String {
-        let mut bytes = Vec::new();
-        if let Ok(mut file) = File::open(&self.log) {
-            let _ = file.read_to_end(&mut bytes);
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
+        self.output() + &read(&self.err())
     }
+
+    /// What the process has written on standard output.
+    pub fn output(&self) -> String {
+        read(&self.out())
+    }
+
+    fn out(&self) -> PathBuf {
+        self.dir.path().join("out")
+    }
+
+    fn err(&self) -> PathBuf {
+        self.dir.path().join("err")
+    }
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
 }
 
 impl Drop for Server {
