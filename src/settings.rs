@@ -11,6 +11,9 @@ use serde::Deserialize;
 /// The default of every key: shipped inside the binary, so that it runs from anywhere.
 const DEFAULTS: &str = include_str!("../config/default.toml");
 
+/// Most threads for connections. One thread serves many thousands of sockets; more would only cost.
+pub const MOST_WORKERS: usize = 64;
+
 /// Everything that can be set. See `config/default.toml` for what each key means.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +50,7 @@ pub struct ServerSettings {
     pub secret: SecretString,
     /// A file with the secret.
     pub secret_file: String,
-    /// Threads for connections; 0: one for each core.
+    /// Threads for connections, up to [`MOST_WORKERS`]; 0: one for each core, as far as that goes.
     pub workers: usize,
     /// Most sockets; 0: chosen at start.
     pub max_sockets: usize,
@@ -238,7 +241,7 @@ impl Settings {
     fn validate(&self) -> Result<(), SettingsError> {
         range("server.port", u64::from(self.server.port), 0, u64::from(u16::MAX))?;
         range("metrics.port", u64::from(self.metrics.port), 0, u64::from(u16::MAX))?;
-        range("server.workers", self.server.workers as u64, 0, 64)?;
+        range("server.workers", self.server.workers as u64, 0, MOST_WORKERS as u64)?;
         range("server.tick_ms", self.server.tick_ms, 20, 2_000)?;
         range("server.drain_ms", self.server.drain_ms, 0, 60_000)?;
         range("server.max_sockets", self.server.max_sockets as u64, 0, 1_000_000)?;

@@ -15,7 +15,7 @@ use actix_web::web;
 use anyhow::Context;
 
 use crate::actors::pod::{LedgerClock, PodHealth};
-use crate::actors::registry::{Dismiss, Rooms, Shards};
+use crate::actors::registry::{Dismiss, MOST_SHARDS, Rooms, Shards};
 use crate::actors::worker::Webhook;
 use crate::actors::{Pod, RoomRegistry, Subscriber, Worker, WorkerOptions};
 use crate::domain::ids::RoomId;
@@ -220,16 +220,19 @@ fn serve(
 
 /// What every server of ours begins with.
 fn base(settings: &Settings) -> ServerBuilder {
-    let workers = match settings.server.workers {
-        0 => std::thread::available_parallelism().map_or(2, usize::from),
-        workers => workers,
-    };
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Server::build()
-        .workers(workers)
+        .workers(workers(settings.server.workers, cores))
         .backlog(BACKLOG)
         .max_concurrent_connections(usize::MAX >> 8)
         .disable_signals()
         .shutdown_timeout(STOP_WITHIN_SECS)
+}
+
+/// Threads for connections: as set, else one for each core; never more than boards have places for.
+fn workers(set: usize, cores: usize) -> usize {
+    let wanted = if set == 0 { cores } else { set };
+    wanted.min(MOST_SHARDS)
 }
 
 /// Adds a port for metrics and probes alone.
@@ -307,5 +310,17 @@ fn max_sockets(settings: &Settings) -> usize {
             possible
         }
         wanted => wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_worker_thread_has_a_place_on_the_boards() {
+        for (set, cores, threads) in [(0, 1, 1), (0, 64, 64), (0, 65, 64), (0, 384, 64), (3, 384, 3), (64, 2, 64)] {
+            assert_eq!(workers(set, cores), threads, "{set} set on {cores} cores");
+        }
     }
 }

@@ -7,9 +7,10 @@ use actix::prelude::*;
 use super::board::Board;
 use super::{Answer, Answers, Dismiss, Nudge, RoomRegistry};
 use crate::domain::ids::RoomId;
+use crate::settings::MOST_WORKERS;
 
-/// Most worker threads.
-pub const MOST_SHARDS: usize = 64;
+/// Each worker thread has a shard, and a place on every board.
+pub const MOST_SHARDS: usize = MOST_WORKERS;
 
 /// All shards of a pod, in the order in which their threads started.
 #[derive(Default)]
