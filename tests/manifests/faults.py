@@ -135,6 +135,13 @@ IN_ALL: list[tuple[str, str, ObjectFault]] = [
         lambda o: data(o, "tallycast-config").update(TALLYCAST__LEDGER__URL="redis+sentinels://host"),
     ),
     (
+        "test_the_server_takes_the_address_of_every_ledger",
+        "component gateway",
+        lambda o: app(o).setdefault("env", []).append(
+            {"name": "TALLYCAST__LEDGER__URL", "value": "redis+cluster://tallycast-redis:6379"}
+        ),
+    ),
+    (
         "test_a_task_is_applied_whole_by_its_label",
         "task loadtest",
         lambda o: find(o, "NetworkPolicy", "loadtest-to-admin")["metadata"]["labels"].pop(

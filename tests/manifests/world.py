@@ -1,7 +1,7 @@
 """What the checks look at: the tree of files, and every object that kustomize makes of it.
 
 A rendering is named after what was rendered: `overlay staging`, `component gateway` (over the base), `task loadtest`,
-`production on redis-cluster`.
+`production on redis-sentinel`.
 """
 
 import copy
@@ -28,7 +28,7 @@ PREREQUISITES = {
 }
 
 # Components that take the place of the ledger under everything else.
-LEDGERS = ("managed-redis", "redis-cluster", "redis-sentinel")
+LEDGERS = ("managed-redis", "redis-sentinel")
 
 
 class Unrenderable(Exception):
