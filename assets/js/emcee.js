@@ -51,11 +51,12 @@ function setRoom(code) {
   history.replaceState(null, "", code ? `#room=${code}` : location.pathname);
 }
 
-/** Goes in with the cookie if there is one. */
+/** Goes in with the cookie if there is one: to the room of the address, to the only one, or to the list. */
 async function arrive() {
   fill(main, h("p", { class: "narrow", role: "status" }, "One moment …"));
   try {
-    await call("GET", "/rooms");
+    const { rooms } = await call("GET", "/rooms");
+    if (!readFragment(location.hash).room && rooms.length === 1) setRoom(rooms[0].room);
     showRoomOfAddress();
   } catch (error) {
     if (error instanceof ApiError && error.passing) return tryLater(error, arrive);
@@ -73,7 +74,8 @@ function tryLater(error, again) {
 async function signIn(proof) {
   try {
     await call("POST", "/session", { body: { ...proof, device: deviceName() } });
-    showRoomOfAddress();
+    if (readFragment(location.hash).room) showRoomOfAddress();
+    else await arrive();
   } catch (error) {
     showSignIn(signInWords(error));
   }

@@ -67,18 +67,23 @@ fn reachable(main: SocketAddr) -> SocketAddr {
 
 /// Seven rounds of A against B, to begin with.
 async fn sample(pod: &Pod) -> anyhow::Result<Room> {
-    const ROUNDS: [(&str, &str, &str); 7] = [
-        ("Warm-up", "Coffee", "Tea"),
-        ("The song", "Team Red", "Team Blue"),
-        ("The dance", "Team Red", "Team Blue"),
-        ("The joke", "Team Red", "Team Blue"),
-        ("The quiz", "Team Red", "Team Blue"),
-        ("The cake", "Team Red", "Team Blue"),
-        ("The final", "Team Red", "Team Blue"),
+    type Side = (&'static str, &'static str);
+    const COFFEE: Side = ("Coffee", "#b5713a");
+    const TEA: Side = ("Tea", "#6fae4e");
+    const RED: Side = ("Team Red", "#d7263d");
+    const BLUE: Side = ("Team Blue", "#2274a5");
+    const ROUNDS: [(&str, Side, Side); 7] = [
+        ("Warm-up", COFFEE, TEA),
+        ("The song", RED, BLUE),
+        ("The dance", RED, BLUE),
+        ("The joke", RED, BLUE),
+        ("The quiz", RED, BLUE),
+        ("The cake", RED, BLUE),
+        ("The final", RED, BLUE),
     ];
-    let round = |(title, a, b): &(&str, &str, &str)| {
-        RoundPlan::new(title, &[((*a).to_owned(), None), ((*b).to_owned(), None)], None, Split::Live, 0)
-    };
+    let choice = |(label, color): Side| (label.to_owned(), Some(color.to_owned()));
+    let round =
+        |(title, a, b): &(&str, Side, Side)| RoundPlan::new(title, &[choice(*a), choice(*b)], None, Split::Live, 0);
     let plan = Plan {
         title: Title::parse("Our evening")?,
         reference: None,

@@ -21,6 +21,10 @@ async fn the_first_start_creates_a_sample_event_of_seven_rounds_and_the_next_doe
         let rounds = array(&rooms[0], "rounds");
         assert_eq!(rounds.len(), 7, "start {start}: {rounds:?}");
         assert!(rounds.iter().all(|round| array(round, "choices").len() == 2), "A and B: {rounds:?}");
+        for round in &rounds[1..] {
+            let sides = json!([{"letter": "a", "label": "Team Red", "color": "#d7263d"}, {"letter": "b", "label": "Team Blue", "color": "#2274a5"}]);
+            assert_eq!(round["choices"], sides, "each side in the colour of its name");
+        }
         hall.pods[0].crash_and_restart().await;
     }
 }
