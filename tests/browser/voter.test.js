@@ -64,7 +64,7 @@ const tap = async (page, letters) => {
 };
 const fates = (page, words) => page.waitForFunction((text) => document.querySelector(".fates")?.textContent?.includes(text), words);
 /** The desk's large button, once it says this and can be pressed. */
-const step = (page, label) => page.click(`.step:not([disabled]):has-text("${label}")`);
+const step = (page, label) => page.click(`.step:not([aria-disabled=true]):has-text("${label}")`);
 
 test("an evening: joining, voting, a lost network, results and the ranking, on all three pages", async () => {
   const { room } = await api.makeRoom({ title: "Summer party: battle of the bands", rounds: [rockets("Opening song", { seconds: 120 }), rockets("Dance battle", { split: "hidden" })] });
@@ -278,6 +278,7 @@ test("names, titles and labels from outside stay text", async () => {
   await phone.waitForSelector(".vote");
   await tap(phone, "a");
   await fates(phone, "1 counted");
+  await desk.waitForSelector("text=1 vote by 1 voter"); // without one, the desk would ask
   await step(desk, "Close round 1");
   await stage.waitForSelector(".verdict");
   await desk.click("summary:has-text('Voters')");

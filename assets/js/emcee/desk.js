@@ -7,9 +7,11 @@ import { learn, learnRoom, NOTHING } from "../lib/known.js";
 import { Socket } from "../lib/socket.js";
 import { Actions } from "./actions.js";
 import { Commands } from "./commands.js";
+import { nextStep } from "./fits.js";
 import { healthCard, linksCard } from "./health.js";
 import { Keys } from "./keys.js";
 import { invitesSection, votersSection } from "./people.js";
+import { Rest } from "./rest.js";
 import { revealCard } from "./reveal.js";
 import { roundCard, roundList } from "./rounds.js";
 import { deleteSection, planSection, recordsSection, switchesCard } from "./settings.js";
@@ -25,6 +27,8 @@ import { stepCard } from "./step.js";
  * @property {number} selected the round in hand
  * @property {number} now the ledger's time
  * @property {boolean} timed
+ * @property {import("./fits.js").Step} step what comes next
+ * @property {number} resting for so many milliseconds more no step is taken
  *
  * @typedef {{ el: HTMLElement, update: (view: View) => void }} Section
  *
@@ -54,6 +58,7 @@ export function openDesk(code, ways) {
 
   const clock = new LedgerClock();
   const keys = new Keys();
+  const rest = new Rest();
   const commands = new Commands(ways.signedOut);
   const actions = new Actions(code, commands, learned, revealed);
   const reveal = revealCard(actions, keys);
@@ -151,7 +156,9 @@ export function openDesk(code, ways) {
     if (!room) return;
     document.title = `Desk · ${room.title}`;
     drawTitle({ title: room.title, phase: room.phase, rehearsal: room.rehearsal, up: link.phase === "up" });
-    const view = { known, room, selected: selected(room), now: clock.now(), timed: clock.known };
+    const step = nextStep(room, known.reveal, reveal.top());
+    const resting = rest.left(step.label, performance.now());
+    const view = { known, room, selected: selected(room), now: clock.now(), timed: clock.known, step, resting };
     for (const section of sections) section.update(view);
   }
 

@@ -7,9 +7,10 @@ import { h } from "../lib/dom.js";
  *
  * @param {string} title
  * @param {(close: () => void) => (Node | string | false | null)[]} build
+ * @param {{ [attribute: string]: string }} [attributes]
  */
-export function openDialog(title, build) {
-  const dialog = h("dialog", { "aria-labelledby": "dialog-title" });
+export function openDialog(title, build, attributes = {}) {
+  const dialog = h("dialog", { "aria-labelledby": "dialog-title", ...attributes });
   const close = () => dialog.close();
   dialog.addEventListener("close", () => dialog.remove());
   const parts = build(close).filter((part) => part !== false && part !== null);
@@ -32,14 +33,14 @@ export function openDialog(title, build) {
 export function confirmDrastic({ title, consequence, yes, typed }) {
   return new Promise((resolve) => {
     let agreed = false;
-    const dialog = openDialog(title, (close) => {
+    const build = (/** @type {() => void} */ close) => {
       const button = h("button", { class: "danger", disabled: typed !== undefined }, yes);
       const input = h("input", { id: "typed", autocomplete: "off" });
       input.addEventListener("input", () => (button.disabled = input.value !== typed));
       const form = h(
         "form",
         { class: "stack" },
-        h("p", {}, consequence),
+        h("p", { id: "consequence" }, consequence),
         typed !== undefined && h("label", { for: "typed" }, h("span", {}, `Type “${typed}” to confirm`), input),
         h("div", { class: "row" }, button, h("button", { type: "button", autofocus: true, onclick: close }, "Cancel")),
       );
@@ -49,7 +50,8 @@ export function confirmDrastic({ title, consequence, yes, typed }) {
         close();
       });
       return [form];
-    });
+    };
+    const dialog = openDialog(title, build, { role: "alertdialog", "aria-describedby": "consequence" });
     dialog.addEventListener("close", () => resolve(agreed));
   });
 }

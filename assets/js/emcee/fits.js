@@ -65,6 +65,15 @@ function unshown(round) {
 }
 
 /**
+ * Whether a close would end the round without a vote, as far as is known here.
+ *
+ * @param {Round} round
+ */
+export function isEmpty(round) {
+  return (round.tally?.total ?? 0) === 0;
+}
+
+/**
  * The one step to recommend.
  *
  * @param {Room} room

@@ -4,6 +4,7 @@ import { h, redraw } from "../lib/dom.js";
 import { counted, list } from "../lib/format.js";
 import { confirmDrastic } from "./dialog.js";
 import { placeBefore, unfitReveal } from "./fits.js";
+import { RESTING } from "./rest.js";
 import { fitButton } from "./rounds.js";
 
 /**
@@ -87,8 +88,9 @@ export function revealCard(actions, keys) {
       top.disabled = !!current;
       if (current && document.activeElement !== top) top.value = String(current.top);
       const running = current && !current.done ? null : current ? "All is shown." : "The reveal was not started.";
-      fitButton(buttons.start, current ? "The ranking is shown." : unfit);
-      fitButton(buttons.one, running);
+      const resting = now.resting > 0 ? RESTING : null;
+      fitButton(buttons.start, (current ? "The ranking is shown." : unfit) ?? resting);
+      fitButton(buttons.one, running ?? resting);
       fitButton(buttons.back, !current ? "The reveal was not started." : current.shown.length > 0 ? null : "Nothing is shown yet.");
       fitButton(buttons.auto, running);
       fitButton(buttons.stop, current?.auto_ms && !current.done ? null : "It does not go on by itself.");

@@ -4,8 +4,9 @@ import { badge, choiceOf, choicesOf, nameOf, paint, titleOf } from "../lib/choic
 import { h, redraw, setText } from "../lib/dom.js";
 import { ago, counted, countdown, number } from "../lib/format.js";
 import { percentages, sight } from "../lib/split.js";
-import { openDialog } from "./dialog.js";
-import { unfit } from "./fits.js";
+import { confirmDrastic, openDialog } from "./dialog.js";
+import { isEmpty, unfit } from "./fits.js";
+import { RESTING } from "./rest.js";
 import { takesDialog } from "./takes.js";
 
 /**
@@ -82,7 +83,7 @@ export function roundCard(code, actions, keys) {
   };
   const buttons = {
     open: keys.button("o", "Open", open),
-    close: keys.button("c", "Close", () => actions.close(round())),
+    close: keys.button("c", "Close", () => closeRound(round(), actions)),
     extend: keys.button("e", "+30 s", extend),
     shorten: h("button", { type: "button", onclick: () => actions.deadline(round(), view.now + SHORT_MS, "10 s left") }, "10 s left"),
     endless: h("button", { type: "button", onclick: () => actions.deadline(round(), null, "no deadline") }, "No deadline"),
@@ -125,18 +126,36 @@ export function roundCard(code, actions, keys) {
       setText(totals, current.tally ? `${counted(current.tally.total, "vote")} by ${counted(current.tally.voters, "voter")}${publicWords(current, view.now)}` : "");
 
       const { room } = view;
-      fitButton(buttons.open, unfit(room, current, "open"));
-      seconds.disabled = buttons.open.disabled;
+      const resting = view.resting > 0 ? RESTING : null;
+      fitButton(buttons.open, unfit(room, current, "open") ?? resting);
+      seconds.disabled = unfit(room, current, "open") !== null;
       if (current.seconds) seconds.placeholder = `${current.seconds} s`;
       else seconds.placeholder = "planned";
-      fitButton(buttons.close, unfit(room, current, "close"));
+      fitButton(buttons.close, unfit(room, current, "close") ?? resting);
       for (const button of [buttons.extend, buttons.shorten]) fitButton(button, unfit(room, current, "deadline"));
       fitButton(buttons.endless, unfit(room, current, "deadline") ?? (current.closes_at ? null : "It has none."));
-      fitButton(buttons.show, unfit(room, current, "show"));
+      fitButton(buttons.show, unfit(room, current, "show") ?? resting);
       fitButton(buttons.decide, unfit(room, current, "decide"));
       fitButton(buttons.takes, unfit(room, current, "take"));
     },
   };
+}
+
+/**
+ * Closes a round. One without a vote only after a question: the hall takes it for a draw.
+ *
+ * @param {Round} round
+ * @param {Actions} actions
+ */
+export async function closeRound(round, actions) {
+  const agreed =
+    !isEmpty(round) ||
+    (await confirmDrastic({
+      title: `Close round ${round.round} without a vote?`,
+      consequence: `No vote has come in so far. The phones stop taking votes, ${round.split === "held" ? "the result is" : "the hall sees"} a draw, and nobody scores. To run the round again you would have to void it.`,
+      yes: "Close the round",
+    }));
+  if (agreed) actions.close(round);
 }
 
 /**

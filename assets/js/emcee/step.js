@@ -1,7 +1,8 @@
 /** The one recommended step, as the largest button on the desk. */
 
 import { h, setText } from "../lib/dom.js";
-import { nextStep } from "./fits.js";
+import { REST_MS, RESTING } from "./rest.js";
+import { closeRound } from "./rounds.js";
 
 /**
  * @typedef {import("./desk.js").View} View
@@ -9,9 +10,6 @@ import { nextStep } from "./fits.js";
  * @typedef {import("./fits.js").Step} Step
  * @typedef {import("./actions.js").Actions} Actions
  */
-
-/** After a change the button rests this long, so that a double press of one step never becomes the next one. */
-const REST_MS = 800;
 
 /**
  * @param {Actions} actions
@@ -24,21 +22,22 @@ const REST_MS = 800;
 export function stepCard(actions, commands, keys, top, stop) {
   /** @type {Step | null} */
   let step = null;
-  let changedAt = 0;
   const button = keys.button("n", "", () => step && take(step, actions, top(), stop));
   button.classList.add("primary", "step");
   const why = h("p", { class: "muted" });
   const el = h("section", { class: "card next", "aria-label": "Next step" }, h("div", { class: "stack" }, h("h2", { class: "eyebrow" }, "Next step"), button, why), commands.el, commands.status);
   return {
     el,
-    update({ room, known }) {
-      const now = nextStep(room, known.reveal, top());
-      if (step?.label !== now.label) changedAt = Date.now();
-      step = now;
-      setText(/** @type {Element} */ (button.firstElementChild), now.label);
-      setText(why, now.why);
-      const resting = Date.now() - changedAt < REST_MS || now.kind === "wait" || commands.waiting;
-      if (button.disabled !== resting) button.disabled = resting;
+    update(view) {
+      step = view.step;
+      setText(/** @type {Element} */ (button.firstElementChild), step.label);
+      setText(why, step.why);
+      // not `disabled`, which would take the focus away from whoever presses it by Enter
+      const resting = view.resting > 0 && step.kind !== "wait";
+      button.setAttribute("aria-disabled", String(resting || step.kind === "wait" || commands.waiting));
+      button.title = resting ? RESTING : "";
+      button.classList.toggle("resting", resting);
+      button.style.setProperty("--rest", String(view.resting / REST_MS));
     },
   };
 }
@@ -54,7 +53,7 @@ function take(step, actions, top, stop) {
     case "open":
       return actions.open(step.round);
     case "close":
-      return actions.close(step.round);
+      return closeRound(step.round, actions);
     case "show":
       return actions.show(step.round);
     case "reveal":

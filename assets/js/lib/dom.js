@@ -116,7 +116,7 @@ export function onTap(element, action) {
 }
 
 /** @param {HTMLElement} element */
-function isDisabled(element) {
+export function isDisabled(element) {
   return element.getAttribute("aria-disabled") === "true" || element.hasAttribute("disabled");
 }
 
