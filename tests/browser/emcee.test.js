@@ -1,4 +1,4 @@
-/** The emcee's desk under real fingers: keys and questions. */
+/** The emcee's desk under real fingers and real faults: keys, questions, and a server that is killed. */
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
@@ -57,6 +57,16 @@ async function passUntil(page, selector) {
     await page.clock.runFor(20);
     return (await page.locator(selector).count()) > 0;
   });
+}
+
+/** The server is gone for as long as `work` takes. */
+async function whileKilled(work) {
+  await server.kill();
+  try {
+    await work();
+  } finally {
+    await server.start();
+  }
 }
 
 const phaseOf = async (room, round = 1) => (await api.call("GET", `/rooms/${room}`)).rounds[round - 1].phase;
@@ -177,6 +187,79 @@ test("Enter presses what has the focus once, however long it is held", async () 
   assert.equal(await desk.evaluate(() => document.activeElement?.classList.contains("step")), true, "a button that rests keeps the focus");
   await desk.keyboard.press("Enter");
   await question.waitFor();
+});
+
+/** The words on the desk that neither stand in grey nor are meant to stay: what claims to be now. */
+const claims = (desk) =>
+  desk.evaluate(() => {
+    const parts = [...document.querySelectorAll(".desk .facts dd, .desk .good, .desk-bars .share, .desk-bars .count, .round-row.open .round-state, .desk-title .tag, .timer, .coming")];
+    const grey = (part) => [...ancestors(part)].some((each) => getComputedStyle(each).filter.includes("grayscale(1)"));
+    function* ancestors(part) {
+      for (let each = part; each; each = each.parentElement) yield each;
+    }
+    return parts.filter((part) => part.getClientRects().length > 0 && part.textContent !== "" && !part.textContent.includes("not connected") && !grey(part)).map((part) => part.textContent);
+  });
+
+test("when the server is killed, every figure greys at once and says how old it is", async () => {
+  const { room } = await api.makeRoom({ title: "Power cut", rounds: [song("First", { seconds: 600 }), song("Second")] });
+  const voter = await api.join(room, "Ada");
+  await api.command(room, 1, "open");
+  await api.vote(room, voter, 1, "aab");
+  const desk = await openDesk(room, { expected: CUT });
+  await desk.waitForSelector("text=All stored votes are shown");
+  await desk.waitForSelector("text=3 votes by 1 voter");
+  await desk.waitForSelector("text=/laptop, seen \\d+ s ago/");
+  assert.equal(await desk.locator(".stale").count(), 0);
+
+  await whileKilled(async () => {
+    await desk.waitForSelector(".desk-title:has-text('not connected')");
+    assert.deepEqual(await claims(desk), []);
+    const aged = async (selector) => Number(/(\d+) s/.exec((await desk.textContent(selector)) ?? "")?.[1]);
+    const places = [".health .age", ".totals", ".health li:has-text('laptop')"];
+    const before = await Promise.all(places.map(aged));
+    await until("the ages go on counting", async () => (await Promise.all(places.map(aged))).every((age, index) => age >= before[index] + 3));
+    assert.deepEqual(await claims(desk), []);
+    await picture(desk, "emcee-killed");
+  });
+  await desk.waitForSelector(".stale", { state: "detached" });
+  await desk.waitForSelector(".good:has-text('All stored votes are shown')");
+  assert.equal(await desk.textContent(".health .age"), "");
+});
+
+test("a connection that says nothing any more is not called connected", async () => {
+  const { room } = await api.makeRoom({ title: "Silence", rounds: [song("Only one")] });
+  const desk = await openDesk(room, { expected: CUT, url: network.url });
+  await desk.waitForSelector("text=All stored votes are shown");
+  network.freeze();
+  await desk.waitForSelector(".desk.stale .desk-title:has-text('no word')");
+  assert.deepEqual(
+    (await claims(desk)).filter((words) => !words.includes("no word")),
+    [],
+  );
+  await desk.waitForSelector(".desk-title:has-text('● connected')");
+});
+
+test("a failed command goes from the list when the show has moved on, and stays while it matters", async () => {
+  const { room } = await api.makeRoom({ title: "Did not arrive", rounds: [song("First"), song("Second")] });
+  const desk = await openDesk(room, { expected: CUT });
+  const corner = desk.locator(".commands .failed:has-text('join code on stage')");
+  const failed = desk.locator(".commands .failed:has-text('Open round 1')");
+  await whileKilled(async () => {
+    await desk.click("#corner");
+    await corner.waitFor();
+    await desk.click(".step:not([aria-disabled=true])");
+    await failed.waitFor();
+  });
+  await desk.waitForSelector(".desk-title:has-text('● connected')");
+  await desk.waitForSelector(".stale", { state: "detached" });
+  assert.equal(await failed.count(), 1, "the round is not open, so it still matters");
+
+  await api.command(room, 1, "open"); // by the other desk
+  await failed.waitFor({ state: "detached" });
+  assert.equal(await corner.count(), 1, "nothing has shown the join code since");
+  await corner.getByRole("button", { name: "Try again" }).click();
+  await desk.waitForSelector(".commands .arrived:has-text('join code on stage')");
+  assert.equal(await desk.locator(".commands .failed").count(), 0);
 });
 
 test("no page ever broke its content policy or complained", () => {

@@ -2,6 +2,7 @@
 
 import { call } from "../lib/api.js";
 import { choiceOf } from "../lib/choices.js";
+import * as about from "./about.js";
 
 /**
  * @typedef {import("./commands.js").Commands} Commands
@@ -36,10 +37,11 @@ export class Actions {
    * @param {Round} round
    * @param {string} what
    * @param {object} [body]
+   * @param {import("./about.js").About} [subject]
    */
-  #round(label, { round }, what, body = {}) {
+  #round(label, { round }, what, body = {}, subject = about.show) {
     const path = `/rooms/${this.#code}/rounds/${round}/${what}`;
-    return this.#commands.run(label, () => call("POST", path, { body }), this.#learned);
+    return this.#commands.run(label, () => call("POST", path, { body }), this.#learned, subject);
   }
 
   /** @param {Round} round @param {number} [seconds] as planned, if left out */
@@ -55,7 +57,7 @@ export class Actions {
 
   /** @param {Round} round @param {number | null} closesAt the ledger's time @param {string} words */
   deadline(round, closesAt, words) {
-    return this.#round(`Round ${round.round}: ${words}`, round, "deadline", { closes_at: closesAt === null ? null : Math.round(closesAt) });
+    return this.#round(`Round ${round.round}: ${words}`, round, "deadline", { closes_at: closesAt === null ? null : Math.round(closesAt) }, about.deadline(round));
   }
 
   /** @param {Round} round @param {number} take @param {string} label */
@@ -78,16 +80,16 @@ export class Actions {
   /** @param {number | null} place @param {number} top @param {string} label @param {number} [autoMs] */
   reveal(place, top, label, autoMs) {
     const body = { place, top, ...(autoMs ? { auto_ms: autoMs } : {}) };
-    return this.#commands.run(label, () => call("PUT", `/rooms/${this.#code}/reveal`, { body }), this.#revealed);
+    return this.#commands.run(label, () => call("PUT", `/rooms/${this.#code}/reveal`, { body }), this.#revealed, about.show);
   }
 
-  /** @param {Stage} stage @param {string} label */
-  stage(stage, label) {
-    return this.#commands.run(label, () => call("PUT", `/rooms/${this.#code}/stage`, { body: stage }), this.#learned);
+  /** @param {Stage} body @param {string} label */
+  stage(body, label) {
+    return this.#commands.run(label, () => call("PUT", `/rooms/${this.#code}/stage`, { body }), this.#learned, about.stage);
   }
 
   /** @param {{ [field: string]: unknown }} fields @param {string} label */
   change(fields, label) {
-    return this.#commands.run(label, () => call("PATCH", `/rooms/${this.#code}`, { body: fields }), this.#learned);
+    return this.#commands.run(label, () => call("PATCH", `/rooms/${this.#code}`, { body: fields }), this.#learned, about.settings(Object.keys(fields)));
   }
 }

@@ -7,7 +7,17 @@ import { ApiError } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 
 /**
- * @typedef {{ id: number, label: string, state: "sent" | "arrived" | "failed", ms: number, reason: string, again: () => void }} Entry
+ * @typedef {import("../lib/known.js").Known} Known
+ * @typedef {import("./about.js").About} About
+ *
+ * @typedef {object} Entry
+ * @property {number} id
+ * @property {string} label
+ * @property {"sent" | "arrived" | "failed"} state
+ * @property {number} ms
+ * @property {string} reason
+ * @property {() => boolean} moot whether what it was about has changed since it was given
+ * @property {() => void} again
  */
 
 /** How many commands the strip shows. */
@@ -17,14 +27,18 @@ export class Commands {
   /** @type {Entry[]} newest first */
   #entries = [];
   #id = 0;
-  /** @type {() => void} */
   #signedOut;
+  #known;
   el = h("ol", { class: "commands", "aria-label": "Last commands" });
   #status = h("div", { role: "status", class: "off-screen" });
 
-  /** @param {() => void} signedOut called when the server no longer knows this emcee */
-  constructor(signedOut) {
+  /**
+   * @param {() => void} signedOut called when the server no longer knows this emcee
+   * @param {() => Known} known
+   */
+  constructor(signedOut, known) {
     this.#signedOut = signedOut;
+    this.#known = known;
     this.#draw();
   }
 
@@ -45,11 +59,14 @@ export class Commands {
    * @param {string} label what it does, in words
    * @param {() => Promise<T>} send
    * @param {(answer: T) => void} [done] takes the answer, also that of a repetition
+   * @param {About} [about] what it is about; left out, a failure stays until somebody has seen it
    */
-  async run(label, send, done) {
+  async run(label, send, done, about) {
     this.#id += 1;
+    const found = about?.(this.#known());
+    const moot = () => about !== undefined && about(this.#known()) !== found;
     /** @type {Entry} */
-    const entry = { id: this.#id, label, state: "sent", ms: 0, reason: "", again: () => this.#repeat(entry, send, done) };
+    const entry = { id: this.#id, label, state: "sent", ms: 0, reason: "", moot, again: () => this.#repeat(entry, send, done, about) };
     // a failed one of the same words is settled by this one
     this.#entries = [entry, ...this.#entries.filter((other) => other.label !== label || other.state === "sent")];
     await this.#send(entry, send, done);
@@ -60,10 +77,22 @@ export class Commands {
    * @param {Entry} entry
    * @param {() => Promise<T>} send
    * @param {(answer: T) => void} [done]
+   * @param {About} [about]
    */
-  async #repeat(entry, send, done) {
+  async #repeat(entry, send, done, about) {
+    this.#drop(entry);
+    await this.run(entry.label, send, done, about);
+  }
+
+  /** Drops the failures that no longer matter. To be called when more is known. */
+  settle() {
+    for (const entry of this.#entries) if (entry.state === "failed" && entry.moot()) this.#drop(entry);
+  }
+
+  /** @param {Entry} entry */
+  #drop(entry) {
     this.#entries = this.#entries.filter((other) => other !== entry);
-    await this.run(entry.label, send, done);
+    this.#draw();
   }
 
   /**
@@ -100,17 +129,13 @@ export class Commands {
 
   /** @param {Entry} entry */
   #row(entry) {
-    const drop = () => {
-      this.#entries = this.#entries.filter((other) => other !== entry);
-      this.#draw();
-    };
     return h(
       "li",
       { class: entry.state },
       h("span", { class: "mark", "aria-hidden": "true" }, { sent: "…", arrived: "✓", failed: "✗" }[entry.state]),
       h("span", {}, h("strong", {}, entry.label), " ", h("span", { class: "muted" }, outcome(entry))),
       entry.state === "failed" &&
-        h("span", { class: "row" }, h("button", { type: "button", class: "small", onclick: entry.again }, "Try again"), h("button", { type: "button", class: "small", onclick: drop }, "Got it")),
+        h("span", { class: "row" }, h("button", { type: "button", class: "small", onclick: entry.again }, "Try again"), h("button", { type: "button", class: "small", onclick: () => this.#drop(entry) }, "Got it")),
     );
   }
 }

@@ -1,11 +1,12 @@
 /** The desk of one room: keeps what is known of it, and draws every part from that. */
 
-import { h, redraw } from "../lib/dom.js";
+import { h, redraw, setText } from "../lib/dom.js";
 import { LedgerClock } from "../lib/clock.js";
 import { ago } from "../lib/format.js";
 import { learn, learnRoom, NOTHING } from "../lib/known.js";
 import { Socket } from "../lib/socket.js";
 import { Actions } from "./actions.js";
+import { ageOf } from "./age.js";
 import { Commands } from "./commands.js";
 import { nextStep } from "./fits.js";
 import { healthCard, linksCard } from "./health.js";
@@ -29,6 +30,8 @@ import { stepCard } from "./step.js";
  * @property {boolean} timed
  * @property {import("./fits.js").Step} step what comes next
  * @property {number} resting for so many milliseconds more no step is taken
+ * @property {number | null} age of the show's figures in milliseconds, null while they are fresh
+ * @property {number | null} deskAge the same of the machine's
  *
  * @typedef {{ el: HTMLElement, update: (view: View) => void }} Section
  *
@@ -40,6 +43,7 @@ import { stepCard } from "./step.js";
 
 const TICK_MS = 200;
 const LOSS_MS = 2000;
+const CONNECTED = "● connected";
 
 /**
  * @param {string} code
@@ -55,11 +59,14 @@ export function openDesk(code, ways) {
   let picked = 0;
   let opened = 0;
   let drawing = 0;
+  /** This device's time of the server's last word, and of its last figures about the machine. */
+  let heardAt = Date.now();
+  let deskAt = Date.now();
 
   const clock = new LedgerClock();
   const keys = new Keys();
   const rest = new Rest();
-  const commands = new Commands(ways.signedOut);
+  const commands = new Commands(ways.signedOut, () => known);
   const actions = new Actions(code, commands, learned, revealed);
   const reveal = revealCard(actions, keys);
   const sections = [
@@ -101,6 +108,8 @@ export function openDesk(code, ways) {
   const socket = new Socket({
     hello: () => ({ room: code, role: "emcee" }),
     frame: (kind, body) => {
+      heardAt = Date.now();
+      if (kind === "desk") deskAt = heardAt;
       known = learn(known, kind, body);
       draw();
     },
@@ -116,6 +125,7 @@ export function openDesk(code, ways) {
 
   /** @param {Room} room the answer to a command, which may be here before the socket's word */
   function learned(room) {
+    heardAt = Date.now();
     known = learnRoom(known, room);
     draw();
   }
@@ -141,31 +151,48 @@ export function openDesk(code, ways) {
     });
   }
 
-  const drawTitle = redraw(title, (/** @type {{ title: string, phase: string, rehearsal: boolean, up: boolean }} */ data) => [
+  const drawTitle = redraw(title, (/** @type {{ title: string, phase: string, rehearsal: boolean, linked: string }} */ data) => [
     h("h1", { class: "name" }, data.title),
     h("span", { class: "mono code" }, code),
-    h("span", { class: "tag" }, data.phase),
+    h("span", { class: "tag figures" }, data.phase),
     data.rehearsal && h("span", { class: "rehearsal" }, "Rehearsal"),
-    h("span", { class: data.up ? "tag good" : "tag warn" }, data.up ? "● connected" : "○ not connected"),
+    h("span", { class: data.linked === CONNECTED ? "tag good" : "tag warn" }, data.linked),
   ]);
-  const drawBanner = redraw(banner, (/** @type {string | null} */ text) => [text && h("p", { role: "alert" }, text)]);
+  const lostFor = h("span");
+  // how long it lasts counts on outside the alert, which would be read out anew each second
+  const drawBanner = redraw(banner, (/** @type {string | null} */ text) => [text && h("p", {}, h("span", { role: "alert" }, text), lostFor)]);
 
   function render() {
-    drawBanner(bannerText());
+    commands.settle();
+    const lost = link.phase === "up" ? 0 : Date.now() - link.since;
+    drawBanner(bannerText(lost));
+    setText(lostFor, lost > LOSS_MS ? ` (${ago(lost)})` : "");
     const { room } = known;
     if (!room) return;
     document.title = `Desk · ${room.title}`;
-    drawTitle({ title: room.title, phase: room.phase, rehearsal: room.rehearsal, up: link.phase === "up" });
+    const up = link.phase === "up";
+    const age = ageOf(up, heardAt, Date.now());
+    el.classList.toggle("stale", age !== null);
+    drawTitle({ title: room.title, phase: room.phase, rehearsal: room.rehearsal, linked: !up ? "○ not connected" : age === null ? CONNECTED : "○ no word from the server" });
     const step = nextStep(room, known.reveal, reveal.top());
-    const resting = rest.left(step.label, performance.now());
-    const view = { known, room, selected: selected(room), now: clock.now(), timed: clock.known, step, resting };
+    const view = {
+      known,
+      room,
+      selected: selected(room),
+      now: clock.now(),
+      timed: clock.known,
+      step,
+      resting: rest.left(step.label, performance.now()),
+      age,
+      deskAge: ageOf(up, deskAt, Date.now()),
+    };
     for (const section of sections) section.update(view);
   }
 
-  function bannerText() {
-    const lost = Date.now() - link.since;
-    if (link.phase !== "up" && lost > LOSS_MS) {
-      return navigator.onLine ? `The server cannot be reached for ${ago(lost)}. The show on the phones stands as it was; this desk comes back by itself.` : "This device is offline. The show goes on without it.";
+  /** @param {number} lost milliseconds without a connection */
+  function bannerText(lost) {
+    if (lost > LOSS_MS) {
+      return navigator.onLine ? "The server cannot be reached. The show on the phones stands as it was; this desk comes back by itself." : "This device is offline. The show goes on without it.";
     }
     if (known.ledger === "down") return "The count does not answer. Votes wait on the phones and are not lost.";
     return known.room?.recovering ? "The count is being secured after a fault. Votes wait and are not lost." : null;

@@ -1,7 +1,8 @@
 /** What the desk knows of the machine: who is connected, whether the three numbers agree, and what the stage shows. */
 
-import { copyButton, h, redraw } from "../lib/dom.js";
-import { ago, number } from "../lib/format.js";
+import { copyButton, h, redraw, setText } from "../lib/dom.js";
+import { ago, counted, number } from "../lib/format.js";
+import { ageWords } from "./age.js";
 
 /**
  * @typedef {import("./desk.js").View} View
@@ -21,24 +22,29 @@ const BEHIND_MS = 6000;
 export function healthCard() {
   let newest = 0;
   let newestAt = 0;
-  const el = h("section", { class: "card stack", "aria-label": "Health" });
-  const draw = redraw(el, (/** @type {{ desk: Desk | null, presence: View["known"]["presence"], due: number }} */ { desk, presence, due }) => [
-    h("h2", {}, "The hall"),
+  const age = h("p", { class: "warn age" });
+  const figures = h("div", { class: "stack figures" });
+  const el = h("section", { class: "card stack health", "aria-label": "Health" }, h("h2", {}, "The hall"), age, figures);
+  const draw = redraw(figures, (/** @type {{ desk: Desk | null, presence: View["known"]["presence"], due: number, since: number }} */ { desk, presence, due, since }) => [
     h(
       "dl",
       { class: "facts" },
       fact("Connected", `${number(desk?.connected ?? presence?.connected ?? 0)} of ${number(desk?.voters ?? presence?.voters ?? 0)}`),
       desk && fact("Votes per second", number(Math.round(desk.votes_per_s))),
     ),
-    ...(desk ? machine(desk, due) : [h("p", { class: "muted" }, "Waiting for the server's numbers …")]),
+    ...(desk ? machine(desk, due, since) : [h("p", { class: "muted" }, "Waiting for the server's numbers …")]),
   ]);
   return {
     el,
-    update({ known, room }) {
+    update({ known, room, deskAge }) {
       const seq = Math.max(room.seq, known.reveal?.seq ?? 0);
       if (seq !== newest) newestAt = Date.now();
       newest = seq;
-      draw({ desk: known.desk, presence: known.presence, due: Date.now() - newestAt > BEHIND_MS ? seq : 0 });
+      el.classList.toggle("stale", deskAge !== null);
+      setText(age, ageWords(deskAge));
+      // whole seconds, so that nothing is built anew in between
+      const since = Math.floor((deskAge ?? 0) / 1000) * 1000;
+      draw({ desk: known.desk, presence: known.presence, due: Date.now() - newestAt > BEHIND_MS ? seq : 0, since });
     },
   };
 }
@@ -46,8 +52,9 @@ export function healthCard() {
 /**
  * @param {Desk} desk
  * @param {number} due what every stage should show by now
+ * @param {number} since milliseconds since these figures came, 0 while they are fresh
  */
-function machine(desk, due) {
+function machine(desk, due, since) {
   const trailing = desk.oldest_unshown_ms >= TRAIL_MS;
   const wrong = desk.acknowledged > desk.stored || desk.shown > desk.stored;
   const bad = trailing || wrong;
@@ -55,16 +62,16 @@ function machine(desk, due) {
   return [
     h("h3", {}, "Votes"),
     h("dl", { class: "facts" }, fact("Acknowledged", number(desk.acknowledged)), fact("Stored", number(desk.stored)), fact("Shown", number(desk.shown))),
-    h("p", { class: bad ? "error" : "good", role: bad ? "alert" : null }, agreement(desk, wrong)),
+    h("p", { class: bad ? "error" : "good", role: bad && since === 0 ? "alert" : null }, agreement(desk, wrong)),
     h("h3", {}, "Count"),
     h("p", { class: ledger.state === "ok" ? "good" : "error" }, `${ledger.state}, commits within ${Math.round(ledger.commit_p99_ms * 10) / 10} ms${ledger.durable === true ? "" : `, durable: ${ledger.durable}`}`),
-    h("ul", {}, ...desk.pods.map((pod) => h("li", { class: pod.ready ? "" : "error" }, `${pod.name}: ${pod.ready ? "ready" : "not ready"}, ${number(pod.sessions)} sockets`))),
+    h("ul", {}, ...desk.pods.map((pod) => h("li", { class: pod.ready ? "" : "error" }, `${pod.name}: ${pod.ready ? "ready" : "not ready"}, ${counted(pod.sessions, "socket")}`))),
     h("h3", {}, "Stage"),
     desk.stages.length === 0
       ? h("p", { class: "warn" }, "No stage is open.")
-      : h("ul", {}, ...desk.stages.map((stage) => h("li", { class: stage.seen_ms > SILENT_MS || stage.seq < due ? "error" : "" }, `shows ${stage.screen}${stage.seq < due ? ", but not the newest" : ""}, seen ${ago(stage.seen_ms)} ago`))),
+      : h("ul", {}, ...desk.stages.map((stage) => h("li", { class: stage.seen_ms + since > SILENT_MS || stage.seq < due ? "error" : "" }, `shows ${stage.screen}${stage.seq < due ? ", but not the newest" : ""}, seen ${ago(stage.seen_ms + since)} ago`))),
     h("h3", {}, "Desks"),
-    h("ul", {}, ...desk.desks.map((other) => h("li", {}, `${other.device || "unnamed"}, seen ${ago(other.seen_ms)} ago`))),
+    h("ul", {}, ...desk.desks.map((other) => h("li", {}, `${other.device || "unnamed"}, seen ${ago(other.seen_ms + since)} ago`))),
   ];
 }
 

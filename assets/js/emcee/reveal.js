@@ -1,7 +1,8 @@
 /** The reveal: what comes next, and its pace. */
 
-import { h, redraw } from "../lib/dom.js";
+import { h, redraw, setText } from "../lib/dom.js";
 import { counted, list } from "../lib/format.js";
+import { ageWords } from "./age.js";
 import { confirmDrastic } from "./dialog.js";
 import { placeBefore, unfitReveal } from "./fits.js";
 import { RESTING } from "./rest.js";
@@ -65,12 +66,10 @@ export function revealCard(actions, keys) {
     "section",
     { class: "card stack", "aria-label": "Ranking" },
     h("h2", {}, "Ranking"),
-    heading,
-    coming,
+    h("div", { class: "stack figures" }, heading, coming),
     h("div", { class: "row" }, h("label", { class: "inline", for: "top" }, h("span", {}, "Best"), top), buttons.start, buttons.one, buttons.back),
     h("div", { class: "row" }, h("label", { class: "inline", for: "pace" }, h("span", {}, "Every (s)"), pace), buttons.auto, buttons.stop, buttons.away),
   );
-  const drawHeading = redraw(heading, (/** @type {Reveal | null} */ now) => [headingWords(now)]);
   const drawComing = redraw(coming, (/** @type {Group[]} */ groups) => groups.map(groupRow));
 
   return {
@@ -82,7 +81,7 @@ export function revealCard(actions, keys) {
       const current = reveal();
       const unfit = unfitReveal(now.room);
       el.hidden = !now.room.rounds.some((round) => round.phase === "closed");
-      drawHeading(current);
+      setText(heading, [headingWords(current), ageWords(now.age)].filter(Boolean).join(" · "));
       drawComing(current && !current.done ? now.known.preview : []);
       el.classList.toggle("revealing", !!current);
       top.disabled = !!current;

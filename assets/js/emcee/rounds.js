@@ -4,6 +4,7 @@ import { badge, choiceOf, choicesOf, nameOf, paint, titleOf } from "../lib/choic
 import { h, redraw, setText } from "../lib/dom.js";
 import { ago, counted, countdown, number } from "../lib/format.js";
 import { percentages, sight } from "../lib/split.js";
+import { ageWords } from "./age.js";
 import { confirmDrastic, openDialog } from "./dialog.js";
 import { isEmpty, unfit } from "./fits.js";
 import { RESTING } from "./rest.js";
@@ -24,7 +25,7 @@ const SHORT_MS = 10_000;
  * @returns {Section}
  */
 export function roundList(select) {
-  const list = h("ol", { class: "round-list" });
+  const list = h("ol", { class: "round-list figures" });
   const el = h("nav", { class: "card", "aria-label": "Rounds" }, h("h2", {}, "Rounds"), list);
   const draw = redraw(list, (/** @type {{ rounds: Round[], selected: number }} */ { rounds, selected }) =>
     rounds.map((round) =>
@@ -69,7 +70,7 @@ export function roundCard(code, actions, keys) {
   const heading = h("div");
   const timer = h("p", { class: "timer", role: "timer" });
   const bars = h("ul", { class: "desk-bars" });
-  const totals = h("p", { class: "number" });
+  const totals = h("p", { class: "number totals" });
   const seconds = h("input", { type: "number", id: "seconds", min: 5, max: 86400, step: 1, class: "short", placeholder: "planned" });
 
   const open = () => {
@@ -94,9 +95,7 @@ export function roundCard(code, actions, keys) {
   const el = h(
     "section",
     { class: "card stack", "aria-label": "The round in hand" },
-    h("div", { class: "row spread" }, heading, timer),
-    bars,
-    totals,
+    h("div", { class: "stack figures" }, h("div", { class: "row spread" }, heading, timer), bars, totals),
     h(
       "div",
       { class: "controls" },
@@ -123,7 +122,8 @@ export function roundCard(code, actions, keys) {
       const left = current.phase === "open" && current.closes_at && view.timed ? current.closes_at - view.now : null;
       setText(timer, left === null ? "" : countdown(left));
       drawBars({ round: { ...current, tally: undefined, closes_at: null }, votes: current.tally?.votes ?? null });
-      setText(totals, current.tally ? `${counted(current.tally.total, "vote")} by ${counted(current.tally.voters, "voter")}${publicWords(current, view.now)}` : "");
+      const count = current.tally && `${counted(current.tally.total, "vote")} by ${counted(current.tally.voters, "voter")}${publicWords(current, view.now)}`;
+      setText(totals, [count, ageWords(view.age)].filter(Boolean).join(" · "));
 
       const { room } = view;
       const resting = view.resting > 0 ? RESTING : null;

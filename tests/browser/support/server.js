@@ -90,6 +90,11 @@ export async function startServer(publicUrl, port) {
     url,
     /** Ends the server as Ctrl-C does; the ledger stays. */
     end,
+    /** Ends the server as a power cut does; the ledger stays. */
+    async kill() {
+      child.kill("SIGKILL");
+      await ended;
+    },
     /** Starts it again on the same ledger and port. */
     start,
     async stop() {
