@@ -10,6 +10,8 @@ use std::time::Duration;
 use support::emcee::{Emcee, round};
 use support::hall::Hall;
 use support::http::Http;
+use support::redis::Redis;
+use support::slow_way::SlowWay;
 use support::socket::Socket;
 use support::voter::{Verdict, Voter};
 use support::{dice, wall_ms};
@@ -228,6 +230,49 @@ async fn a_blackout_hides_the_split_until_the_close_also_when_the_round_is_exten
         emcee.close(&room, 1).await;
         ears.assert_all_told(1, json!([5, 7])).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blackout_stays_dark_when_the_ledger_answers_late_and_where_a_process_starts_in_it() {
+    const BLACKOUT_MS: i64 = 35_000;
+    let redis = Redis::start().await;
+    let way = SlowWay::to(redis.port).await;
+    let behind = format!("redis://127.0.0.1:{}", way.port);
+    let mut hall = Hall::over(redis, &[vec![], vec![("TALLYCAST__LEDGER__URL", behind.as_str())]]).await;
+    let emcee = Emcee::new(hall.addresses()[..1].to_vec());
+    let room = one_round(&emcee, json!({"seconds": 40, "blackout_seconds": BLACKOUT_MS / 1_000})).await;
+    let mut ears = Ears::open(&hall, &room).await;
+    let mut voter = Voter::join(&emcee.http, &hall.addresses()[1..], &room, "Ann", dice(25, 0)).await;
+    let opened = emcee.open(&room, 1).await;
+    let dark_at = round(&opened, 1)["closes_at"].as_i64().expect("a deadline") - BLACKOUT_MS;
+    assert_eq!(voter.cast(1, 1, "aa").await, Verdict::Stored);
+    ears.assert_all_told(1, json!([2, 0])).await;
+
+    // the first vote is stored in the light, and its answer, which tells of that time, comes in the dark
+    sleep(Duration::from_millis(u64::try_from(dark_at - 600 - wall_ms()).unwrap_or(0))).await;
+    way.hold_up(Duration::from_millis(900));
+    let casting = tokio::spawn(async move {
+        for _ in 0..6 {
+            assert_eq!(voter.cast(1, 1, "b").await, Verdict::Stored);
+        }
+    });
+    ears.hear("the dark", |name, body| name == "state" && round(&body["room"], 1)["dark"] == true).await;
+    for socket in &mut ears.sockets {
+        socket.recorded.clear();
+    }
+    while !casting.is_finished() {
+        ears.assert_no_split(1, "in the dark, while the ledger answers late").await;
+    }
+    casting.await.expect("every vote is stored");
+    ears.hear_total(1, 8).await;
+    ears.assert_no_split(1, "in the dark, while the ledger answers late").await;
+
+    way.hold_up(Duration::ZERO);
+    hall.pods[1].crash_and_restart().await;
+    let mut ears = Ears::open(&hall, &room).await;
+    ears.assert_no_split(1, "in the dark, where a process has just started").await;
+    emcee.close(&room, 1).await;
+    ears.assert_all_told(1, json!([2, 6])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

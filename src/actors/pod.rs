@@ -1,19 +1,22 @@
 //! What all actors of one process share: the ledger, its clock, who is who, what is measured, and how the pod is.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
 use super::registry::Rooms;
 use crate::auth::{Auth, TokenKey};
 use crate::domain::LedgerMs;
+use crate::domain::clock::{ClockEstimate, LocalUs};
 use crate::domain::ids::RoomId;
 use crate::domain::room::Room;
 use crate::ledger::{LedgerError, SharedLedger};
 use crate::metrics::Metrics;
 use crate::wire::server::LedgerState;
 
+/// While something is due within so many ms, the ledger's clock is not followed backwards.
+const NEAR_MS: u64 = 60_000;
 /// A call slower than this makes the ledger `slow`.
 const SLOW: Duration = Duration::from_millis(500);
 
@@ -67,10 +70,29 @@ impl Pod {
         self.health.set_ledger(LedgerState::Down);
     }
 
-    /// Notes an answer of the ledger: its time, and how long it took.
-    pub fn note_ledger_answer(&self, now: LedgerMs, took: Duration) {
-        self.clock.observe(now);
+    /// Notes an answer of the ledger to what it was `asked`: what it `said` the time was, and how long it took.
+    pub fn note_ledger_answer(&self, asked: Instant, said: LedgerMs) {
+        self.note_ledger_time(asked, said);
+        self.note_ledger_took(asked.elapsed());
+    }
+
+    /// Notes how long an answer of the ledger took.
+    pub fn note_ledger_took(&self, took: Duration) {
         self.health.set_ledger(if took > SLOW { LedgerState::Slow } else { LedgerState::Ok });
+    }
+
+    /// Notes what the ledger `said` the time was, at some moment since it was `asked`. Not for the time of a gate, which
+    /// may be ahead. A clock that was set back is followed as soon as nothing is due: until then no round grows longer.
+    pub fn note_ledger_time(&self, asked: Instant, said: LedgerMs) {
+        if self.clock.observe(asked, said) {
+            return;
+        }
+        let now = self.clock.now();
+        let is_near = |due: LedgerMs| due.abs_diff(now) < NEAR_MS;
+        if !self.rooms.all().iter().filter_map(|room| room.board.next_due()).any(is_near) {
+            tracing::warn!(ahead_ms = now.saturating_sub(said), "the ledger's clock was set back");
+            self.clock.set_back(asked, said);
+        }
     }
 
     /// Brings the three numbers in the metrics up to date, so that acknowledged is never more than stored: a vote is
@@ -142,29 +164,45 @@ pub fn die(actor: &str) -> ! {
     std::process::abort();
 }
 
-/// The ledger's clock, as far as this pod knows it: its own monotonic clock and the offset that answers show.
+/// The ledger's clock as this pod knows it, see [`ClockEstimate`]; before the first answer the system's.
 pub struct LedgerClock {
     start: Instant,
-    /// Ledger time at `start`, in ms.
-    origin_ms: AtomicI64,
+    estimate: Mutex<ClockEstimate>,
 }
 
 impl Default for LedgerClock {
     fn default() -> Self {
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { start: Instant::now(), origin_ms: AtomicI64::new(unix.as_millis() as i64) }
+        let estimate = ClockEstimate::new(0, unix.as_millis() as LedgerMs);
+        Self { start: Instant::now(), estimate: Mutex::new(estimate) }
     }
 }
 
 impl LedgerClock {
-    /// The ledger's time.
-    pub fn now(&self) -> LedgerMs {
-        (self.origin_ms.load(Ordering::Relaxed) + self.start.elapsed().as_millis() as i64).max(0) as LedgerMs
+    fn local(&self, at: Instant) -> LocalUs {
+        at.saturating_duration_since(self.start).as_micros() as LocalUs
     }
 
-    /// The ledger has just said that it is `now`.
-    pub fn observe(&self, now: LedgerMs) {
-        self.origin_ms.store(now as i64 - self.start.elapsed().as_millis() as i64, Ordering::Relaxed);
+    fn estimate(&self) -> MutexGuard<'_, ClockEstimate> {
+        self.estimate.lock().expect("nobody panics with it")
+    }
+
+    /// The latest that the ledger's clock may say.
+    pub fn now(&self) -> LedgerMs {
+        self.estimate().now(self.local(Instant::now()))
+    }
+
+    /// The ledger said `said` at some moment since it was `asked`. `false`: see [`ClockEstimate::observe`].
+    #[must_use]
+    pub fn observe(&self, asked: Instant, said: LedgerMs) -> bool {
+        let received = self.local(Instant::now());
+        self.estimate().observe(self.local(asked), received, said)
+    }
+
+    /// See [`ClockEstimate::set_back`].
+    pub fn set_back(&self, asked: Instant, said: LedgerMs) {
+        let received = self.local(Instant::now());
+        self.estimate().set_back(self.local(asked), received, said);
     }
 
     /// How long until `time`; zero if it is past.

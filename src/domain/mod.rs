@@ -11,6 +11,7 @@
 //! | [`gate`] | when votes are taken, and how a target moves a gate |
 //! | [`room`] | the room record: settings, rounds, takes |
 //! | [`setup`] | how a room is made and edited, and its bounds |
+//! | [`clock`] | what the ledger's clock says, from answers that were under way |
 //! | [`command`] | what each emcee command does, and when it fits |
 //! | [`jobs`] | what a change causes outside the ledger: messages, archives |
 //! | [`ranking`] | scores, places, ties |
@@ -18,6 +19,7 @@
 //! | [`visibility`] | who may see what |
 
 pub mod ballot;
+pub mod clock;
 pub mod command;
 pub mod gate;
 pub mod ids;

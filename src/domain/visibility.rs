@@ -1,7 +1,7 @@
 //! Who may see what. Everything that leaves the server for a socket or over HTTP passes through here.
 
 use super::LedgerMs;
-use super::room::{Programme, Room, Split};
+use super::room::{Programme, Room, Running, Split};
 
 /// Who is looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,28 +12,57 @@ pub enum Audience {
     Emcee,
 }
 
-/// True if the split of `round` may be seen. `closes_at` and `now` are those of the running round.
-pub fn sees_split(room: &Room, number: u16, closes_at: Option<LedgerMs>, now: LedgerMs, audience: Audience) -> bool {
+/// What a process remembers of the running round's blackout: once dark, a take stays dark until its close, whatever
+/// becomes of clocks, deadline and settings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Blackout(Option<(u16, u16)>);
+
+impl Blackout {
+    /// Looks at the record and the clock. True if that has changed what may be seen.
+    pub fn look(&mut self, room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> bool {
+        let before = *self;
+        let running = room.running.as_ref().map(|running| (running.round, running.take));
+        self.0 = running.filter(|_| self.0 == running || is_dark(room, closes_at, now));
+        *self != before
+    }
+
+    /// True if the split of what runs may not be seen.
+    pub fn hides(&self, running: &Running) -> bool {
+        running.dark || self.0 == Some((running.round, running.take))
+    }
+}
+
+/// True if the split of `round` may be seen.
+pub fn sees_split(room: &Room, number: u16, blackout: Blackout, audience: Audience) -> bool {
     let Some(round) = room.round(number) else { return false };
     if audience == Audience::Emcee {
         return true;
     }
     match &room.running {
-        Some(running) if running.round == number => round.split == Split::Live && !is_dark(room, closes_at, now),
+        Some(running) if running.round == number => round.split == Split::Live && !blackout.hides(running),
         _ => round.is_shown(),
     }
 }
 
-/// True while the running round is in its blackout: the last seconds of a timed round with a live split, and from
-/// then on until the close.
+/// True if the running round is in its blackout by the record or at `now`: in the last seconds of a timed round with a
+/// live split. `closes_at` is that of the running round.
 pub fn is_dark(room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> bool {
     room.running.as_ref().is_some_and(|running| running.dark)
         || dark_from(room, closes_at).is_some_and(|dark_from| now >= dark_from)
 }
 
-/// When the running round goes dark, if it does.
+/// The record with the blackout begun, if it begins by `now` and the record does not know. From then on every process
+/// is dark, also one that starts in it or has another clock.
+pub fn darkened(room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> Option<Room> {
+    dark_from(room, closes_at).filter(|dark_from| now >= *dark_from)?;
+    let mut room = room.clone();
+    room.running.as_mut()?.dark = true;
+    Some(room)
+}
+
+/// When the running round is to go dark; `None` if it does not, or is dark by the record already.
 pub fn dark_from(room: &Room, closes_at: Option<LedgerMs>) -> Option<LedgerMs> {
-    let running = room.running.as_ref()?;
+    let running = room.running.as_ref().filter(|running| !running.dark)?;
     let round = room.round(running.round)?;
     let blackout = if round.split == Split::Live { round.blackout_seconds } else { 0 };
     (blackout > 0).then_some(closes_at?.saturating_sub(u64::from(blackout) * 1_000))
@@ -52,4 +81,74 @@ pub fn sees_programme(room: &Room, number: u16, audience: Audience) -> bool {
     let known = room.round(number).is_some_and(|round| !round.takes.is_empty());
     let running = room.running.as_ref().is_some_and(|running| running.round == number);
     audience == Audience::Emcee || room.programme == Programme::Open || known || running
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::gate::Deadline;
+    use crate::domain::ids::{RoomCode, RoomId};
+    use crate::domain::room::JoinMode;
+    use crate::domain::setup::{Plan, RoundPlan};
+    use crate::domain::text::Title;
+
+    /// A room whose first round runs, dark in its last ten seconds.
+    fn running(take: u16) -> Room {
+        let choices = [("A".to_owned(), None), ("B".to_owned(), None)];
+        let round = RoundPlan::new("Round", &choices, Some(60), Split::Live, 10).unwrap();
+        let plan = Plan {
+            title: Title::parse("Evening").unwrap(),
+            reference: None,
+            votes_per_round: 10,
+            join: JoinMode::Open,
+            programme: Programme::Open,
+            rehearsal: false,
+            partitions: 1,
+            rounds: vec![round],
+        };
+        let room = plan.into_room(RoomId::from_entropy([1; 16]), RoomCode::from_entropy([1; 6]), 0).unwrap();
+        let running = Running { round: 1, take, deadline: Deadline::Never, closing: None, dark: false };
+        Room { running: Some(running), ..room }
+    }
+
+    const CLOSES_AT: Option<LedgerMs> = Some(100_000);
+
+    fn sees(room: &Room, blackout: Blackout) -> bool {
+        sees_split(room, 1, blackout, Audience::Public)
+    }
+
+    #[test]
+    fn once_dark_a_take_stays_dark_for_a_process_when_the_clock_is_set_back_or_the_deadline_moves() {
+        let (room, mut blackout) = (running(1), Blackout::default());
+        assert!(!blackout.look(&room, CLOSES_AT, 89_999) && sees(&room, blackout));
+        assert!(blackout.look(&room, CLOSES_AT, 90_000) && !sees(&room, blackout));
+        for (closes_at, now) in [(CLOSES_AT, 89_999), (CLOSES_AT, 0), (Some(900_000), 90_001), (None, 90_002)] {
+            assert!(!blackout.look(&room, closes_at, now) && !sees(&room, blackout), "{closes_at:?} {now}");
+        }
+    }
+
+    #[test]
+    fn the_dark_ends_with_its_take() {
+        let mut blackout = Blackout::default();
+        blackout.look(&running(1), CLOSES_AT, 95_000);
+        let closed = Room { running: None, ..running(1) };
+        assert!(blackout.look(&closed, None, 95_001), "what was hidden may be seen");
+        blackout.look(&running(1), CLOSES_AT, 95_002);
+        let next = running(2);
+        assert!(sees(&next, blackout), "also before anybody has looked");
+        assert!(blackout.look(&next, CLOSES_AT, 1) && sees(&next, blackout));
+    }
+
+    #[test]
+    fn a_record_that_knows_of_the_dark_is_dark_for_a_process_that_has_seen_nothing() {
+        let room = running(1);
+        assert_eq!(darkened(&room, CLOSES_AT, 89_999), None);
+        assert_eq!(darkened(&room, None, 95_000), None);
+        let dark = darkened(&room, CLOSES_AT, 90_000).unwrap();
+        assert_eq!(darkened(&dark, CLOSES_AT, 90_001), None, "it is known already");
+        assert!(!sees(&dark, Blackout::default()));
+        let mut blackout = Blackout::default();
+        blackout.look(&dark, CLOSES_AT, 0);
+        assert!(!sees(&dark, blackout));
+    }
 }

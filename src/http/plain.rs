@@ -222,7 +222,7 @@ fn open_round(site: &Site, active: &ActiveRoom, room: &Room, ballot: &Ballot) ->
     }
     if let Some(gates) = gates.filter(|gates| (gates.round, gates.take) == (number, take)) {
         let _ = write!(html, "<p>{} votes so far.</p>", gates.tally.total());
-        if sees_split(room, number, gates.deadline, site.now(), Audience::Public) {
+        if sees_split(room, number, active.board.blackout(site.now()), Audience::Public) {
             html.push_str(&counts(round, &gates.tally.votes));
         }
     }

@@ -18,7 +18,7 @@ use crate::domain::command::Command;
 use crate::domain::gate::GateSum;
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::Room;
-use crate::domain::visibility::Audience;
+use crate::domain::visibility::{Audience, Blackout};
 use crate::ledger::Creation;
 use crate::ledger::conduct::{Settled, settle};
 use crate::wire::http::{RoomBody, RoomPatch, StageBody};
@@ -56,7 +56,7 @@ pub async fn create(site: web::Data<Site>, emcee: Emcee, body: Body<RoomBody>) -
 
 /// A room as the emcee sees it, from the record alone.
 pub fn fresh_view(site: &Site, room: &Room) -> RoomView {
-    let view = RoomView::new(room, &GateSum::default(), None, room.seq, Audience::Emcee);
+    let view = RoomView::new(room, &GateSum::default(), None, Blackout::default(), Audience::Emcee);
     view.reached_at(site.pod.voters_url.as_deref())
 }
 

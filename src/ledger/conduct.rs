@@ -24,6 +24,7 @@ use crate::domain::ranking::{Group, Scores};
 use crate::domain::reveal::MOST_TOP;
 use crate::domain::room::{ClosedBy, Room, Round};
 use crate::domain::text::Name;
+use crate::domain::visibility::darkened;
 
 /// How often a command is tried again because somebody else changed the record meanwhile.
 const ATTEMPTS: u32 = 32;
@@ -164,16 +165,22 @@ pub async fn conduct(ledger: &SharedLedger, id: &RoomId, command: &Command) -> R
     Err(ConductError::Contended)
 }
 
-/// Does what is due by itself: a close whose deadline has passed or that somebody began, then a step of an automatic
-/// reveal. Early calls do nothing.
+/// Does what is due by itself: a close whose deadline has passed or that somebody began, a blackout that begins, a step
+/// of an automatic reveal. Early calls do nothing.
 pub async fn conduct_due(ledger: &SharedLedger, id: &RoomId) -> Result<Settled, ConductError> {
     let shared = ledger;
     let ledger = &**shared;
     let mut settled = settle(ledger, id).await?;
-    if let Some(by) = settled.room.close_due(settled.now, settled.moment(None).closes_at) {
+    let Moment { now, closes_at, .. } = settled.moment(None);
+    if let Some(by) = settled.room.close_due(now, closes_at) {
         settled = match close(ledger, settled, by).await? {
             Some(closed) => closed,
             None => settle(ledger, id).await?,
+        };
+    } else if let Some(dark) = darkened(&settled.room, closes_at, now) {
+        settled = match ledger.replace_room(&dark, &[]).await? {
+            Replacement::Stored(stored) => Settled { room: stored, ..settled },
+            Replacement::Changed(_) => settle(ledger, id).await?,
         };
     }
     match settled.room.next_auto_step() {

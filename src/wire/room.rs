@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::domain::LedgerMs;
 use crate::domain::gate::{GateSum, Tally};
 use crate::domain::room::{ClosedBy, JoinMode, Programme, Room, RoomPhase, Round, Split, Stage, Take, letter};
-use crate::domain::visibility::{self, Audience};
+use crate::domain::visibility::{self, Audience, Blackout};
 
 use super::server::RevealView;
 
@@ -220,8 +220,14 @@ impl RecordView {
 }
 
 impl RoomView {
-    /// `room` and its gates as `audience` may see them at `now`.
-    pub fn new(room: &Room, gates: &GateSum, reveal: Option<RevealView>, now: LedgerMs, audience: Audience) -> Self {
+    /// `room` and its gates as `audience` may see them.
+    pub fn new(
+        room: &Room,
+        gates: &GateSum,
+        reveal: Option<RevealView>,
+        blackout: Blackout,
+        audience: Audience,
+    ) -> Self {
         let emcee = audience == Audience::Emcee;
         Self {
             room: room.code.to_string(),
@@ -237,7 +243,7 @@ impl RoomView {
             round: room.last_round,
             rounds: (1..)
                 .zip(&room.rounds)
-                .map(|(n, round)| round_view(room, n, round, gates, now, audience))
+                .map(|(n, round)| round_view(room, n, round, gates, blackout, audience))
                 .collect(),
             stage: room.stage.clone(),
             reveal,
@@ -265,7 +271,7 @@ fn round_view(
     number: u16,
     round: &Round,
     gates: &GateSum,
-    now: LedgerMs,
+    blackout: Blackout,
     audience: Audience,
 ) -> RoundView {
     let running = room.running.as_ref().filter(|running| running.round == number);
@@ -275,7 +281,7 @@ fn round_view(
     let closes_at = live.and_then(|gates| gates.deadline);
     let knows = visibility::sees_programme(room, number, audience);
     let sees_result = visibility::sees_result(room, number, audience);
-    let with_split = visibility::sees_split(room, number, closes_at, now, audience);
+    let with_split = visibility::sees_split(room, number, blackout, audience);
     let tally = counted.map(|take| &take.tally).or(live.map(|gates| &gates.tally));
     RoundView {
         round: number,
@@ -293,7 +299,7 @@ fn round_view(
         opened_at: counted.map(|take| take.opened_at).or(live.map(|gates| gates.opened_at)),
         closes_at,
         closing: running.is_some_and(|running| running.closing.is_some()),
-        dark: running.is_some() && visibility::is_dark(room, closes_at, now),
+        dark: running.is_some_and(|running| blackout.hides(running)),
         closed_at: counted.map(|take| take.closed_at),
         by: counted.map(|take| take.by),
         outage_ms: counted.map_or(0, |take| take.outage_ms),

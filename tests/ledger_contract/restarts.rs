@@ -1,8 +1,10 @@
 //! What was answered survives a restart: the file is closed and opened, or Redis is killed and started.
 
 use tallycast::domain::ballot::Cast;
+use tallycast::domain::command::Command;
 use tallycast::domain::gate::{partition_of, sum};
 use tallycast::domain::room::Room;
+use tallycast::ledger::conduct::{conduct, conduct_due};
 use tallycast::ledger::{
     Batch, Creation, JoinOutcome, JoinRequest, LedgerError, RankEntry, Replacement, Verdict, Voter, VotersQuery,
 };
@@ -12,6 +14,29 @@ use crate::ledger_support::{Hall, Stand, invite, name, newcomer, voter};
 contract! { restarts;
     everything_that_was_answered_survives_a_restart,
     a_restart_in_the_middle_of_a_round_goes_on_where_it_was,
+    a_blackout_that_has_begun_is_known_after_a_restart_whatever_the_deadline_says_then,
+}
+
+async fn a_blackout_that_has_begun_is_known_after_a_restart_whatever_the_deadline_says_then(stand: Stand) {
+    let ledger = stand.ledger.clone();
+    let mut planned = Hall::planned(2, None);
+    planned.rounds[0].blackout_seconds = 600;
+    let Creation::Created(room) = ledger.create_room(&planned).await.unwrap() else { panic!("all is free") };
+    let open = Command::Open { round: 1, take: None, seconds: Some(3_600) };
+    let opened = conduct(&ledger, &room.id, &open).await.unwrap();
+    let due = conduct_due(&ledger, &room.id).await.unwrap();
+    assert_eq!(due.room, opened.room, "it has not begun");
+    let closes_at = Some(opened.now + 600_000);
+    conduct(&ledger, &room.id, &Command::Deadline { round: 1, closes_at }).await.unwrap();
+    let dark = conduct_due(&ledger, &room.id).await.unwrap().room;
+    assert!(dark.running.as_ref().is_some_and(|running| running.dark), "{:?}", dark.running);
+    assert_eq!(conduct_due(&ledger, &room.id).await.unwrap().room.seq, dark.seq, "said once");
+    drop(ledger);
+
+    let stand = stand.restart();
+    let later = Command::Deadline { round: 1, closes_at: Some(opened.now + 3_600_000) };
+    let moved = conduct(&stand.ledger, &room.id, &later).await.unwrap().room;
+    assert!(moved.running.is_some_and(|running| running.dark));
 }
 
 async fn everything_that_was_answered_survives_a_restart(stand: Stand) {

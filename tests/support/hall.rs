@@ -34,7 +34,11 @@ impl Hall {
 
     /// One process for each list of settings, over one Redis.
     pub async fn redis_with(settings: &[Vec<(&str, &str)>]) -> Hall {
-        let redis = Redis::start().await;
+        Hall::over(Redis::start().await, settings).await
+    }
+
+    /// As `redis_with`, over a Redis that runs already.
+    pub async fn over(redis: Redis, settings: &[Vec<(&str, &str)>]) -> Hall {
         let url = redis.url();
         let mut pods: Vec<Server> = Vec::new();
         for own in settings {

@@ -1,7 +1,7 @@
 //! What the black-box tests share: real processes to test against, and clients that know the
 //! public protocol and nothing else.
 //!
-//! - `server`, `redis`, `hall`: the processes, each killed by its own handle.
+//! - `server`, `redis`, `hall`: the processes, each killed by its own handle; `slow_way` lies between them.
 //! - `http`, `emcee`, `socket`, `voter`: the clients.
 //! - `watch`: promises checked on every frame that any client hears.
 //! - `reference`, `ranking`: the rules once more, written for the tests, to compare the server with.
@@ -15,6 +15,7 @@ pub mod ranking;
 pub mod redis;
 pub mod reference;
 pub mod server;
+pub mod slow_way;
 pub mod socket;
 pub mod voter;
 pub mod watch;

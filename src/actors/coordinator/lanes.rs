@@ -75,7 +75,7 @@ impl RoundCoordinator {
             coordinator.lanes[usize::from(partition)].lane = Some(lane);
             match result {
                 Ok(commit) => {
-                    coordinator.pod.note_ledger_answer(commit.now, took);
+                    coordinator.pod.note_ledger_took(took);
                     coordinator.committed(partition, &batch, commit, asked, ctx);
                 }
                 Err(error) => coordinator.failed(&error, asked),

@@ -38,8 +38,9 @@ use lanes::LaneQueue;
 const MAILBOX: usize = 1_024;
 /// A cast over HTTP that has no answer by then is `busy`: every cast is answered within five seconds.
 pub const ANSWER_WITHIN: Duration = Duration::from_millis(4_500);
-/// Shortest pause before asking the ledger whether something is due.
+/// Shortest pause before asking the ledger whether something is due; doubled so many times while it says "not yet".
 const LEAST_WAIT: Duration = Duration::from_millis(10);
+const MOST_DOUBLINGS: u32 = 6;
 /// Pause before something due is tried again that could not be done.
 const DUE_AGAIN: Duration = Duration::from_millis(500);
 
@@ -118,6 +119,8 @@ pub struct RoundCoordinator {
     due: Option<SpawnHandle>,
     /// Something due is being done.
     doing: bool,
+    /// Calls in a row that came too early, by the ledger's clock.
+    early: u32,
     _vital: Vital,
 }
 
@@ -128,7 +131,7 @@ impl RoundCoordinator {
             ctx.set_mailbox_capacity(MAILBOX);
             let lanes =
                 (0..partitions).map(|n| LaneQueue::new(pod.ledger.lane(&room, n, &pod.name), &pod.metrics)).collect();
-            Self { pod, room, lanes, due: None, doing: false, _vital: Vital("coordinator") }
+            Self { pod, room, lanes, due: None, doing: false, early: 0, _vital: Vital("coordinator") }
         })
     }
 
@@ -143,7 +146,8 @@ impl RoundCoordinator {
         }
         let Some(due) = self.active().and_then(|room| room.board.next_due()) else { return };
         // this pod's clock may be a little ahead of the ledger's: do not ask it in a tight loop
-        let wait = self.pod.clock.until(due).max(LEAST_WAIT);
+        let least = LEAST_WAIT * 2_u32.pow(self.early.min(MOST_DOUBLINGS));
+        let wait = self.pod.clock.until(due).max(least);
         self.due = Some(ctx.run_later(wait, |coordinator, ctx| coordinator.do_due(ctx)));
     }
 
@@ -155,14 +159,18 @@ impl RoundCoordinator {
         room.board.go_dark(self.pod.clock.now());
         let (pod, id) = (self.pod.clone(), self.room.clone());
         let work = async move {
+            let due = room.board.next_due();
             let settled = conduct_due(&pod.ledger, &id).await?;
             room.absorb(&pod, settled).await?;
-            Ok::<_, ConductError>(())
+            Ok::<_, ConductError>(room.board.next_due() == due)
         };
         ctx.spawn(work.into_actor(self).map(|done, coordinator, ctx| {
             coordinator.doing = false;
             match done {
-                Ok(()) => coordinator.arm(ctx),
+                Ok(too_early) => {
+                    coordinator.early = if too_early { coordinator.early + 1 } else { 0 };
+                    coordinator.arm(ctx);
+                }
                 Err(error) => {
                     tracing::warn!(room = %coordinator.room, %error, "what is due could not be done yet");
                     ctx.run_later(DUE_AGAIN, |coordinator, ctx| coordinator.do_due(ctx));
@@ -224,6 +232,7 @@ impl Handler<Moved> for RoundCoordinator {
 
     fn handle(&mut self, _: Moved, ctx: &mut Self::Context) {
         if !self.doing {
+            self.early = 0;
             self.arm(ctx);
         }
     }

@@ -19,8 +19,8 @@ use crate::actors::pod::Pod;
 use crate::domain::LedgerMs;
 use crate::domain::gate::{Gate, GateSum};
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
-use crate::domain::room::Room;
-use crate::domain::visibility::{self, Audience};
+use crate::domain::room::{Room, Running};
+use crate::domain::visibility::{Audience, Blackout};
 use crate::ledger::conduct::Settled;
 use crate::wire::server::{DeskView, StandingView};
 
@@ -78,7 +78,7 @@ pub struct Board {
     frames: [ArcSwap<Frames>; 2],
     /// There are news that are not in `frames` yet.
     unwritten: AtomicBool,
-    /// When the running round goes dark; `u64::MAX`: not, or it is already.
+    /// When the running round goes dark; `u64::MAX`: not, or it has been noticed already.
     dark_from: AtomicU64,
     /// Slips in the last tally that each shard has sent to all its sockets.
     shown: [AtomicU64; MOST_SHARDS],
@@ -108,7 +108,7 @@ impl Board {
             ranking,
             desk: None,
             revision: 0,
-            dark: false,
+            blackout: Blackout::default(),
             tally_at: Instant::now(),
             unshown_since: None,
             unwritten: Changed::ALL,
@@ -147,7 +147,7 @@ impl Board {
             self.go_dark(now);
         }
         if self.unwritten.load(Ordering::Acquire) {
-            self.write(&mut self.lock(), now);
+            self.write(&mut self.lock());
         }
         self.frames[audience as usize].load_full()
     }
@@ -160,7 +160,7 @@ impl Board {
             return view.clone();
         }
         let sum = news.sum();
-        let view = news.room_view(sum.as_ref(), now, audience);
+        let view = news.room_view(sum.as_ref(), audience);
         news.views[audience as usize] = Some(view.clone());
         view
     }
@@ -234,9 +234,15 @@ impl Board {
     /// Takes the split off, if the blackout has begun.
     pub fn go_dark(&self, now: LedgerMs) {
         let mut news = self.lock();
-        if visibility::is_dark(&news.room, news.closes_at(), now) != news.dark {
+        if news.look_at_blackout(now) {
             drop(self.put_news(&mut news, now, Changed { room: true, ..Changed::default() }));
         }
+    }
+
+    /// Whether the running round is dark.
+    pub fn blackout(&self, now: LedgerMs) -> Blackout {
+        self.go_dark(now);
+        self.lock().blackout
     }
 
     /// The news have changed in this way.
@@ -245,9 +251,9 @@ impl Board {
             return Nudging(None);
         }
         if changed.room {
-            let closes_at = news.closes_at();
-            news.dark = visibility::is_dark(&news.room, closes_at, now);
-            let dark_from = visibility::dark_from(&news.room, closes_at).filter(|_| !news.dark);
+            news.look_at_blackout(now);
+            let is_light = |running: &Running| !news.blackout.hides(running);
+            let dark_from = news.dark_from().filter(|_| news.room.running.as_ref().is_some_and(is_light));
             self.dark_from.store(dark_from.unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         if changed.tally {
@@ -263,12 +269,12 @@ impl Board {
     }
 
     /// Encodes what is new.
-    fn write(&self, news: &mut News, now: LedgerMs) {
+    fn write(&self, news: &mut News) {
         let changed = std::mem::take(&mut news.unwritten);
         for audience in [Audience::Public, Audience::Emcee] {
             let shown = &self.frames[audience as usize];
             let mut frames = Frames::clone(&shown.load());
-            news.write(&mut frames, now, audience, changed);
+            news.write(&mut frames, audience, changed);
             shown.store(Arc::new(frames));
         }
         self.unwritten.store(false, Ordering::Release);
@@ -342,13 +348,13 @@ impl Board {
         !self.nudged[index].load(Ordering::Acquire) && walked < self.changes.load(Ordering::Acquire)
     }
 
-    /// When something is due by itself: a close, the dark, a step of the reveal.
+    /// When something is due by itself: a close, the dark until the record knows of it, a step of the reveal.
     pub fn next_due(&self) -> Option<LedgerMs> {
         let news = self.lock();
         let closes_at = news.closes_at();
         // a close that somebody began is completed by whoever sees it
         let closing = news.room.running.as_ref().and_then(|running| running.closing).map(|_| 0);
-        let dark = Some(self.dark_from.load(Ordering::Relaxed)).filter(|time| *time != u64::MAX);
+        let dark = news.dark_from();
         let step = news.room.next_auto_step().map(|(due, _)| due);
         [closes_at, closing, dark, step].into_iter().flatten().min()
     }

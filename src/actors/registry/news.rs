@@ -12,7 +12,7 @@ use crate::domain::LedgerMs;
 use crate::domain::gate::{Gate, GateSum, sum};
 use crate::domain::reveal::Reveal;
 use crate::domain::room::Room;
-use crate::domain::visibility::{self, Audience};
+use crate::domain::visibility::{self, Audience, Blackout};
 use crate::wire::room::{RoomView, TallyView};
 use crate::wire::server::{DeskView, ServerMessage, TallyMessage};
 
@@ -34,7 +34,8 @@ pub(super) struct News {
     pub(super) ranking: Option<Arc<ShownRanking>>,
     pub(super) desk: Option<DeskView>,
     pub(super) revision: u64,
-    pub(super) dark: bool,
+    /// Whether the running round is dark.
+    pub(super) blackout: Blackout,
     pub(super) tally_at: Instant,
     /// Since when a stored vote waits to be shown.
     pub(super) unshown_since: Option<Instant>,
@@ -79,6 +80,17 @@ impl News {
         self.sum()?.deadline
     }
 
+    /// When the running round is to go dark, until the record knows that it is.
+    pub(super) fn dark_from(&self) -> Option<LedgerMs> {
+        visibility::dark_from(&self.room, self.closes_at())
+    }
+
+    /// Notices that the round has gone dark. True if that has changed what may be seen.
+    pub(super) fn look_at_blackout(&mut self, now: LedgerMs) -> bool {
+        let closes_at = self.closes_at();
+        self.blackout.look(&self.room, closes_at, now)
+    }
+
     pub(super) fn put_gate(&mut self, partition: usize, gate: Gate) -> Changed {
         let Some(place) = self.gates.get_mut(partition) else { return Changed::default() };
         let moved = place.as_ref().is_none_or(|old| gate.command_seq > old.command_seq);
@@ -94,13 +106,13 @@ impl News {
         Changed { room: moved, tally: true, ..Changed::default() }
     }
 
-    pub(super) fn write(&mut self, frames: &mut Frames, now: LedgerMs, audience: Audience, changed: Changed) {
+    pub(super) fn write(&mut self, frames: &mut Frames, audience: Audience, changed: Changed) {
         let sum = self.sum();
         if changed.room {
-            self.write_room(frames, sum.as_ref(), now, audience);
+            self.write_room(frames, sum.as_ref(), audience);
         }
         if changed.room || changed.tally {
-            self.write_tally(frames, sum.as_ref(), now, audience);
+            self.write_tally(frames, sum.as_ref(), audience);
             frames.stored = sum.as_ref().map_or(frames.stored, |sum| sum.stored);
             frames.tally_at = self.tally_at;
         }
@@ -122,17 +134,17 @@ impl News {
         Some((reveal.clone(), ranking.clone()))
     }
 
-    pub(super) fn room_view(&self, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) -> Arc<RawValue> {
+    pub(super) fn room_view(&self, sum: Option<&GateSum>, audience: Audience) -> Arc<RawValue> {
         let reveal = self.shown().map(|(reveal, ranking)| ranking.view(&reveal, self.room.seq));
         let nothing = GateSum::default();
-        let view = RoomView::new(&self.room, sum.unwrap_or(&nothing), reveal, now, audience);
+        let view = RoomView::new(&self.room, sum.unwrap_or(&nothing), reveal, self.blackout, audience);
         let json = serde_json::to_string(&view.reached_at(self.voters_url.as_deref()));
         let json = json.and_then(RawValue::from_string);
         json.expect("views have string keys and finite numbers").into()
     }
 
-    fn write_room(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
-        let state = self.room_view(sum, now, audience);
+    fn write_room(&mut self, frames: &mut Frames, sum: Option<&GateSum>, audience: Audience) {
+        let state = self.room_view(sum, audience);
         self.set(frames, STATE, Some(ServerMessage::State { room: &state, you: None }));
         let shown = self.shown();
         let reveal = shown.as_ref().map(|(reveal, ranking)| ranking.view(reveal, self.room.seq));
@@ -142,11 +154,11 @@ impl News {
         self.set(frames, PREVIEW, preview);
     }
 
-    fn write_tally(&mut self, frames: &mut Frames, sum: Option<&GateSum>, now: LedgerMs, audience: Audience) {
+    fn write_tally(&mut self, frames: &mut Frames, sum: Option<&GateSum>, audience: Audience) {
         let running = self.room.running.as_ref();
         let live = sum.filter(|sum| running.is_some_and(|r| (r.round, r.take) == (sum.round, sum.take)));
         let message = live.map(|sum| {
-            let split = visibility::sees_split(&self.room, sum.round, sum.deadline, now, audience);
+            let split = visibility::sees_split(&self.room, sum.round, self.blackout, audience);
             let tally = TallyView::new(&sum.tally, split);
             ServerMessage::Tally(TallyMessage { round: sum.round, take: sum.take, tally })
         });

@@ -205,7 +205,6 @@ impl ActiveRoom {
     /// # Errors
     /// The ranking could not be read; nothing was put.
     pub async fn absorb(&self, pod: &Pod, settled: Settled) -> Result<(), LedgerError> {
-        pod.clock.observe(settled.now);
         let ranking = shown_ranking(pod, &settled).await?;
         self.board.put(settled, ranking, pod.clock.now());
         if self.coordinator.try_send(Moved).is_err() {
@@ -310,8 +309,10 @@ impl Rooms {
         if let Some(room) = self.get(id) {
             return Ok(room);
         }
+        let asked = Instant::now();
         let settled = settle(&*pod.ledger, id).await?;
-        pod.clock.observe(settled.now);
+        // the board's first look is by the ledger's time, also where nothing else has told it yet
+        pod.note_ledger_time(asked, settled.now);
         let ranking = shown_ranking(pod, &settled).await?;
         let mut rooms = self.by_id.write().expect("nobody panics with it");
         if let Some(room) = rooms.get(id) {

@@ -40,7 +40,7 @@ pub async fn compare(pod: Arc<Pod>, check: bool, scan: bool) -> bool {
     if check {
         match pod.ledger.check().await {
             Ok(health) => {
-                pod.note_ledger_answer(health.now, started.elapsed());
+                pod.note_ledger_answer(started, health.now);
                 if let Some(reason) = &health.unsafe_because {
                     tracing::warn!(%reason, "an acknowledged vote may be lost in a power cut");
                 }
@@ -87,7 +87,7 @@ async fn compare_room(pod: &Pod, active: &ActiveRoom) -> Result<(), LedgerError>
     let started = Instant::now();
     let record = active.board.room();
     let Some(settled) = reconcile(&*pod.ledger, (*record).clone()).await? else { return Ok(()) };
-    pod.note_ledger_answer(settled.now, started.elapsed());
+    pod.note_ledger_answer(started, settled.now);
     if settled.room.seq != record.seq {
         pod.metrics.feed_gaps.inc();
     }

@@ -6,7 +6,7 @@ use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::{JoinMode, Programme, RoomPhase, Screen};
 use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
-use crate::domain::visibility::{self, Audience};
+use crate::domain::visibility::{self, Audience, Blackout};
 
 /// A room with its one gate, carried along as `ledger::conduct` does it.
 #[derive(Debug, Clone)]
@@ -198,7 +198,11 @@ fn a_close_that_was_begun_is_finished_before_anything_else() {
 #[test]
 fn once_dark_a_round_stays_dark_until_it_closes() {
     let mut show = Show::new(&[Split::Live]);
-    let sees = |show: &Show| visibility::sees_split(&show.room, 1, show.closes_at(), show.now, Audience::Public);
+    let sees = |show: &Show| {
+        let mut fresh = Blackout::default();
+        fresh.look(&show.room, show.closes_at(), show.now);
+        visibility::sees_split(&show.room, 1, fresh, Audience::Public)
+    };
     show.must(timed(1, 30));
     show.now += 19_999;
     assert!(sees(&show));
@@ -215,7 +219,7 @@ fn once_dark_a_round_stays_dark_until_it_closes() {
 #[test]
 fn hidden_waits_for_the_close_and_held_for_the_emcee() {
     let mut show = Show::new(&[Split::Hidden, Split::Held]);
-    let sees = |show: &Show, round, audience| visibility::sees_split(&show.room, round, None, show.now, audience);
+    let sees = |show: &Show, round, audience| visibility::sees_split(&show.room, round, Blackout::default(), audience);
     show.must(open(1));
     assert!(!sees(&show, 1, Audience::Public) && sees(&show, 1, Audience::Emcee));
     show.must(close(1));
