@@ -6,6 +6,7 @@ mod support;
 mod auth;
 mod bad_input;
 mod check;
+mod damage;
 mod emcee;
 mod exports;
 mod joining;

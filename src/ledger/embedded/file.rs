@@ -37,7 +37,9 @@ pub enum OpenError {
         detail: String,
     },
     /// A ledger file that can not be read.
-    #[error("the ledger file {path} is broken ({detail}): bring back a copy of it, or move it away to begin anew")]
+    #[error(
+        "the ledger file {path} is broken ({detail}), and was left as it is: put a copy of it in its place, or move it away, start anew, and bring the rooms back from their archives with `tallycast import`"
+    )]
     Broken {
         /// The file.
         path: PathBuf,
@@ -70,6 +72,16 @@ pub enum OpenError {
         /// What the system says.
         cause: io::Error,
     },
+}
+
+impl OpenError {
+    /// True if it is of no use to try again: what the file is does not change by itself.
+    pub fn is_for_good(&self) -> bool {
+        match self {
+            Self::Foreign { .. } | Self::Broken { .. } | Self::Newer { .. } => true,
+            Self::InUse { .. } | Self::NotWritable { .. } | Self::Failed { .. } => false,
+        }
+    }
 }
 
 /// A file, ready for use, and the last time stored in it.

@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | [`file`], [`look`] | opening the file, and refusing what is not ours without touching it |
 //! | [`tables`] | keys and values |
+//! | [`clock`] | the ledger's time |
 //! | [`store`] | what callers, readers and the writer share |
 //! | [`writer`] | group commit, and what is done when the disk fails |
 //! | [`rooms`], [`votes`], [`people`], [`ranking`], [`jobs`], [`moving`], [`pods`] | the changes and reads themselves |
@@ -35,6 +36,7 @@ use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 use crate::domain::text::Name;
 
+mod clock;
 mod file;
 mod jobs;
 mod look;
@@ -50,6 +52,7 @@ mod tests;
 mod votes;
 mod writer;
 
+use clock::Clocks;
 pub use file::OpenError;
 use file::Opened;
 use pods::{EmbeddedFeed, Presence};
@@ -75,13 +78,14 @@ impl EmbeddedLedger {
     pub fn open(path: impl AsRef<Path>, tick_ms: u64) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let opened = file::open_or_create(&path)?;
-        Ok(Self::start(opened, Box::new(move || file::open(&path)), tick_ms))
+        Ok(Self::start(opened, Box::new(move || file::open(&path)), clock::clocks(), tick_ms))
     }
 
-    fn start(opened: Opened, reopen: Reopen, tick_ms: u64) -> Self {
-        let (store, orders) = Store::new(opened);
+    fn start(opened: Opened, reopen: Reopen, clocks: Clocks, tick_ms: u64) -> Self {
+        let (store, orders) = Store::new(opened, clocks);
         let writer = Writer::new(Arc::clone(&store), orders, reopen, Duration::from_millis(tick_ms));
-        let writer = std::thread::spawn(move || writer.run());
+        let thread = std::thread::Builder::new().name("ledger writer".into());
+        let writer = thread.spawn(move || writer.run()).expect("the system has one more thread");
         Self { store, presence: Presence::default(), writer: Some(writer) }
     }
 }
@@ -89,10 +93,9 @@ impl EmbeddedLedger {
 impl Drop for EmbeddedLedger {
     fn drop(&mut self) {
         self.store.close();
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the ledger's writer had ended in a panic");
+        if let Some(writer) = self.writer.take() {
+            // it does not end in a panic: that ends the process
+            let _ = writer.join();
         }
     }
 }

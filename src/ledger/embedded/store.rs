@@ -1,13 +1,13 @@
 //! What the handles of one ledger share: the open file, the clock, the writer's queue, the feed.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::{Semaphore, broadcast, oneshot};
 use tokio::time::timeout;
 
+use super::clock::{Clock, Clocks};
 use super::file::Opened;
 use super::tables::Trouble;
 use super::writer::{Asked, Order, Work};
@@ -27,35 +27,31 @@ const FEED: usize = 1_024;
 pub struct Store {
     /// `None` while it can not be opened, and after the close.
     file: RwLock<Option<Database>>,
-    clock: AtomicU64,
+    clock: Clock,
     queue: mpsc::Sender<Order>,
     places: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     events: broadcast::Sender<FeedEvent>,
-    closed: AtomicBool,
 }
 
 impl Store {
     /// Around an open file; the other end of the queue is the writer's.
-    pub fn new(opened: Opened) -> (Arc<Self>, mpsc::Receiver<Order>) {
+    pub fn new(opened: Opened, clocks: Clocks) -> (Arc<Self>, mpsc::Receiver<Order>) {
         let (queue, orders) = mpsc::channel();
         let store = Self {
             file: RwLock::new(Some(opened.database)),
-            clock: AtomicU64::new(opened.clock),
+            clock: Clock::new(opened.clock, clocks),
             queue,
             places: Arc::new(Semaphore::new(QUEUE)),
             readers: Arc::new(Semaphore::new(READERS)),
             events: broadcast::Sender::new(FEED),
-            closed: AtomicBool::new(false),
         };
         (Arc::new(store), orders)
     }
 
-    /// The ledger's time: the system's, but never less than was read or stored before.
+    /// The ledger's time, never less than was read or stored before.
     pub fn now(&self) -> LedgerMs {
-        let system = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let system = system.map_or(0, |since| since.as_millis() as LedgerMs);
-        self.clock.fetch_max(system, Ordering::AcqRel).max(system)
+        self.clock.now()
     }
 
     /// The open file, to read or to write in it.
@@ -80,7 +76,6 @@ impl Store {
 
     /// Asks the writer to finish its queue and close the file.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
         let _ = self.queue.send(Order::Close);
     }
 
@@ -97,7 +92,8 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         let asked = Asked::new(change, answer, place);
         if self.queue.send(Order::Change { weight, pending: Box::new(asked) }).is_err() {
-            return Err(self.without_writer());
+            // the writer ends when it is told to; if it panics it takes the process along
+            return Err(LedgerError::NotApplied("the ledger is closed".into()));
         }
         match timeout(PATIENCE, answered).await {
             Ok(Ok(result)) => result,
@@ -136,14 +132,6 @@ impl Store {
             Ok(Err(_)) => Err(not_read("the reader has ended")),
             Err(_) => Err(not_read("no answer from the disk in time")),
         }
-    }
-
-    /// The writer ends when it is told to; otherwise by a fault of ours, and nothing can be stored any more.
-    fn without_writer(&self) -> LedgerError {
-        if self.closed.load(Ordering::Acquire) {
-            return LedgerError::NotApplied("the ledger is closed".into());
-        }
-        LedgerError::Corrupt("the ledger's writer has ended in a panic".into())
     }
 }
 

@@ -5,7 +5,9 @@
 //! change checks everything before it writes, so one that is refused leaves no trace and spoils no other.
 //!
 //! After a failed transaction the file is closed and opened again, for the store refuses to go on with it. While
-//! that fails too, every change is answered as not applied, and it is tried again for ever.
+//! that fails too, every change is answered as not applied, and it is tried again for ever. But a file that is damaged
+//! does not heal, and without this thread nothing can be stored: then the process ends, and the next start says what
+//! is to be done. One that lives on would look as if it only had to be waited for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -146,6 +148,21 @@ impl Work<'_> {
 /// Opens the file again.
 pub type Reopen = Box<dyn FnMut() -> Result<Opened, OpenError> + Send>;
 
+/// Held by the writer: the store trusts what a file says, and panics at some of what a damaged one does.
+struct EndsProcess;
+
+impl Drop for EndsProcess {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(
+                "the ledger's writer has ended in a panic, so nothing more can be stored: this process ends. If the \
+                 ledger file is damaged the next start says so, and what to do"
+            );
+            std::process::abort();
+        }
+    }
+}
+
 /// See the [module](self).
 pub struct Writer {
     store: Arc<Store>,
@@ -163,6 +180,7 @@ impl Writer {
 
     /// Works until it is told to close, or until nobody is left to ask.
     pub fn run(mut self) {
+        let _ends_with_it = EndsProcess;
         let mut goes_on = true;
         while goes_on {
             let mut batch = vec![];
@@ -266,6 +284,10 @@ impl Writer {
             Ok(opened) => {
                 tracing::info!("the ledger file was opened again");
                 *file = Some(opened.database);
+            }
+            Err(error) if error.is_for_good() => {
+                tracing::error!(%error, "the ledger file can not be used any more: this process ends");
+                std::process::abort();
             }
             Err(error) if was_open => tracing::error!(%error, "the ledger file can not be opened again, trying on"),
             Err(_) => {}

@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 
 use super::disk::Disk;
 use super::*;
+use crate::ledger::embedded::clock::{Clocks, clocks};
 use crate::ledger::embedded::file::{self, OpenError, Opened};
 
 /// Names the file to the child that [`a_killed_process_loses_nothing_that_it_acknowledged`] starts.
@@ -22,8 +23,12 @@ fn open_on(disk: &Disk) -> Result<Opened, OpenError> {
 }
 
 pub(super) fn ledger_on(disk: &Disk) -> EmbeddedLedger {
+    ledger_with(disk, clocks())
+}
+
+pub(super) fn ledger_with(disk: &Disk, clocks: Clocks) -> EmbeddedLedger {
     let again = disk.clone();
-    EmbeddedLedger::start(open_on(disk).unwrap(), Box::new(move || open_on(&again)), 0)
+    EmbeddedLedger::start(open_on(disk).unwrap(), Box::new(move || open_on(&again)), clocks, 0)
 }
 
 #[tokio::test]

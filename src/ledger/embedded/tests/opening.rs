@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableTable, TableDefinition};
 
 use super::*;
 use crate::ledger::embedded::OpenError;
-use crate::ledger::embedded::tables::{FORMAT_KEY, META};
+use crate::ledger::embedded::tables::{CLOCK_KEY, FORMAT_KEY, META};
 
 fn refused(path: &Path) -> OpenError {
     match EmbeddedLedger::open(path, 0) {
@@ -182,11 +183,33 @@ async fn the_clock_does_not_fall_behind_what_was_stored() {
     let ahead = 4_000_000_000_000;
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    transaction.open_table(META).unwrap().insert(crate::ledger::embedded::tables::CLOCK_KEY, ahead).unwrap();
+    transaction.open_table(META).unwrap().insert(CLOCK_KEY, ahead).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
-    assert_eq!(ledger.check().await.unwrap().now, ahead);
+    assert!((ahead..ahead + 60_000).contains(&ledger.check().await.unwrap().now));
     let seq = ledger.room(&room_id()).await.unwrap().unwrap().seq;
     assert!(seq < ahead);
+}
+
+/// As it is when the system's clock was set back by an hour before the start.
+#[tokio::test]
+async fn a_clock_that_begins_ahead_of_the_systems_goes_on_from_there() {
+    let directory = directory();
+    let path = ledger_file(&directory).await;
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let ahead = transaction.open_table(META).unwrap().get(CLOCK_KEY).unwrap().unwrap().value() + 3_600_000;
+    transaction.open_table(META).unwrap().insert(CLOCK_KEY, ahead).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let ledger = EmbeddedLedger::open(&path, 0).unwrap();
+    let since = Instant::now();
+    let first = ledger.check().await.unwrap().now;
+    assert!(first >= ahead, "{first} {ahead}");
+    while since.elapsed() < Duration::from_millis(20) {
+        tokio::task::yield_now().await;
+    }
+    let second = ledger.check().await.unwrap().now;
+    assert!(second >= first + 20 && second < first + 60_000, "{first} {second}");
 }

@@ -7,8 +7,10 @@ use futures_util::FutureExt;
 use redb::Database;
 
 use super::disk::Disk;
-use super::failures::ledger_on;
+use super::failures::{ledger_on, ledger_with};
 use super::*;
+use crate::domain::ballot::Refusal;
+use crate::ledger::embedded::clock::tests::SetClocks;
 use crate::ledger::embedded::pods::Presence;
 use crate::ledger::embedded::tables::BALLOTS;
 
@@ -76,6 +78,31 @@ async fn a_record_that_makes_no_sense_hurts_nobody_else() {
     assert!(matches!(of_hurt, Err(LedgerError::Corrupt(_))), "{of_hurt:?}");
     assert_eq!(of_well.unwrap().gate.tally.votes, [1, 0]);
     assert!(matches!(ledger.ballots(&room_id(), 0, TAKE, None).await, Err(LedgerError::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn when_the_systems_clock_is_set_back_a_deadline_still_comes_and_votes_differ_in_time() {
+    let set = SetClocks::default();
+    set.set_system(1_700_000_000_000);
+    let ledger = ledger_with(&Disk::default(), set.clocks());
+    open_round(&ledger).await.unwrap();
+    let deadline = Some(Deadline::After(60_000));
+    let target =
+        Target { command_seq: 2, round: TAKE.0, take: TAKE.1, choices: 2, votes_per_round: 10, open: deadline };
+    ledger.aim(&room_id(), 1, &target).await.unwrap();
+
+    set.set_system(1_700_000_000_000 - 3_600_000);
+    let mut times = vec![];
+    for number in 0..2 {
+        set.pass(1_000);
+        assert!(is_stored(&vote(lane(&ledger).as_mut(), &voter(number), "a").await.unwrap(), "a"));
+        times.push(ledger.ballots_of(&room_id(), 1, &voter(number), &[TAKE]).await.unwrap()[0].time_ms);
+    }
+    assert_eq!(times, [1_000, 2_000]);
+    set.pass(58_000);
+    let late = vote(lane(&ledger).as_mut(), &voter(2), "a").await.unwrap();
+    let refused = matches!(&late.verdicts[0], Verdict::Ballot { refused: Some(Refusal::Closed), .. });
+    assert!(refused, "{:?}", late.verdicts);
 }
 
 #[tokio::test(start_paused = true)]
