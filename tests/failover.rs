@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::emcee::Emcee;
 use support::http::Http;
+use support::redis::Redis;
 use support::server::Server;
 use support::voter::{Verdict, Voter};
 use support::{dice, free_port};
@@ -170,4 +171,41 @@ async fn sentinels_without_replicas_that_confirm_are_not_safe() {
         }
     };
     assert_eq!(timeout(FAILOVER, says_why).await.expect("it says why"), 503);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_replica_is_away_no_vote_is_acknowledged_rooms_are_shown_and_the_pod_says_why_it_is_not_ready() {
+    let (redis, mut replica) = (Redis::start().await, Redis::start().await);
+    let follow = format!("REPLICAOF 127.0.0.1 {}", redis.port);
+    replica.command(&follow).await;
+    let settings = [("TALLYCAST__LEDGER__URL", &*redis.url()), ("TALLYCAST__LEDGER__REPLICAS", "1")];
+    let mut server = Server::start(&settings).await;
+    let emcee = Emcee::new(vec![server.address()]);
+    let room = emcee.create_plain("Alone", 1).await;
+    emcee.open(&room, 1).await;
+    let mut voter = Voter::join(&emcee.http, &[server.address()], &room, "Ann", dice(97, 0)).await;
+    assert_eq!(voter.cast(1, 1, "a").await, Verdict::Stored);
+
+    replica.kill9().await;
+    let busy = voter.send_cast(1, 1, 2, "b").await.expect("an answer");
+    assert_eq!((&busy["refused"], &busy["votes"]), (&json!("busy"), &json!("a")), "{busy}");
+    let since = Instant::now();
+    loop {
+        let ready = emcee.http.get(&server.url("/readyz")).await.expect("an answer");
+        if ready.status == 503 && ready.text.contains("0 of 1 replicas") {
+            break;
+        }
+        assert!(since.elapsed() < Duration::from_secs(5), "{} {}", ready.status, ready.text);
+        sleep(Duration::from_millis(50)).await;
+    }
+    let since = Instant::now();
+    assert_eq!(emcee.get(&format!("/rooms/{room}/voters")).await["voters"][0]["name"], "Ann");
+    assert!(since.elapsed() < Duration::from_millis(700), "a read took {:?}", since.elapsed());
+
+    replica.launch().await;
+    replica.command(&follow).await;
+    server.ready().await;
+    voter.begin(1, 1, "b");
+    assert_eq!(voter.settle(1, 1).await, Some(Verdict::Stored));
+    assert_eq!(emcee.close(&room, 1).await["rounds"][0]["tally"]["votes"], json!([1, 1]));
 }

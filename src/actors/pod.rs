@@ -68,6 +68,7 @@ impl Pod {
         };
         self.metrics.ledger_errors.with_label_values(&[outcome]).inc();
         self.health.set_ledger(LedgerState::Down);
+        self.health.doubted.store(true, Ordering::Relaxed);
     }
 
     /// Notes an answer of the ledger to what it was `asked`: what it `said` the time was, and how long it took.
@@ -218,6 +219,8 @@ pub struct PodHealth {
     ledger: AtomicU8,
     /// The last check found an acknowledged vote safe.
     durable: AtomicBool,
+    /// A call has failed since the last check.
+    doubted: AtomicBool,
     /// Take votes although they may not be.
     allow_unverified: AtomicBool,
     /// The feed is connected.
@@ -256,6 +259,11 @@ impl PodHealth {
     /// True if the last check found that an acknowledged vote survives a power cut.
     pub fn is_durable(&self) -> bool {
         self.durable.load(Ordering::Relaxed)
+    }
+
+    /// True if a call has failed since this was last asked: reads may go on where changes do not, so only a check tells.
+    pub fn take_doubt(&self) -> bool {
+        self.doubted.swap(false, Ordering::Relaxed)
     }
 
     /// Notes what a check has found.

@@ -6,6 +6,7 @@ mod support;
 
 mod faults;
 mod feed;
+mod replicas;
 mod rooms;
 mod rule;
 

@@ -103,7 +103,8 @@ impl Subscriber {
         self.retire(rooms);
         if !self.comparing {
             self.comparing = true;
-            let check = self.is_due(self.checked, if self.pod.health.is_durable() { CHECK } else { CHECK_AGAIN });
+            let pause = if self.pod.health.is_durable() { CHECK } else { CHECK_AGAIN };
+            let check = self.pod.health.take_doubt() || self.is_due(self.checked, pause);
             let scan = self.is_due(self.scanned, SCAN);
             let round = compare(self.pod.clone(), check, scan);
             ctx.spawn(round.into_actor(self).map(move |scanned, subscriber, _| {

@@ -23,7 +23,7 @@ pub(super) async fn aim(
     target: &Target,
 ) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
     let aimed = link
-        .run(|redis| async move {
+        .change(|redis| async move {
             let aims = (0..partitions).map(|partition| aim_one(redis.clone(), room, partition, target));
             let aimed = try_join_all(aims).await;
             if partitions > 1 { aimed.map_err(fault::after_a_step) } else { aimed }

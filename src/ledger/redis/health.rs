@@ -39,6 +39,9 @@ pub(super) async fn check(link: &Link) -> Result<Health, LedgerError> {
             Err(refused) if refused.code().is_some() => Some(unreadable(&refused)),
             Err(lost) => return Err(lost.into()),
         };
+        // no change is answered without them, so nothing else is worth saying
+        let unconfirmed = link.unconfirmed(&redis).await?.map(|said| format!("{said} (ledger.replicas)"));
+        let unsafe_because = unconfirmed.or(unsafe_because);
         Ok(Health { now, unsafe_because })
     })
     .await

@@ -32,7 +32,7 @@ pub(super) async fn enqueue(link: &Link, room: &RoomId, jobs: &[Job]) -> Result<
     let keys = RoomKeys(room);
     let mut call = scripts::ENQUEUE.key(keys.jobs());
     call.key(keys.job_ids()).arg(texts);
-    link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await
+    link.change(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await
 }
 
 pub(super) async fn backlog(link: &Link) -> Result<Vec<Backlog>, LedgerError> {
@@ -65,7 +65,7 @@ pub(super) async fn take(
     let key = RoomKeys(room).jobs();
     let mut call = scripts::TAKE_JOB.key(&key);
     call.arg(worker).arg(lease.as_millis() as u64);
-    let taken: Vec<String> = link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
+    let taken: Vec<String> = link.change(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
     let [entry, json, attempts] = taken.as_slice() else { return Ok(None) };
     let job = serde_json::from_str(json).map_err(|e| fault::corrupt(&format!("no job ({e})"), &key))?;
     let attempts = attempts.parse().map_err(|_| fault::corrupt("no number of attempts", &key))?;
@@ -74,7 +74,7 @@ pub(super) async fn take(
 
 pub(super) async fn finish(link: &Link, room: &RoomId, job: &TakenJob) -> Result<(), LedgerError> {
     let key = RoomKeys(room).jobs();
-    link.run(|mut redis| async move {
+    link.change(|mut redis| async move {
         let mut finish = redis::pipe();
         finish.atomic().cmd("XACK").arg(&key).arg(WORKERS).arg(&job.entry).ignore();
         finish.cmd("XDEL").arg(&key).arg(&job.entry).ignore();

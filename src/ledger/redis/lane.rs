@@ -63,7 +63,7 @@ impl Lane for RedisLane {
         }
         let (now, published, line, ballots, exceptions): (u64, bool, String, String, String) = self
             .link
-            .run_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
+            .change_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
             .await?;
         let gate = gate::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &gate_key))?;
         let verdicts = verdicts(casts, &ballots, &exceptions);
@@ -77,7 +77,7 @@ impl Lane for RedisLane {
         call.key(&gate_key).arg(&self.pod).arg(acknowledged).arg(&self.channel).arg(&self.label).arg(committed);
         let line: String = self
             .link
-            .run_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
+            .change_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
             .await?;
         gate::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &gate_key))
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis::RedisError;
 use redis::aio::{MultiplexedConnection, PubSub};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -84,12 +85,30 @@ impl Link {
         self.route.may_change()
     }
 
-    /// Does `work` on a connection of the pool, within the time for a call. A connection that failed is not used again:
-    /// what it had been asked may still be on its way, and its answers would be late.
+    /// Does `work` on a connection of the pool, within the time for a call, and waits for no replica: for reads, and for
+    /// what is worth no more than the seconds it lives.
     pub(super) async fn run<T, F>(&self, work: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, LedgerError>
     where
         F: Future<Output = Result<T, LedgerError>>,
     {
+        self.on_pooled(async |connection| work(connection).await).await
+    }
+
+    /// As [`Link::run`], for what changes something, or says what it was changed to: what it comes to is answered once
+    /// the replicas have it, else a failover could take it back.
+    pub(super) async fn change<T, F>(&self, work: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, LedgerError>
+    where
+        F: Future<Output = Result<T, LedgerError>>,
+    {
+        self.on_pooled(async |connection| self.confirmed(work(connection.clone()), &connection).await).await
+    }
+
+    /// A connection that failed is not used again: what it had been asked may still be on its way, and its answers would
+    /// be late.
+    async fn on_pooled<T>(
+        &self,
+        work: impl AsyncFnOnce(MultiplexedConnection) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
         let end = Instant::now() + self.response_timeout;
         let primary = self.primary().await?;
         let pooled = match timeout(self.connect_timeout, primary.pool.get()).await {
@@ -97,8 +116,7 @@ impl Link {
             Err(_) => Err(fault::unreachable("no connection in time")),
         };
         let pooled = pooled.inspect_err(|_| self.route.doubt(&primary))?;
-        let done = self.confirmed(work(pooled.clone()), &pooled);
-        let done = timeout_at(end, done).await.unwrap_or_else(|_| Err(fault::unanswered()));
+        let done = timeout_at(end, work(pooled.clone())).await.unwrap_or_else(|_| Err(fault::unanswered()));
         if is_failure(&done) {
             drop(deadpool_redis::Connection::take(pooled));
             self.route.doubt(&primary);
@@ -117,9 +135,8 @@ impl Link {
         connected.inspect_err(|_| self.route.doubt(&primary))
     }
 
-    /// Does `work` on a connection of the caller's own, made first if there is none, within the time for a call. It is
-    /// dropped if it fails.
-    pub(super) async fn run_on<T, F>(
+    /// As [`Link::change`], on a connection of the caller's own, made first if there is none. It is dropped if it fails.
+    pub(super) async fn change_on<T, F>(
         &self,
         own: &mut Option<MultiplexedConnection>,
         work: impl FnOnce(MultiplexedConnection) -> F,
@@ -165,25 +182,30 @@ impl Link {
         }
     }
 
-    /// What `work` comes to, once the replicas have it: else a failover could take it back. For reads there is nothing
-    /// to wait for, and WAIT answers at once.
+    /// What `work` comes to, once the replicas have it. They are waited for also where it stored nothing: it may have
+    /// found what another call has stored and the replicas do not have yet.
     async fn confirmed<T>(
         &self,
         work: impl Future<Output = Result<T, LedgerError>>,
         connection: &MultiplexedConnection,
     ) -> Result<T, LedgerError> {
         let done = work.await?;
+        match self.unconfirmed(connection).await.map_err(fault::after_a_step)? {
+            None => Ok(done),
+            Some(said) => Err(LedgerError::MaybeApplied(said)),
+        }
+    }
+
+    /// Waits until the replicas have all that is stored. Says how many do, if these are too few after a second.
+    pub(super) async fn unconfirmed(&self, connection: &MultiplexedConnection) -> Result<Option<String>, RedisError> {
         if self.replicas == 0 {
-            return Ok(done);
+            return Ok(None);
         }
         let mut wait = redis::cmd("WAIT");
         wait.arg(self.replicas).arg(REPLICAS_WITHIN_MS);
-        let confirmed: usize = wait.query_async(&mut connection.clone()).await.map_err(fault::after_a_step)?;
-        if confirmed < self.replicas {
-            let said = format!("{confirmed} of {} replicas have confirmed it in time", self.replicas);
-            return Err(LedgerError::MaybeApplied(said));
-        }
-        Ok(done)
+        let confirmed: usize = wait.query_async(&mut connection.clone()).await?;
+        let too_few = || format!("{confirmed} of {} replicas have confirmed it in time", self.replicas);
+        Ok((confirmed < self.replicas).then(too_few))
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn write_parts(
             }
         }
     }
-    link.run(|mut redis| async move { Ok(writes.query_async(&mut redis).await?) }).await
+    link.change(|mut redis| async move { Ok(writes.query_async(&mut redis).await?) }).await
 }
 
 /// Everything but the record and the jobs first: as long as those are there, whoever purges can begin again.
@@ -65,7 +65,7 @@ pub(super) async fn purge(link: &Link, room: &Room) -> Result<(), LedgerError> {
     let keys = RoomKeys(&room.id);
     let last = [keys.record(), keys.jobs(), keys.job_ids()];
     unlink_matching(link, &keys.pattern(), |key| !last.contains(key)).await?;
-    link.run(|mut redis| async move {
+    link.change(|mut redis| async move {
         let mut release = scripts::RELEASE_CODE.key(CODES);
         release.key(REFS).arg(room.id.as_str()).arg(room.code.as_str());
         if let Some(reference) = &room.reference {
@@ -89,7 +89,7 @@ pub(super) async fn unlink_matching(
         let (next, mut found) = link.run(|redis| scan(redis, cursor, pattern.to_owned())).await?;
         found.retain(&is_meant);
         if !found.is_empty() {
-            link.run(|mut redis| async move { Ok(redis.unlink::<_, ()>(&found).await?) }).await?;
+            link.change(|mut redis| async move { Ok(redis.unlink::<_, ()>(&found).await?) }).await?;
         }
         if next == "0" {
             return Ok(());

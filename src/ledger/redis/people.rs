@@ -62,7 +62,7 @@ fn suggest(call: &mut ScriptInvocation<'_>, names: &[Name]) {
 
 async fn outcome(link: &Link, room: &RoomId, call: ScriptInvocation<'_>) -> Result<JoinOutcome, LedgerError> {
     let (outcome, voter, text, removed): (String, String, String, bool) =
-        link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
+        link.change(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
     let voter = || decode(room, VoterId::parse(&voter).ok(), &text, removed);
     Ok(match outcome.as_str() {
         "done" => JoinOutcome::Done(voter()?),
@@ -88,21 +88,33 @@ pub(super) async fn greet(
     if greetings.is_empty() {
         return Ok(vec![]);
     }
-    link.run(|redis| async move {
-        let (mut a, b) = (redis.clone(), redis);
-        let ids: Vec<VoterId> = greetings.iter().map(|greeting| greeting.voter.clone()).collect();
-        let (voters, ballots) =
-            tokio::join!(read(&mut a, room, &ids), greeting_ballots(b, room, partitions, greetings));
-        let voters = voters?.into_iter().zip(greetings).map(|(voter, greeting)| {
-            let mut redis = a.clone();
-            async move {
-                match voter {
-                    Some(voter) => Ok(voter),
-                    None => restore(&mut redis, room, greeting).await,
-                }
-            }
+    let (voters, ballots) = link
+        .run(|redis| async move {
+            let (mut a, b) = (redis.clone(), redis);
+            let ids: Vec<VoterId> = greetings.iter().map(|greeting| greeting.voter.clone()).collect();
+            let (voters, ballots) =
+                tokio::join!(read(&mut a, room, &ids), greeting_ballots(b, room, partitions, greetings));
+            Ok((voters?, ballots?))
+        })
+        .await?;
+    let lost = greetings.iter().zip(&voters).filter(|(_, voter)| voter.is_none()).map(|(greeting, _)| greeting);
+    let lost: Vec<&Greeting> = lost.collect();
+    let mut restored = restore_all(link, room, &lost).await?.into_iter();
+    let voters = voters.into_iter().filter_map(|voter| voter.or_else(|| restored.next()));
+    Ok(voters.zip(ballots).collect())
+}
+
+/// Writes voters again whom the ledger has lost; mostly there are none.
+async fn restore_all(link: &Link, room: &RoomId, lost: &[&Greeting]) -> Result<Vec<Voter>, LedgerError> {
+    if lost.is_empty() {
+        return Ok(vec![]);
+    }
+    link.change(|redis| async move {
+        let restored = lost.iter().map(|greeting| {
+            let mut redis = redis.clone();
+            async move { restore(&mut redis, room, greeting).await }
         });
-        Ok(try_join_all(voters).await?.into_iter().zip(ballots?).collect())
+        try_join_all(restored).await
     })
     .await
 }
@@ -207,7 +219,7 @@ pub(super) async fn set_removed(
     call.key(keys.voters()).key(keys.removed()).arg(voter.as_str()).arg(u8::from(removed));
     let gate = PartitionKeys::of(room, partitions, voter).removed();
     let channel = control_channel(link.database());
-    link.run(|mut redis| async move {
+    link.change(|mut redis| async move {
         let stored: Option<String> = call.invoke_async(&mut redis).await?;
         let Some(text) = stored else { return Ok(None) };
         let () = match removed {
@@ -236,7 +248,7 @@ pub(super) async fn invite(link: &Link, room: &RoomId, people: &[(Name, Invite)]
         for (_, invite) in slice {
             call.arg(invite.as_str());
         }
-        let given = link.run(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await;
+        let given = link.change(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await;
         let given: Vec<String> = if invites.is_empty() { given? } else { given.map_err(fault::after_a_step)? };
         if given.len() < slice.len() {
             return Err(LedgerError::NotApplied("an invite is for one name".into()));

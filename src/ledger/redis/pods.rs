@@ -91,7 +91,7 @@ fn texts(voters: &[VoterId]) -> Vec<&str> {
 
 pub(super) async fn sign_out(link: &Link, sign_in: &str, until: LedgerMs) -> Result<(), LedgerError> {
     let channel = control_channel(link.database());
-    link.run(|mut redis| async move {
+    link.change(|mut redis| async move {
         let mut end = redis::cmd("SET");
         end.arg(signed_out(sign_in)).arg(1).arg("PXAT").arg(until.max(1));
         let () = end.query_async(&mut redis).await?;

@@ -24,7 +24,7 @@ pub(super) async fn store(
     let json = serde_json::to_string(entries)
         .map_err(|e| LedgerError::NotApplied(format!("slice {slice} of a ranking has no JSON: {e}")))?;
     let key = RoomKeys(room).ranking(ranking);
-    link.run(|mut redis| async move { Ok(redis.hset(&key, slice, json).await?) }).await
+    link.change(|mut redis| async move { Ok(redis.hset(&key, slice, json).await?) }).await
 }
 
 pub(super) async fn get(link: &Link, room: &RoomId, ranking: u64, slice: u32) -> Result<Vec<RankEntry>, LedgerError> {

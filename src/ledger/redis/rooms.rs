@@ -18,7 +18,7 @@ use crate::ledger::{Creation, LedgerError, Replacement};
 /// room again is a repeat, and answered with what is stored.
 pub(super) async fn create(link: &Link, room: &Room) -> Result<Creation, LedgerError> {
     let json = encode(room)?;
-    link.run(|mut redis| async move {
+    link.change(|mut redis| async move {
         let key = RoomKeys(&room.id).record();
         let (seq, record): (u64, String) =
             scripts::CREATE_ROOM.key(&key).arg(&json).arg(room.seq).invoke_async(&mut redis).await?;
@@ -53,7 +53,7 @@ pub(super) async fn free_reference(link: &Link, owner: &Room) -> Result<(), Ledg
     }
     let mut release = scripts::RELEASE_CODE.key(REFS);
     release.arg(owner.id.as_str()).arg(reference);
-    link.run(|mut redis| async move { Ok(release.invoke_async(&mut redis).await?) }).await
+    link.change(|mut redis| async move { Ok(release.invoke_async(&mut redis).await?) }).await
 }
 
 pub(super) async fn all(link: &Link) -> Result<Vec<Room>, LedgerError> {
@@ -89,7 +89,7 @@ pub(super) async fn replace(link: &Link, room: &Room, jobs: &[Job]) -> Result<Re
     let json = encode(room)?;
     let channel = control_channel(link.database());
     let jobs = jobs::texts(jobs)?;
-    link.run(|mut redis| async move {
+    link.change(|mut redis| async move {
         let keys = RoomKeys(&room.id);
         let key = keys.record();
         let mut call = scripts::REPLACE_ROOM.key(&key);
