@@ -1,7 +1,7 @@
 //! The Deployment: as many server processes as it is told, each started and stopped as a pod is.
 
-use crate::prometheus::Prometheus;
 use crate::service::Service;
+use crate::support::prometheus::{Prometheus, Target};
 use crate::support::server::Server;
 use std::net::SocketAddr;
 use std::process::ExitStatus;
@@ -81,6 +81,7 @@ impl Fleet {
 
     fn tell(&self, prometheus: &Prometheus) {
         let staying = self.pods.iter().map(|(name, server)| (name.clone(), server.address()));
-        prometheus.watch(&staying.chain(self.leaving.iter().cloned()).collect::<Vec<_>>());
+        let target = |(pod, address)| Target { pod, component: "server", address };
+        prometheus.watch(&staying.chain(self.leaving.iter().cloned()).map(target).collect::<Vec<_>>());
     }
 }

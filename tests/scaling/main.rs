@@ -10,15 +10,14 @@ mod autoscaler;
 mod crowd;
 mod fleet;
 mod formula;
-mod prometheus;
 mod service;
 
 use autoscaler::Autoscaler;
 use crowd::Crowd;
 use fleet::Fleet;
-use prometheus::Prometheus;
 use service::Service;
 use std::time::{Duration, Instant};
+use support::prometheus::Prometheus;
 use support::redis::Redis;
 
 const SCALED_OBJECT: &str = include_str!("../../manifests/components/autoscaling-keda/scaled-object.yaml");

@@ -1,7 +1,8 @@
 //! What the black-box tests share: real processes to test against, and clients that know the
 //! public protocol and nothing else.
 //!
-//! - `server`, `redis`, `hall`: the processes, each killed by its own handle; `slow_way` lies between them.
+//! - `server`, `redis`, `prometheus`, `hall`: the processes, each killed by its own handle; `slow_way` and `cutter` lie
+//!   between them.
 //! - `http`, `emcee`, `socket`, `voter`: the clients.
 //! - `watch`: promises checked on every frame that any client hears.
 //! - `reference`, `ranking`: the rules once more, written for the tests, to compare the server with.
@@ -11,6 +12,7 @@ pub mod cutter;
 pub mod emcee;
 pub mod hall;
 pub mod http;
+pub mod prometheus;
 pub mod ranking;
 pub mod redis;
 pub mod reference;

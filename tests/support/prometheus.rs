@@ -1,7 +1,7 @@
 //! A real Prometheus with the rules that are shipped. Its targets carry the labels that a PodMonitor gives them.
 
-use crate::support::free_port;
-use crate::support::http::Http;
+use super::free_port;
+use super::http::Http;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +11,14 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// A process that is scraped, under the labels that a PodMonitor gives it.
+pub struct Target {
+    pub pod: String,
+    /// `server`, `admin` or `worker`.
+    pub component: &'static str,
+    pub address: SocketAddr,
+}
 
 pub struct Prometheus {
     url: String,
@@ -56,9 +64,9 @@ impl Prometheus {
     }
 
     /// Scrapes these pods from now on, and no others.
-    pub fn watch(&self, pods: &[(String, SocketAddr)]) {
-        let target = |(name, address): &(String, SocketAddr)| {
-            let labels = json!({"namespace": "tallycast", "pod": name, "component": "server"});
+    pub fn watch(&self, pods: &[Target]) {
+        let target = |Target { pod, component, address }: &Target| {
+            let labels = json!({"namespace": "tallycast", "pod": pod, "component": component});
             json!({"targets": [address], "labels": labels})
         };
         let all: Value = pods.iter().map(target).collect();
@@ -76,8 +84,19 @@ impl Prometheus {
 
     /// Critical alerts that fired within the last ten minutes, with their labels.
     pub async fn alarms(&self) -> Vec<Value> {
-        let fired = r#"last_over_time(ALERTS{alertstate="firing", severity="critical"}[10m])"#;
-        self.ask(fired).await.expect("prometheus answers")
+        self.fired(r#"severity="critical""#).await
+    }
+
+    /// Alerts with these labels that fired within the last ten minutes.
+    pub async fn fired(&self, labels: &str) -> Vec<Value> {
+        let fired = format!(r#"last_over_time(ALERTS{{alertstate="firing", {labels}}}[10m])"#);
+        self.ask(&fired).await.expect("prometheus answers")
+    }
+
+    /// Every alert that is pending or firing now.
+    pub async fn alerts(&self) -> Vec<Value> {
+        let answer = self.http.get(&format!("{}/api/v1/alerts", self.url)).await.expect("prometheus answers");
+        answer.body["data"]["alerts"].as_array().unwrap_or_else(|| panic!("no alerts in {}", answer.text)).clone()
     }
 
     async fn ask(&self, query: &str) -> Option<Vec<Value>> {
