@@ -55,7 +55,7 @@ suite sockets named sockets_raw
 suite loadtest named bad_input runs floor
 suite evenings one_by_one evening
 suite chaos one_by_one crashes cut_off stalls races secrecy
-suite operators one_by_one jobs drain failover nginx
+suite operators one_by_one jobs drain failover nginx watching
 suite delivery target/venv/bin/python tests/delivery/check.py
 suite manifests target/venv/bin/python tests/manifests/check.py
 suite monitoring target/venv/bin/python tests/monitoring/check.py

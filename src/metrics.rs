@@ -3,6 +3,8 @@
 //! Names are `tallycast_<part>_<what>_<unit>`. Labels come from closed sets, never from rooms or voters, and every
 //! labelled series exists from the first scrape.
 
+use std::time::{Duration, Instant};
+
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -13,6 +15,10 @@ use crate::domain::ballot::Refusal;
 use crate::domain::jobs::Task;
 use crate::wire::client::Role;
 use crate::wire::codes::CloseCode;
+
+mod recent;
+
+pub use recent::Recent;
 
 /// Bucket edges for things that should take milliseconds, in seconds; the limits of alerts are among them.
 const FAST: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -42,12 +48,14 @@ pub struct Metrics {
     pub votes_acknowledged: IntCounter,
     /// Slips that the ledger holds in the rooms this pod has seen; the same on every pod.
     pub votes_stored: IntCounter,
-    /// Slips in the tallies that all sockets of this pod were last sent.
+    /// Slips that no socket of this pod waits for: those in the last tallies, or where it has no sockets all.
     pub votes_shown: IntCounter,
     /// Age of the oldest vote that this pod's sockets were not shown yet.
     pub oldest_unshown_vote: Gauge,
     /// A commit, from call to reply.
-    pub commit_seconds: Histogram,
+    commit_seconds: Histogram,
+    /// The last of them.
+    pub recent_commits: Recent,
     /// Casts of a commit.
     pub batch_casts: Histogram,
     /// Casts that wait for a commit.
@@ -113,11 +121,16 @@ impl Metrics {
                 "tallycast_votes_stored_total",
                 "Slips the ledger holds in the rooms this pod has seen; the same on every pod, so take the maximum",
             ),
-            votes_shown: counter(r, "tallycast_votes_shown_total", "Slips in the tallies sent to this pod's sockets"),
+            votes_shown: counter(
+                r,
+                "tallycast_votes_shown_total",
+                "Stored slips that no socket of this pod waits for; where a room has no sockets, all of them",
+            ),
             oldest_unshown_vote: register(
                 r,
                 Gauge::new("tallycast_oldest_unshown_vote_seconds", "Age of the oldest vote not yet shown"),
             ),
+            recent_commits: Recent::new(Instant::now()),
             commit_seconds: histogram(r, "tallycast_commit_seconds", "A commit, from call to reply", &FAST),
             batch_casts: histogram(r, "tallycast_batch_casts", "Casts of a commit", &SIZES),
             casts_waiting: gauge(r, "tallycast_casts_waiting", "Casts that wait for a commit"),
@@ -160,6 +173,12 @@ impl Metrics {
             metrics.registry.register(process).expect("process metrics are registered once");
         }
         metrics
+    }
+
+    /// Notes a commit.
+    pub fn note_commit(&self, took: Duration) {
+        self.commit_seconds.observe(took.as_secs_f64());
+        self.recent_commits.observe(took, Instant::now());
     }
 
     /// Makes every labelled series exist.

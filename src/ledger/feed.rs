@@ -55,7 +55,10 @@ pub struct Beacon {
     pub ready: bool,
     /// All sockets.
     pub sessions: u64,
-    /// Its rooms.
+    /// 99th percentile of its commits within the last 10 s, in ms; 0: there was none. Missing from older pods.
+    #[serde(default)]
+    pub commit_p99_ms: f64,
+    /// Rooms that have sockets there. Of others it has nothing to say: what nobody waits for is not unshown.
     pub rooms: Vec<RoomBeacon>,
 }
 
@@ -66,8 +69,11 @@ pub struct RoomBeacon {
     pub room: RoomId,
     /// Sockets of voters.
     pub connected: u64,
-    /// Slips in the newest tally that went to its sockets, counted like [`Gate::stored`].
+    /// Slips in the newest tally that went to all its sockets, counted like [`Gate::stored`].
     pub shown: u64,
+    /// Age of the oldest vote that they were not shown, in ms. Missing from older pods.
+    #[serde(default)]
+    pub oldest_unshown_ms: u64,
     /// Its stage pages.
     pub stages: Vec<StageSeen>,
     /// Its emcee pages.

@@ -204,9 +204,9 @@ pub struct DeskView {
     pub acknowledged: u64,
     /// Slips stored.
     pub stored: u64,
-    /// Slips in the tally that every pod's sockets were last sent.
+    /// Slips in the tally that the sockets of the room were last sent, on whichever pod it was the fewest.
     pub shown: u64,
-    /// Age of the oldest vote not yet shown.
+    /// Age of the oldest vote that some of them were not shown yet.
     pub oldest_unshown_ms: u64,
     /// Stage pages.
     pub stages: Vec<StageView>,
@@ -254,7 +254,7 @@ pub struct PodView {
 pub struct LedgerView {
     /// How it answers.
     pub state: LedgerState,
-    /// Of the last commits on this pod.
+    /// 99th percentile of the commits of the last 10 s, on the pod where they took longest; 0: there were none.
     pub commit_p99_ms: f64,
     /// An acknowledged vote survives a power cut: checked.
     pub durable: bool,

@@ -145,6 +145,34 @@ async fn the_stable_series_exist_and_count_what_happened() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lag_of_tallies_is_measured_where_a_tally_goes_out_and_only_there() {
+    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__WORKERS", "1")]).await;
+    let (emcee, pod) = (hall.emcee(), hall.addresses()[0]);
+    let room = emcee.create_plain("Lag", 1).await;
+    let mut stage = Socket::stage(pod, &room).await;
+    let mut desk = Socket::emcee(pod, &room).await;
+    let mut ann = Voter::join(&emcee.http, &[pod], &room, "Ann", dice(97, 0)).await;
+    emcee.open(&room, 1).await;
+    assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
+    stage.wait_for("a vote", |name, body| name == "tally" && body["total"] == 1).await;
+    let lags = async |desk: &mut Socket, seconds: u32| {
+        for _ in 0..seconds {
+            desk.expect("desk").await;
+        }
+        let metrics = emcee.http.get(&hall.pods[0].url("/metrics")).await.expect("an answer").text;
+        value(&metrics, "tallycast_tally_lag_seconds_count")
+    };
+    let before = lags(&mut desk, 2).await;
+    assert_eq!(lags(&mut desk, 3).await, before, "a desk each second is no tally");
+    emcee.patch(&format!("/rooms/{room}"), serde_json::json!({"title": "Later"})).await;
+    stage.wait_for("the new title", |name, body| name == "state" && body["room"]["title"] == "Later").await;
+    assert_eq!(lags(&mut desk, 1).await, before, "nor is the same tally once more, with a new state");
+    assert_eq!(ann.cast(1, 1, "b").await, Verdict::Stored);
+    stage.wait_for("two votes", |name, body| name == "tally" && body["total"] == 2).await;
+    assert!(lags(&mut desk, 1).await > before, "a vote's tally is");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_and_probes_move_to_a_port_of_their_own() {
     let port = free_port();
     let text = port.to_string();

@@ -37,10 +37,12 @@ async fn an_announcement_reaches_every_feed_whole(ledger: SharedLedger) {
         room: RoomId::from_entropy(rand::random()),
         connected: 3,
         shown: 70_000,
+        oldest_unshown_ms: 40,
         stages: vec![StageSeen { screen: "vote \"A\"\n".into(), seq: u64::MAX, seen_ms: 5 }],
         desks: vec![],
     };
-    let beacon = Beacon { pod: random_name(), ready: true, sessions: 12, rooms: vec![room.clone()] };
+    let rooms = vec![room.clone()];
+    let beacon = Beacon { pod: random_name(), ready: true, sessions: 12, commit_p99_ms: 2.5, rooms };
     let removed = FeedEvent::VoterRemoved { room: room.room.clone(), voter: voter(1) };
     let changed = FeedEvent::RoomChanged { room: room.room, seq: 9_007_199_254_740_993 };
     for event in [FeedEvent::Beacon(beacon), removed, changed] {

@@ -71,7 +71,7 @@ impl RoundCoordinator {
         };
         ctx.spawn(commit.into_actor(self).map(move |(lane, batch, result), coordinator, ctx| {
             let took = started.elapsed();
-            coordinator.pod.metrics.commit_seconds.observe(took.as_secs_f64());
+            coordinator.pod.metrics.note_commit(took);
             coordinator.lanes[usize::from(partition)].lane = Some(lane);
             match result {
                 Ok(commit) => {

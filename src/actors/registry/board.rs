@@ -15,6 +15,7 @@ use super::frame::Frame;
 use super::news::{Changed, News, REVEAL, STATE};
 use super::shards::{MOST_SHARDS, Shards};
 use super::showing::ShownRanking;
+use super::unshown::Unshown;
 use crate::actors::pod::Pod;
 use crate::domain::LedgerMs;
 use crate::domain::gate::{Gate, GateSum};
@@ -43,7 +44,7 @@ pub struct Frames {
     pub slots: [Option<Slot>; SLOTS],
     /// Slips counted in what is shown here, as [`Gate::stored`].
     pub stored: u64,
-    /// When the tally was put here.
+    /// When the newest counts were put here.
     pub tally_at: Instant,
 }
 
@@ -53,6 +54,9 @@ impl Frames {
         self.slots[REVEAL].is_some()
     }
 }
+
+/// Stands for what a shard without sockets has shown: it waits for nothing, and keeps no other back.
+const NOBODY: u64 = u64::MAX;
 
 /// The slot of `state`, which hello answers by itself.
 pub const STATE_SLOT: usize = STATE;
@@ -80,7 +84,8 @@ pub struct Board {
     unwritten: AtomicBool,
     /// When the running round goes dark; `u64::MAX`: not, or it has been noticed already.
     dark_from: AtomicU64,
-    /// Slips in the last tally that each shard has sent to all its sockets.
+    /// Slips in the last tally that each shard has sent to all its sockets; [`NOBODY`]: it has none. Written by the
+    /// shard alone.
     shown: [AtomicU64; MOST_SHARDS],
     /// A nudge is under way to the shard.
     nudged: [AtomicBool; MOST_SHARDS],
@@ -110,7 +115,7 @@ impl Board {
             revision: 0,
             blackout: Blackout::default(),
             tally_at: Instant::now(),
-            unshown_since: None,
+            unshown: Unshown::default(),
             unwritten: Changed::ALL,
             voters_url,
             views: [None, None],
@@ -122,7 +127,7 @@ impl Board {
             frames: [ArcSwap::from_pointee(empty.clone()), ArcSwap::from_pointee(empty)],
             unwritten: AtomicBool::new(true),
             dark_from: AtomicU64::new(u64::MAX),
-            shown: [const { AtomicU64::new(0) }; MOST_SHARDS],
+            shown: [const { AtomicU64::new(NOBODY) }; MOST_SHARDS],
             nudged: [const { AtomicBool::new(false) }; MOST_SHARDS],
             changes: AtomicU64::new(0),
             walked: [const { AtomicU64::new(0) }; MOST_SHARDS],
@@ -130,8 +135,6 @@ impl Board {
             news: Mutex::new(news),
         };
         let mut news = board.lock();
-        let stored = news.sum().map_or(0, |sum| sum.stored);
-        board.shown.iter().for_each(|shown| shown.store(stored, Ordering::Relaxed));
         board.put_news(&mut news, now, Changed::ALL).forget();
         drop(news);
         board
@@ -258,9 +261,7 @@ impl Board {
         }
         if changed.tally {
             news.tally_at = Instant::now();
-        }
-        if news.unshown_since.is_none() && news.sum().is_some_and(|sum| sum.stored > self.shown()) {
-            news.unshown_since = Some(news.tally_at);
+            self.note_unshown(news, news.tally_at);
         }
         news.views = [None, None];
         news.unwritten = news.unwritten.and(changed);
@@ -290,24 +291,38 @@ impl Board {
         self.nudged[index].store(false, Ordering::Release);
     }
 
-    /// Shard `index` has sent all its sockets a tally of `stored` slips.
+    /// Shard `index` has sent all its sockets a tally of `stored` slips, or has its first socket, which was sent that.
     pub(super) fn note_shown(&self, index: usize, stored: u64) {
-        self.shown[index].fetch_max(stored, Ordering::AcqRel);
         let mut news = self.lock();
-        if news.sum().is_none_or(|sum| sum.stored <= self.shown()) {
-            news.unshown_since = None;
-        }
+        let before = Some(self.shown[index].load(Ordering::Acquire)).filter(|before| *before != NOBODY);
+        // a failover may have taken back what was shown
+        let most = news.sum().map_or(0, |sum| sum.stored);
+        self.shown[index].store(stored.max(before.unwrap_or(0)).min(most), Ordering::Release);
+        self.note_unshown(&mut news, Instant::now());
     }
 
-    /// Slips in the tally that all sockets of this pod were last sent.
-    pub fn shown(&self) -> u64 {
-        let shards = self.shards.count();
-        self.shown[..shards].iter().map(|shown| shown.load(Ordering::Acquire)).min().unwrap_or(0)
+    /// Shard `index` has lost its last socket.
+    pub(super) fn note_nobody(&self, index: usize) {
+        let mut news = self.lock();
+        self.shown[index].store(NOBODY, Ordering::Release);
+        self.note_unshown(&mut news, Instant::now());
     }
 
-    /// Age of the oldest vote that this pod's sockets were not shown.
+    fn note_unshown(&self, news: &mut News, now: Instant) {
+        let stored = news.sum().map_or(0, |sum| sum.stored);
+        news.unshown.update(stored, self.shown(), now);
+    }
+
+    /// Slips in the tally that all sockets of this pod were last sent; `None`: the room has no socket here, so this pod
+    /// has nothing to say of what is shown.
+    pub fn shown(&self) -> Option<u64> {
+        let shown = self.shown.iter().map(|shown| shown.load(Ordering::Acquire)).min();
+        shown.filter(|shown| *shown != NOBODY)
+    }
+
+    /// Age of the oldest vote that this pod's sockets were not shown; zero where there are none.
     pub fn oldest_unshown(&self) -> Duration {
-        self.lock().unshown_since.map_or(Duration::ZERO, |since| since.elapsed())
+        self.lock().unshown.age(Instant::now())
     }
 
     /// A voter's own place, once it may be seen; with the number that tells one from the next.
@@ -325,10 +340,10 @@ impl Board {
         Counts { stored: sum.stored, acknowledged: sum.acknowledged, voters: news.voters }
     }
 
-    /// Slips stored and shown. What is shown is read first, so it is never more.
+    /// Slips stored, and those of them that no socket here waits for: where there are no sockets that is all of them.
     pub fn slips(&self) -> (u64, u64) {
-        let shown = self.shown();
-        (self.counts().stored, shown)
+        let (shown, stored) = (self.shown(), self.counts().stored);
+        (stored, shown.unwrap_or(stored).min(stored))
     }
 
     /// The frozen ranking that is shown, if it is this one.

@@ -29,6 +29,7 @@ mod seat;
 mod shard;
 mod shards;
 mod showing;
+mod unshown;
 
 pub use board::{Board, Frames, SLOTS, STATE_SLOT};
 pub use frame::Frame;
@@ -105,6 +106,23 @@ pub enum Whisper {
     Mine(BallotView),
 }
 
+/// What a walk has written so far. Later sockets may be written something newer, so the first frames count.
+#[derive(Clone, Copy)]
+struct Walked {
+    /// As [`Frames::stored`].
+    stored: u64,
+    /// As [`Frames::tally_at`].
+    tally_at: Instant,
+    /// Some socket was written a tally.
+    wrote_tally: bool,
+}
+
+impl Walked {
+    fn new(frames: &Frames) -> Self {
+        Self { stored: frames.stored, tally_at: frames.tally_at, wrote_tally: false }
+    }
+}
+
 /// See [module](self).
 pub struct RoomRegistry {
     pod: Arc<Pod>,
@@ -129,11 +147,9 @@ impl RoomRegistry {
     fn walk(&mut self, id: &RoomId, ctx: &mut Context<Self>) {
         let mut rooms = self.shard.rooms.borrow_mut();
         let Some(gallery) = rooms.get_mut(id) else {
-            // nobody to show it to here: that is as good as shown
+            // nobody to show it to here
             if let Some(room) = self.pod.rooms.get(id) {
                 room.board.begin_walk(self.shard.index);
-                let frames = self.pod.frames(&room.board, Audience::Public);
-                room.board.note_shown(self.shard.index, frames.stored);
             }
             return;
         };
@@ -163,11 +179,11 @@ impl RoomRegistry {
             // news from here on are for the next walk
             gallery.room.board.begin_walk(self.shard.index);
         }
-        self.slice(id, 0, ctx);
+        self.slice(id, 0, None, ctx);
     }
 
-    /// Writes to the next sockets, those with ids from `first` on.
-    fn slice(&mut self, id: RoomId, first: u64, ctx: &mut Context<Self>) {
+    /// Writes to the next sockets, those with ids from `first` on. `walked`: what those before were written.
+    fn slice(&mut self, id: RoomId, first: u64, walked: Option<Walked>, ctx: &mut Context<Self>) {
         let mut rooms = self.shard.rooms.borrow_mut();
         let Some(gallery) = rooms.get_mut(&id) else { return };
         let room = gallery.room.clone();
@@ -179,11 +195,12 @@ impl RoomRegistry {
         for seat in seats() {
             std::hint::black_box(seat.is_clear());
         }
+        let mut walked = walked.unwrap_or_else(|| Walked::new(&public));
         let mut written = 0;
         let mut last = first;
         for seat in seats() {
             let frames = if seat.role == Role::Emcee { &emcee } else { &public };
-            seat.offer(&self.pod, &room.board, frames);
+            walked.wrote_tally |= seat.offer(&self.pod, &room.board, frames);
             (written, last) = (written + 1, seat.id);
         }
         if written == SLICE {
@@ -192,13 +209,19 @@ impl RoomRegistry {
             // on a crowded machine the coordinators may wait for this very core
             std::thread::yield_now();
             ctx.spawn(tokio::task::yield_now().into_actor(self).map(move |(), registry, ctx| {
-                registry.slice(id, last + 1, ctx);
+                registry.slice(id, last + 1, Some(walked), ctx);
             }));
             return;
         }
+        // a walk for other news has no tally, or one that tells the same counts again
+        if walked.wrote_tally && walked.tally_at > gallery.told_at {
+            self.pod.metrics.tally_lag_seconds.observe(walked.tally_at.elapsed().as_secs_f64());
+            gallery.told_at = walked.tally_at;
+        }
+        if !gallery.seats.is_empty() {
+            room.board.note_shown(self.shard.index, walked.stored);
+        }
         drop(rooms);
-        self.pod.metrics.tally_lag_seconds.observe(public.tally_at.elapsed().as_secs_f64());
-        room.board.note_shown(self.shard.index, public.stored);
         self.walked(&id, ctx);
     }
 

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::board::{Frames, Slot};
 use super::frame::Frame;
 use super::showing::ShownRanking;
+use super::unshown::Unshown;
 use crate::domain::LedgerMs;
 use crate::domain::gate::{Gate, GateSum, sum};
 use crate::domain::reveal::Reveal;
@@ -37,8 +38,8 @@ pub(super) struct News {
     /// Whether the running round is dark.
     pub(super) blackout: Blackout,
     pub(super) tally_at: Instant,
-    /// Since when a stored vote waits to be shown.
-    pub(super) unshown_since: Option<Instant>,
+    /// Votes that listeners here were not shown yet.
+    pub(super) unshown: Unshown,
     /// What is not in the frames yet.
     pub(super) unwritten: Changed,
     /// Where voters reach this server, if that is sure.

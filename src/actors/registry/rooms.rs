@@ -179,14 +179,16 @@ impl ActiveRoom {
         here.voters.is_empty() && here.stages.is_empty() && here.desks.is_empty()
     }
 
-    /// What this pod says of the room.
-    pub fn beacon(&self) -> RoomBeacon {
+    /// What this pod says of the room; nothing if it has no sockets here.
+    pub fn beacon(&self) -> Option<RoomBeacon> {
+        let shown = self.board.shown()?;
         let here = self.here();
         let seen_ms = |seen: Instant| seen.elapsed().as_millis() as u64;
-        RoomBeacon {
+        Some(RoomBeacon {
             room: self.board.id.clone(),
             connected: here.voter_sockets,
-            shown: self.board.shown(),
+            shown,
+            oldest_unshown_ms: self.board.oldest_unshown().as_millis() as u64,
             stages: here
                 .stages
                 .values()
@@ -197,7 +199,7 @@ impl ActiveRoom {
                 .values()
                 .map(|desk| DeskSeen { device: desk.device.clone(), seen_ms: seen_ms(desk.seen) })
                 .collect(),
-        }
+        })
     }
 
     /// Puts what was read on the board, with the ranking that it shows, and wakes the coordinator.

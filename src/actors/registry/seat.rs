@@ -9,6 +9,7 @@ use actix::prelude::*;
 
 use super::board::{Board, Frames, SLOTS, Slot};
 use super::frame::{self, Frame};
+use super::news::TALLY;
 use super::{ActiveRoom, Whisper};
 use crate::actors::asking::{Asking, Told};
 use crate::actors::coordinator::CastAnswer;
@@ -138,8 +139,9 @@ impl Seat {
         (written, true)
     }
 
-    /// Offers the outlet what [`Seat::catch_up`] finds, and counts it.
-    pub(super) fn offer(&self, pod: &Pod, board: &Board, frames: &Frames) {
+    /// Offers the outlet what [`Seat::catch_up`] finds, and counts it. True if there was a tally that it took.
+    pub(super) fn offer(&self, pod: &Pod, board: &Board, frames: &Frames) -> bool {
+        let last_tally = self.sent[TALLY].get();
         let newer = |(sent, slot): (&Cell<u64>, &Option<Slot>)| slot.as_ref().is_some_and(|s| s.revision > sent.get());
         let several = self.sent.iter().zip(&frames.slots).filter(|slot| newer(*slot)).nth(1).is_some();
         let (written, all) = if several && self.outlet.is_clear() {
@@ -155,6 +157,7 @@ impl Seat {
         };
         pod.metrics.fanout_frames.inc_by(written);
         pod.metrics.fanout_skips.inc_by(u64::from(!all));
+        self.sent[TALLY].get() > last_tally
     }
 
     /// Takes everything that is newer into `wire`.

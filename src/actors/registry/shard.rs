@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::SendError;
 
 use super::ActiveRoom;
+use super::board::Frames;
 use super::seat::{CatchUp, Seat};
 use crate::actors::coordinator::{Asker, Cast, CastAnswer, Casts};
 use crate::actors::pod::Pod;
@@ -37,6 +38,8 @@ pub(super) struct Gallery {
     pub(super) walk: Walk,
     /// There were news during the walk.
     pub(super) again: bool,
+    /// The newest counts that a walk has told were put on the board then.
+    pub(super) told_at: Instant,
 }
 
 /// Writing the news of a board to all seats.
@@ -106,8 +109,8 @@ impl Shard {
         }
     }
 
-    /// Seats a socket until the guard is dropped.
-    pub fn seat(&self, pod: &Arc<Pod>, room: &Arc<ActiveRoom>, seat: Rc<Seat>) -> SeatGuard {
+    /// Seats a socket that was sent `frames`, until the guard is dropped.
+    pub fn seat(&self, pod: &Arc<Pod>, room: &Arc<ActiveRoom>, seat: Rc<Seat>, frames: &Frames) -> SeatGuard {
         seat.open_outlet(CatchUp::new(pod, room, &seat));
         let mut rooms = self.rooms.borrow_mut();
         let gallery = rooms.entry(room.board.id.clone()).or_insert_with(|| Gallery {
@@ -116,7 +119,11 @@ impl Shard {
             begun: None,
             walk: Walk::Resting,
             again: false,
+            told_at: frames.tally_at,
         });
+        if gallery.seats.is_empty() {
+            room.board.note_shown(self.index, frames.stored);
+        }
         let guard = SeatGuard { shard: self.clone(), room: room.board.id.clone(), id: seat.id };
         gallery.seats.insert(seat.id, seat);
         guard
@@ -142,8 +149,11 @@ impl Drop for SeatGuard {
         let mut rooms = self.shard.rooms.borrow_mut();
         if let Some(gallery) = rooms.get_mut(&self.room) {
             gallery.seats.remove(&self.id);
-            if gallery.seats.is_empty() && gallery.walk == Walk::Resting {
-                rooms.remove(&self.room);
+            if gallery.seats.is_empty() {
+                gallery.room.board.note_nobody(self.shard.index);
+                if gallery.walk == Walk::Resting {
+                    rooms.remove(&self.room);
+                }
             }
         }
     }

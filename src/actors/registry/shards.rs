@@ -24,11 +24,6 @@ impl Shards {
         shards.len() - 1
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.0.read().expect("nobody panics with it").len()
-    }
-
     /// Tells every shard that the board has news, unless it is being told already.
     pub fn nudge(&self, board: &Board) {
         for (index, shard) in self.0.read().expect("nobody panics with it").iter().enumerate() {

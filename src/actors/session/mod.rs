@@ -206,7 +206,7 @@ impl Session {
             room.desk_seen(self.id, desk);
         }
         self.pod.metrics.sessions.with_label_values(&[role.as_str()]).inc();
-        let guard = self.shard.seat(&self.pod, &room, seat);
+        let guard = self.shard.seat(&self.pod, &room, seat, &frames);
         self.seated = Some(Seated { room, role, id: self.id, voter, desk, pod: self.pod.clone(), _seat: guard });
     }
 

@@ -146,8 +146,11 @@ impl Subscriber {
             pod: self.pod.name.clone(),
             ready: self.pod.is_ready(),
             sessions: self.pod.metrics.sockets.get().max(0) as u64,
-            rooms: rooms.iter().map(|room| room.beacon()).collect(),
+            commit_p99_ms: self.pod.metrics.recent_commits.p99_ms(Instant::now()),
+            rooms: rooms.iter().filter_map(|room| room.beacon()).collect(),
         };
+        // this pod knows of itself without hearing it
+        self.beacons.insert(beacon.pod.clone(), (Instant::now(), beacon.clone()));
         let pod = self.pod.clone();
         actix::spawn(async move {
             if let Err(error) = pod.ledger.announce(&FeedEvent::Beacon(beacon)).await {
@@ -182,6 +185,7 @@ impl Subscriber {
             .iter()
             .map(|pod| PodView { name: pod.pod.clone(), ready: pod.ready, sessions: pod.sessions })
             .collect();
+        let commit_p99_ms = pods.iter().map(|pod| pod.commit_p99_ms).fold(0.0, f64::max);
         for room in rooms {
             let said: Vec<_> = pods.iter().flat_map(|pod| &pod.rooms).filter(|r| r.room == room.board.id).collect();
             let connected = said.iter().map(|said| said.connected).sum();
@@ -192,8 +196,8 @@ impl Subscriber {
             let now = self.pod.clock.now();
             room.board.put_connected(connected, now);
             let shown = said.iter().map(|said| said.shown).min().unwrap_or(counts.stored);
-            let oldest_unshown = room.board.oldest_unshown();
-            self.watch_numbers(room, counts.acknowledged, counts.stored, oldest_unshown);
+            // each pod raises the alarm for its own sockets
+            self.watch_numbers(room, counts.acknowledged, counts.stored, room.board.oldest_unshown());
             room.board.put_desk(
                 DeskView {
                     connected,
@@ -202,13 +206,13 @@ impl Subscriber {
                     acknowledged: counts.acknowledged,
                     stored: counts.stored,
                     shown: shown.min(counts.stored),
-                    oldest_unshown_ms: oldest_unshown.as_millis() as u64,
+                    oldest_unshown_ms: said.iter().map(|said| said.oldest_unshown_ms).max().unwrap_or(0),
                     stages: said.iter().flat_map(|said| &said.stages).map(stage_view).collect(),
                     desks: said.iter().flat_map(|said| &said.desks).map(device_view).collect(),
                     pods: pod_views.clone(),
                     ledger: LedgerView {
                         state: self.pod.health.ledger(),
-                        commit_p99_ms: p99_ms(&self.pod.metrics.commit_seconds),
+                        commit_p99_ms,
                         durable: self.pod.health.is_durable(),
                     },
                 },
@@ -330,19 +334,6 @@ async fn drive(
             }
         }
     }
-}
-
-/// The 99th percentile of a histogram, in ms: the upper edge of the bucket that it lies in; 10,000 beyond the last.
-fn p99_ms(histogram: &prometheus::Histogram) -> f64 {
-    use prometheus::core::Metric;
-    let metric = histogram.metric();
-    let metric = metric.get_histogram();
-    if metric.get_sample_count() == 0 {
-        return 0.0;
-    }
-    let wanted = metric.get_sample_count() as f64 * 0.99;
-    let bucket = metric.get_bucket().iter().find(|bucket| bucket.cumulative_count() as f64 >= wanted);
-    bucket.map_or(10_000.0, |bucket| bucket.upper_bound() * 1_000.0)
 }
 
 /// A room became active.

@@ -60,3 +60,48 @@ fn a_lost_nudge_is_found_by_the_sweep_whatever_was_new() {
     board.put_connected(4, NOW);
     assert!(!board.is_behind(0), "a nudge is under way");
 }
+
+/// The gate of an open round after so many votes.
+fn gate_with(open: &Settled, votes: u64) -> Gate {
+    let mut gate = open.gates[0].clone();
+    gate.stored = votes;
+    gate.tally.version += votes;
+    gate
+}
+
+#[test]
+fn only_shards_with_sockets_say_what_is_shown_and_only_until_the_last_one_goes() {
+    let open = after(settled(), &Command::Open { round: 1, take: None, seconds: None });
+    let board = Board::new(open.clone(), None, Arc::default(), None, NOW);
+    drop(board.put_gate(0, gate_with(&open, 5), NOW));
+    assert_eq!((board.shown(), board.slips()), (None, (5, 5)), "nobody is here, so nobody waits");
+    assert_eq!(board.oldest_unshown(), Duration::ZERO);
+    // two shards have their first sockets, which are sent what is here
+    board.note_shown(2, 5);
+    board.note_shown(3, 5);
+    drop(board.put_gate(0, gate_with(&open, 8), NOW));
+    assert_eq!((board.shown(), board.slips()), (Some(5), (8, 5)));
+    board.note_shown(2, 8);
+    assert_eq!(board.shown(), Some(5), "the other one has not shown it yet");
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(board.oldest_unshown() >= Duration::from_millis(2));
+    board.note_nobody(3);
+    assert_eq!((board.shown(), board.oldest_unshown()), (Some(8), Duration::ZERO), "and nobody waits for it there");
+    board.note_nobody(2);
+    drop(board.put_gate(0, gate_with(&open, 9), NOW));
+    assert_eq!((board.shown(), board.slips(), board.oldest_unshown()), (None, (9, 9), Duration::ZERO));
+}
+
+#[test]
+fn what_a_failover_took_back_is_not_shown_any_more() {
+    let open = after(settled(), &Command::Open { round: 1, take: None, seconds: None });
+    let board = Board::new(open.clone(), None, Arc::default(), None, NOW);
+    drop(board.put_gate(0, gate_with(&open, 9), NOW));
+    board.note_shown(0, 9);
+    let mut fewer = gate_with(&open, 7);
+    fewer.tally.version += 100;
+    drop(board.put_gate(0, fewer, NOW));
+    assert_eq!(board.slips(), (7, 7), "never more is shown than is stored");
+    board.note_shown(0, 7);
+    assert_eq!(board.shown(), Some(7));
+}
