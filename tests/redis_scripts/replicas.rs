@@ -142,7 +142,7 @@ async fn without_replicas_no_change_is_acknowledged_and_the_check_says_so() {
         ("enqueue", asked.enqueue(id, &jobs).boxed()),
         ("take_job", asked.take_job(id, "worker", Duration::ZERO).map(|answer| answer.map(drop)).boxed()),
         ("store_ranking", asked.store_ranking(id, 2, 0, &ranking).boxed()),
-        ("drop_ranking", asked.drop_ranking(id, 1).boxed()),
+        ("drop_rankings", asked.drop_rankings(id, 0..8).boxed()),
         ("sign_out", asked.sign_out("desk", 4_000_000_000_000).boxed()),
     ];
     let since = Instant::now();
