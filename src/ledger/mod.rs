@@ -298,7 +298,8 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Stores jobs of a room; those whose ids were stored before are left out.
     async fn enqueue(&self, room: &RoomId, jobs: &[Job]) -> Result<(), LedgerError>;
-    /// Rooms that have jobs which are not done.
+    /// Rooms that have jobs which are not done. A ledger of several servers may be a minute late with a room if it has
+    /// lost something in a failover.
     async fn backlog(&self) -> Result<Vec<Backlog>, LedgerError>;
     /// Takes the oldest job of a room that nobody has, or whose taker was silent for longer than `lease`.
     async fn take_job(&self, room: &RoomId, worker: &str, lease: Duration) -> Result<Option<TakenJob>, LedgerError>;

@@ -18,6 +18,7 @@ contract! { tick_ms = 0;
     a_job_whose_worker_fell_silent_is_taken_again,
     a_job_that_is_done_is_never_taken_again,
     the_backlog_says_how_many_wait_and_since_when,
+    the_backlog_names_every_room_with_jobs_at_once_and_no_other,
 }
 
 /// Longer than any test.
@@ -106,4 +107,31 @@ async fn the_backlog_says_how_many_wait_and_since_when(ledger: SharedLedger) {
         ledger.finish_job(hall.id(), &job).await.unwrap();
     }
     assert_eq!(of_room().await, None);
+}
+
+async fn the_backlog_names_every_room_with_jobs_at_once_and_no_other(ledger: SharedLedger) {
+    let mut halls = vec![];
+    for _ in 0..20 {
+        halls.push(Hall::new(&ledger, 1).await);
+    }
+    // which of the rooms above are named, by their places
+    let named = || async {
+        let backlog = ledger.backlog().await.unwrap();
+        let place = |hall: &Hall| backlog.iter().any(|backlog| backlog.room == *hall.id());
+        halls.iter().enumerate().filter(|(_, hall)| place(hall)).map(|(place, _)| place).collect::<Vec<_>>()
+    };
+    assert!(named().await.is_empty());
+    ledger.enqueue(halls[3].id(), &[message("a")]).await.unwrap();
+    assert_eq!(named().await, [3]);
+    let changed = Room { title: Title::parse("Night").unwrap(), ..halls[17].room.clone() };
+    ledger.replace_room(&changed, &[message("b")]).await.unwrap();
+    assert_eq!(named().await, [3, 17], "a change that causes a job counts as well");
+    for place in [3, 17] {
+        let job = taken(&ledger, halls[place].id(), "w", LONG).await.unwrap();
+        assert!(named().await.contains(&place), "a job that is taken is not done");
+        ledger.finish_job(halls[place].id(), &job).await.unwrap();
+    }
+    assert!(named().await.is_empty());
+    ledger.enqueue(halls[3].id(), &[message("c")]).await.unwrap();
+    assert_eq!(named().await, [3], "a room that was done with comes back");
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod faults;
 mod feed;
+mod jobs;
 mod replicas;
 mod rooms;
 mod rule;

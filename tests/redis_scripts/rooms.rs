@@ -10,7 +10,7 @@ use tallycast::ledger::{Creation, FeedEvent, Ledger, Replacement};
 use crate::support::redis::Redis;
 use crate::{batch, cast, fresh_room, hear, join, ledger, opened, voter};
 
-fn room(code: &str, reference: Option<&str>) -> Room {
+pub fn room(code: &str, reference: Option<&str>) -> Room {
     let choices = [("A".to_owned(), None), ("B".to_owned(), None)];
     let plan = Plan {
         title: Title::parse("An evening").unwrap(),

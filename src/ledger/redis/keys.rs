@@ -9,6 +9,8 @@ use crate::domain::ids::{RoomId, VoterId};
 pub(super) const CODES: &str = "tc:{dir}:codes";
 /// The organiser's own name → room id.
 pub(super) const REFS: &str = "tc:{dir}:refs";
+/// Sorted set: room id → when a job of it was last about to be stored, in ms. A hint: see `jobs.rs`.
+pub(super) const ROOMS_WITH_JOBS: &str = "tc:{dir}:rooms_with_jobs";
 /// Never written: see `health.rs`.
 pub(super) const PROBE: &str = "tc:{dir}:probe";
 
@@ -169,7 +171,7 @@ mod tests {
         for key in [keys.gate(), keys.ballots((2, 1)), keys.removed()] {
             assert_eq!(tag(&key), "abc.3", "{key}");
         }
-        for key in [CODES, REFS, PROBE, &signed_out("{x}")] {
+        for key in [CODES, REFS, ROOMS_WITH_JOBS, PROBE, &signed_out("{x}")] {
             assert_eq!(tag(key), "dir", "{key}");
         }
     }

@@ -33,6 +33,8 @@ pub struct RedisOptions {
     pub connect_timeout: Duration,
     /// Longest wait for the answer of a whole call, connecting included.
     pub response_timeout: Duration,
+    /// How often all rooms are asked for their jobs: so late is one whose note in the directory was lost.
+    pub all_jobs_every: Duration,
 }
 
 impl RedisOptions {
@@ -46,6 +48,7 @@ impl RedisOptions {
             pool_size: 16,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(2),
+            all_jobs_every: Duration::from_secs(60),
         }
     }
 }

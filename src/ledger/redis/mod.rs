@@ -62,6 +62,7 @@ pub use link::RedisOptions;
 pub struct RedisLedger {
     link: link::Link,
     tick_ms: u64,
+    all_rooms: jobs::AllRooms,
 }
 
 impl RedisLedger {
@@ -70,7 +71,8 @@ impl RedisLedger {
     /// # Errors
     /// The URL is malformed. The text does not repeat it, for it may hold a password.
     pub fn new(options: RedisOptions) -> Result<Self, Invalid> {
-        Ok(Self { link: link::Link::new(&options)?, tick_ms: options.tick_ms })
+        let all_rooms = jobs::AllRooms::new(options.all_jobs_every);
+        Ok(Self { link: link::Link::new(&options)?, tick_ms: options.tick_ms, all_rooms })
     }
 }
 
@@ -198,7 +200,7 @@ impl Ledger for RedisLedger {
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, LedgerError> {
-        jobs::backlog(&self.link).await
+        jobs::backlog(&self.link, &self.all_rooms).await
     }
 
     async fn take_job(&self, room: &RoomId, worker: &str, lease: Duration) -> Result<Option<TakenJob>, LedgerError> {

@@ -88,13 +88,16 @@ pub(super) async fn get(link: &Link, id: &RoomId) -> Result<Option<Room>, Ledger
 pub(super) async fn replace(link: &Link, room: &Room, jobs: &[Job]) -> Result<Replacement, LedgerError> {
     let json = encode(room)?;
     let channel = control_channel(link.database());
-    let jobs = jobs::texts(jobs)?;
+    let texts = jobs::texts(jobs)?;
     link.change(|mut redis| async move {
         let keys = RoomKeys(&room.id);
         let key = keys.record();
         let mut call = scripts::REPLACE_ROOM.key(&key);
         call.key(keys.jobs()).key(keys.job_ids());
-        call.arg(room.seq).arg(&json).arg(&channel).arg(room.id.as_str()).arg(jobs);
+        call.arg(room.seq).arg(&json).arg(&channel).arg(room.id.as_str()).arg(&texts);
+        if !texts.is_empty() {
+            jobs::mention(&mut redis, &[room.id.to_string()]).await?;
+        }
         let (outcome, seq, record): (String, u64, String) = call.invoke_async(&mut redis).await?;
         match outcome.as_str() {
             "stored" => Ok(Replacement::Stored(decode(&key, seq, &record)?)),

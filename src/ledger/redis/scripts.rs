@@ -21,6 +21,8 @@ scripts! {
     REPLACE_ROOM = "jobs" "replace_room";
     RELEASE_CODE = "release_code";
     ENQUEUE = "jobs" "enqueue";
+    MENTION_JOBS = "mention_jobs";
+    FORGET_JOBS = "forget_jobs";
     TAKE_JOB = "take_job";
     JOIN = "people" "join";
     RESTORE_VOTER = "people" "restore_voter";
