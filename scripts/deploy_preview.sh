@@ -4,7 +4,8 @@
 #   scripts/deploy_preview.sh OVERLAY [REF]
 #
 # With a cluster that answers: what would change there. Without one, or with a git ref given: what changed in the
-# rendered manifests since that ref, or else since the last release. The first line says which of the two it is.
+# rendered manifests since that ref, or else since the last release. Without a release either: the list of all objects,
+# which would be new. The first line says which of these it is.
 # Exit code: 0 nothing would change, 1 something would, above 1 it could not be told.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,10 +27,14 @@ if [[ -z $ref ]] && "$kubectl" version --request-timeout=5s >/dev/null 2>&1; the
 fi
 
 if [[ -z $ref ]]; then
-  ref=$(git describe --tags --abbrev=0 2>/dev/null) || {
-    echo "no cluster answers and there is no release yet: name a git ref to compare with" >&2
-    exit 2
-  }
+  ref=$(git describe --tags --abbrev=0 2>/dev/null) || ref=""
+fi
+if [[ -z $ref ]]; then
+  rendered=$("$kubectl" kustomize "manifests/overlays/$overlay") || exit 2
+  echo "# no cluster answers and there is no release yet: all of $overlay would be new"
+  awk '/^kind:/ { kind = $2 } /^[a-z]/ { here = /^metadata:/ } here && /^  name:/ { print "+ " kind " " $2 }' <<<"$rendered"
+  echo "# to compare with an earlier state: make deploy-preview OVERLAY=$overlay REF=HEAD~1"
+  exit 1
 fi
 if ! git rev-parse --quiet --verify "$ref^{commit}" >/dev/null; then
   echo "git knows no $ref" >&2

@@ -211,6 +211,10 @@ IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
         "test_it_says_what_it_compares_and_what_changed_since_the_release",
         edit("scripts/deploy_preview.sh", "git describe --tags", "git describe --tigs"),
     ),
+    (
+        "test_without_a_release_it_lists_what_there_is_and_says_how_to_compare",
+        edit("scripts/deploy_preview.sh", "/^metadata:/ }", "/^spec:/ }"),
+    ),
     ("test_what_cannot_be_compared_is_said", edit("scripts/deploy_preview.sh", 'echo "git knows no', 'echo "no')),
     (
         "test_nothing_deprecated_is_used",

@@ -100,6 +100,17 @@ class Preview(unittest.TestCase):
         self.assertEqual(changed.returncode, 1, changed.stderr)
         self.assertIn('+  TALLYCAST__SERVER__MAX_SOCKETS: "3000"', changed.stdout)
 
+    def test_without_a_release_it_lists_what_there_is_and_says_how_to_compare(self) -> None:
+        run(["git", "tag", "--delete", "v1"], self.folder)
+        first = self.preview("local")
+        self.assertEqual(first.returncode, 1, first.stderr)
+        said, *listed, hint = first.stdout.splitlines()
+        self.assertEqual(said, "# no cluster answers and there is no release yet: all of local would be new")
+        objects = world.current().renderings["overlay local"]
+        self.assertEqual(sorted(listed), sorted(f"+ {item['kind']} {item['metadata']['name']}" for item in objects))
+        self.assertIn("make deploy-preview OVERLAY=local REF=HEAD~1", hint)
+        self.assertEqual(self.preview("local", "HEAD").returncode, 0, "what it hints at is taken")
+
     def test_what_cannot_be_compared_is_said(self) -> None:
         for arguments, words in ((["nowhere"], "local production staging"), (["local", "v0"], "git knows no v0")):
             refused = self.preview(*arguments)
