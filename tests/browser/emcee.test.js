@@ -85,14 +85,15 @@ test("a second press of N within two seconds does nothing, and one after them is
   await passUntil(desk, ".step:has-text('Open round 1'):not([aria-disabled=true])");
   await desk.keyboard.press("n");
   await passUntil(desk, ".step:has-text('Close round 1')");
-  await api.vote(room, voter, 1, "a");
-  await passUntil(desk, "text=1 vote by 1 voter");
   for (const pressed of ["n", "c", "n"]) {
     await desk.keyboard.press(pressed);
     await desk.clock.runFor(400);
   }
   assert.deepEqual(sent, ["1/open"]);
+  assert.equal(await desk.locator("dialog").count(), 0);
   assert.equal(await desk.locator(".step.resting[aria-disabled=true]").count(), 1, "the button shows that it rests");
+  await api.vote(room, voter, 1, "a");
+  await passUntil(desk, "text=1 vote by 1 voter");
   await desk.clock.runFor(REST_MS);
   await desk.keyboard.press("n");
   await passUntil(desk, "text=All stored votes are shown");
@@ -141,6 +142,8 @@ test("a click on a checkbox leaves the keys alive", async () => {
   const desk = await openDesk(room);
   const sent = commandsOf(desk);
   await desk.click("#corner");
+  await desk.waitForSelector(".commands .arrived:has-text('join code on stage')");
+  await desk.waitForSelector(".step:not([aria-disabled=true])"); // which waits for every answer
   await desk.keyboard.press("n");
   await desk.waitForSelector(".step:has-text('Close round 1')");
   assert.equal(await desk.evaluate(() => document.activeElement?.id), "corner");
