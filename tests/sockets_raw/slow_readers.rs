@@ -1,7 +1,9 @@
 //! Peers that read slowly, late, or never, while a room is full of news: large states several times a second, and
 //! tallies as fast as they come. All of it goes on at once in one hall, for the patience of the server takes its time.
 
-use crate::raw::{CLOSE, Frame, PATIENCE, PING, PONG, Raw, TEXT, frame, handshake, message, metric, request};
+use crate::raw::{
+    CLOSE, Frame, PATIENCE, PING, PONG, Raw, TEXT, frame, handshake, message, metric, metric_becomes, request,
+};
 use crate::support::dice;
 use crate::support::emcee::{Emcee, plain_round};
 use crate::support::hall::Hall;
@@ -15,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 const LAST_TITLE: &str = "The last title";
 const NEVER_READERS: usize = 200;
@@ -267,4 +269,31 @@ async fn a_reader_that_begins_to_read_again_is_given_the_newest_at_once() {
     }
     let waits = waits.join_all().await;
     assert!(waits.iter().all(|wait| *wait < Duration::from_millis(400)), "the newest came after {waits:?}");
+}
+
+/// Its voter casts at another device meanwhile. What it has missed of that it would never be told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_socket_that_takes_no_more_words_is_closed_so_that_it_comes_back_to_all_of_its_ballot() {
+    let hall = Hall::embedded().await;
+    let (server, emcee) = (hall.addresses()[0], hall.emcee());
+    // a state that no kernel takes at once: its session has to wait for a peer that does not read
+    let choices: Vec<Value> = (0..8).map(|n| json!({"label": format!("{n} {}", "label ".repeat(6))})).collect();
+    let rounds = vec![json!({"title": "Round", "choices": choices}); 100];
+    let room = emcee.create(json!({"title": "Large", "votes_per_round": 60, "rounds": rounds})).await;
+    emcee.open(&room, 1).await;
+    let mut voter = Voter::join(&emcee.http, &[server], &room, "Ann", dice(6, 1)).await;
+    let mut stuck = Raw::connect_narrow(server, 4_096).await;
+    stuck.upgrade(server).await;
+    stuck.hello(&room, "voter", Some(&voter.token)).await;
+    let sessions = r#"tallycast_sessions{role="voter"}"#;
+    metric_becomes(&hall.pods[0], sessions, PATIENCE, |sessions| sessions == 1.0).await;
+    for _ in 0..40 {
+        assert_eq!(voter.cast(1, 1, "a").await, Verdict::Stored);
+    }
+    let closed = timeout(PATIENCE, stuck.closed()).await.expect("it is closed, and not left with a part of its ballot");
+    assert_eq!(closed, Some(1012), "come back");
+    assert!(metric(&hall.pods[0], r#"tallycast_mailbox_refusals_total{mailbox="session"}"#).await > 0.0);
+    let mut back = Raw::open(server).await;
+    back.hello(&room, "voter", Some(&voter.token)).await;
+    back.text_with(&format!(r#""votes":"{}""#, "a".repeat(40))).await;
 }

@@ -23,6 +23,7 @@ use crate::wire::server::{BallotView, ByeReason};
 mod board;
 mod frame;
 mod greeter;
+mod line;
 mod news;
 mod rooms;
 mod seat;
@@ -33,6 +34,7 @@ mod unshown;
 
 pub use board::{Board, Frames, SLOTS, STATE_SLOT};
 pub use frame::Frame;
+pub use line::Line;
 pub use rooms::{Absent, ActiveRoom, DeskSocket, Rooms, StageSocket};
 pub use seat::{CatchUp, Outlet, Seat};
 pub use shard::{SeatGuard, Shard};
@@ -241,7 +243,7 @@ impl RoomRegistry {
         }
     }
 
-    /// Looks after news whose nudge was lost, and casts that wait too long.
+    /// Looks after news whose nudge was lost, casts that wait too long, and sessions that have missed a word.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
         let behind = self.pod.rooms.all().into_iter().filter(|room| room.board.is_behind(self.shard.index));
         for room in behind.collect::<Vec<_>>() {
@@ -251,6 +253,7 @@ impl RoomRegistry {
         for gallery in self.shard.rooms.borrow().values() {
             for seat in gallery.seats.values() {
                 seat.answer_if_overdue(&self.pod, &gallery.room, now);
+                seat.close_if_stuck();
             }
         }
     }
@@ -298,7 +301,7 @@ impl Handler<Dismiss> for RoomRegistry {
             let moment = dismiss.within.mul_f64(rand::random());
             let retry_ms = draining.then(|| rand::random_range(50..=MOST_RETRY_MS));
             let whisper = Whisper::Leave { reason: dismiss.reason, retry_ms };
-            ctx.run_later(moment, move |registry, _| seat.whisper(&registry.pod, whisper));
+            ctx.run_later(moment, move |_, _| seat.whisper(whisper));
         }
     }
 }

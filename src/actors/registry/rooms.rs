@@ -12,7 +12,7 @@ use super::board::Board;
 use super::greeter::Greeter;
 use super::shards::Shards;
 use super::showing::ShownRanking;
-use super::{Answer, Whisper};
+use super::{Answer, Line, Whisper};
 use crate::actors::coordinator::{Moved, RoundCoordinator};
 use crate::actors::pod::Pod;
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
@@ -39,7 +39,7 @@ pub struct ActiveRoom {
 /// Who is here, on this pod.
 #[derive(Default)]
 struct Here {
-    voters: HashMap<VoterId, Vec<(u64, Recipient<Whisper>)>>,
+    voters: HashMap<VoterId, Vec<(u64, Line)>>,
     voter_sockets: u64,
     stages: HashMap<u64, StageSocket>,
     desks: HashMap<u64, DeskSocket>,
@@ -68,7 +68,7 @@ pub struct DeskSocket {
     /// Its last word.
     pub seen: Instant,
     /// Its session.
-    pub session: Recipient<Whisper>,
+    pub session: Line,
 }
 
 impl ActiveRoom {
@@ -77,7 +77,7 @@ impl ActiveRoom {
     }
 
     /// A voter's socket comes. The oldest goes if there are too many.
-    pub fn voter_came(&self, voter: &VoterId, socket: u64, session: Recipient<Whisper>) {
+    pub fn voter_came(&self, voter: &VoterId, socket: u64, session: Line) {
         let mut here = self.here();
         here.voter_sockets += 1;
         here.changed.insert(voter.clone());
@@ -86,7 +86,7 @@ impl ActiveRoom {
         if sockets.len() > MOST_VOTER_SOCKETS {
             let (_, oldest) = sockets.remove(0);
             here.voter_sockets -= 1;
-            let _ = oldest.try_send(Whisper::Leave { reason: ByeReason::Replaced, retry_ms: None });
+            oldest.whisper(Whisper::Leave { reason: ByeReason::Replaced, retry_ms: None });
         }
         self.note_doubles(&here);
     }
@@ -136,21 +136,21 @@ impl ActiveRoom {
         let here = self.here();
         let Some(sockets) = here.voters.get(voter) else { return };
         for (_, session) in sockets.iter().filter(|(id, _)| Some(*id) != except) {
-            let _ = session.try_send(Whisper::Mine(ballot.stored()));
+            session.whisper(Whisper::Mine(ballot.stored()));
         }
     }
 
     /// Ends the sockets of a removed voter.
     pub fn dismiss_voter(&self, voter: &VoterId) {
         for (_, session) in self.here().voters.get(voter).into_iter().flatten() {
-            let _ = session.try_send(Whisper::Leave { reason: ByeReason::Removed, retry_ms: None });
+            session.whisper(Whisper::Leave { reason: ByeReason::Removed, retry_ms: None });
         }
     }
 
     /// Ends the sockets of a sign-in.
     pub fn dismiss_sign_in(&self, sign_in: &str) {
         for desk in self.here().desks.values().filter(|desk| desk.sign_in.as_deref() == Some(sign_in)) {
-            let _ = desk.session.try_send(Whisper::Leave { reason: ByeReason::SignedOut, retry_ms: None });
+            desk.session.whisper(Whisper::Leave { reason: ByeReason::SignedOut, retry_ms: None });
         }
     }
 

@@ -5,12 +5,10 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix::prelude::*;
-
 use super::board::{Board, Frames, SLOTS, Slot};
 use super::frame::{self, Frame};
 use super::news::TALLY;
-use super::{ActiveRoom, Whisper};
+use super::{ActiveRoom, Line, Whisper};
 use crate::actors::asking::{Asking, Told};
 use crate::actors::coordinator::CastAnswer;
 use crate::actors::pod::Pod;
@@ -36,6 +34,9 @@ pub trait Outlet {
 
     /// Writes whole frames that must not be skipped, behind what is unsent.
     fn deliver(&self, frames: &[u8]);
+
+    /// Ends the socket without its session, which is stuck: the peer is told to come back.
+    fn turn_away(&self);
 
     /// Runs `catch_up` whenever frames were refused and everything has been sent since.
     fn on_drained(&self, catch_up: CatchUp);
@@ -75,7 +76,7 @@ pub struct Seat {
     /// Where frames go.
     outlet: Rc<dyn Outlet>,
     /// Its session.
-    session: Recipient<Whisper>,
+    line: Line,
     /// Its cast under way.
     asking: Rc<Asking>,
     sent: [Cell<u64>; SLOTS],
@@ -89,10 +90,10 @@ impl Seat {
         role: Role,
         voter: Option<VoterId>,
         outlet: Rc<dyn Outlet>,
-        session: Recipient<Whisper>,
+        line: Line,
         asking: Rc<Asking>,
     ) -> Rc<Self> {
-        Rc::new(Self { id, role, voter, outlet, session, asking, sent: Default::default(), standing: Cell::new(0) })
+        Rc::new(Self { id, role, voter, outlet, line, asking, sent: Default::default(), standing: Cell::new(0) })
     }
 
     /// True if an offer would be taken.
@@ -184,7 +185,7 @@ impl Seat {
     pub(super) fn answer(&self, pod: &Pod, room: &ActiveRoom, number: u32, answer: CastAnswer, due: Option<&Frames>) {
         let Some(told) = self.asking.answer(number, answer, || room.board.votes_per_round()) else { return };
         match told {
-            Told::Removed => self.whisper(pod, Whisper::Leave { reason: ByeReason::Removed, retry_ms: None }),
+            Told::Removed => self.whisper(Whisper::Leave { reason: ByeReason::Removed, retry_ms: None }),
             Told::Ballot { view, grew, took } => {
                 pod.metrics.ack_seconds.observe(took.as_secs_f64());
                 if let (true, Some(voter)) = (grew, &self.voter) {
@@ -202,7 +203,7 @@ impl Seat {
             }
         }
         if self.asking.take_wanted() {
-            self.whisper(pod, Whisper::Answered);
+            self.whisper(Whisper::Answered);
         }
     }
 
@@ -214,10 +215,15 @@ impl Seat {
         }
     }
 
-    /// Says a word to the session. A session whose mailbox is full is stuck, and given up.
-    pub(super) fn whisper(&self, pod: &Pod, whisper: Whisper) {
-        if self.session.try_send(whisper).is_err() {
-            pod.metrics.mailbox_refusals.with_label_values(&["session"]).inc();
+    /// Says a word to the session.
+    pub(super) fn whisper(&self, whisper: Whisper) {
+        self.line.whisper(whisper);
+    }
+
+    /// Closes the socket if its session has missed a word.
+    pub(super) fn close_if_stuck(&self) {
+        if self.line.has_missed() {
+            self.outlet.turn_away();
         }
     }
 }

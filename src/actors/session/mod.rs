@@ -2,7 +2,7 @@
 //! what concerns this socket alone; everything else reaches the socket through its seat in the registry.
 //!
 //! In: frames from the peer, [`Whisper`]s. Out: casts to the shard, frames. Mailbox: 16, the default; a full one
-//! means that the session is stuck, and the sender gives up on it.
+//! means that the session is stuck, and the registry closes its socket within a second, see [`Line`].
 //!
 //! It has no game logic. While a cast is unanswered further casts wait here, in order; the socket's reader stops at
 //! 4 KiB of them. The answer goes from the registry's shard straight to the socket, see [`super::asking`].
@@ -19,7 +19,7 @@ use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketC
 use super::asking::Asking;
 use super::coordinator::{Asker, Cast};
 use super::pod::Pod;
-use super::registry::{ActiveRoom, DeskSocket, Outlet, STATE_SLOT, Seat, SeatGuard, Shard, StageSocket, Whisper};
+use super::registry::{ActiveRoom, DeskSocket, Line, Outlet, STATE_SLOT, Seat, SeatGuard, Shard, StageSocket, Whisper};
 use crate::domain::ids::VoterId;
 use crate::wire::client::{self, CastMessage, ClientMessage, Hello, MOST_FRAME_BYTES, Ping, Role};
 use crate::wire::codes::CloseCode;
@@ -182,9 +182,9 @@ impl Session {
 
     fn sit(&mut self, seating: Seating, ctx: &mut Ctx) {
         let Seating { room, role, you, voter, desk } = seating;
-        let whispers = ctx.address().recipient();
+        let line = Line::new(ctx.address().recipient(), &self.pod);
         let (outlet, asking) = (self.outlet.clone(), self.asking.clone());
-        let seat = Seat::new(self.id, role, voter.clone(), outlet, whispers.clone(), asking);
+        let seat = Seat::new(self.id, role, voter.clone(), outlet, line.clone(), asking);
         let frames = self.pod.frames(&room.board, seat.audience());
         if let Some(ballot) = you.as_ref().and_then(|you| you.ballot.as_ref()) {
             self.asking.know(ballot);
@@ -198,10 +198,9 @@ impl Session {
             true
         });
         if let Some(voter) = &voter {
-            room.voter_came(voter, self.id, whispers.clone());
+            room.voter_came(voter, self.id, line.clone());
         }
-        let desk =
-            desk.map(|(sign_in, device)| DeskSocket { sign_in, device, seen: Instant::now(), session: whispers });
+        let desk = desk.map(|(sign_in, device)| DeskSocket { sign_in, device, seen: Instant::now(), session: line });
         if let Some(desk) = desk.clone() {
             room.desk_seen(self.id, desk);
         }

@@ -57,7 +57,7 @@ pub struct Socket {
 pub enum Stage {
     /// The session runs.
     Talking,
-    /// The session is told nothing more: it has no seat yet, and will get none.
+    /// The session is told nothing more: it has no seat and gets none, or is stuck.
     TurnedAway(CloseCode),
     /// The session is over; the last bytes go out.
     Closing,
@@ -300,6 +300,12 @@ impl Outlet for Socket {
         // reading may have stopped at the answer that was just given
         if self.reader.borrow().may_go_on() {
             self.wake();
+        }
+    }
+
+    fn turn_away(&self) {
+        if self.stage.get() == Stage::Talking {
+            self.end(Stage::TurnedAway(CloseCode::Restart));
         }
     }
 
