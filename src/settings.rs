@@ -109,6 +109,11 @@ impl PodRole {
         self != Self::Worker
     }
 
+    /// True if voters are sent here: a full one must not be sent more.
+    pub fn serves_audience(self) -> bool {
+        matches!(self, Self::All | Self::Audience)
+    }
+
     /// True if jobs are done here.
     pub fn does_jobs(self) -> bool {
         matches!(self, Self::All | Self::Worker)

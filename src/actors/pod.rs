@@ -227,6 +227,8 @@ pub struct PodHealth {
     feed: AtomicBool,
     /// Saying goodbye.
     draining: AtomicBool,
+    /// All places for sockets are taken.
+    full: AtomicBool,
     /// Why votes are not safe.
     unsafe_because: Mutex<Option<String>>,
 }
@@ -287,6 +289,11 @@ impl PodHealth {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Notes whether there is a place for one more socket.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::Relaxed);
+    }
+
     /// Why this pod does not take voters; empty: it does.
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = vec![];
@@ -303,6 +310,9 @@ impl PodHealth {
         }
         if !self.feed.load(Ordering::Relaxed) {
             reasons.push("feed: not connected".to_owned());
+        }
+        if self.full.load(Ordering::Relaxed) {
+            reasons.push("full: all places for sockets are taken".to_owned());
         }
         reasons
     }

@@ -1,7 +1,7 @@
 //! Who is asking: extractors for emcees and voters, and the Origin rule.
 
 use std::future::{Future, Ready, ready};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::pin::Pin;
 
@@ -32,9 +32,9 @@ impl Default for WrongKeys {
 }
 
 impl WrongKeys {
-    /// The answer to a wrong key from this peer.
-    pub fn refuse(&self, request: &HttpRequest) -> ApiError {
-        match self.0.check_key(&address_of(request)) {
+    /// The answer to a wrong key from this address; see [`address_of`].
+    pub fn refuse(&self, from: IpAddr) -> ApiError {
+        match self.0.check_key(&from) {
             Ok(()) => ApiError::unauthorized("bad_key", "this is not the emcee's key"),
             Err(_) => {
                 let status = actix_web::http::StatusCode::TOO_MANY_REQUESTS;
@@ -50,9 +50,9 @@ impl WrongKeys {
 }
 
 /// Where a request comes from. A proxy on this very machine, as in a pod, is believed: it overwrites what clients say.
-fn address_of(request: &HttpRequest) -> IpAddr {
-    let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-    let forwarded = request.headers().get("x-forwarded-for").and_then(|header| header.to_str().ok()?.parse().ok());
+pub fn address_of(peer: Option<SocketAddr>, headers: &HeaderMap) -> IpAddr {
+    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+    let forwarded = headers.get("x-forwarded-for").and_then(|header| header.to_str().ok()?.parse().ok());
     if peer.is_loopback() { forwarded.unwrap_or(peer) } else { peer }
 }
 
@@ -110,7 +110,7 @@ impl FromRequest for Emcee {
             if let Some(key) = bearer(request.headers()) {
                 return match site.pod.auth.is_emcee_key(key) {
                     true => Ok(Self { device: "key".to_owned() }),
-                    false => Err(site.wrong_keys.refuse(&request)),
+                    false => Err(site.wrong_keys.refuse(address_of(request.peer_addr(), request.headers()))),
                 };
             }
             let sign_in = read_sign_in(&request, &site);
@@ -169,7 +169,7 @@ impl FromRequest for Viewer {
                 }
                 // neither key nor a voter's token: somebody is guessing
                 if !looks_like_token(token) {
-                    return Err(site.wrong_keys.refuse(&request));
+                    return Err(site.wrong_keys.refuse(address_of(request.peer_addr(), request.headers())));
                 }
             }
             let Some(sign_in) = read_sign_in(&request, &site) else { return Ok(Self(Audience::Public)) };

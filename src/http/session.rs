@@ -4,7 +4,7 @@ use actix_web::cookie::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, delete, post, web};
 
 use super::Site;
-use super::auth::{Origin, cookie, cross_origin, read_sign_in};
+use super::auth::{Origin, address_of, cookie, cross_origin, read_sign_in};
 use super::body::Body;
 use super::error::{Answer, ApiError};
 use crate::actors::session::EMCEE_COOKIE;
@@ -23,7 +23,7 @@ pub async fn begin_session(request: HttpRequest, site: web::Data<Site>, body: Bo
         return Err(cross_origin());
     }
     if !site.pod.auth.is_emcee_key(&key) {
-        return Err(site.wrong_keys.refuse(&request));
+        return Err(site.wrong_keys.refuse(address_of(request.peer_addr(), request.headers())));
     }
     let device = device.unwrap_or_else(|| "emcee".to_owned());
     let (sign_in, value) = site.pod.auth.sign_in(&device, site.pod.clock.now());

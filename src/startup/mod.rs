@@ -104,7 +104,7 @@ impl Application {
             measured: std::sync::Mutex::default(),
         });
         let worker = worker_options(&settings)?;
-        let places = Places::new(pod.clone(), max_sockets(&settings));
+        let places = Places::new(pod.clone(), max_sockets(&settings), settings.server.role.serves_audience());
         let links = match beside {
             Some(_) if pod.serves_emcee => Some(links::find(&settings, &pod, addresses.main).await?),
             _ => None,

@@ -95,7 +95,7 @@ async fn a_pod_without_places_left_is_said() {
         sockets.push(Socket::stage(hall.addresses()[0], &room).await);
     }
     let wrong = wrong(&emcee).await;
-    assert_eq!(wrong.iter().map(|(item, _)| item.as_str()).collect::<Vec<_>>(), ["socket", "sessions"]);
+    assert_eq!(wrong.iter().map(|(item, _)| item.as_str()).collect::<Vec<_>>(), ["socket", "sessions", "ready"]);
     assert!(wrong[0].1.contains("full") && wrong[1].1.contains("0 of 3 places"), "{wrong:?}");
 }
 

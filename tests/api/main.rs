@@ -9,6 +9,7 @@ mod check;
 mod damage;
 mod emcee;
 mod exports;
+mod full;
 mod joining;
 mod moving;
 mod operations;

@@ -95,6 +95,7 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     ("test_nginx_outlives_the_process_behind_it", PRODUCTION, lambda o: server(o)["initContainers"][0].pop("restartPolicy")),
     ("test_a_rollout_takes_nothing_away_before_the_new_is_there", PRODUCTION, lambda o: spec(o, "Deployment", "tallycast-server")["strategy"]["rollingUpdate"].update(maxUnavailable=1)),
     ("test_a_rollout_takes_nothing_away_before_the_new_is_there", PRODUCTION, lambda o: spec(o, "PodDisruptionBudget", "tallycast-server")["selector"]["matchLabels"].update(a="b")),
+    ("test_a_rollout_takes_nothing_away_before_the_new_is_there", PRODUCTION, lambda o: spec(o, "PodDisruptionBudget", "tallycast-server").update(unhealthyPodEvictionPolicy="AlwaysAllow")),
     ("test_three_servers_run_where_nothing_scales_them", "overlay local", lambda o: spec(o, "Deployment", "tallycast-server").update(replicas=1)),
     ("test_pods_spread_by_labels_that_they_have", PRODUCTION, lambda o: server(o)["topologySpreadConstraints"][0].update(matchLabelKeys=["component"])),
     ("test_the_quota_has_room_for_all_of_it_and_a_rollout", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server").update(maxReplicaCount=30)),

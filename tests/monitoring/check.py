@@ -142,6 +142,10 @@ class Autoscaling(unittest.TestCase):
         # the autoscaler tolerates 10 % above its target
         self.assertLessEqual(1.1 * target * least / (least - 1), 1)
 
+    def test_more_pods_are_asked_for_long_before_one_is_full_and_so_not_ready(self) -> None:
+        # a pod that was full is ready again at 95 %: one that is as full as the autoscaler lets it be must be ready
+        self.assertLess(1.1 * float(self.keda["triggers"][0]["metadata"]["threshold"]), 0.95)
+
 
 class Rendered(unittest.TestCase):
     """What kustomize makes of it. Left out, aloud, where there is no kubectl."""

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::actors::pod::Pod;
 use crate::actors::registry::{Absent, ActiveRoom};
-use crate::auth::VoterToken;
+use crate::auth::{SignIn, VoterToken};
 use crate::domain::ids::{RoomCode, VoterId};
 use crate::domain::room::Room;
 use crate::ledger::{Greeting, fresh_card};
@@ -28,6 +28,11 @@ impl Guest {
     fn cookie(&self, name: &str) -> Option<&str> {
         let cookies = self.cookies.as_deref()?.split(';');
         cookies.filter_map(|cookie| cookie.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    /// The emcee's sign-in that came along, if it is ours and not over; it may have been signed out.
+    pub fn sign_in(&self, pod: &Pod) -> Option<SignIn> {
+        pod.auth.read_sign_in(self.cookie(EMCEE_COOKIE)?, pod.clock.now())
     }
 }
 
@@ -109,8 +114,7 @@ async fn emcee(pod: &Pod, guest: &Guest, token: Option<&str>) -> Result<(Option<
             false => Err(CloseCode::BadToken),
         };
     }
-    let cookie = guest.cookie(EMCEE_COOKIE).ok_or(CloseCode::BadToken)?;
-    let sign_in = pod.auth.read_sign_in(cookie, pod.clock.now()).ok_or(CloseCode::BadToken)?;
+    let sign_in = guest.sign_in(pod).ok_or(CloseCode::BadToken)?;
     match pod.ledger.is_signed_out(&sign_in.id).await {
         Ok(false) => Ok((Some(sign_in.id), sign_in.device)),
         Ok(true) => Err(CloseCode::BadToken),

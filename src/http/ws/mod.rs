@@ -21,15 +21,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_codec::Framed;
-use actix_http::{Request, h1};
+use actix_http::{HttpMessage, Request, h1};
 use actix_web::web;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Site;
+use super::auth::{address_of, bearer};
 use super::error::{Answer, ApiError};
 use crate::actors::registry::Shard;
+use crate::actors::session::Guest;
+use crate::auth::looks_like_token;
 
 mod drive;
 mod guard;
@@ -45,7 +48,7 @@ pub use places::Places;
 
 use drive::Upgraded;
 use handshake::Welcome;
-use places::Place;
+use places::{Kind, Place};
 use roll::Roll;
 
 /// For a peer to take a refusal and go.
@@ -103,8 +106,35 @@ impl Door {
         if self.site.pod.health.is_draining() {
             return Err(ApiError::busy());
         }
-        let place = self.places.take().ok_or_else(ApiError::busy)?;
-        Ok((welcome, place))
+        match self.place(request, &welcome.guest)? {
+            Some(place) => Ok((welcome, place)),
+            None => {
+                self.site.pod.metrics.sockets_refused.inc();
+                Err(ApiError::busy())
+            }
+        }
+    }
+
+    /// A common place, or a reserved one for an emcee, who is known as in any call: by the key or the cookie.
+    fn place(&self, request: &Request, guest: &Guest) -> Result<Option<Place>, ApiError> {
+        if let Some(place) = self.places.take(Kind::Common) {
+            return Ok(Some(place));
+        }
+        let pod = &self.site.pod;
+        if !pod.serves_emcee {
+            return Ok(None);
+        }
+        let is_emcee = match bearer(request.headers()) {
+            Some(key) if pod.auth.is_emcee_key(key) => true,
+            // somebody is guessing, and must not find out more here than elsewhere
+            Some(key) if !looks_like_token(key) => {
+                let from = address_of(request.peer_addr(), request.headers());
+                return Err(self.site.wrong_keys.refuse(from));
+            }
+            // whether it was signed out is seen at hello
+            _ => guest.sign_in(pod).is_some(),
+        };
+        Ok(if is_emcee { self.places.take(Kind::Reserved) } else { None })
     }
 }
 
