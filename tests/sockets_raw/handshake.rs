@@ -201,7 +201,9 @@ async fn above_max_sockets_503_says_when_to_come_again() {
     assert_problem(&full, 503, "busy", "the fourth");
     let wait: u32 = full.header("retry-after").and_then(|secs| secs.parse().ok()).expect("Retry-After in seconds");
     assert!((1..=60).contains(&wait), "{wait}");
-    assert_eq!(hall.emcee().http.get(&pod.url("/readyz")).await.expect("an answer").status, 200, "pages still work");
+    let http = hall.emcee().http;
+    assert_eq!(http.get(&pod.url("/")).await.expect("an answer").status, 200, "pages still work");
+    assert_eq!(http.get(&pod.url("/readyz")).await.expect("an answer").status, 503, "phones should go elsewhere");
     sockets.pop();
     metric_becomes(pod, "tallycast_sockets", PATIENCE, |sockets| sockets == 2.0).await;
     sockets.push(Raw::open(server).await);
