@@ -17,8 +17,8 @@ test: ## Install what is missing and run every test; prints minutes per suite
 prove: ## The same tests at full counts; the output goes to docs/evidence/
 	scripts/prove.sh
 
-bench: ## Measure beside the reference servers; writes docs/performance.md (Linux, two idle cores, an hour)
-	scripts/bench.sh
+bench: ## Measure beside the reference servers; writes docs/performance.md (Linux, two idle cores, an hour); SCALE=0.05 ROWS="1 3" tries some out
+	SCALE="$(SCALE)" scripts/bench.sh $(ROWS)
 
 loadtest: ## An evening of 1,000 voters against a server of its own; SCENARIO=storm for another
 	cargo build --release --workspace

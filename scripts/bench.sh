@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
 # The pure parts by criterion, then everything side by side with the reference servers, in one run. Writes
 # docs/performance.md and bench/constants.toml.
+#
+#   scripts/bench.sh [ROW…]      rows of the table, 1 to 14; none: all
+#
+# SCALE=0.05 tries the measures out instead: once, so small, with the release build. What comes of it is not kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/deps.sh
+if [[ -n ${SCALE:-} ]]; then
+  cargo build --release --workspace --bins
+  exec target/release/bench run --scale "$SCALE" --rounds 1 --server target/release/tallycast \
+    --loadtest target/release/loadtest "$@"
+fi
 # the server as it is shipped; the others only have to be fast enough
 cargo build --profile dist --package tallycast --bin tallycast
 cargo build --release --package bench --package loadtest
