@@ -70,8 +70,8 @@ async fn ends_and_says(damage: fn(&Path), why: &str) {
         }
     };
     assert!(!status.success(), "{status}");
-    let log = server.log();
-    let last = log.lines().last().unwrap_or_default();
+    let output = server.output();
+    let last = output.lines().last().unwrap_or_default();
     for word in ["ERROR", "ledger", why, "this process ends"] {
         assert!(last.contains(word), "{word}: the last line is {last}");
     }
@@ -80,8 +80,8 @@ async fn ends_and_says(damage: fn(&Path), why: &str) {
     server.launch();
     let status = server.ended_within(Duration::from_secs(15)).await.expect("it is refused");
     assert!(!status.success(), "{status}");
-    let log = server.log();
-    let last = log.lines().last().unwrap_or_default();
+    let output = server.output();
+    let last = output.lines().last().unwrap_or_default();
     for word in [path.to_str().expect("a path"), "is broken", "left as it is", "copy", "tallycast import"] {
         assert!(last.contains(word), "{word}: the last line is {last}");
     }
