@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::validate::MOST_NUMBER;
 use super::{Invalid, LedgerMs, ids::LETTERS};
 
 /// Most votes of a voter in a round, so also the longest cast.
@@ -54,7 +55,7 @@ impl Ballot {
     pub fn decode(text: &str) -> Option<Self> {
         let digits = text.find(|c: char| c.is_ascii_digit())?;
         let (votes, time) = text.split_at(digits);
-        let time_ms = time.parse().ok()?;
+        let time_ms = time.parse().ok().filter(|time| *time <= MOST_NUMBER)?;
         votes.bytes().all(|b| LETTERS.as_bytes().contains(&b)).then(|| Self { votes: votes.to_owned(), time_ms })
     }
 }

@@ -7,6 +7,7 @@ use super::gate::{Deadline, GateSum};
 use super::reveal::{AUTO_MS, DEFAULT_TOP, MOST_TOP, Reveal};
 use super::room::{ClosedBy, Decision, Room, Running, Split, Stage, Take};
 use super::setup::{Edit, SECONDS, check_seconds};
+use super::validate::MOST_TAKES;
 use super::visibility::is_dark;
 use super::{Invalid, LedgerMs};
 
@@ -335,6 +336,9 @@ impl Room {
 
     fn set_take(&self, number: u16, take: u16) -> Result<Step, Refused> {
         let round = self.known(number)?;
+        if take > MOST_TAKES {
+            return Err(Invalid::new("take", format!("must be at most {MOST_TAKES}")).into());
+        }
         let is_on_record = |take| round.takes.iter().any(|record| record.take == take);
         self.no_other_open(number)?;
         if self.running_is(number).is_some() {

@@ -167,7 +167,9 @@ impl Gate {
     /// Counts letters that were appended to a ballot.
     pub fn count(&mut self, appended: &str, first_of_voter: bool, now: LedgerMs) {
         for letter in appended.bytes() {
-            self.tally.votes[usize::from(letter - b'a')] += 1;
+            if let Some(count) = self.tally.votes.get_mut(usize::from(letter.wrapping_sub(b'a'))) {
+                *count += 1;
+            }
         }
         self.tally.voters += u64::from(first_of_voter);
         self.stored += appended.len() as u64;

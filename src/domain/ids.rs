@@ -34,6 +34,23 @@ fn parse_id(text: &str, field: &str) -> Result<String, Invalid> {
     if fits { Ok(text.to_owned()) } else { Err(Invalid::new(field, "must be 1 to 32 characters of A-Z a-z 0-9 _ -")) }
 }
 
+/// An id exactly as it is made.
+fn parse_made(text: &str, field: &str) -> Result<String, Invalid> {
+    if is_made(text) { Ok(text.to_owned()) } else { Err(Invalid::new(field, "must be 16 characters of a-z 2-7")) }
+}
+
+fn is_made(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|b| ID_ALPHABET.contains(&b))
+}
+
+/// True if the text is a key of tokens as a server makes it: 32 bytes in base64 for URLs, without padding.
+pub fn is_token_key(text: &str) -> bool {
+    let is_digit = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    // of the last character's six bits the 32 bytes use four
+    let ends_well = text.bytes().last().is_some_and(|last| b"AEIMQUYcgkosw048".contains(&last));
+    text.len() == 43 && text.bytes().all(is_digit) && ends_well
+}
+
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident, $entropy:literal, $alphabet:expr, |$text:ident| $parse:expr) => {
         $(#[$doc])*
@@ -91,11 +108,12 @@ identifier!(
     RoomCode, 6, CODE_ALPHABET, |text| parse_code(text, 6, "room")
 );
 identifier!(
-    /// The room itself. Keys and tokens use it, so a code given out again revives nothing.
-    RoomId, 16, ID_ALPHABET, |text| parse_id(text, "room id")
+    /// The room itself. Keys and tokens use it, so a code given out again revives nothing. It always has the form in
+    /// which it is made, so it spells no other part of a key.
+    RoomId, 16, ID_ALPHABET, |text| parse_made(text, "room id")
 );
 identifier!(
-    /// A voter of one room.
+    /// A voter of one room. Clients may see up to 32 characters; those made here have 16, see [`VoterId::is_made`].
     VoterId, 16, ID_ALPHABET, |text| parse_id(text, "voter")
 );
 identifier!(
@@ -106,6 +124,13 @@ identifier!(
     /// An invitation for one voter: 12 characters, 60 bits.
     Invite, 12, CODE_ALPHABET, |text| parse_code(text, 12, "invite")
 );
+
+impl VoterId {
+    /// True if it has the form in which ids are made here.
+    pub fn is_made(&self) -> bool {
+        is_made(&self.0)
+    }
+}
 
 #[cfg(test)]
 mod tests {

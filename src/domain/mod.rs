@@ -16,6 +16,7 @@
 //! | [`jobs`] | what a change causes outside the ledger: messages, archives |
 //! | [`ranking`] | scores, places, ties |
 //! | [`reveal`] | the countdown in groups of equal places |
+//! | [`validate`] | what holds of every stored record, whoever wrote it |
 //! | [`visibility`] | who may see what |
 
 pub mod ballot;
@@ -29,6 +30,7 @@ pub mod reveal;
 pub mod room;
 pub mod setup;
 pub mod text;
+pub mod validate;
 pub mod visibility;
 
 /// Milliseconds of the ledger's clock, since 1970. The only time that decides anything.

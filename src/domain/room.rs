@@ -347,9 +347,9 @@ impl Room {
     }
 }
 
-/// The letter of a choice.
+/// The letter of a choice; `?` where no choice can be.
 pub fn letter(index: u8) -> char {
-    char::from(LETTERS.as_bytes()[usize::from(index)])
+    LETTERS.as_bytes().get(usize::from(index)).map_or('?', |letter| char::from(*letter))
 }
 
 #[cfg(test)]

@@ -48,17 +48,13 @@ impl RoundPlan {
         blackout_seconds: u32,
     ) -> Result<Self, Invalid> {
         let title = Title::parse(title)?;
-        if !(2..=LETTERS.len()).contains(&choices.len()) {
-            return Err(Invalid::new("choices", format!("must be 2 to 8, not {}", choices.len())));
-        }
+        check_choices(choices.len())?;
         let choices = choices.iter().enumerate().map(|(index, (label, color))| {
             choice(index, label, color.as_deref()).map_err(|e| e.inside(&format!("choices[{index}]")))
         });
         let choices = choices.collect::<Result<_, _>>()?;
         check_seconds(seconds)?;
-        if blackout_seconds > *SECONDS.end() {
-            return Err(Invalid::new("blackout_seconds", format!("must be 0 to {}", SECONDS.end())));
-        }
+        check_blackout(blackout_seconds)?;
         Ok(Self { title, choices, seconds, split, blackout_seconds })
     }
 
@@ -86,29 +82,77 @@ pub fn check_seconds(seconds: Option<u32>) -> Result<(), Invalid> {
     }
 }
 
+/// Checks the length of a blackout.
+pub fn check_blackout(seconds: u32) -> Result<(), Invalid> {
+    if seconds <= *SECONDS.end() {
+        return Ok(());
+    }
+    Err(Invalid::new("blackout_seconds", format!("must be 0 to {}", SECONDS.end())))
+}
+
+/// Checks how many choices a round has.
+pub fn check_choices(count: usize) -> Result<(), Invalid> {
+    if (2..=LETTERS.len()).contains(&count) {
+        return Ok(());
+    }
+    Err(Invalid::new("choices", format!("must be 2 to 8, not {count}")))
+}
+
+/// Checks a colour in its stored form: `#rrggbb`, lower case.
+pub fn check_color(color: &str) -> Result<(), Invalid> {
+    let digits = color.strip_prefix('#').unwrap_or_default();
+    if digits.len() == 6 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Ok(());
+    }
+    Err(Invalid::new("color", "must be #rrggbb"))
+}
+
 fn choice(index: usize, label: &str, color: Option<&str>) -> Result<Choice, Invalid> {
     let label = Label::parse(label)?;
     let color = match color {
         None => COLORS[index].to_owned(),
         Some(color) => {
-            let digits = color.strip_prefix('#').unwrap_or_default();
-            if digits.len() != 6 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return Err(Invalid::new("color", "must be #rrggbb"));
-            }
-            color.to_ascii_lowercase()
+            let color = color.to_ascii_lowercase();
+            check_color(&color)?;
+            color
         }
     };
     Ok(Choice { label, color })
 }
 
-fn check_rounds(rounds: &[RoundPlan]) -> Result<(), Invalid> {
-    if (1..=MOST_ROUNDS).contains(&rounds.len()) {
+/// Checks how many rounds a room has.
+pub fn check_rounds(count: usize) -> Result<(), Invalid> {
+    if (1..=MOST_ROUNDS).contains(&count) {
         return Ok(());
     }
-    Err(Invalid::new("rounds", format!("must be 1 to {MOST_ROUNDS}, not {}", rounds.len())))
+    Err(Invalid::new("rounds", format!("must be 1 to {MOST_ROUNDS}, not {count}")))
 }
 
-fn check_votes(votes: u16) -> Result<(), Invalid> {
+/// Checks the partitions of a room.
+pub fn check_partitions(partitions: u16) -> Result<(), Invalid> {
+    if PARTITIONS.contains(&partitions) {
+        return Ok(());
+    }
+    Err(Invalid::new("partitions", format!("must be 1 to 64, not {partitions}")))
+}
+
+/// Checks the organiser's own name of a room.
+pub fn check_reference(reference: Option<&str>) -> Result<(), Invalid> {
+    if reference.is_none_or(|text| (1..=MOST_REF_BYTES).contains(&text.len())) {
+        return Ok(());
+    }
+    Err(Invalid::new("ref", format!("must be 1 to {MOST_REF_BYTES} bytes")))
+}
+
+/// The `ref` of a copy of a room, which is known by this name. It is cut where it would grow too long.
+pub fn reference_of_copy(of: &str) -> String {
+    let mut reference = format!("copy-of-{of}");
+    reference.truncate(reference.floor_char_boundary(MOST_REF_BYTES));
+    reference
+}
+
+/// Checks the slips of a voter in a round.
+pub fn check_votes(votes: u16) -> Result<(), Invalid> {
     if VOTES_PER_ROUND.contains(&votes) {
         return Ok(());
     }
@@ -142,14 +186,10 @@ impl Plan {
     /// # Errors
     /// The field that is out of bounds.
     pub fn into_room(self, id: RoomId, code: RoomCode, now: LedgerMs) -> Result<Room, Invalid> {
-        check_rounds(&self.rounds)?;
+        check_rounds(self.rounds.len())?;
         check_votes(self.votes_per_round)?;
-        if !PARTITIONS.contains(&self.partitions) {
-            return Err(Invalid::new("partitions", format!("must be 1 to 64, not {}", self.partitions)));
-        }
-        if self.reference.as_ref().is_some_and(|r| !(1..=MOST_REF_BYTES).contains(&r.len())) {
-            return Err(Invalid::new("ref", format!("must be 1 to {MOST_REF_BYTES} bytes")));
-        }
+        check_partitions(self.partitions)?;
+        check_reference(self.reference.as_deref())?;
         Ok(Room {
             id,
             code,
@@ -225,7 +265,7 @@ impl Edit {
         room.join = self.join.unwrap_or(room.join);
         room.programme = self.programme.unwrap_or(room.programme);
         if let Some(rounds) = &self.rounds {
-            check_rounds(rounds)?;
+            check_rounds(rounds.len())?;
             room.rounds = edit_rounds(&room, rounds)?;
         }
         Ok(room)

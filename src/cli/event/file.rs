@@ -139,7 +139,7 @@ impl Document {
     fn room(&self) -> Result<Room, Invalid> {
         let body = serde_json::to_value(self).and_then(serde_json::from_value::<RoomBody>);
         let plan = body.map_err(|error| Invalid::new("round", error.to_string()))?.into_plan()?;
-        plan.into_room(RoomId::parse("event")?, RoomCode::parse("EVENTS")?, 0)
+        plan.into_room(RoomId::from_entropy([0; 16]), RoomCode::parse("EVENTS")?, 0)
     }
 
     /// Everybody who is to be invited, by the file and the list beside it.

@@ -47,6 +47,9 @@ impl Show {
         if let Some(target) = self.room.target() {
             self.gate.follow(&target, self.now);
         }
+        // whatever commands make of a room can be read again, and moved
+        assert_eq!(self.room.validate(), Ok(()), "{:?}", self.room);
+        assert_eq!(self.gate.fits(&self.room), Ok(()), "{:?} {:?}", self.gate, self.room);
     }
 
     /// Makes a command hold; `true` if anything had to be done.

@@ -162,14 +162,14 @@ mod tests {
 
     #[test]
     fn keys_of_a_unit_share_its_hash_tag() {
-        let room = RoomId::parse("abc").unwrap();
+        let room = RoomId::from_entropy([7; 16]);
         let keys = RoomKeys(&room);
         for key in [keys.record(), keys.roster(), keys.ranking(7), keys.present("pod{1}")] {
-            assert_eq!(tag(&key), "abc", "{key}");
+            assert_eq!(tag(&key), room.as_str(), "{key}");
         }
         let keys = PartitionKeys::new(&room, 3);
         for key in [keys.gate(), keys.ballots((2, 1)), keys.removed()] {
-            assert_eq!(tag(&key), "abc.3", "{key}");
+            assert_eq!(tag(&key), format!("{room}.3"), "{key}");
         }
         for key in [CODES, REFS, ROOMS_WITH_JOBS, PROBE, &signed_out("{x}")] {
             assert_eq!(tag(key), "dir", "{key}");
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_ranking_is_known_by_its_key() {
-        let (room, other) = (RoomId::parse("abc").unwrap(), RoomId::parse("abcd").unwrap());
+        let (room, other) = (RoomId::from_entropy([7; 16]), RoomId::from_entropy([8; 16]));
         assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&room).ranking(7)), Some(7));
         assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&other).ranking(7)), None);
         assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&room).rankings()), None);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn ballots_of_different_takes_lie_apart() {
-        let keys = PartitionKeys::new(&RoomId::parse("abc").unwrap(), 0);
+        let keys = PartitionKeys::new(&RoomId::from_entropy([7; 16]), 0);
         assert_ne!(keys.ballots((1, 11)), keys.ballots((11, 1)));
     }
 }

@@ -220,22 +220,25 @@ mod tests {
     #[test]
     fn a_gate_is_read_from_its_line_with_room_and_partition() {
         let gate = Gate { stored: 3, ..Gate::default() };
-        let event = read(format!("abc 7 {}", gate::to_line(&gate)).as_bytes());
+        let event = read(format!("abcdefghijklmnop 7 {}", gate::to_line(&gate)).as_bytes());
         assert_eq!(
             event,
-            Some(FeedEvent::Gate { room: RoomId::parse("abc").unwrap(), partition: 7, gate: gate.into() })
+            Some(FeedEvent::Gate { room: RoomId::parse("abcdefghijklmnop").unwrap(), partition: 7, gate: gate.into() })
         );
     }
 
     #[test]
     fn what_the_script_says_of_a_changed_room_is_read() {
-        let event = read(br#"{"room_changed":{"room":"abc","seq":1700000000000}}"#);
-        assert_eq!(event, Some(FeedEvent::RoomChanged { room: RoomId::parse("abc").unwrap(), seq: 1_700_000_000_000 }));
+        let event = read(br#"{"room_changed":{"room":"abcdefghijklmnop","seq":1700000000000}}"#);
+        assert_eq!(
+            event,
+            Some(FeedEvent::RoomChanged { room: RoomId::parse("abcdefghijklmnop").unwrap(), seq: 1_700_000_000_000 })
+        );
     }
 
     #[test]
     fn noise_is_no_message() {
-        for noise in ["", "x", "{}", "\"resumed\"", "abc 1 2", "{ 1 0", "\u{0}"] {
+        for noise in ["", "x", "{}", "\"resumed\"", "abcdefghijklmnop 1 2", "{ 1 0", "\u{0}"] {
             assert_eq!(read(noise.as_bytes()), None, "{noise:?}");
         }
     }

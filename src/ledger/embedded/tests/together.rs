@@ -68,7 +68,11 @@ async fn a_record_that_makes_no_sense_hurts_nobody_else() {
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     let (hurt, well) = (voter(1), voter(2));
-    transaction.open_table(BALLOTS).unwrap().insert(("room", 0, TAKE.0, TAKE.1, hurt.as_str()), "no ballot").unwrap();
+    transaction
+        .open_table(BALLOTS)
+        .unwrap()
+        .insert((room_id().as_str(), 0, TAKE.0, TAKE.1, hurt.as_str()), "no ballot")
+        .unwrap();
     transaction.commit().unwrap();
     drop(database);
 
