@@ -12,6 +12,7 @@ use super::arguments::ImportArguments;
 use super::client::{Answered, Client};
 use super::rooms::{self, KnownRoom};
 use super::{Outcome, say};
+use crate::domain::setup::reference_of_copy;
 
 /// The form of archives that this program knows.
 const VERSION: u32 = 1;
@@ -35,7 +36,7 @@ struct Header {
 impl Header {
     /// The `ref` that the server gives to copies of the room.
     fn reference_of_copies(&self) -> String {
-        format!("copy-of-{}", self.reference.as_ref().unwrap_or(&self.room))
+        reference_of_copy(self.reference.as_ref().unwrap_or(&self.room))
     }
 }
 

@@ -33,8 +33,8 @@ pub struct ImportQuery {
 /// Brings in a room that `export?format=archive` wrote: with its code, voters, cards and tokens.
 #[utoipa::path(tag = "records", params(ImportQuery), request_body(content = String, content_type = "application/x-ndjson"),
     responses((status = 201, description = "the room"), (status = 200, description = "it is here already, the same"),
-    (status = 409, description = "room_exists, code_taken, ref_taken"),
-    (status = 422, description = "bad_request, naming the line")))]
+    (status = 409, description = "room_exists, code_taken, ref_taken, import_running"),
+    (status = 422, description = "bad_request, naming the field")))]
 #[post("/rooms/import")]
 pub async fn import(
     site: web::Data<Site>,
@@ -67,6 +67,11 @@ pub async fn import(
             let detail = "this room is here already, and is not as in the archive";
             Err(ApiError::conflict("room_exists", detail).with("room", shown(&site, &room).await?))
         }
+        Import::Running => {
+            let detail = "this room, or one with its code or ref, is just being brought in; say it again in a while";
+            Err(ApiError::conflict("import_running", detail).retry_after(5))
+        }
+        Import::Refused(invalid) => Err(invalid.into()),
         Import::CodeTaken => Err(ApiError::conflict("code_taken", "another room has this code; import it as fresh")),
         Import::RefTaken(room) => {
             let error = ApiError::conflict("ref_taken", "another room has this ref; delete that one first");
@@ -106,7 +111,7 @@ pub async fn purge(site: web::Data<Site>, emcee: Emcee, body: Body<PurgeBody>) -
     let PurgeBody { older_than_seconds, all, dry_run } = body.0;
     let before = site.now().saturating_sub(older_than_seconds.saturating_mul(1_000));
     let (mut rooms, mut jobs) = (vec![], vec![]);
-    for room in site.pod.ledger.rooms().await? {
+    for room in site.pod.ledger.rooms().await?.rooms {
         // a record's version is the time when it was stored
         let since = match room.deleted_at {
             Some(deleted_at) => deleted_at,

@@ -72,7 +72,7 @@ pub struct ListQuery {
 #[utoipa::path(tag = "rooms", params(ListQuery), responses((status = 200, description = "{rooms: [room]}")))]
 #[get("/rooms")]
 pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQuery>) -> Answer {
-    let mut rooms = site.pod.ledger.rooms().await?;
+    let mut rooms = site.pod.ledger.rooms().await?.rooms;
     rooms.retain(|room| query.deleted || room.deleted_at.is_none());
     rooms.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
     let mut views = vec![];

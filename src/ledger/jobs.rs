@@ -11,7 +11,7 @@ pub struct Backlog {
     pub room: RoomId,
     /// How many.
     pub waiting: u64,
-    /// When the oldest of them was stored.
+    /// When the oldest of them was stored; [`LedgerMs::MAX`]: what is stored does not say.
     pub since: LedgerMs,
 }
 

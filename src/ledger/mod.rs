@@ -82,6 +82,55 @@ pub enum Replacement {
     Changed(Room),
 }
 
+/// All rooms of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listing {
+    /// Those that can be read, deleted ones too.
+    pub rooms: Vec<Room>,
+    /// Those that cannot. Nothing of them is deleted, and the others go on without them.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A room of which something makes no sense as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its id, as the ledger has it.
+    pub id: String,
+    /// Its join code, if that is known.
+    pub code: Option<RoomCode>,
+    /// What makes no sense, for the log.
+    pub why: String,
+}
+
+/// The right to bring a room in. Nobody else writes parts of it meanwhile: an older claim is refused wherever a newer
+/// one has been.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportClaim {
+    /// The room.
+    pub room: RoomId,
+    /// Its partitions.
+    pub partitions: u16,
+    /// Rises with every claim.
+    pub token: u64,
+    /// It runs out when nothing was written for so long.
+    pub lease: Duration,
+}
+
+/// Outcome of [`Ledger::begin_import`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// The caller may write.
+    Held(ImportClaim),
+    /// The room is here.
+    Exists(Room),
+    /// Another import has claimed the id, the code or the `ref`.
+    Running,
+    /// Another room has the code.
+    CodeTaken,
+    /// Another room has the `ref`: this one.
+    RefTaken(Room),
+}
+
 /// A room's moving parts, read together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -216,18 +265,38 @@ pub trait Ledger: Send + Sync + 'static {
     /// Stores a new room with its code and `ref`.
     async fn create_room(&self, room: &Room) -> Result<Creation, LedgerError>;
     /// All rooms, deleted ones too.
-    async fn rooms(&self) -> Result<Vec<Room>, LedgerError>;
-    /// The room of a code, also if it is deleted.
+    ///
+    /// # Errors
+    /// The ledger cannot be asked. A room that makes no sense is no error of the others, see [`Listing::unreadable`].
+    async fn rooms(&self) -> Result<Listing, LedgerError>;
+    /// The room of a code, also if it is deleted. One that is being brought in is not here yet.
     async fn find_room(&self, code: &RoomCode) -> Result<Option<Room>, LedgerError>;
     /// A room by its id.
     async fn room(&self, id: &RoomId) -> Result<Option<Room>, LedgerError>;
     /// Stores `room` if the stored record still has `room.seq`, raises `seq`, and announces the change. The jobs that
     /// this causes are stored in the same step.
     async fn replace_room(&self, room: &Room, jobs: &[Job]) -> Result<Replacement, LedgerError>;
-    /// Writes parts of a room that has no record yet, at most [`SLICE`]. The same again changes nothing.
-    async fn write_parts(&self, room: &RoomId, partitions: u16, parts: &[Part]) -> Result<(), LedgerError>;
     /// Removes all that is kept of a room, its record and code last. Whoever dies in between begins again.
     async fn purge_room(&self, room: &Room) -> Result<(), LedgerError>;
+
+    // --- rooms from elsewhere ------------------------------------------------------------------------------------
+
+    /// Claims the id, code and `ref` of a room that is to be brought in, for `lease` from each write.
+    async fn begin_import(&self, room: &Room, lease: Duration) -> Result<Claimed, LedgerError>;
+    /// Writes parts, at most [`SLICE`], and renews the claim. The same again changes nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotApplied`], too, if the claim was taken back: it had run out.
+    async fn write_parts(&self, claim: &ImportClaim, parts: &[Part]) -> Result<(), LedgerError>;
+    /// Stores the record and gives the claim back: from now on the room is here.
+    ///
+    /// # Errors
+    /// As [`Ledger::write_parts`].
+    async fn finish_import(&self, claim: &ImportClaim, room: &Room) -> Result<Room, LedgerError>;
+    /// Takes back what was written under the claim, and nothing else. A room that was finished stays.
+    async fn drop_import(&self, claim: &ImportClaim) -> Result<(), LedgerError>;
+    /// Takes back every import whose claim has run out. Answers how many there were.
+    async fn sweep_imports(&self) -> Result<usize, LedgerError>;
 
     // --- gates and ballots -------------------------------------------------------------------------------------
 

@@ -19,4 +19,5 @@ mod rounds;
 mod secure_redis;
 mod sockets;
 mod starting;
+mod strangers;
 mod voters;

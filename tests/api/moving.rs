@@ -15,13 +15,13 @@ use tokio::time::{Instant, sleep};
 /// How long a purge may take: a worker looks each second.
 const PURGED_WITHIN: Duration = Duration::from_secs(20);
 
-async fn archive(emcee: &Emcee, room: &str, mask: bool) -> String {
+pub async fn archive(emcee: &Emcee, room: &str, mask: bool) -> String {
     let answer = emcee.call(Method::GET, &format!("/rooms/{room}/export?format=archive&mask={mask}"), None).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/x-ndjson"), "{}", answer.text);
     answer.text
 }
 
-async fn import(emcee: &Emcee, archive: &str, query: &str) -> Answer {
+pub async fn import(emcee: &Emcee, archive: &str, query: &str) -> Answer {
     let url = emcee.url(&Method::POST, &format!("/rooms/import{query}"));
     let key = format!("Bearer {EMCEE_KEY}");
     let headers = [("authorization", key.as_str()), ("content-type", "application/x-ndjson")];
@@ -146,7 +146,7 @@ async fn a_purge_takes_what_was_deleted_long_enough_ago_and_nothing_else() {
 }
 
 /// Waits until the room is not even on the list of deleted ones.
-async fn purged(emcee: &Emcee, room: &str) {
+pub async fn purged(emcee: &Emcee, room: &str) {
     let since = Instant::now();
     loop {
         let rooms = emcee.get("/rooms?deleted=true").await;

@@ -1,11 +1,13 @@
 //! Rooms that come from another installation, and rooms that go for good.
 
+use std::time::Duration;
+
 use tallycast::domain::command::Command;
-use tallycast::domain::ids::VoterId;
+use tallycast::domain::ids::{RoomId, VoterId};
 use tallycast::domain::room::Room;
 use tallycast::ledger::archive::{Archive, Import};
 use tallycast::ledger::conduct::{Settled, conduct, settle};
-use tallycast::ledger::{Creation, JoinOutcome, JoinRequest, SharedLedger};
+use tallycast::ledger::{Claimed, Creation, ImportClaim, JoinOutcome, JoinRequest, Part, SharedLedger};
 
 use crate::ledger_support::{Hall, Stand, invite, name, newcomer, voter};
 
@@ -17,10 +19,19 @@ contract! { tick_ms = 0;
     counts_come_from_the_ballots_whatever_the_gates_said,
     a_masked_archive_has_no_names_cards_and_keys,
     a_purged_room_leaves_nothing,
+    of_two_imports_at_once_one_wins_and_the_other_is_told,
+    an_import_that_was_given_up_writes_nothing_any_more,
+    a_copy_that_was_cut_off_is_found_by_its_claim_and_taken_back,
+    a_room_that_was_brought_in_is_not_taken_back_with_its_claim,
+    a_refused_archive_writes_nothing,
     a_reference_is_free_again_when_its_room_is_deleted,
 }
 
-const KEY: &str = "the key of the tokens";
+/// Of the form that a server gives to them.
+const KEY: &str = "dGhlLWtleS1vZi10aGUtdG9rZW5zLWlzLXNlY3JldCE";
+
+/// A claim that does not run out while a test runs.
+const LONG: Duration = Duration::from_secs(3_600);
 
 async fn command(hall: &Hall, command: Command) -> Settled {
     conduct(&hall.ledger, hall.id(), &command).await.unwrap()
@@ -54,6 +65,14 @@ async fn archived(hall: &Hall) -> String {
 async fn imported(ledger: &SharedLedger, text: &str) -> Room {
     match Archive::read(text).unwrap().import(&**ledger).await.unwrap() {
         Import::Done(room) => room,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The claim of an import that is given up after `lease`.
+async fn claimed(ledger: &SharedLedger, room: &Room, lease: Duration) -> ImportClaim {
+    match ledger.begin_import(room, lease).await.unwrap() {
+        Claimed::Held(claim) => claim,
         other => panic!("{other:?}"),
     }
 }
@@ -104,7 +123,8 @@ async fn an_import_that_was_cut_off_is_begun_again(ledger: SharedLedger) {
     let half: Vec<_> =
         text.lines().filter(|line| line.starts_with("{\"voter\"") || line.starts_with("{\"gate\"")).collect();
     let parts: Vec<_> = half.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    ledger.write_parts(source.id(), 1, &parts).await.unwrap();
+    let claim = claimed(&ledger, &Archive::read(&text).unwrap().room, Duration::ZERO).await;
+    ledger.write_parts(&claim, &parts).await.unwrap();
     assert_eq!(ledger.room(source.id()).await.unwrap(), None);
     let hall = Hall::found(&ledger, imported(&ledger, &text).await).await;
     assert_eq!(hall.snapshot().await.voters, 2, "Anna and Carla; Béla was removed");
@@ -187,9 +207,117 @@ async fn a_reference_is_free_again_when_its_room_is_deleted(ledger: SharedLedger
     ledger.create_room(&Hall::planned(1, Some(&reference))).await.unwrap();
     let taken = Hall::planned(1, Some(&reference));
     assert!(matches!(ledger.create_room(&taken).await.unwrap(), Creation::RefTaken(_)));
-    let first = ledger.rooms().await.unwrap().into_iter().find(|room| room.reference.as_deref() == Some(&*reference));
+    let first =
+        ledger.rooms().await.unwrap().rooms.into_iter().find(|room| room.reference.as_deref() == Some(&*reference));
     let first = first.unwrap();
     ledger.replace_room(&Room { deleted_at: Some(5), ..first.clone() }, &[]).await.unwrap();
     assert!(matches!(ledger.create_room(&taken).await.unwrap(), Creation::Created(_)));
     assert_eq!(ledger.room(&first.id).await.unwrap().unwrap().reference, None);
+}
+
+async fn of_two_imports_at_once_one_wins_and_the_other_is_told(ledger: SharedLedger) {
+    let there = Stand::embedded(0);
+    let (source, anna, _) = lively(&there.ledger, 2).await;
+    let archive = Archive::read(&archived(&source).await).unwrap();
+    let claim = claimed(&ledger, &archive.room, LONG).await;
+    assert!(matches!(archive.import(&*ledger).await.unwrap(), Import::Running));
+    // its code and its `ref` are claimed along with it
+    let other = Room { id: RoomId::from_entropy(rand::random()), ..archive.room.clone() };
+    assert_eq!(ledger.begin_import(&other, LONG).await.unwrap(), Claimed::Running);
+    assert_eq!(ledger.create_room(&other).await.unwrap(), Creation::CodeTaken);
+    // and nobody sees a room that is not here yet
+    assert_eq!(ledger.find_room(&archive.room.code).await.unwrap(), None);
+    let listing = ledger.rooms().await.unwrap();
+    assert!(listing.rooms.iter().all(|room| room.id != archive.room.id) && listing.unreadable.is_empty());
+    ledger.drop_import(&claim).await.unwrap();
+
+    let both = tokio::join!(archive.import(&*ledger), archive.import(&*ledger));
+    let (mut done, mut told) = (0, 0);
+    for import in [both.0.unwrap(), both.1.unwrap()] {
+        match import {
+            Import::Done(_) => done += 1,
+            Import::Running | Import::Unchanged(_) => told += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((done, told), (1, 1));
+    let hall = Hall::found(&ledger, ledger.room(source.id()).await.unwrap().unwrap()).await;
+    assert_eq!(hall.sum().await.stored, 6);
+    assert_eq!(hall.ballot(&anna.voter, (2, 1)).await.votes, "cc");
+}
+
+async fn an_import_that_was_given_up_writes_nothing_any_more(ledger: SharedLedger) {
+    let there = Stand::embedded(0);
+    let (source, anna, _) = lively(&there.ledger, 2).await;
+    let text = archived(&source).await;
+    let archive = Archive::read(&text).unwrap();
+    // it falls asleep: its claim runs out, and somebody else brings the room in, where the evening goes on
+    let asleep = claimed(&ledger, &archive.room, Duration::ZERO).await;
+    let hall = Hall::found(&ledger, imported(&ledger, &text).await).await;
+    assert_eq!(hall.cast_in((2, 1), &anna.voter, 3, "ab").await, ("ccab".to_owned(), None));
+    // and it wakes up
+    let parts: Vec<Part> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert!(parts.len() > 5, "gates, voters and ballots");
+    let late = ledger.write_parts(&asleep, &parts).await.unwrap_err();
+    assert!(late.to_string().contains("given up"), "{late}");
+    assert!(ledger.finish_import(&asleep, &archive.room).await.is_err());
+    ledger.drop_import(&asleep).await.unwrap();
+    ledger.sweep_imports().await.unwrap();
+    assert_eq!(hall.ballot(&anna.voter, (2, 1)).await.votes, "ccab");
+    assert_eq!(hall.sum().await.stored, 8);
+    assert_eq!(hall.cast_in((2, 1), &anna.voter, 5, "a").await, ("ccaba".to_owned(), None));
+}
+
+async fn a_copy_that_was_cut_off_is_found_by_its_claim_and_taken_back(ledger: SharedLedger) {
+    let there = Stand::embedded(0);
+    let (source, anna, _) = lively(&there.ledger, 2).await;
+    let text = archived(&source).await;
+    let parts: Vec<Part> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let copy = Archive::read(&text).unwrap().fresh();
+    let claim = claimed(&ledger, &copy.room, Duration::ZERO).await;
+    ledger.write_parts(&claim, &parts).await.unwrap();
+    assert!(ledger.voter(&copy.room.id, &anna.voter).await.unwrap().is_some());
+    // its writer is gone; nobody but the directory knows the id
+    assert!(ledger.sweep_imports().await.unwrap() >= 1);
+    assert_eq!(ledger.voter(&copy.room.id, &anna.voter).await.unwrap(), None);
+    assert_eq!(ledger.invites(&copy.room.id).await.unwrap(), []);
+    // code and `ref` are free, and the same id begins at nothing
+    let Creation::Created(room) = ledger.create_room(&copy.room).await.unwrap() else { panic!("all is free again") };
+    let hall = Hall::found(&ledger, room).await;
+    assert_eq!((hall.snapshot().await.voters, hall.sum().await.stored), (0, 0));
+    assert_eq!(hall.ballot(&anna.voter, (1, 1)).await.votes, "");
+}
+
+async fn a_room_that_was_brought_in_is_not_taken_back_with_its_claim(ledger: SharedLedger) {
+    let there = Stand::embedded(0);
+    let (source, ..) = lively(&there.ledger, 2).await;
+    let text = archived(&source).await;
+    let archive = Archive::read(&text).unwrap();
+    let parts: Vec<Part> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let claim = claimed(&ledger, &archive.room, Duration::ZERO).await;
+    ledger.write_parts(&claim, &parts).await.unwrap();
+    let room = ledger.finish_import(&claim, &archive.room).await.unwrap();
+    // its answer was lost, so it is taken for lost
+    ledger.drop_import(&claim).await.unwrap();
+    ledger.sweep_imports().await.unwrap();
+    assert_eq!(ledger.find_room(&room.code).await.unwrap(), Some(room.clone()));
+    assert_eq!(Hall::found(&ledger, room).await.sum().await.stored, 6);
+}
+
+async fn a_refused_archive_writes_nothing(ledger: SharedLedger) {
+    let there = Stand::embedded(0);
+    let (source, anna, _) = lively(&there.ledger, 1).await;
+    let archive = Archive::read(&archived(&source).await).unwrap();
+    let mut ahead = archive.clone();
+    ahead.room.seq += 2 * 3_600_000;
+    let refused = ahead.import(&*ledger).await.unwrap();
+    assert!(matches!(&refused, Import::Refused(invalid) if invalid.field == "record.seq"), "{refused:?}");
+    let mut taken = archive.clone();
+    taken.room.reference = Some(VoterId::from_entropy(rand::random()).to_string());
+    ledger.create_room(&Room { reference: taken.room.reference.clone(), ..Hall::planned(1, None) }).await.unwrap();
+    assert!(matches!(taken.import(&*ledger).await.unwrap(), Import::RefTaken(_)));
+    assert_eq!(ledger.voter(source.id(), &anna.voter).await.unwrap(), None);
+    assert_eq!(ledger.find_room(&archive.room.code).await.unwrap(), None);
+    // nothing stands in the way of the same room without what was wrong
+    assert!(matches!(archive.import(&*ledger).await.unwrap(), Import::Done(_)));
 }

@@ -137,7 +137,7 @@ async fn every_room_is_listed(ledger: SharedLedger) {
     for _ in 0..5 {
         rooms.push(created(&ledger, &Hall::planned(2, None)).await);
     }
-    let listed = ledger.rooms().await.unwrap();
+    let listed = ledger.rooms().await.unwrap().rooms;
     for room in rooms {
         assert_eq!(listed.iter().filter(|listed| **listed == room).count(), 1);
     }

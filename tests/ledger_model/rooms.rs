@@ -226,7 +226,7 @@ impl<K: Kind> StateMachineTest for RoomsTest<K> {
             let stored = wait(test.stand.ledger.room(id)).unwrap();
             assert_eq!(stored.is_some(), reference.of(number).is_some());
             assert_eq!(stored.as_ref(), test.versions[number].last());
-            assert_eq!(listed.iter().find(|room| room.id == *id), stored.as_ref());
+            assert_eq!(listed.rooms.iter().find(|room| room.id == *id), stored.as_ref());
             if let (Some(stored), Some(expected)) = (stored, reference.of(number)) {
                 assert_eq!(stored.code, test.codes[expected.code]);
                 assert_eq!(stored.reference, expected.reference.map(|reference| test.references[reference].clone()));

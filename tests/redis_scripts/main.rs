@@ -6,6 +6,7 @@ mod support;
 
 mod faults;
 mod feed;
+mod imports;
 mod jobs;
 mod replicas;
 mod rooms;

@@ -82,7 +82,7 @@ async fn without_replicas_reads_answer_at_once() {
         )+};
     }
     at_once! {
-        asked.rooms() => |rooms: Vec<Room>| rooms.len() == 1,
+        asked.rooms() => |listing: tallycast::ledger::Listing| listing.rooms.len() == 1,
         asked.find_room(&room.code) => |found: Option<Room>| found.is_some(),
         asked.room(id) => |found: Option<Room>| found.is_some(),
         asked.snapshot(id, 1) => |found: Option<tallycast::ledger::Snapshot>| found.unwrap().gates[0].stored == 2,

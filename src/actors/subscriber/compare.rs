@@ -65,7 +65,7 @@ pub async fn compare(pod: Arc<Pod>, check: bool, scan: bool) -> bool {
         return false;
     }
     let rooms = match pod.ledger.rooms().await {
-        Ok(rooms) => rooms,
+        Ok(listing) => listing.rooms,
         Err(error) => return note(&pod, &error),
     };
     for room in rooms.iter().filter(|room| room.running.is_some() || room.next_auto_step().is_some()) {

@@ -1,7 +1,7 @@
 //! `Worker`: does jobs. One for each pod of role `all` or `worker`.
 //!
-//! In: the backlog of the ledger, looked at each second. Out: posts to the chat webhook, archives, purges. Its mailbox
-//! takes only its own ticks.
+//! In: the backlog of the ledger, looked at each second. Out: posts to the chat webhook, archives, purges; and twice a
+//! minute imports that were cut off are taken back. Its mailbox takes only its own ticks.
 //!
 //! **At least once**: a job is taken for a while (the lease), done, and then struck off. Whoever dies in between, or
 //! fails, leaves it to the next one, so it may be done twice, under the same id. An archive replaces the one before and
@@ -9,7 +9,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
@@ -19,9 +19,9 @@ use crate::domain::command::{Command, Refused};
 use crate::domain::ids::RoomId;
 use crate::domain::jobs::{Job, Task};
 use crate::domain::room::Room;
-use crate::ledger::TakenJob;
 use crate::ledger::archive::Archive;
 use crate::ledger::conduct::{ConductError, aside, conduct};
+use crate::ledger::TakenJob;
 
 mod webhook;
 
@@ -29,6 +29,8 @@ pub use webhook::Webhook;
 
 /// Between two looks at the backlog.
 const TICK: Duration = Duration::from_secs(1);
+/// Between two looks for imports that were cut off.
+const SWEEP: Duration = Duration::from_secs(30);
 /// A job that was tried so often is given up.
 const MOST_ATTEMPTS: u64 = 20;
 
@@ -48,13 +50,15 @@ pub struct Worker {
     pod: Arc<Pod>,
     options: Arc<WorkerOptions>,
     working: bool,
+    /// When imports that were cut off were last looked for.
+    swept: Option<Instant>,
     _vital: Vital,
 }
 
 impl Worker {
     /// Starts it on the thread that calls this.
     pub fn begin(pod: Arc<Pod>, options: WorkerOptions) -> Addr<Self> {
-        Self { pod, options: Arc::new(options), working: false, _vital: Vital("worker") }.start()
+        Self { pod, options: Arc::new(options), working: false, swept: None, _vital: Vital("worker") }.start()
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
@@ -62,7 +66,17 @@ impl Worker {
             return;
         }
         self.working = true;
-        let round = work(self.pod.clone(), self.options.clone());
+        let sweep = self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
+        if sweep {
+            self.swept = Some(Instant::now());
+        }
+        let (pod, options) = (self.pod.clone(), self.options.clone());
+        let round = async move {
+            if sweep {
+                sweep_imports(&pod).await;
+            }
+            work(pod, options).await;
+        };
         ctx.spawn(round.into_actor(self).map(|(), worker, _| worker.working = false));
     }
 }
@@ -72,6 +86,15 @@ impl Actor for Worker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(TICK, Self::tick);
+    }
+}
+
+/// Takes back imports whose process is gone.
+async fn sweep_imports(pod: &Pod) {
+    match pod.ledger.sweep_imports().await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "imports that were cut off were taken back"),
+        Err(error) => tracing::warn!(%error, "imports that were cut off can not be looked for"),
     }
 }
 

@@ -72,14 +72,14 @@ pub fn backlog(transaction: &ReadTransaction) -> Result<Vec<Backlog>, Trouble> {
     let mut rooms: BTreeMap<String, (u64, LedgerMs)> = BTreeMap::new();
     for entry in transaction.open_table(JOBS)?.iter()? {
         let (key, value) = entry?;
-        let waiting: Waiting = parse(value.value())?;
-        let (count, since) = rooms.entry(key.value().0.to_owned()).or_insert((0, waiting.since));
+        let (count, oldest) = rooms.entry(key.value().0.to_owned()).or_insert((0, LedgerMs::MAX));
         *count += 1;
-        *since = waiting.since.min(*since);
+        // whoever takes a job that makes no sense is told so; other rooms have theirs
+        let waiting: Result<Waiting, _> = parse(value.value());
+        *oldest = waiting.map_or(*oldest, |waiting| waiting.since.min(*oldest));
     }
-    let backlog = rooms.into_iter().map(|(room, (waiting, since))| {
-        let room = RoomId::parse(&room).map_err(|error| Trouble::Corrupt(error.to_string()))?;
-        Ok(Backlog { room, waiting, since })
-    });
-    backlog.collect()
+    let backlog = rooms
+        .into_iter()
+        .filter_map(|(room, (waiting, since))| Some(Backlog { room: RoomId::parse(&room).ok()?, waiting, since }));
+    Ok(backlog.collect())
 }

@@ -14,7 +14,7 @@
 //! | [`clock`] | the ledger's time |
 //! | [`store`] | what callers, readers and the writer share |
 //! | [`writer`] | group commit, and what is done when the disk fails |
-//! | [`rooms`], [`votes`], [`people`], [`ranking`], [`jobs`], [`moving`], [`pods`] | the changes and reads themselves |
+//! | [`rooms`], [`votes`], [`people`], [`ranking`], [`jobs`], [`imports`], [`moving`], [`pods`] | the changes and reads themselves |
 
 use std::ops::Range;
 use std::path::Path;
@@ -25,8 +25,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Creation, Feed, FeedEvent, Greeting, Health, Invited, JoinOutcome, JoinRequest, Lane, Ledger, LedgerError,
-    Part, RankEntry, Renaming, Replacement, Snapshot, TakenJob, Voter, VotersPage, VotersQuery,
+    Backlog, Claimed, Creation, Feed, FeedEvent, Greeting, Health, ImportClaim, Invited, JoinOutcome, JoinRequest,
+    Lane, Ledger, LedgerError, Listing, Part, RankEntry, Renaming, Replacement, Snapshot, TakenJob, Voter, VotersPage,
+    VotersQuery,
 };
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
@@ -38,6 +39,7 @@ use crate::domain::text::Name;
 
 mod clock;
 mod file;
+mod imports;
 mod jobs;
 mod look;
 mod moving;
@@ -117,7 +119,7 @@ impl Ledger for EmbeddedLedger {
         self.store.change(1, move |work| work.create_room(&room)).await
     }
 
-    async fn rooms(&self) -> Result<Vec<Room>, LedgerError> {
+    async fn rooms(&self) -> Result<Listing, LedgerError> {
         self.store.read(rooms::rooms).await
     }
 
@@ -136,14 +138,36 @@ impl Ledger for EmbeddedLedger {
         self.store.change(1, move |work| work.replace_room(&room, &jobs)).await
     }
 
-    async fn write_parts(&self, room: &RoomId, partitions: u16, parts: &[Part]) -> Result<(), LedgerError> {
-        let (room, parts) = (room.clone(), parts.to_vec());
-        self.store.change(parts.len(), move |work| work.write_parts(&room, partitions, &parts)).await
-    }
-
     async fn purge_room(&self, room: &Room) -> Result<(), LedgerError> {
         let room = room.clone();
         self.store.change(PURGE_WEIGHT, move |work| work.purge_room(&room)).await
+    }
+
+    async fn begin_import(&self, room: &Room, lease: Duration) -> Result<Claimed, LedgerError> {
+        let room = room.clone();
+        self.store.change(1, move |work| work.begin_import(&room, lease)).await
+    }
+
+    async fn write_parts(&self, claim: &ImportClaim, parts: &[Part]) -> Result<(), LedgerError> {
+        let (claim, parts) = (claim.clone(), parts.to_vec());
+        self.store.change(parts.len(), move |work| work.write_parts(&claim, &parts)).await
+    }
+
+    async fn finish_import(&self, claim: &ImportClaim, room: &Room) -> Result<Room, LedgerError> {
+        let (claim, room) = (claim.clone(), room.clone());
+        self.store.change(1, move |work| work.finish_import(&claim, &room)).await
+    }
+
+    async fn drop_import(&self, claim: &ImportClaim) -> Result<(), LedgerError> {
+        let claim = claim.clone();
+        self.store.change(PURGE_WEIGHT, move |work| work.drop_import(&claim)).await
+    }
+
+    async fn sweep_imports(&self) -> Result<usize, LedgerError> {
+        if !self.store.read(imports::are_any).await? {
+            return Ok(0);
+        }
+        self.store.change(PURGE_WEIGHT, |work| work.sweep_imports()).await
     }
 
     async fn aim(&self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {

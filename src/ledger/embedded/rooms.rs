@@ -2,6 +2,7 @@
 
 use redb::{ReadTransaction, ReadableTable};
 
+use super::imports::is_importing;
 use super::tables::{CODES, GATES, HEADCOUNTS, Json, ROOMS, Trouble, load, parse, store};
 use super::writer::Work;
 use crate::domain::LedgerMs;
@@ -9,7 +10,7 @@ use crate::domain::gate::{Gate, Target};
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::jobs::Job;
 use crate::domain::room::Room;
-use crate::ledger::{Creation, FeedEvent, Replacement, Snapshot};
+use crate::ledger::{Creation, FeedEvent, Listing, Replacement, Snapshot, Unreadable};
 
 /// The gate of a partition, which is idle until a target reaches it.
 pub fn gate(
@@ -17,34 +18,50 @@ pub fn gate(
     room: &RoomId,
     partition: u16,
 ) -> Result<Gate, Trouble> {
-    Ok(load(gates, (room.as_str(), partition))?.unwrap_or_default())
+    let gate: Gate = load(gates, (room.as_str(), partition))?.unwrap_or_default();
+    let corrupt = |error| Trouble::Corrupt(format!("gate {partition} of room {room}: {error}"));
+    gate.validate().map_err(corrupt)?;
+    Ok(gate)
+}
+
+/// A room record. Every one is read by this, and holds to the rules of the domain.
+pub fn load_room(rooms: &impl ReadableTable<&'static str, Json>, id: &str) -> Result<Option<Room>, Trouble> {
+    rooms.get(id)?.map(|json| read_room(id, json.value())).transpose()
+}
+
+fn read_room(id: &str, json: &[u8]) -> Result<Room, Trouble> {
+    let room: Room = parse(json)?;
+    let corrupt = |error: &dyn std::fmt::Display| Trouble::Corrupt(format!("the record of room {id}: {error}"));
+    room.validate().map_err(|error| corrupt(&error))?;
+    if room.id.as_str() == id { Ok(room) } else { Err(corrupt(&format!("is that of room {}", room.id))) }
 }
 
 impl Work<'_> {
     /// Stores a new room. The same room again is a repeat, and answered with what is stored.
     pub fn create_room(&mut self, room: &Room) -> Result<Creation, Trouble> {
-        let tables = &mut self.tables;
-        if let Some(stored) = load(&tables.rooms, room.id.as_str())? {
+        if let Some(stored) = load_room(&self.tables.rooms, room.id.as_str())? {
             return Ok(Creation::Created(stored));
         }
         let mut deleted = None;
         if let Some(reference) = &room.reference
-            && let Some(holder) = tables.refs.get(reference.as_str())?
+            && let Some(holder) = self.tables.refs.get(reference.as_str())?
         {
-            let holder: Room = load(&tables.rooms, holder.value())?.ok_or_else(|| dangling("ref"))?;
+            if self.tables.imports.get(holder.value())?.is_some() {
+                return Err(Trouble::Misused("a room with this ref is just being brought in; say it again"));
+            }
+            let holder = self.holder_of_reference(holder.value())?;
             if holder.deleted_at.is_none() {
                 return Ok(Creation::RefTaken(holder));
             }
             deleted = Some(holder);
         }
-        if tables.codes.get(room.code.as_str())?.is_some() {
+        if self.tables.codes.get(room.code.as_str())?.is_some() {
             return Ok(Creation::CodeTaken);
         }
-        // a deleted room's reference may be given out again; the room comes back without it
         if let Some(holder) = deleted {
-            let holder = Room { reference: None, seq: (holder.seq + 1).max(self.now), ..holder };
-            store(&mut tables.rooms, holder.id.as_str(), &holder)?;
+            self.take_reference_from(holder)?;
         }
+        let tables = &mut self.tables;
         let room = Room { seq: (room.seq + 1).max(self.now), ..room.clone() };
         store(&mut tables.rooms, room.id.as_str(), &room)?;
         tables.codes.insert(room.code.as_str(), room.id.as_str())?;
@@ -54,9 +71,20 @@ impl Work<'_> {
         Ok(Creation::Created(room))
     }
 
+    /// The room that a `ref` leads to.
+    pub fn holder_of_reference(&self, id: &str) -> Result<Room, Trouble> {
+        load_room(&self.tables.rooms, id)?.ok_or_else(|| dangling("ref"))
+    }
+
+    /// A deleted room's `ref` may be given out again; the room comes back without it.
+    pub fn take_reference_from(&mut self, holder: Room) -> Result<(), Trouble> {
+        let holder = Room { reference: None, seq: (holder.seq + 1).max(self.now), ..holder };
+        store(&mut self.tables.rooms, holder.id.as_str(), &holder)
+    }
+
     /// Compare-and-set of the record, by its `seq`, with the jobs that this causes.
     pub fn replace_room(&mut self, room: &Room, jobs: &[Job]) -> Result<Replacement, Trouble> {
-        let stored: Option<Room> = load(&self.tables.rooms, room.id.as_str())?;
+        let stored = load_room(&self.tables.rooms, room.id.as_str())?;
         let stored = stored.ok_or(Trouble::Misused("there is no such room"))?;
         if stored.seq != room.seq {
             return Ok(Replacement::Changed(stored));
@@ -83,21 +111,51 @@ impl Work<'_> {
 }
 
 /// All rooms.
-pub fn rooms(transaction: &ReadTransaction) -> Result<Vec<Room>, Trouble> {
-    let rooms = transaction.open_table(ROOMS)?;
-    rooms.iter()?.map(|entry| parse(entry?.1.value())).collect()
+pub fn rooms(transaction: &ReadTransaction) -> Result<Listing, Trouble> {
+    let (rooms, codes) = (transaction.open_table(ROOMS)?, transaction.open_table(CODES)?);
+    let mut listing = Listing::default();
+    let mut set_apart = |id: &str, why: String| -> Result<(), Trouble> {
+        let mut code = None;
+        for entry in codes.iter()? {
+            let (text, holder) = entry?;
+            if holder.value() == id {
+                code = RoomCode::parse(text.value()).ok();
+            }
+        }
+        listing.unreadable.push(Unreadable { id: id.to_owned(), code, why });
+        Ok(())
+    };
+    let mut found = vec![];
+    for entry in rooms.iter()? {
+        let (id, json) = entry?;
+        match read_room(id.value(), json.value()) {
+            Ok(room) => found.push(room),
+            Err(Trouble::Corrupt(why)) => set_apart(id.value(), why)?,
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    for entry in codes.iter()? {
+        let (_, id) = entry?;
+        if rooms.get(id.value())?.is_none() && !is_importing(transaction, id.value())? {
+            set_apart(id.value(), "its record is gone".to_owned())?;
+        }
+    }
+    listing.rooms = found;
+    Ok(listing)
 }
 
 /// A room by its id.
 pub fn room(transaction: &ReadTransaction, id: &RoomId) -> Result<Option<Room>, Trouble> {
-    load(&transaction.open_table(ROOMS)?, id.as_str())
+    load_room(&transaction.open_table(ROOMS)?, id.as_str())
 }
 
 /// A room by its code.
 pub fn find_room(transaction: &ReadTransaction, code: &RoomCode) -> Result<Option<Room>, Trouble> {
     let Some(id) = transaction.open_table(CODES)?.get(code.as_str())? else { return Ok(None) };
-    let room = load(&transaction.open_table(ROOMS)?, id.value())?;
-    room.map(Some).ok_or_else(|| dangling("code"))
+    match load_room(&transaction.open_table(ROOMS)?, id.value())? {
+        None if !is_importing(transaction, id.value())? => Err(dangling("code")),
+        room => Ok(room),
+    }
 }
 
 /// A room's moving parts, as they were together at one moment.

@@ -18,12 +18,14 @@ pub type InRoom = (&'static str, &'static str);
 /// Behind every id: ids are ASCII without `~`.
 pub const BEHIND_ALL_IDS: &str = "~";
 
-/// [`FORMAT_KEY`] and [`CLOCK_KEY`].
+/// [`FORMAT_KEY`], [`CLOCK_KEY`] and [`IMPORT_KEY`].
 pub const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// In [`META`]: the format of the file, [`super::file::FORMAT`].
 pub const FORMAT_KEY: &str = "format";
 /// In [`META`]: the last time stored, in ms. The ledger's clock never falls behind it.
 pub const CLOCK_KEY: &str = "clock";
+/// In [`META`]: the token of the last claim of an import.
+pub const IMPORT_KEY: &str = "import";
 
 /// Room id to room record.
 pub const ROOMS: TableDefinition<&str, Json> = TableDefinition::new("rooms");
@@ -31,6 +33,8 @@ pub const ROOMS: TableDefinition<&str, Json> = TableDefinition::new("rooms");
 pub const CODES: TableDefinition<&str, &str> = TableDefinition::new("codes");
 /// The organiser's own name to room id.
 pub const REFS: TableDefinition<&str, &str> = TableDefinition::new("refs");
+/// Id of a room that is being brought in to the claim that it is written under.
+pub const IMPORTS: TableDefinition<&str, Json> = TableDefinition::new("imports");
 /// Room and partition to gate.
 pub const GATES: TableDefinition<(&str, u16), Json> = TableDefinition::new("gates");
 /// Room, partition and pod to the slips that the pod got the reply for.
@@ -124,6 +128,7 @@ pub struct Tables<'txn> {
     pub rooms: Table<'txn, &'static str, Json>,
     pub codes: Table<'txn, &'static str, &'static str>,
     pub refs: Table<'txn, &'static str, &'static str>,
+    pub imports: Table<'txn, &'static str, Json>,
     pub gates: Table<'txn, (&'static str, u16), Json>,
     pub acknowledged: Table<'txn, (&'static str, u16, &'static str), u64>,
     pub ballots: Table<'txn, BallotKey, &'static str>,
@@ -147,6 +152,7 @@ impl<'txn> Tables<'txn> {
             rooms: txn.open_table(ROOMS)?,
             codes: txn.open_table(CODES)?,
             refs: txn.open_table(REFS)?,
+            imports: txn.open_table(IMPORTS)?,
             gates: txn.open_table(GATES)?,
             acknowledged: txn.open_table(ACKNOWLEDGED)?,
             ballots: txn.open_table(BALLOTS)?,

@@ -71,7 +71,7 @@ impl Work<'_> {
             if !judgement.append.is_empty() {
                 gate.count(judgement.append, ballot.votes.is_empty(), now);
                 ballot.votes.push_str(judgement.append);
-                ballot.time_ms = now - gate.opened_at;
+                ballot.time_ms = now.saturating_sub(gate.opened_at);
                 self.tables.ballots.insert(key, ballot.encode().as_str())?;
                 grown = true;
             }

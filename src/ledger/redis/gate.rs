@@ -104,7 +104,7 @@ fn decode(words: &[&str]) -> Option<Gate> {
         NONE => vec![],
         votes => votes.split(',').map(number).collect::<Option<_>>()?,
     };
-    Some(Gate {
+    let gate = Gate {
         command_seq: number(command_seq)?,
         round: number(round)?,
         take: number(take)?,
@@ -118,7 +118,8 @@ fn decode(words: &[&str]) -> Option<Gate> {
         tally: Tally { votes, voters: number(voters)?, version: number(version)? },
         stored: number(stored)?,
         acknowledged: number(acknowledged)?,
-    })
+    };
+    gate.validate().is_ok().then_some(gate)
 }
 
 fn number<N: FromStr>(word: &str) -> Option<N> {

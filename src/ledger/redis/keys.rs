@@ -11,6 +11,10 @@ pub(super) const CODES: &str = "tc:{dir}:codes";
 pub(super) const REFS: &str = "tc:{dir}:refs";
 /// Sorted set: room id → when a job of it was last about to be stored, in ms. A hint: see `jobs.rs`.
 pub(super) const ROOMS_WITH_JOBS: &str = "tc:{dir}:rooms_with_jobs";
+/// Id of a room that is being brought in → its claim: token, until when, partitions, code, `ref`.
+pub(super) const IMPORTS: &str = "tc:{dir}:imports";
+/// Token of the last claim.
+pub(super) const IMPORT_TOKEN: &str = "tc:{dir}:import_token";
 /// Never written: see `health.rs`.
 pub(super) const PROBE: &str = "tc:{dir}:probe";
 
@@ -83,6 +87,11 @@ impl RoomKeys<'_> {
         self.key("invite_voters")
     }
 
+    /// Token of the import that writes the room, or has written it. Each partition has one too.
+    pub(super) fn claim(self) -> String {
+        self.key("claim")
+    }
+
     /// Stream: jobs that are not done, as JSON.
     pub(super) fn jobs(self) -> String {
         self.key("jobs")
@@ -96,6 +105,12 @@ impl RoomKeys<'_> {
     /// What all keys of the room begin with, its partitions' too.
     pub(super) fn pattern(self) -> String {
         format!("tc:{{{}[.}}]*", self.0)
+    }
+
+    /// The partition that a key of this room belongs to; `None`: the room itself.
+    pub(super) fn partition_of(self, key: &str) -> Option<u16> {
+        let (tag, _) = key.strip_prefix("tc:{")?.split_once('}')?;
+        tag.strip_prefix(self.0.as_str())?.strip_prefix('.')?.parse().ok()
     }
 
     /// Hash: slice number → ranking entries as JSON.
@@ -145,6 +160,11 @@ impl PartitionKeys {
         format!("{}:ballots:{round}.{take}", self.tag)
     }
 
+    /// See [`RoomKeys::claim`].
+    pub(super) fn claim(&self) -> String {
+        format!("{}:claim", self.tag)
+    }
+
     /// Set: removed voters, from whom no votes are taken here.
     pub(super) fn removed(&self) -> String {
         format!("{}:removed", self.tag)
@@ -164,14 +184,14 @@ mod tests {
     fn keys_of_a_unit_share_its_hash_tag() {
         let room = RoomId::from_entropy([7; 16]);
         let keys = RoomKeys(&room);
-        for key in [keys.record(), keys.roster(), keys.ranking(7), keys.present("pod{1}")] {
-            assert_eq!(tag(&key), room.as_str(), "{key}");
+        for key in [keys.record(), keys.roster(), keys.ranking(7), keys.claim(), keys.present("pod{1}")] {
+            assert_eq!((tag(&key), keys.partition_of(&key)), (room.as_str(), None), "{key}");
         }
-        let keys = PartitionKeys::new(&room, 3);
-        for key in [keys.gate(), keys.ballots((2, 1)), keys.removed()] {
-            assert_eq!(tag(&key), format!("{room}.3"), "{key}");
+        let of = PartitionKeys::new(&room, 3);
+        for key in [of.gate(), of.ballots((2, 1)), of.claim(), of.removed()] {
+            assert_eq!((tag(&key), keys.partition_of(&key)), (&*format!("{room}.3"), Some(3)), "{key}");
         }
-        for key in [CODES, REFS, ROOMS_WITH_JOBS, PROBE, &signed_out("{x}")] {
+        for key in [CODES, REFS, ROOMS_WITH_JOBS, IMPORTS, IMPORT_TOKEN, PROBE, &signed_out("{x}")] {
             assert_eq!(tag(key), "dir", "{key}");
         }
     }
@@ -182,6 +202,15 @@ mod tests {
         assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&room).ranking(7)), Some(7));
         assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&other).ranking(7)), None);
         assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&room).rankings()), None);
+    }
+
+    #[test]
+    fn no_room_can_spell_a_key_of_the_directory() {
+        assert!(RoomId::parse("dir").is_err());
+        // nor a pattern that would match more than its own keys
+        for id in ["abcdefghijklmno*", "abcdefghijklmno[", "abcdefghijklmn.1", "abcdefghijklmno}"] {
+            assert!(RoomId::parse(id).is_err(), "{id}");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@
 //! | `people`, `roster` | joins, names, invites, removals; the emcee's list |
 //! | `ranking` | frozen rankings |
 //! | `jobs` | what is to be done because of a change |
-//! | `moving` | rooms from elsewhere, and rooms that go for good |
+//! | `imports` | rooms from elsewhere |
+//! | `moving` | rooms that go for good |
 //! | `pods`, `feed`, `listener` | what pods tell each other |
 //! | `health` | whether Redis is there, takes writes, and keeps them |
 //!
@@ -26,8 +27,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Creation, Feed, FeedEvent, Greeting, Health, Invited, JoinOutcome, JoinRequest, Lane, Ledger, LedgerError,
-    Part, RankEntry, Renaming, Replacement, Snapshot, TakenJob, Voter, VotersPage, VotersQuery,
+    Backlog, Claimed, Creation, Feed, FeedEvent, Greeting, Health, ImportClaim, Invited, JoinOutcome, JoinRequest,
+    Lane, Ledger, LedgerError, Listing, Part, RankEntry, Renaming, Replacement, Snapshot, TakenJob, Voter, VotersPage,
+    VotersQuery,
 };
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::{Gate, Target};
@@ -42,6 +44,7 @@ mod feed;
 mod gate;
 mod gates;
 mod health;
+mod imports;
 mod jobs;
 mod keys;
 mod lane;
@@ -96,7 +99,7 @@ impl Ledger for RedisLedger {
         }
     }
 
-    async fn rooms(&self) -> Result<Vec<Room>, LedgerError> {
+    async fn rooms(&self) -> Result<Listing, LedgerError> {
         rooms::all(&self.link).await
     }
 
@@ -112,12 +115,34 @@ impl Ledger for RedisLedger {
         rooms::replace(&self.link, room, jobs).await
     }
 
-    async fn write_parts(&self, room: &RoomId, partitions: u16, parts: &[Part]) -> Result<(), LedgerError> {
-        moving::write_parts(&self.link, room, partitions, parts).await
-    }
-
     async fn purge_room(&self, room: &Room) -> Result<(), LedgerError> {
         moving::purge(&self.link, room).await
+    }
+
+    async fn begin_import(&self, room: &Room, lease: Duration) -> Result<Claimed, LedgerError> {
+        match imports::begin(&self.link, room, lease).await? {
+            Claimed::RefTaken(owner) if owner.deleted_at.is_some() => {
+                rooms::free_reference(&self.link, &owner).await?;
+                imports::begin(&self.link, room, lease).await
+            }
+            claimed => Ok(claimed),
+        }
+    }
+
+    async fn write_parts(&self, claim: &ImportClaim, parts: &[Part]) -> Result<(), LedgerError> {
+        imports::write(&self.link, claim, parts).await
+    }
+
+    async fn finish_import(&self, claim: &ImportClaim, room: &Room) -> Result<Room, LedgerError> {
+        imports::finish(&self.link, claim, room).await
+    }
+
+    async fn drop_import(&self, claim: &ImportClaim) -> Result<(), LedgerError> {
+        imports::abandon(&self.link, claim).await
+    }
+
+    async fn sweep_imports(&self) -> Result<usize, LedgerError> {
+        imports::sweep(&self.link).await
     }
 
     async fn aim(&self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {

@@ -18,6 +18,12 @@ scripts! {
     AIM = "gate" "aim";
     CREATE_ROOM = "create_room";
     CLAIM_CODE = "claim_code";
+    BEGIN_IMPORT = "begin_import";
+    HOLD_IMPORT = "hold_import";
+    FENCE_IMPORT = "fence_import";
+    WRITE_IMPORT = "write_import";
+    FINISH_IMPORT = "finish_import";
+    END_IMPORT = "end_import";
     REPLACE_ROOM = "jobs" "replace_room";
     RELEASE_CODE = "release_code";
     ENQUEUE = "jobs" "enqueue";

@@ -10,9 +10,11 @@ use super::disk::Disk;
 use super::failures::{ledger_on, ledger_with};
 use super::*;
 use crate::domain::ballot::Refusal;
+use crate::domain::room::Room;
 use crate::ledger::embedded::clock::tests::SetClocks;
 use crate::ledger::embedded::pods::Presence;
 use crate::ledger::embedded::tables::BALLOTS;
+use crate::ledger::{Claimed, Part};
 
 /// Commits of one vote each, asked for while the disk stands still, so that they wait together.
 async fn vote_together(ledger: &EmbeddedLedger, disk: &Disk, voters: usize) -> Vec<Result<Commit, LedgerError>> {
@@ -107,6 +109,28 @@ async fn when_the_systems_clock_is_set_back_a_deadline_still_comes_and_votes_dif
     let late = vote(lane(&ledger).as_mut(), &voter(2), "a").await.unwrap();
     let refused = matches!(&late.verdicts[0], Verdict::Ballot { refused: Some(Refusal::Closed), .. });
     assert!(refused, "{:?}", late.verdicts);
+}
+
+#[tokio::test]
+async fn an_import_that_died_with_its_process_is_taken_back_at_once() {
+    let directory = directory();
+    let path = directory.path().join("ledger.redb");
+    let ledger = EmbeddedLedger::open(&path, 0).unwrap();
+    open_round(&ledger).await.unwrap();
+    let here = ledger.room(&room_id()).await.unwrap().unwrap();
+    let (id, code) = (RoomId::from_entropy([8; 16]), RoomCode::parse("GHJKLM").unwrap());
+    let brought = Room { id, code, running: None, last_round: 0, ..here };
+    let long = Duration::from_secs(3_600);
+    let Claimed::Held(claim) = ledger.begin_import(&brought, long).await.unwrap() else { panic!("all is free") };
+    ledger.write_parts(&claim, &[Part::Gate { partition: 0, gate: Box::default() }]).await.unwrap();
+    assert_eq!(ledger.sweep_imports().await.unwrap(), 0);
+    drop(ledger);
+
+    // nobody else has the file, so nobody holds the claim any more
+    let ledger = EmbeddedLedger::open(&path, 0).unwrap();
+    assert_eq!(ledger.begin_import(&brought, long).await.unwrap(), Claimed::Running);
+    assert_eq!(ledger.sweep_imports().await.unwrap(), 1);
+    assert!(matches!(ledger.begin_import(&brought, long).await.unwrap(), Claimed::Held(_)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,226 @@
+//! A whole room as text, to be kept or to be brought to another installation: one JSON object a line.
+//!
+//! ```text
+//! {"archive": {"version": 1, "room": "K7M2QX", …}}    what this is
+//! {"record": {…}}                                      the room record
+//! {"gate": …} {"voter": …} {"invited": …} {"ballot": …} {"ranked": …}
+//! {"end": {"lines": 4711}}                             nothing was cut off
+//! ```
+//!
+//! The ballots are the truth: counts of the gates are taken from them when an archive is brought in, so one that was
+//! written while votes came in is as good as any other.
+
+use serde::{Deserialize, Serialize};
+
+use super::conduct::{ConductError, all_ballots, frozen, settle, voters};
+use super::{Invited, Ledger, LedgerError, RankEntry, Voter, fresh_card};
+use crate::domain::ballot::Ballot;
+use crate::domain::gate::Gate;
+use crate::domain::ids::{RoomCode, RoomId, VoterId};
+use crate::domain::room::Room;
+use crate::domain::setup::reference_of_copy;
+use crate::domain::text::Name;
+use crate::domain::{Invalid, LedgerMs};
+
+mod check;
+mod import;
+mod read;
+
+pub use import::Import;
+
+/// The form that is written; a higher one is refused.
+const VERSION: u32 = 1;
+/// How often a room is read again because a round was opened or closed meanwhile.
+const READINGS: usize = 8;
+
+/// What an archive is, in its first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Of the form.
+    pub version: u32,
+    /// The room's join code.
+    pub room: RoomCode,
+    /// Its title.
+    pub title: String,
+    /// The organiser's own name for it.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Names, cards, invites and the key of the tokens were left out.
+    pub masked: bool,
+    /// When it was written.
+    pub exported_at: LedgerMs,
+}
+
+/// A part of a room that is not its record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// A partition's gate.
+    Gate {
+        /// Which.
+        partition: u16,
+        /// All of it.
+        gate: Box<Gate>,
+    },
+    /// A voter.
+    Voter(Voter),
+    /// An invite.
+    Invited(Invited),
+    /// A ballot.
+    Ballot {
+        /// Round number, from 1.
+        round: u16,
+        /// Take number, from 1.
+        take: u16,
+        /// Whose.
+        voter: VoterId,
+        /// The letters.
+        votes: String,
+        /// See [`Ballot::time_ms`].
+        time_ms: LedgerMs,
+    },
+    /// A slice of the frozen ranking. In the text each entry is a line of its own.
+    #[serde(skip)]
+    Ranking {
+        /// Its number.
+        ranking: u64,
+        /// Which slice, from 0.
+        slice: u32,
+        /// At most [`super::SLICE`].
+        entries: Vec<RankEntry>,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line<'a> {
+    Archive(&'a Head),
+    Record(&'a Room),
+    Ranked(&'a RankEntry),
+    End { lines: usize },
+}
+
+/// See the [module](self).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// The first line.
+    pub head: Head,
+    /// The record.
+    pub room: Room,
+    parts: Vec<Part>,
+    /// The frozen ranking, while one is shown; best first.
+    ranking: Vec<RankEntry>,
+}
+
+impl Archive {
+    /// Reads all that is kept of a room. `token_key` is what its voters' tokens are signed with.
+    ///
+    /// # Errors
+    /// There is no such room, or the ledger's; [`ConductError::Contended`] if rounds keep opening and closing.
+    pub async fn of(ledger: &dyn Ledger, id: &RoomId, token_key: &str) -> Result<Self, ConductError> {
+        for _ in 0..READINGS {
+            let before = settle(ledger, id).await?;
+            // voters last: whoever has used an invite or cast a vote meanwhile is among them
+            let mut parts: Vec<_> = ledger.invites(id).await?.into_iter().map(Part::Invited).collect();
+            for (round, take, _) in before.room.takes() {
+                let mut ballots: Vec<_> = all_ballots(ledger, &before.room, (round, take)).await?.into_iter().collect();
+                ballots.sort_by(|(a, _), (b, _)| a.cmp(b));
+                parts.extend(ballots.into_iter().map(|(voter, Ballot { votes, time_ms })| Part::Ballot {
+                    round,
+                    take,
+                    voter,
+                    votes,
+                    time_ms,
+                }));
+            }
+            let ranking = match &before.room.reveal {
+                Some(reveal) => frozen(ledger, id, reveal.ranking).await?,
+                None => vec![],
+            };
+            parts.extend(voters(ledger, id).await?.into_iter().map(Part::Voter));
+            let after = settle(ledger, id).await?;
+            let ahead = after.gates.iter().any(|gate| gate.command_seq > after.room.command_seq);
+            if after.room.seq != before.room.seq || ahead {
+                continue;
+            }
+            let gates = (0..).zip(after.gates).map(|(partition, gate)| Part::Gate { partition, gate: Box::new(gate) });
+            let head = Head {
+                version: VERSION,
+                room: after.room.code.clone(),
+                title: after.room.title.to_string(),
+                reference: after.room.reference.clone(),
+                masked: false,
+                exported_at: after.now,
+            };
+            let room = Room { token_key: Some(token_key.to_owned()), ..after.room };
+            return Ok(Self { head, room, parts: gates.chain(parts).collect(), ranking });
+        }
+        Err(ConductError::Contended)
+    }
+
+    /// Without names, cards, invites and the key of the tokens: for a copy to try things on.
+    pub fn masked(mut self) -> Self {
+        self.head.masked = true;
+        self.room.token_key = None;
+        self.parts.retain(|part| !matches!(part, Part::Invited(_)));
+        let mut names = std::collections::HashMap::new();
+        for part in &mut self.parts {
+            if let Part::Voter(voter) = part {
+                let number = names.len() + 1;
+                let Ok(name) = Name::parse(&format!("Voter {number}")) else { continue };
+                names.insert(voter.voter.clone(), name.clone());
+                (voter.name, voter.card) = (name, fresh_card());
+            }
+        }
+        for entry in &mut self.ranking {
+            if let Some(name) = names.get(&entry.voter) {
+                entry.name = name.clone();
+            }
+        }
+        self
+    }
+
+    /// As another room: with an id and a code of its own, and `copy-of-…` as its `ref`.
+    pub fn fresh(mut self) -> Self {
+        let of = self.room.reference.as_deref().unwrap_or(self.room.code.as_str());
+        self.room.reference = Some(reference_of_copy(of));
+        self.room.id = RoomId::from_entropy(rand::random());
+        self.room.code = RoomCode::from_entropy(rand::random());
+        self.room.token_key = None;
+        (self.head.room, self.head.reference) = (self.room.code.clone(), self.room.reference.clone());
+        self
+    }
+
+    /// The text.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] if something has no JSON.
+    pub fn write(self) -> Result<String, LedgerError> {
+        let Self { head, room, parts, ranking } = self;
+        let mut text = String::new();
+        push(&mut text, &Line::Archive(&head))?;
+        push(&mut text, &Line::Record(&room))?;
+        parts.iter().try_for_each(|part| push(&mut text, part))?;
+        ranking.iter().try_for_each(|entry| push(&mut text, &Line::Ranked(entry)))?;
+        let count = 2 + parts.len() + ranking.len();
+        push(&mut text, &Line::End { lines: count })?;
+        Ok(text)
+    }
+
+    /// Reads the text and checks all of it, see [`check`].
+    ///
+    /// # Errors
+    /// The field that is malformed, out of bounds or contradicts others, with its line.
+    pub fn read(text: &str) -> Result<Self, Invalid> {
+        let mut archive = read::read(text)?;
+        archive.check()?;
+        Ok(archive)
+    }
+}
+
+fn push(text: &mut String, line: &impl Serialize) -> Result<(), LedgerError> {
+    let json = serde_json::to_string(line).map_err(|error| LedgerError::Corrupt(error.to_string()))?;
+    text.push_str(&json);
+    text.push('\n');
+    Ok(())
+}
