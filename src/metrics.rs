@@ -74,6 +74,8 @@ pub struct Metrics {
     pub feed_gaps: IntCounter,
     /// Times that the feed's connection was made again.
     pub feed_resyncs: IntCounter,
+    /// Rooms that are set apart, because what is stored of them can not be read.
+    pub rooms_unreadable: IntGauge,
     /// Calls to the ledger that failed, by what is known of the outcome.
     pub ledger_errors: IntCounterVec,
     /// Sockets dropped because they did not read or answer.
@@ -151,6 +153,7 @@ impl Metrics {
             ),
             feed_gaps: counter(r, "tallycast_feed_gaps_total", "Changes that the feed did not tell"),
             feed_resyncs: counter(r, "tallycast_feed_resyncs_total", "Times the feed's connection was made again"),
+            rooms_unreadable: gauge(r, "tallycast_rooms_unreadable", "Rooms set apart: what is stored can not be read"),
             ledger_errors: counters(r, "tallycast_ledger_errors_total", "Failed calls to the ledger", "outcome"),
             sockets_dropped: counter(
                 r,

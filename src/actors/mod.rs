@@ -12,6 +12,7 @@
 //! backstage, so that no voter's traffic delays them. `Worker` does what shall be done outside because of a change; it
 //! is alone in a pod of role `worker`.
 
+pub mod apart;
 pub mod asking;
 pub mod coordinator;
 pub mod pod;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
+use super::apart::SetApart;
 use super::registry::Rooms;
 use crate::auth::{Auth, TokenKey};
 use crate::domain::LedgerMs;
@@ -34,6 +35,8 @@ pub struct Pod {
     pub metrics: Metrics,
     /// Rooms that are active here.
     pub rooms: Rooms,
+    /// Rooms that can not be read.
+    pub apart: SetApart,
     /// How the pod is.
     pub health: PodHealth,
     /// Between two tallies to the same socket.
@@ -67,8 +70,11 @@ impl Pod {
             LedgerError::Corrupt(_) => "corrupt",
         };
         self.metrics.ledger_errors.with_label_values(&[outcome]).inc();
-        self.health.set_ledger(LedgerState::Down);
-        self.health.doubted.store(true, Ordering::Relaxed);
+        // a ledger that says what makes no sense has answered
+        if !matches!(error, LedgerError::Corrupt(_)) {
+            self.health.set_ledger(LedgerState::Down);
+            self.health.doubted.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Notes an answer of the ledger to what it was `asked`: what it `said` the time was, and how long it took.

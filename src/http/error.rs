@@ -139,12 +139,13 @@ impl From<Refused> for ApiError {
 impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> Self {
         tracing::warn!(%error, "a request has no answer from the ledger");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "ledger_unavailable",
-            "the ledger can not be asked, so the outcome is unknown; say it again",
-        )
-        .retry_after(1)
+        let detail = match error {
+            LedgerError::Corrupt(_) => {
+                "what is stored of this can not be read, and stays as it is; the server's log says more"
+            }
+            _ => "the ledger can not be asked, so the outcome is unknown; say it again",
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", detail).retry_after(1)
     }
 }
 

@@ -111,7 +111,7 @@ pub async fn purge(site: web::Data<Site>, emcee: Emcee, body: Body<PurgeBody>) -
     let PurgeBody { older_than_seconds, all, dry_run } = body.0;
     let before = site.now().saturating_sub(older_than_seconds.saturating_mul(1_000));
     let (mut rooms, mut jobs) = (vec![], vec![]);
-    for room in site.pod.ledger.rooms().await?.rooms {
+    for room in site.pod.list_rooms().await?.rooms {
         // a record's version is the time when it was stored
         let since = match room.deleted_at {
             Some(deleted_at) => deleted_at,

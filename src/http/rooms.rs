@@ -11,7 +11,7 @@ use super::auth::{Emcee, Viewer};
 use super::body::Body;
 use super::error::{Answer, ApiError};
 use crate::actors::coordinator::Conduct;
-use crate::actors::registry::ActiveRoom;
+use crate::actors::registry::{Absent, ActiveRoom};
 use crate::audit;
 use crate::domain::Invalid;
 use crate::domain::command::Command;
@@ -19,8 +19,8 @@ use crate::domain::gate::GateSum;
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::Room;
 use crate::domain::visibility::{Audience, Blackout};
-use crate::ledger::Creation;
 use crate::ledger::conduct::{Settled, settle};
+use crate::ledger::{Creation, LedgerError};
 use crate::wire::http::{RoomBody, RoomPatch, StageBody};
 use crate::wire::room::RoomView;
 
@@ -68,28 +68,32 @@ pub struct ListQuery {
     deleted: bool,
 }
 
-/// All rooms, newest first.
-#[utoipa::path(tag = "rooms", params(ListQuery), responses((status = 200, description = "{rooms: [room]}")))]
+/// All rooms, newest first; and apart from them those that can not be read.
+#[utoipa::path(tag = "rooms", params(ListQuery),
+    responses((status = 200, description = "{rooms: [room], unreadable: [{id, room}]}")))]
 #[get("/rooms")]
 pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQuery>) -> Answer {
-    let mut rooms = site.pod.ledger.rooms().await?.rooms;
+    let mut rooms = site.pod.list_rooms().await?.rooms;
     rooms.retain(|room| query.deleted || room.deleted_at.is_none());
     rooms.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
     let mut views = vec![];
     for room in rooms {
         // what runs or is revealed has more to it than its record
         let moving = room.running.is_some() || room.reveal.is_some() || site.pod.rooms.get(&room.id).is_some();
-        views.push(match moving {
-            true => serde_json::to_value(view(
-                &site,
-                &*site.pod.rooms.activate(&site.pod, &room.id).await?,
-                Audience::Emcee,
-            )),
-            false => serde_json::to_value(fresh_view(&site, &room).at(site.now())),
-        });
+        if !moving {
+            views.push(json!(fresh_view(&site, &room).at(site.now())));
+            continue;
+        }
+        match site.pod.rooms.activate(&site.pod, &room.id).await {
+            Ok(active) => views.push(view(&site, &active, Audience::Emcee)),
+            // set apart, and listed with those
+            Err(Absent::Ledger(error @ LedgerError::Corrupt(_))) => {
+                site.pod.set_apart_if_corrupt(&room.id, Some(&room.code), &error);
+            }
+            Err(absent) => return Err(absent.into()),
+        }
     }
-    let views = views.into_iter().collect::<Result<Vec<_>, _>>().map_err(|_| ApiError::busy())?;
-    Ok(HttpResponse::Ok().json(json!({ "rooms": views })))
+    Ok(HttpResponse::Ok().json(json!({ "rooms": views, "unreadable": site.pod.apart.views() })))
 }
 
 /// The room on its board, with the ledger's time.

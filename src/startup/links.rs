@@ -25,7 +25,7 @@ pub struct Links {
 
 /// The links of the newest room; the first start makes a sample of seven rounds.
 pub async fn find(settings: &Settings, pod: &Pod, main: SocketAddr) -> anyhow::Result<Links> {
-    let rooms = pod.ledger.rooms().await?.rooms;
+    let rooms = pod.list_rooms().await?.rooms;
     let newest = rooms.into_iter().filter(|room| room.deleted_at.is_none()).max_by_key(|room| room.created_at);
     let room = match newest {
         Some(room) => room,

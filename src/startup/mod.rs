@@ -14,6 +14,7 @@ use actix_web::dev::AppConfig;
 use actix_web::web;
 use anyhow::Context;
 
+use crate::actors::apart::SetApart;
 use crate::actors::pod::{LedgerClock, PodHealth};
 use crate::actors::registry::{Dismiss, MOST_SHARDS, Rooms, Shards};
 use crate::actors::worker::Webhook;
@@ -94,6 +95,7 @@ impl Application {
             auth,
             metrics: Metrics::new(),
             rooms: Rooms::new(shards.clone(), backstage.handle()),
+            apart: SetApart::default(),
             health: PodHealth::new(settings.ledger.allow_unverified),
             tick: Duration::from_millis(settings.server.tick_ms),
             serves_emcee: settings.server.role.serves_emcee(),

@@ -216,6 +216,19 @@ pub struct DeskView {
     pub pods: Vec<PodView>,
     /// How the ledger is.
     pub ledger: LedgerView,
+    /// Rooms of the installation that can not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableView>,
+}
+
+/// A room that can not be read. Nothing of it is deleted; the server's log says more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnreadableView {
+    /// Its id, as in the log.
+    pub id: String,
+    /// Its join code, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
 }
 
 /// A stage page.

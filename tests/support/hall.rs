@@ -4,12 +4,13 @@ use super::emcee::Emcee;
 use super::redis::Redis;
 use super::server::Server;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 pub struct Hall {
     pub pods: Vec<Server>,
     pub redis: Option<Redis>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Hall {
@@ -24,7 +25,7 @@ impl Hall {
         let ledger = format!("embedded:{}", dir.path().join("tallycast.redb").display());
         let mut all = vec![("TALLYCAST__LEDGER__URL", ledger.as_str())];
         all.extend_from_slice(settings);
-        Hall { pods: vec![Server::start(&all).await], redis: None, _dir: dir }
+        Hall { pods: vec![Server::start(&all).await], redis: None, dir }
     }
 
     /// `count` processes over one Redis.
@@ -49,7 +50,12 @@ impl Hall {
         for pod in &mut pods {
             pod.ready().await;
         }
-        Hall { pods, redis: Some(redis), _dir: tempfile::tempdir().expect("a temporary directory") }
+        Hall { pods, redis: Some(redis), dir: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    /// The file of the embedded ledger.
+    pub fn file(&self) -> PathBuf {
+        self.dir.path().join("tallycast.redb")
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {

@@ -66,6 +66,7 @@ function machine(desk, due, since) {
     h("h3", {}, "Count"),
     h("p", { class: ledger.state === "ok" ? "good" : "error" }, `${ledger.state}, commits within ${Math.round(ledger.commit_p99_ms * 10) / 10} ms${ledger.durable === true ? "" : `, durable: ${ledger.durable}`}`),
     h("ul", {}, ...desk.pods.map((pod) => h("li", { class: pod.ready ? "" : "error" }, `${pod.name}: ${pod.ready ? "ready" : "not ready"}, ${counted(pod.sessions, "socket")}`))),
+    ...(desk.unreadable ?? []).map((room) => h("p", { class: "error" }, unreadable(room))),
     h("h3", {}, "Stage"),
     desk.stages.length === 0
       ? h("p", { class: "warn" }, "No stage is open.")
@@ -82,6 +83,15 @@ function machine(desk, due, since) {
 function agreement(desk, wrong) {
   if (wrong) return "The numbers contradict each other: tell the operator.";
   return desk.shown === desk.stored ? "✓ All stored votes are shown" : `Oldest vote not shown yet: ${ago(desk.oldest_unshown_ms)}`;
+}
+
+/**
+ * What there is to say of a room that the server can not read.
+ *
+ * @param {import("../lib/wire.js").Unreadable} room
+ */
+export function unreadable({ id, room }) {
+  return `Room ${room ?? id} can not be read and is set apart. Nothing of it is deleted; the server's log names it as ${id}.`;
 }
 
 /** @param {string} name @param {string} value */

@@ -5,6 +5,7 @@ import { fill, h } from "../lib/dom.js";
 import { counted } from "../lib/format.js";
 import { reasonOf } from "./commands.js";
 import { emptyPlan, eventEditor } from "./editor.js";
+import { unreadable } from "./health.js";
 
 /**
  * @typedef {import("../lib/wire.js").Room} Room
@@ -29,8 +30,13 @@ export function roomsPage(ways, notice) {
   async function load() {
     fill(list, h("li", { class: "muted", role: "status" }, "Reading the rooms …"));
     try {
-      const { rooms } = await call("GET", "/rooms?deleted=true");
-      fill(list, ...rooms.map((/** @type {Room} */ room) => roomRow(room, ways)), rooms.length === 0 && h("li", { class: "muted" }, "There is no room yet."));
+      const { rooms, unreadable: apart = [] } = await call("GET", "/rooms?deleted=true");
+      fill(
+        list,
+        ...apart.map((/** @type {import("../lib/wire.js").Unreadable} */ room) => h("li", { class: "error", role: "alert" }, unreadable(room))),
+        ...rooms.map((/** @type {Room} */ room) => roomRow(room, ways)),
+        rooms.length === 0 && h("li", { class: "muted" }, "There is no room yet."),
+      );
     } catch (error) {
       if (error instanceof Error && "status" in error && error.status === 401) return ways.signedOut();
       fill(list, h("li", { class: "error", role: "alert" }, reasonOf(error)), h("li", {}, h("button", { type: "button", onclick: load }, "Try again")));

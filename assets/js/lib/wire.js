@@ -90,7 +90,9 @@
  * @property {{ device: string, seen_ms: number }[]} desks
  * @property {{ name: string, ready: boolean, sessions: number }[]} pods
  * @property {{ state: string, commit_p99_ms: number, durable: boolean | string }} ledger
+ * @property {Unreadable[]} [unreadable] rooms that the server can not read
  *
+ * @typedef {{ id: string, room?: string }} Unreadable
  * @typedef {{ connected: number, voters: number }} Presence
  * @typedef {{ next: Group[] }} Preview
  * @typedef {{ id: number, now: number, seq: number, ledger: "ok" | "slow" | "down" }} Pong

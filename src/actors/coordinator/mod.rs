@@ -25,6 +25,7 @@ use crate::domain::ballot::Cast as Votes;
 use crate::domain::command::Command;
 use crate::domain::gate::partition_of;
 use crate::domain::ids::{RoomId, VoterId};
+use crate::ledger::LedgerError;
 use crate::ledger::conduct::{ConductError, Settled, conduct, conduct_due};
 use crate::wire::server::BallotView;
 
@@ -172,7 +173,13 @@ impl RoundCoordinator {
                     coordinator.arm(ctx);
                 }
                 Err(error) => {
-                    tracing::warn!(room = %coordinator.room, %error, "what is due could not be done yet");
+                    match &error {
+                        // named in the log once
+                        ConductError::Ledger(corrupt @ LedgerError::Corrupt(_)) => {
+                            coordinator.pod.set_apart_if_corrupt(&coordinator.room, None, corrupt);
+                        }
+                        error => tracing::warn!(room = %coordinator.room, %error, "what is due could not be done yet"),
+                    }
                     ctx.run_later(DUE_AGAIN, |coordinator, ctx| coordinator.do_due(ctx));
                 }
             }

@@ -311,17 +311,20 @@ impl Rooms {
         if let Some(room) = self.get(id) {
             return Ok(room);
         }
-        let asked = Instant::now();
-        let settled = settle(&*pod.ledger, id).await?;
-        // the board's first look is by the ledger's time, also where nothing else has told it yet
-        pod.note_ledger_time(asked, settled.now);
-        let ranking = shown_ranking(pod, &settled).await?;
+        let (settled, ranking) = match self.read(pod, id).await {
+            Err(Absent::Ledger(error)) => {
+                pod.set_apart_if_corrupt(id, None, &error);
+                return Err(error.into());
+            }
+            read => read?,
+        };
+        let partitions = settled.room.partitions;
+        // made before the rooms are locked: what is read of one room never holds up the others
+        let board = Board::new(settled, ranking, self.shards.clone(), pod.voters_url.clone(), pod.clock.now());
         let mut rooms = self.by_id.write().expect("nobody panics with it");
         if let Some(room) = rooms.get(id) {
             return Ok(room.clone());
         }
-        let partitions = settled.room.partitions;
-        let board = Board::new(settled, ranking, self.shards.clone(), pod.voters_url.clone(), pod.clock.now());
         let code = board.code.clone();
         let coordinator = RoundCoordinator::begin(pod.clone(), id.clone(), partitions, &self.backstage);
         let room = Arc::new(ActiveRoom {
@@ -336,6 +339,15 @@ impl Rooms {
         let _ = room.coordinator.try_send(Moved);
         self.activated.notify_one();
         Ok(room)
+    }
+
+    async fn read(&self, pod: &Pod, id: &RoomId) -> Result<(Settled, Option<Arc<ShownRanking>>), Absent> {
+        let asked = Instant::now();
+        let settled = settle(&*pod.ledger, id).await?;
+        // the board's first look is by the ledger's time, also where nothing else has told it yet
+        pod.note_ledger_time(asked, settled.now);
+        let ranking = shown_ranking(pod, &settled).await?;
+        Ok((settled, ranking))
     }
 
     /// Lets go of a room that nobody here uses. `room` must be the caller's only handle.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::actors::pod::Pod;
-use crate::actors::registry::ActiveRoom;
+use crate::actors::registry::{Absent, ActiveRoom};
 use crate::domain::ids::RoomId;
 use crate::ledger::LedgerError;
 use crate::ledger::conduct::{ConductError, reconcile, settle};
+use crate::wire::server::LedgerState;
 
 /// Reads a changed room, and makes it active if it has something due. Answers the room if it was deleted.
 pub async fn refresh(pod: &Arc<Pod>, id: &RoomId) -> Option<RoomId> {
@@ -29,6 +30,9 @@ pub async fn refresh(pod: &Arc<Pod>, id: &RoomId) -> Option<RoomId> {
         Err(error) => {
             // the comparison of the next second tries again
             tracing::debug!(room = %id, %error, "a changed room could not be read");
+            if let ConductError::Ledger(error) = &error {
+                pod.set_apart_if_corrupt(id, None, error);
+            }
             None
         }
     }
@@ -50,35 +54,48 @@ pub async fn compare(pod: Arc<Pod>, check: bool, scan: bool) -> bool {
         }
     }
     for room in pod.rooms.all() {
-        if let Err(error) = compare_room(&pod, &room).await {
-            return note(&pod, &error);
+        match compare_room(&pod, &room).await {
+            Ok(()) => {}
+            Err(error @ LedgerError::Corrupt(_)) => {
+                pod.set_apart_if_corrupt(&room.board.id, Some(&room.board.code), &error);
+            }
+            Err(error) => return note(&pod, &error),
         }
     }
     if pod.rooms.all().is_empty() && !check {
         // nothing was asked, so nothing is known of the ledger: ask it
         match pod.ledger.is_signed_out("").await {
-            Ok(_) => pod.health.set_ledger(crate::wire::server::LedgerState::Ok),
+            Ok(_) => pod.health.set_ledger(LedgerState::Ok),
             Err(error) => return note(&pod, &error),
         }
     }
     if !scan {
         return false;
     }
-    let rooms = match pod.ledger.rooms().await {
-        Ok(listing) => listing.rooms,
+    let listing = match pod.list_rooms().await {
+        Ok(listing) => listing,
         Err(error) => return note(&pod, &error),
     };
-    for room in rooms.iter().filter(|room| room.running.is_some() || room.next_auto_step().is_some()) {
-        if let Err(error) = pod.rooms.activate(&pod, &room.id).await {
-            tracing::warn!(room = %room.id, %error, "a room with something due could not be read");
-            return false;
+    if let Err(error) = pod.review_apart(&listing).await {
+        return note(&pod, &error);
+    }
+    for room in listing.rooms.iter().filter(|room| room.running.is_some() || room.next_auto_step().is_some()) {
+        match pod.rooms.activate(&pod, &room.id).await {
+            // set apart: the others have something due too
+            Ok(_) | Err(Absent::Ledger(LedgerError::Corrupt(_))) => {}
+            Err(error) => {
+                tracing::warn!(room = %room.id, %error, "a room with something due could not be read");
+                return false;
+            }
         }
     }
     true
 }
 
+/// The ledger as a whole has no answer.
 fn note(pod: &Pod, error: &LedgerError) -> bool {
     pod.note_ledger_error(error);
+    pod.health.set_ledger(LedgerState::Down);
     tracing::warn!(%error, "the ledger does not answer");
     false
 }

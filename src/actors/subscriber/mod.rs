@@ -186,6 +186,7 @@ impl Subscriber {
             .map(|pod| PodView { name: pod.pod.clone(), ready: pod.ready, sessions: pod.sessions })
             .collect();
         let commit_p99_ms = pods.iter().map(|pod| pod.commit_p99_ms).fold(0.0, f64::max);
+        let unreadable = self.pod.apart.views();
         for room in rooms {
             let said: Vec<_> = pods.iter().flat_map(|pod| &pod.rooms).filter(|r| r.room == room.board.id).collect();
             let connected = said.iter().map(|said| said.connected).sum();
@@ -215,6 +216,7 @@ impl Subscriber {
                         commit_p99_ms,
                         durable: self.pod.health.is_durable(),
                     },
+                    unreadable: unreadable.clone(),
                 },
                 room.has_desks(),
                 now,

@@ -21,7 +21,7 @@ use crate::domain::jobs::{Job, Task};
 use crate::domain::room::Room;
 use crate::ledger::archive::Archive;
 use crate::ledger::conduct::{ConductError, aside, conduct};
-use crate::ledger::TakenJob;
+use crate::ledger::{LedgerError, TakenJob};
 
 mod webhook;
 
@@ -120,6 +120,11 @@ async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
                     pod.metrics.jobs_running.dec();
                 }
                 Ok(None) => break,
+                // other rooms have jobs too
+                Err(error @ LedgerError::Corrupt(_)) => {
+                    pod.name_once(&backlog.room, "a job of a room makes no sense, so its jobs wait", &error);
+                    break;
+                }
                 Err(error) => return tracing::warn!(%error, "a job can not be taken"),
             }
         }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nextPlace, nextStep, placeBefore, unfit, unfitReveal } from "../../../assets/js/emcee/fits.js";
+import { unreadable } from "../../../assets/js/emcee/health.js";
 
 const round = (number, phase, more = {}) => ({ round: number, take: 1, title: `Round ${number}`, phase, split: "live", blackout_seconds: 0, shown: phase === "closed", ...more });
 const room = (current, rounds, more = {}) => ({ room: "ABC234", round: current, rounds, phase: "between", ...more });
@@ -59,4 +60,9 @@ test("commands that do not fit say why", () => {
   assert.equal(unfit(held, held.rounds[0], "show"), null);
   assert.match(unfitReveal(held), /round 1/);
   assert.match(unfitReveal(room(0, [round(1, "ready")])), /No round/);
+});
+
+test("a room that can not be read is named by its code, and by its id for whoever reads the log", () => {
+  assert.match(unreadable({ id: "abcdefghijklmnop", room: "K7M2QX" }), /^Room K7M2QX .*Nothing of it is deleted.* abcdefghijklmnop\.$/);
+  assert.match(unreadable({ id: "abcdefghijklmnop" }), /^Room abcdefghijklmnop /);
 });
