@@ -50,5 +50,7 @@ mod restarts;
 mod reveals;
 #[path = "ledger_contract/rooms.rs"]
 mod rooms;
+#[path = "ledger_contract/strangers.rs"]
+mod strangers;
 #[path = "ledger_contract/voters.rs"]
 mod voters;
