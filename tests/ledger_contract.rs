@@ -5,11 +5,16 @@
 mod ledger_support;
 
 /// Makes a test of each function for each ledger. The functions take a ledger that publishes each gate at most once
-/// in `tick_ms`; those of `restarts` take a whole stand.
+/// in `tick_ms`; those of `restarts` take a whole stand, those of `alone` have a server of their own.
 macro_rules! contract {
     (restarts; $($name:ident),+ $(,)?) => {
         contract! { @each crate::ledger_support::Stand::embedded(0), embedded, stand => stand; $($name),+ }
         contract! { @each crate::ledger_support::Stand::redis_of_its_own(0), redis, stand => stand; $($name),+ }
+    };
+    // for what the other tests of a server would disturb
+    (alone; $($name:ident),+ $(,)?) => {
+        contract! { @each crate::ledger_support::Stand::embedded(0), embedded_alone, stand => stand.ledger.clone(); $($name),+ }
+        contract! { @each crate::ledger_support::Stand::redis_of_its_own(0), redis_alone, stand => stand.ledger.clone(); $($name),+ }
     };
     (tick_ms = $tick_ms:expr; $($name:ident),+ $(,)?) => {
         contract! { @each crate::ledger_support::Stand::embedded($tick_ms), embedded, stand => stand.ledger.clone(); $($name),+ }

@@ -14,17 +14,21 @@ use crate::ledger_support::{Hall, Stand, invite, name, newcomer, voter};
 contract! { tick_ms = 0;
     a_room_goes_on_elsewhere_where_it_was,
     an_archive_is_brought_in_once,
-    an_import_that_was_cut_off_is_begun_again,
     a_code_or_reference_that_is_taken_is_said_and_leaves_nothing_behind,
     counts_come_from_the_ballots_whatever_the_gates_said,
     a_masked_archive_has_no_names_cards_and_keys,
     a_purged_room_leaves_nothing,
     of_two_imports_at_once_one_wins_and_the_other_is_told,
+    a_refused_archive_writes_nothing,
+    a_reference_is_free_again_when_its_room_is_deleted,
+}
+
+// their claims run out at once, and every import of another test takes back what has run out
+contract! { alone;
+    an_import_that_was_cut_off_is_begun_again,
     an_import_that_was_given_up_writes_nothing_any_more,
     a_copy_that_was_cut_off_is_found_by_its_claim_and_taken_back,
     a_room_that_was_brought_in_is_not_taken_back_with_its_claim,
-    a_refused_archive_writes_nothing,
-    a_reference_is_free_again_when_its_room_is_deleted,
 }
 
 /// Of the form that a server gives to them.
