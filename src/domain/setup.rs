@@ -181,6 +181,20 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A room of these rounds, otherwise with the defaults of `POST /rooms`.
+    pub fn new(title: Title, rounds: Vec<RoundPlan>) -> Self {
+        Self {
+            title,
+            reference: None,
+            votes_per_round: 10,
+            join: JoinMode::Open,
+            programme: Programme::Open,
+            rehearsal: false,
+            partitions: 1,
+            rounds,
+        }
+    }
+
     /// Makes the room.
     ///
     /// # Errors

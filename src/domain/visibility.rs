@@ -88,7 +88,6 @@ mod tests {
     use super::*;
     use crate::domain::gate::Deadline;
     use crate::domain::ids::{RoomCode, RoomId};
-    use crate::domain::room::JoinMode;
     use crate::domain::setup::{Plan, RoundPlan};
     use crate::domain::text::Title;
 
@@ -96,16 +95,7 @@ mod tests {
     fn running(take: u16) -> Room {
         let choices = [("A".to_owned(), None), ("B".to_owned(), None)];
         let round = RoundPlan::new("Round", &choices, Some(60), Split::Live, 10).unwrap();
-        let plan = Plan {
-            title: Title::parse("Evening").unwrap(),
-            reference: None,
-            votes_per_round: 10,
-            join: JoinMode::Open,
-            programme: Programme::Open,
-            rehearsal: false,
-            partitions: 1,
-            rounds: vec![round],
-        };
+        let plan = Plan::new(Title::parse("Evening").unwrap(), vec![round]);
         let room = plan.into_room(RoomId::from_entropy([1; 16]), RoomCode::from_entropy([1; 6]), 0).unwrap();
         let running = Running { round: 1, take, deadline: Deadline::Never, closing: None, dark: false };
         Room { running: Some(running), ..room }

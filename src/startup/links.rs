@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use crate::actors::Pod;
 use crate::domain::ids::{RoomCode, RoomId};
-use crate::domain::room::{JoinMode, Programme, Room, Split};
+use crate::domain::room::{Room, Split};
 use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
 use crate::ledger::Creation;
@@ -84,16 +84,7 @@ async fn sample(pod: &Pod) -> anyhow::Result<Room> {
     let choice = |(label, color): Side| (label.to_owned(), Some(color.to_owned()));
     let round =
         |(title, a, b): &(&str, Side, Side)| RoundPlan::new(title, &[choice(*a), choice(*b)], None, Split::Live, 0);
-    let plan = Plan {
-        title: Title::parse("Our evening")?,
-        reference: None,
-        votes_per_round: 10,
-        join: JoinMode::Open,
-        programme: Programme::Open,
-        rehearsal: false,
-        partitions: 1,
-        rounds: ROUNDS.iter().map(round).collect::<Result<_, _>>()?,
-    };
+    let plan = Plan::new(Title::parse("Our evening")?, ROUNDS.iter().map(round).collect::<Result<_, _>>()?);
     let room =
         plan.into_room(RoomId::from_entropy(rand::random()), RoomCode::from_entropy(rand::random()), pod.clock.now())?;
     match pod.ledger.create_room(&room).await? {

@@ -6,7 +6,7 @@ use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tallycast::domain::gate::Target;
 use tallycast::domain::ids::{Invite, RoomCode, RoomId};
 use tallycast::domain::jobs::{Job, Task};
-use tallycast::domain::room::{JoinMode, Programme, Room};
+use tallycast::domain::room::{JoinMode, Room};
 use tallycast::domain::setup::{Plan, RoundPlan};
 use tallycast::domain::text::{Name, Title};
 use tallycast::ledger::redis::{RedisLedger, RedisOptions};
@@ -26,16 +26,10 @@ fn with_replicas(redis: &Redis) -> RedisLedger {
 
 fn planned() -> Room {
     let choices = [("A".to_owned(), None), ("B".to_owned(), None)];
-    let plan = Plan {
-        title: Title::parse("Evening").unwrap(),
-        reference: None,
-        votes_per_round: 10,
-        join: JoinMode::Open,
-        programme: Programme::Open,
-        rehearsal: false,
-        partitions: 1,
-        rounds: vec![RoundPlan::new("Round", &choices, None, Default::default(), 0).unwrap()],
-    };
+    let plan = Plan::new(
+        Title::parse("Evening").unwrap(),
+        vec![RoundPlan::new("Round", &choices, None, Default::default(), 0).unwrap()],
+    );
     plan.into_room(fresh_room(), RoomCode::from_entropy(rand::random()), 0).unwrap()
 }
 

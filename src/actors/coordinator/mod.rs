@@ -196,10 +196,6 @@ impl Handler<Casts> for RoundCoordinator {
 
     fn handle(&mut self, Casts(casts): Casts, ctx: &mut Self::Context) {
         let partitions = self.lanes.len() as u16;
-        let now = Instant::now();
-        for queue in &mut self.lanes {
-            queue.waiting.drop_overdue(now);
-        }
         let mut refused = vec![];
         for cast in casts {
             let partition = partition_of(cast.voter.as_str(), partitions);

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::gate::{Gate, sum};
 use crate::domain::ids::{RoomCode, RoomId};
-use crate::domain::room::{JoinMode, Programme, RoomPhase, Screen};
+use crate::domain::room::{RoomPhase, Screen};
 use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
 use crate::domain::visibility::{self, Audience, Blackout};
@@ -22,16 +22,7 @@ impl Show {
             let choices = [("Red".to_owned(), None), ("Blue".to_owned(), None)];
             RoundPlan::new("A round", &choices, None, *split, 10).unwrap()
         };
-        let plan = Plan {
-            title: Title::parse("An evening").unwrap(),
-            reference: None,
-            votes_per_round: 10,
-            join: JoinMode::Open,
-            programme: Programme::Open,
-            rehearsal: false,
-            partitions: 1,
-            rounds: splits.iter().map(round).collect(),
-        };
+        let plan = Plan::new(Title::parse("An evening").unwrap(), splits.iter().map(round).collect());
         let room = plan.into_room(RoomId::from_entropy([1; 16]), RoomCode::from_entropy([1; 6]), 1_000).unwrap();
         Self { room, gate: Gate::default(), now: 1_000 }
     }

@@ -1,22 +1,16 @@
 use super::*;
 use crate::domain::gate::Tally;
 use crate::domain::ids::{RoomCode, RoomId};
-use crate::domain::room::{ClosedBy, Decision, JoinMode, Programme};
+use crate::domain::room::{ClosedBy, Decision};
 use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
 
 fn room(split: Split) -> Room {
     let choices = [("Red".to_owned(), None), ("Blue".to_owned(), None)];
-    let plan = Plan {
-        title: Title::parse("An evening").unwrap(),
-        reference: None,
-        votes_per_round: 10,
-        join: JoinMode::Open,
-        programme: Programme::Open,
-        rehearsal: false,
-        partitions: 1,
-        rounds: vec![RoundPlan::new("The song", &choices, None, split, 0).unwrap()],
-    };
+    let plan = Plan::new(
+        Title::parse("An evening").unwrap(),
+        vec![RoundPlan::new("The song", &choices, None, split, 0).unwrap()],
+    );
     plan.into_room(RoomId::from_entropy([1; 16]), RoomCode::from_entropy([1; 6]), 1_000).unwrap()
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::ids::{RoomCode, RoomId};
-use crate::domain::room::{Choice, ClosedBy, JoinMode, Programme, Split};
+use crate::domain::room::{Choice, ClosedBy, Split};
 use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
 
@@ -8,16 +8,7 @@ use crate::domain::text::Title;
 fn room() -> Room {
     let choices = [("Red".to_owned(), None), ("Blue".to_owned(), None)];
     let round = RoundPlan::new("A round", &choices, Some(60), Split::Live, 10).unwrap();
-    let plan = Plan {
-        title: Title::parse("An evening").unwrap(),
-        reference: None,
-        votes_per_round: 10,
-        join: JoinMode::Open,
-        programme: Programme::Open,
-        rehearsal: false,
-        partitions: 1,
-        rounds: vec![round.clone(), round],
-    };
+    let plan = Plan::new(Title::parse("An evening").unwrap(), vec![round.clone(), round]);
     let mut room = plan.into_room(RoomId::from_entropy([1; 16]), RoomCode::from_entropy([1; 6]), 1_000).unwrap();
     room.rounds[0].takes.push(Take {
         take: 1,

@@ -11,7 +11,6 @@ use super::EmbeddedLedger;
 use crate::domain::ballot::Cast;
 use crate::domain::gate::{Deadline, Target};
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
-use crate::domain::room::{JoinMode, Programme};
 use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
 use crate::ledger::{Batch, Commit, Creation, Lane, Ledger, LedgerError, Verdict};
@@ -35,16 +34,7 @@ fn voter(number: usize) -> VoterId {
 async fn open_round(ledger: &EmbeddedLedger) -> Result<(), LedgerError> {
     let choices = [("A".to_owned(), None), ("B".to_owned(), None)];
     let round = RoundPlan::new("Round", &choices, None, Default::default(), 0).unwrap();
-    let plan = Plan {
-        title: Title::parse("Evening").unwrap(),
-        reference: None,
-        votes_per_round: 10,
-        join: JoinMode::Open,
-        programme: Programme::Open,
-        rehearsal: false,
-        partitions: 1,
-        rounds: vec![round],
-    };
+    let plan = Plan::new(Title::parse("Evening").unwrap(), vec![round]);
     let room = plan.into_room(room_id(), RoomCode::parse("ABCDEF").unwrap(), 0).unwrap();
     assert!(matches!(ledger.create_room(&room).await?, Creation::Created(_)));
     let open = Some(Deadline::Never);

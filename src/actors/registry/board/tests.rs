@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::command::{Command, Moment, Step};
 use crate::domain::gate::{Gate, sum};
-use crate::domain::room::{ClosedBy, JoinMode, Programme, Split};
+use crate::domain::room::{ClosedBy, Split};
 use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
 
@@ -9,16 +9,10 @@ const NOW: LedgerMs = 1_000;
 
 fn settled() -> Settled {
     let choices = [("Red".to_owned(), None), ("Blue".to_owned(), None)];
-    let plan = Plan {
-        title: Title::parse("An evening").unwrap(),
-        reference: None,
-        votes_per_round: 10,
-        join: JoinMode::Open,
-        programme: Programme::Open,
-        rehearsal: false,
-        partitions: 1,
-        rounds: vec![RoundPlan::new("A round", &choices, None, Split::Live, 0).unwrap()],
-    };
+    let plan = Plan::new(
+        Title::parse("An evening").unwrap(),
+        vec![RoundPlan::new("A round", &choices, None, Split::Live, 0).unwrap()],
+    );
     let room = plan.into_room(RoomId::from_entropy([1; 16]), RoomCode::from_entropy([1; 6]), NOW).unwrap();
     Settled { room, gates: vec![Gate::default()], now: NOW, voters: 0 }
 }
