@@ -98,11 +98,15 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     ("test_a_rollout_takes_nothing_away_before_the_new_is_there", PRODUCTION, lambda o: spec(o, "PodDisruptionBudget", "tallycast-server").update(unhealthyPodEvictionPolicy="AlwaysAllow")),
     ("test_three_servers_run_where_nothing_scales_them", "overlay local", lambda o: spec(o, "Deployment", "tallycast-server").update(replicas=1)),
     ("test_pods_spread_by_labels_that_they_have", PRODUCTION, lambda o: server(o)["topologySpreadConstraints"][0].update(matchLabelKeys=["component"])),
-    ("test_the_quota_has_room_for_all_of_it_and_a_rollout", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server").update(maxReplicaCount=30)),
     ("test_every_object_is_labelled_and_every_image_has_a_tag", PRODUCTION, lambda o: app(o).update(image="tallycast")),
     ("test_every_object_is_labelled_and_every_image_has_a_tag", PRODUCTION, lambda o: find(o, "Service", "tallycast-server")["metadata"].pop("labels")),
     ("test_every_object_is_in_the_namespace", PRODUCTION, lambda o: find(o, "CronJob", "tallycast-export")["metadata"].pop("namespace")),
     ("test_the_version_is_the_packages", PRODUCTION, lambda o: find(o, "Deployment", "tallycast-admin")["metadata"]["labels"].update({"app.kubernetes.io/version": "0.0.1"})),
+    # room
+    ("test_no_pod_is_refused_by_the_quota_in_a_rollout_or_a_scaling", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server").update(maxReplicaCount=15)),
+    ("test_no_pod_is_refused_by_the_quota_in_a_rollout_or_a_scaling", PRODUCTION, lambda o: spec(o, "ResourceQuota", "tallycast")["hard"].update({"requests.cpu": "32"})),
+    ("test_no_pod_is_refused_by_the_quota_in_a_rollout_or_a_scaling", PRODUCTION, lambda o: spec(o, "Deployment", "tallycast-server")["strategy"]["rollingUpdate"].update(maxSurge="100%")),
+    ("test_a_batch_of_old_pods_is_gone_before_the_next_one_goes", PRODUCTION, lambda o: spec(o, "Deployment", "tallycast-server").update(minReadySeconds=5)),
     # network
     ("test_everything_is_denied_that_is_not_allowed", PRODUCTION, lambda o: policy(o, "deny-all").update(policyTypes=["Ingress"])),
     ("test_every_policy_is_about_pods_that_there_are", PRODUCTION, lambda o: policy(o, "audience-to-server")["podSelector"]["matchLabels"].update({"app.kubernetes.io/component": "sever"})),
@@ -130,6 +134,21 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
 
 # Faults that need more than one rendering.
 IN_ALL: list[tuple[str, str, ObjectFault]] = [
+    (
+        "test_the_simulation_agrees_with_a_real_control_plane",
+        "overlay production",
+        lambda o: app(o)["resources"]["requests"].update(cpu="600m"),
+    ),
+    (
+        "test_the_quota_allows_little_more_than_that",
+        "overlay production",
+        lambda o: spec(o, "ResourceQuota", "tallycast")["hard"].update({"requests.cpu": "64"}),
+    ),
+    (
+        "test_the_documented_nodes_have_room_for_a_rollout",
+        "overlay production",
+        lambda o: app(o)["resources"]["requests"].update(cpu="800m"),
+    ),
     (
         "test_the_server_takes_the_address_of_every_ledger",
         "production on redis-sentinel",
@@ -184,6 +203,14 @@ IN_RENDERING: list[tuple[str, Callable[[Path], object]]] = [
 ]
 
 IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
+    (
+        "test_the_documented_nodes_have_room_for_a_rollout",
+        edit("docs/operations.md", "| 30,000 | 5 | 5 |", "| 30,000 | 5 | 3 |"),
+    ),
+    (
+        "test_the_cluster_that_is_asked_for_has_the_documented_nodes",
+        edit("docs/operations.md", "| 30,000 | 5 | 5 |", "| 30,000 | 5 | 6 |"),
+    ),
     ("test_no_plain_secret_is_in_the_tree", write("manifests/secret.yaml", SECRET)),
     (
         "test_no_plain_secret_is_in_the_tree",

@@ -117,31 +117,6 @@ class Pods(RenderedCheck):
                 for key in rule.get("matchLabelKeys", []):
                     self.assertTrue(key in pod.labels or key == "pod-template-hash", f"{say(pod.owner)} has no {key}")
 
-    @every_rendering
-    def test_the_quota_has_room_for_all_of_it_and_a_rollout(self, objects: list[Object]) -> None:
-        hard = find(objects, "ResourceQuota", "tallycast")["spec"]["hard"]
-        most = max(
-            [
-                item["spec"].get("maxReplicaCount") or item["spec"].get("maxReplicas")
-                for item in of_kind(objects, "ScaledObject", "HorizontalPodAutoscaler")
-            ]
-            or [12]
-        )
-        total = {"requests.cpu": 0.0, "requests.memory": 0.0, "limits.cpu": 0.0, "limits.memory": 0.0, "pods": 0.0}
-        for pod in pods(objects):
-            server = pod.owner["metadata"]["name"] == "tallycast-server"
-            count = most if server else pod.owner["spec"].get("replicas", 1)
-            if pod.owner["kind"] == "Deployment":
-                count += -(-count // 4)
-            total["pods"] += count
-            for container in pod.containers:
-                for kind in ("requests", "limits"):
-                    total[f"{kind}.cpu"] += count * cores(container["resources"][kind]["cpu"])
-                    total[f"{kind}.memory"] += count * mebibytes(container["resources"][kind]["memory"])
-        for key, value in total.items():
-            allowed = mebibytes(hard[key]) if key.endswith("memory") else cores(hard[key])
-            self.assertLessEqual(value, allowed, key)
-
     def test_every_object_is_labelled_and_every_image_has_a_tag(self) -> None:
         for name, objects in world.current().renderings.items():
             with self.subTest(rendering=name):
