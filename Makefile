@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 
-.PHONY: help run test prove lint fmt deps screenshots bench loadtest certs monitor deploy-preview
+.PHONY: help run test prove lint fmt deps screenshots bench loadtest certs monitor deploy-preview deploy hold let-go
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
@@ -32,6 +32,15 @@ monitor: ## Prometheus with the shipped rules on http://localhost:9091; TARGETS=
 
 deploy-preview: ## What applying OVERLAY (staging) would change: to the cluster, or since the git ref REF
 	scripts/deploy_preview.sh $(or $(OVERLAY),staging) $(REF) || [ $$? -eq 1 ]
+
+deploy: ## Apply OVERLAY (staging); keeps the number of server pods. FORCE=1 puts back what was changed by hand
+	FORCE="$(FORCE)" scripts/deploy.sh $(or $(OVERLAY),staging)
+
+hold: ## For a show: PODS=8 server pods at least, until `make let-go`; an autoscaler may only add
+	scripts/hold.sh $(PODS)
+
+let-go: ## After the show: the autoscaler may take pods away again
+	scripts/hold.sh let-go
 
 lint: ## Formatting, clippy, licences, the pages' types, shell, Dockerfile, YAML, workflows
 	scripts/lint.sh

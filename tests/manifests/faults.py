@@ -53,6 +53,16 @@ def policy(objects: list[Object], name: str) -> dict[str, Any]:
     return spec(objects, "NetworkPolicy", name)
 
 
+def behavior(objects: list[Object]) -> dict[str, Any]:
+    """How the autoscaler moves."""
+    return spec(objects, "ScaledObject", "tallycast-server")["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+
+
+def triggers(objects: list[Object]) -> list[dict[str, Any]]:
+    """What it asks: sessions, commits, CPU."""
+    return spec(objects, "ScaledObject", "tallycast-server")["triggers"]
+
+
 def rule(objects: list[Object]) -> dict[str, Any]:
     """Some rule of Prometheus."""
     return of_kind(objects, "PrometheusRule")[0]["spec"]["groups"][0]["rules"][0]
@@ -96,12 +106,24 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     ("test_a_rollout_takes_nothing_away_before_the_new_is_there", PRODUCTION, lambda o: spec(o, "Deployment", "tallycast-server")["strategy"]["rollingUpdate"].update(maxUnavailable=1)),
     ("test_a_rollout_takes_nothing_away_before_the_new_is_there", PRODUCTION, lambda o: spec(o, "PodDisruptionBudget", "tallycast-server")["selector"]["matchLabels"].update(a="b")),
     ("test_a_rollout_takes_nothing_away_before_the_new_is_there", PRODUCTION, lambda o: spec(o, "PodDisruptionBudget", "tallycast-server").update(unhealthyPodEvictionPolicy="AlwaysAllow")),
-    ("test_three_servers_run_where_nothing_scales_them", "overlay local", lambda o: spec(o, "Deployment", "tallycast-server").update(replicas=1)),
     ("test_pods_spread_by_labels_that_they_have", PRODUCTION, lambda o: server(o)["topologySpreadConstraints"][0].update(matchLabelKeys=["component"])),
     ("test_every_object_is_labelled_and_every_image_has_a_tag", PRODUCTION, lambda o: app(o).update(image="tallycast")),
     ("test_every_object_is_labelled_and_every_image_has_a_tag", PRODUCTION, lambda o: find(o, "Service", "tallycast-server")["metadata"].pop("labels")),
     ("test_every_object_is_in_the_namespace", PRODUCTION, lambda o: find(o, "CronJob", "tallycast-export")["metadata"].pop("namespace")),
     ("test_the_version_is_the_packages", PRODUCTION, lambda o: find(o, "Deployment", "tallycast-admin")["metadata"]["labels"].update({"app.kubernetes.io/version": "0.0.1"})),
+    # who says how many
+    ("test_no_file_says_how_many_servers_there_are", "overlay local", lambda o: spec(o, "Deployment", "tallycast-server").update(replicas=3)),
+    ("test_no_file_says_how_many_servers_there_are", "overlay local", lambda o: find(o, "Deployment", "tallycast-server")["metadata"]["annotations"].update({"tallycast/first-pods": "1"})),
+    ("test_no_file_says_how_many_servers_there_are", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server").update(minReplicaCount=4)),
+    ("test_no_file_says_how_many_servers_there_are", PRODUCTION, lambda o: find(o, "Deployment", "tallycast-server")["metadata"]["annotations"].update({"tallycast/scaled-by": "hand"})),
+    ("test_no_file_says_whether_pods_are_held", PRODUCTION, lambda o: behavior(o)["scaleDown"].update(selectPolicy="Max")),
+    ("test_a_number_by_hand_is_taken_back_where_nobody_holds_it", PRODUCTION, lambda o: behavior(o)["scaleDown"]["policies"][0].update(value=3)),
+    ("test_a_number_that_is_held_stays_for_a_show_and_still_grows", PRODUCTION, lambda o: behavior(o)["scaleUp"].update(selectPolicy="Disabled")),
+    ("test_without_prometheus_it_grows_by_cpu_and_takes_nothing_away", PRODUCTION, lambda o: triggers(o).pop()),
+    ("test_without_metrics_server_it_grows_by_sessions_and_takes_nothing_away", PRODUCTION, lambda o: triggers(o)[0]["metadata"].update(threshold="0.9")),
+    ("test_cpu_asks_for_a_pod_where_sessions_do_and_before_one_is_full", PRODUCTION, lambda o: triggers(o)[2]["metadata"].update(value="95")),
+    ("test_cpu_asks_for_a_pod_where_sessions_do_and_before_one_is_full", PRODUCTION, lambda o: app(o)["resources"]["requests"].update(cpu="2")),
+    ("test_a_hall_that_only_listens_is_seen_by_sessions_alone", PRODUCTION, lambda o: triggers(o)[0]["metadata"].update(threshold="0.9")),
     # room
     ("test_no_pod_is_refused_by_the_quota_in_a_rollout_or_a_scaling", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server").update(maxReplicaCount=15)),
     ("test_no_pod_is_refused_by_the_quota_in_a_rollout_or_a_scaling", PRODUCTION, lambda o: spec(o, "ResourceQuota", "tallycast")["hard"].update({"requests.cpu": "32"})),
@@ -127,6 +149,7 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     ("test_nginx_takes_its_configuration", PRODUCTION, lambda o: reword(o, "tallycast-nginx", "internal.conf", "include", "inclde")),
     ("test_every_series_that_is_asked_for_exists", PRODUCTION, lambda o: rule(o).update(expr="tallycast_votes_stored > 0")),
     ("test_every_recorded_series_that_is_asked_for_is_recorded", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server")["triggers"][0]["metadata"].update(query="tallycast:nothing")),
+    ("test_every_recorded_series_that_is_asked_for_is_recorded", "autoscaling-hpa without monitoring", lambda o: spec(o, "HorizontalPodAutoscaler", "tallycast-server")["metrics"].pop()),
     ("test_a_plain_autoscaler_asks_for_what_the_adapter_makes", "component autoscaling-hpa", lambda o: spec(o, "HorizontalPodAutoscaler", "tallycast-server")["metrics"][0]["external"]["metric"].update(name="nothing")),
 ]
 # fmt: on
@@ -187,6 +210,12 @@ def edit(path: str, old: str, new: str) -> Callable[[Path], object]:
     return change
 
 
+SERVER_FILE = "manifests/base/server.yaml"
+HPA_FILE = "manifests/components/autoscaling-hpa/horizontal-pod-autoscaler.yaml"
+# As it was: a number in the file, next to the words that say why there is none.
+A_NUMBER = edit(SERVER_FILE, "  # No `replicas`,", "  replicas: 3\n  # No `replicas`,")
+DEPLOY, HOLD = "scripts/deploy.sh", "scripts/hold.sh"
+
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {emcee-key: in-plain-words}\n"
 STAGING = "manifests/overlays/staging/kustomization.yaml"
 
@@ -226,6 +255,24 @@ IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
         "test_nothing_is_scaled_by_two",
         edit(STAGING, "  - ../../components/dns\n", "  - ../../components/autoscaling-hpa\n"),
     ),
+    ("test_a_first_installation_begins_with_the_smallest_number", edit(DEPLOY, '--replicas="$first"', "--replicas=1")),
+    ("test_what_was_scaled_stays_as_it_is", A_NUMBER),
+    ("test_what_was_scaled_stays_as_it_is", edit(DEPLOY, "--ignore-not-found -o name) ]]; then\n  forget", ") == new ]]; then\n  forget")),
+    ("test_an_autoscaler_that_is_added_changes_no_number_by_itself", A_NUMBER),
+    ("test_a_number_that_older_files_said_is_kept_when_they_say_it_no_more", edit(DEPLOY, "  forget_number\n", "")),
+    ("test_what_the_cluster_refuses_changes_nothing", edit(DEPLOY, "  exit 1\nfi\n\nif", "fi\n\nif")),
+    ("test_a_webhook_that_has_not_seen_the_deployment_yet_is_asked_again", edit(DEPLOY, " && sleep 5 &&", " && false &&")),
+    ("test_what_somebody_else_has_changed_is_said_and_left_alone", edit(DEPLOY, "[[ -z ${FORCE:-} ]] ||", "")),
+    ("test_an_overlay_that_there_is_not_is_refused", edit(DEPLOY, "  exit 2\nfi\nkubectl=", "  exit 1\nfi\nkubectl=")),
+    ("test_a_number_is_held_and_let_go_with_a_plain_autoscaler", edit(HOLD, "set_policy Disabled", "set_policy Min")),
+    ("test_a_number_is_held_and_let_go_with_a_plain_autoscaler", edit(HOLD, " --field-manager=tallycast-hold", "")),
+    ("test_a_number_is_held_and_let_go_with_keda", edit(HOLD, "scaler=scaledobject.keda.sh/$name", "scaler=hpa/$name")),
+    ("test_what_keda_does_not_pass_on_is_said", edit(HOLD, "not paused?\" >&2\n    exit 1", "not paused?\" >&2")),
+    ("test_where_nobody_scales_a_number_is_a_number", edit(HOLD, "if [[ -n $scaler ]]; then", "if true; then")),
+    ("test_more_than_the_autoscaler_allows_is_refused", edit(HOLD, "((wanted > largest))", "((wanted > 99))")),
+    ("test_holding_takes_no_pod_away", edit(HOLD, "((now < wanted))", "true")),
+    ("test_what_is_no_number_is_refused", edit(HOLD, "[1-9][0-9]{0,2}", "[0-9]+")),
+    ("test_a_later_apply_does_not_undo_it", edit(HPA_FILE, "    scaleDown:\n", "    scaleDown:\n      selectPolicy: Max\n")),
     ("test_a_second_time_changes_nothing", edit("scripts/certs.sh", "  exit 0\nfi", "fi")),
     (
         "test_a_further_name_makes_a_new_certificate_by_the_same_authority",

@@ -4,7 +4,7 @@ import re
 import tomllib
 
 import world
-from objects import RenderedCheck, cores, every_rendering, find, mebibytes, of_kind, pods, say, selects
+from objects import RenderedCheck, cores, every_rendering, mebibytes, of_kind, pods, say, selects
 from world import Object
 
 # All pods of the image drain by the same setting.
@@ -103,11 +103,6 @@ class Pods(RenderedCheck):
             self.assertEqual(budget["spec"]["unhealthyPodEvictionPolicy"], policy, say(budget))
             found = {say(pod.owner) for pod in pods(objects) if selects(budget["spec"]["selector"], pod.labels)}
             self.assertEqual(len(found), 1, f"{say(budget)} must guard one workload, not {found}")
-
-    @every_rendering
-    def test_three_servers_run_where_nothing_scales_them(self, objects: list[Object]) -> None:
-        if not of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
-            self.assertEqual(find(objects, "Deployment", "tallycast-server")["spec"]["replicas"], 3)
 
     @every_rendering
     def test_pods_spread_by_labels_that_they_have(self, objects: list[Object]) -> None:

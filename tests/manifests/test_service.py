@@ -220,7 +220,7 @@ class Metrics(RenderedCheck):
     @every_rendering
     def test_a_plain_autoscaler_asks_for_what_the_adapter_makes(self, objects: list[Object]) -> None:
         for item in of_kind(objects, "HorizontalPodAutoscaler"):
-            for metric in item["spec"]["metrics"]:
+            for metric in (m for m in item["spec"]["metrics"] if m["type"] == "External"):
                 self.assertIn(metric["external"]["metric"]["name"], self.adapter(), say(item))
 
     @every_rendering
@@ -232,6 +232,12 @@ class Metrics(RenderedCheck):
             for rule in group["rules"]
             if "record" in rule
         }
+        if not of_kind(objects, "PrometheusRule"):
+            # without the component monitoring the CPU is all that there is to scale by
+            for item in of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject"):
+                metrics = item["spec"].get("metrics") or item["spec"]["triggers"]
+                self.assertIn("cpu", [m.get("resource", {}).get("name") or m["type"] for m in metrics], say(item))
+            return
         for owner, text in self.queries(objects):
             for name in set(re.findall(r"\btallycast:[a-z0-9_:]+\b", text)):
                 self.assertIn(name, recorded, f"{owner} asks for {name}")

@@ -101,6 +101,9 @@ class World:
         for folder in self.folders("components"):
             names = PREREQUISITES.get(folder.name, []) + [folder.name] * (folder.name != "common")
             wanted[f"component {folder.name}"] = functools.partial(render_with, self.root, "base", names)
+        wanted["autoscaling-hpa without monitoring"] = functools.partial(
+            render_with, self.root, "base", ["autoscaling-hpa"]
+        )
         for name in LEDGERS:
             wanted[f"production on {name}"] = functools.partial(render_with, self.root, "overlays/production", [name])
         for folder in self.folders("tasks"):
