@@ -156,7 +156,8 @@ class Capacity(RenderedCheck):
                 self.assertEqual(space.peak["limits.cpu"], 103 + 1)
                 self.assertEqual(space.peak["limits.memory"], 66700 + 1700)
         # the quota that there was then refused pods in six rollouts of six with 5 s, and in none with 20 s
-        hard = {"pods": 40.0, "requests.cpu": 32.0, "requests.memory": 24576.0, "limits.cpu": 96.0, "limits.memory": 73728.0}
+        hard = {"pods": 40.0, "requests.cpu": 32.0, "requests.memory": 24576.0}
+        hard |= {"limits.cpu": 96.0, "limits.memory": 73728.0}
         for min_ready, is_refused in ((5.0, True), (20.0, False)):
             space = replace(room, min_ready=(min_ready,) * 3).namespace(19.0, hard)
             for deployment in space.deployments:
@@ -182,6 +183,31 @@ class Capacity(RenderedCheck):
         for name, objects in found.items():
             for key, hard in quota(objects).items():
                 self.assertLessEqual(hard, SLACK * need[key], f"{name}: {key}, of which {need[key]:.2f} are needed")
+
+    def test_the_documented_working_is_what_is_simulated(self) -> None:
+        text = world.current().file("manifests/README.md").read_text(encoding="utf-8")
+        rows = re.findall(r"^\| .* \| (12[ +a-z\d]*) \| ([\d.]+) \| *(?:\*\*(\d+)\*\*)? *\|$", text, re.MULTILINE)
+        written = [(sum(map(int, re.findall(r"\d+", servers))), float(used)) for servers, used, _ in rows]
+        found = world.current().renderings
+        usual, sentinel = found["overlay production"], found["production on redis-sentinel"]
+
+        def most(objects: list[Object], what: str, worst: bool = False) -> tuple[int, float]:
+            done = all_runs(objects, quota(objects))
+            half = done[len(done) // 2 :] if worst else done[: len(done) // 2]
+            found = [(run.servers, round(dict(run.peak)["requests.cpu"] + 1e-9, 1)) for run in half if run.what.startswith(what)]
+            return max(found)
+
+        still = facts(usual, largest()).namespace(19.0)
+        simulated = [
+            (largest(), round(still.used()["requests.cpu"] + 1e-9, 1)),
+            most(usual, "a rollout of all Deployments"),
+            most(usual, "scaled to 3 and back"),
+            most(usual, "a rollout, taken back"),
+            most(usual, "a rollout of all Deployments", worst=True),
+            most(sentinel, "a rollout of all Deployments", worst=True),
+        ]
+        self.assertEqual(written, simulated, "manifests/README.md, what a rollout takes on top")
+        self.assertEqual(float(rows[-1][2]), quota(usual)["requests.cpu"])
 
     @every_rendering
     def test_a_batch_of_old_pods_is_gone_before_the_next_one_goes(self, objects: list[Object]) -> None:
