@@ -258,7 +258,7 @@ IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
     ),
     ("test_a_first_installation_begins_with_the_smallest_number", edit(DEPLOY, '--replicas="$first"', "--replicas=1")),
     ("test_what_was_scaled_stays_as_it_is", A_NUMBER),
-    ("test_what_was_scaled_stays_as_it_is", edit(DEPLOY, "--ignore-not-found -o name) ]]; then\n  forget", ") == new ]]; then\n  forget")),
+    ("test_what_was_scaled_stays_as_it_is", edit(DEPLOY, "if [[ -n $(in_namespace get", "if [[ -z $(in_namespace get")),
     ("test_an_autoscaler_that_is_added_changes_no_number_by_itself", A_NUMBER),
     ("test_a_number_that_older_files_said_is_kept_when_they_say_it_no_more", edit(DEPLOY, "  forget_number\n", "")),
     ("test_what_the_cluster_refuses_changes_nothing", edit(DEPLOY, "  exit 1\nfi\n\nif", "fi\n\nif")),
