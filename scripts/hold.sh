@@ -81,5 +81,10 @@ if ((now < wanted)); then
 else
   echo "$now pods are there already, and stay"
 fi
-in_namespace rollout status "deployment/$name" --timeout=300s
+status=0
+if ! in_namespace rollout status "deployment/$name" --timeout=300s; then
+  echo "not all pods are ready; the number is held all the same. Why: docs/cluster.md, When it does not work" >&2
+  status=1
+fi
 echo "after the show: make let-go"
+exit "$status"

@@ -5,7 +5,7 @@ field that these scripts are about: https://kubernetes.io/docs/reference/using-a
 and renderings are made by the real kubectl, which needs no cluster for them.
 
 $WORLD/log has each command that changes or waits for something. $WORLD/refuse holds back: the words of an error for the
-next trial run (`trial`), for the next creation of a ScaledObject (`webhook`). $RENDERED keeps renderings.
+next trial run (`trial`), creation of a ScaledObject (`webhook`) or rollout (`rollout`). $RENDERED keeps renderings.
 """
 
 import hashlib
@@ -244,6 +244,8 @@ def main(arguments: list[str]) -> None:
             wait(target, rest)
         case ["rollout", "status", target, *_]:
             note(f"wait for {target}")
+            if words := held_back("rollout"):
+                fail(words)
         case _:
             fail(f"unknown: {arguments}")
 

@@ -270,6 +270,7 @@ IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
     ("test_a_number_is_held_and_let_go_with_keda", edit(HOLD, "scaler=scaledobject.keda.sh/$name", "scaler=hpa/$name")),
     ("test_what_keda_does_not_pass_on_is_said", edit(HOLD, "not paused?\" >&2\n    exit 1", "not paused?\" >&2")),
     ("test_where_nobody_scales_a_number_is_a_number", edit(HOLD, "if [[ -n $scaler ]]; then", "if true; then")),
+    ("test_pods_that_do_not_get_ready_are_said_and_held_all_the_same", edit(HOLD, "if ! in_namespace rollout", "if in_namespace rollout")),
     ("test_more_than_the_autoscaler_allows_is_refused", edit(HOLD, "((wanted > largest))", "((wanted > 99))")),
     ("test_holding_takes_no_pod_away", edit(HOLD, "((now < wanted))", "true")),
     ("test_what_is_no_number_is_refused", edit(HOLD, "[1-9][0-9]{0,2}", "[0-9]+")),

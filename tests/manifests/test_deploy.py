@@ -272,6 +272,14 @@ class Hold(Scripts):
         self.assertEqual((self.number(), self.log()[0]), (8, "scale deployment/tallycast-server to 8"))
         self.assertIn("kubectl -n tallycast scale", self.well("hold.sh", "let-go"))
 
+    def test_pods_that_do_not_get_ready_are_said_and_held_all_the_same(self) -> None:
+        self.cluster(self.shipped("autoscaling-hpa"))
+        (self.world / "refuse-rollout").write_text("timed out waiting for the condition")
+        refused = self.run_script("hold.sh", "8")
+        self.assertEqual((refused.returncode, self.number(), self.policy()), (1, 8, "Disabled"))
+        self.assertIn("not all pods are ready; the number is held all the same", refused.stderr)
+        self.assertIn("make let-go", refused.stdout)
+
     def test_more_than_the_autoscaler_allows_is_refused(self) -> None:
         self.cluster(self.shipped("autoscaling-hpa"))
         refused = self.run_script("hold.sh", "13")
