@@ -189,13 +189,14 @@ class Capacity(RenderedCheck):
         rows = re.findall(r"^\| .* \| (12[ +a-z\d]*) \| ([\d.]+) \| *(?:\*\*(\d+)\*\*)? *\|$", text, re.MULTILINE)
         written = [(sum(map(int, re.findall(r"\d+", servers))), float(used)) for servers, used, _ in rows]
         found = world.current().renderings
-        usual, sentinel = found["overlay production"], found["production on redis-sentinel"]
+        usual = found["overlay production"]
+        sentinel = next(o for name, o in found.items() if name.startswith("production ") and "sentinel" in name)
 
         def most(objects: list[Object], what: str, worst: bool = False) -> tuple[int, float]:
             done = all_runs(objects, quota(objects))
             half = done[len(done) // 2 :] if worst else done[: len(done) // 2]
-            found = [(run.servers, round(dict(run.peak)["requests.cpu"] + 1e-9, 1)) for run in half if run.what.startswith(what)]
-            return max(found)
+            fitting = [run for run in half if run.what.startswith(what)]
+            return max((run.servers, round(dict(run.peak)["requests.cpu"] + 1e-9, 1)) for run in fitting)
 
         still = facts(usual, largest()).namespace(19.0)
         simulated = [
