@@ -8,6 +8,7 @@ from objects import find, of_kind, pods, say
 from world import Object
 
 PRODUCTION = "overlay production"
+STAGING = "overlay staging"
 ObjectFault = Callable[[list[Object]], object]
 
 
@@ -74,7 +75,7 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     # schemas
     ("test_every_object_of_kubernetes_is_valid_to_the_last_key", PRODUCTION, lambda o: server(o)["initContainers"][0].update(restartPolcy="Always")),
     ("test_every_custom_resource_is_of_a_kind_that_is_listed", PRODUCTION, lambda o: o.append({"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "x"}})),
-    ("test_every_custom_resource_is_valid_to_the_last_key", PRODUCTION, lambda o: spec(o, "Gateway", "tallycast")["listeners"][0].update(prot=1)),
+    ("test_every_custom_resource_is_valid_to_the_last_key", STAGING, lambda o: spec(o, "Gateway", "tallycast")["listeners"][0].update(prot=1)),
     ("test_every_custom_resource_is_valid_to_the_last_key", PRODUCTION, lambda o: spec(o, "Certificate", "tallycast-tls").pop("issuerRef")),
     ("test_every_custom_resource_is_valid_to_the_last_key", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server").update(pollingIntervall=5)),
     # references
@@ -91,8 +92,15 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     ("test_claims_and_accounts_are_there", PRODUCTION, lambda o: drop(o, "PersistentVolumeClaim", "tallycast-exports")),
     ("test_claims_and_accounts_are_there", PRODUCTION, lambda o: server(o).update(serviceAccountName="default")),
     ("test_a_stateful_set_has_its_headless_service", PRODUCTION, lambda o: spec(o, "StatefulSet", "tallycast-redis").update(serviceName="tallycast-redis")),
-    ("test_a_route_leads_from_its_gateway_to_a_service", PRODUCTION, lambda o: spec(o, "TLSRoute", "tallycast")["rules"][0]["backendRefs"][0].update(port=8443)),
-    ("test_a_route_leads_from_its_gateway_to_a_service", PRODUCTION, lambda o: spec(o, "HTTPRoute", "tallycast")["parentRefs"][0].update(sectionName="plain")),
+    ("test_a_service_says_of_a_balancer_only_where_it_is_one", PRODUCTION, lambda o: spec(o, "Service", "tallycast-admin").update(type="ClusterIP")),
+    ("test_a_service_says_of_a_balancer_only_where_it_is_one", PRODUCTION, lambda o: spec(o, "Service", "tallycast-admin").pop("loadBalancerSourceRanges")),
+    ("test_a_service_says_of_a_balancer_only_where_it_is_one", PRODUCTION, lambda o: spec(o, "Service", "tallycast-server").pop("externalTrafficPolicy")),
+    ("test_a_name_is_the_one_of_the_settings_wherever_it_stands", PRODUCTION, lambda o: spec(o, "Certificate", "tallycast-tls")["dnsNames"].reverse()),
+    ("test_a_name_is_the_one_of_the_settings_wherever_it_stands", STAGING, lambda o: spec(o, "HTTPRoute", "tallycast").update(hostnames=["vote.example.org"])),
+    ("test_a_balancer_or_a_route_has_its_name_where_names_are_made", PRODUCTION, lambda o: find(o, "Service", "tallycast-server")["metadata"]["annotations"].pop("external-dns.alpha.kubernetes.io/hostname")),
+    ("test_a_balancer_or_a_route_has_its_name_where_names_are_made", STAGING, lambda o: find(o, "TLSRoute", "tallycast")["metadata"].pop("annotations")),
+    ("test_a_route_leads_from_its_gateway_to_a_service", STAGING, lambda o: spec(o, "TLSRoute", "tallycast")["rules"][0]["backendRefs"][0].update(port=8443)),
+    ("test_a_route_leads_from_its_gateway_to_a_service", STAGING, lambda o: spec(o, "HTTPRoute", "tallycast")["parentRefs"][0].update(sectionName="plain")),
     ("test_a_certificate_is_issued_by_somebody", PRODUCTION, lambda o: drop(o, "Issuer", "tallycast-ca")),
     ("test_a_monitor_finds_the_pods_that_have_metrics", PRODUCTION, lambda o: of_kind(o, "PodMonitor")[0]["spec"]["selector"].update(matchLabels={"app.kubernetes.io/name": "redis"})),
     # pods
@@ -135,6 +143,8 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     ("test_every_named_port_of_a_policy_is_one_of_its_pods", PRODUCTION, lambda o: policy(o, "prometheus-to-metrics")["ingress"][0]["ports"][0].update(port="metric")),
     ("test_the_audience_reaches_tls_and_nothing_else", PRODUCTION, lambda o: policy(o, "audience-to-server")["ingress"][0]["ports"].append({"protocol": "TCP", "port": "http"})),
     ("test_the_audience_reaches_tls_and_nothing_else", "overlay local", lambda o: policy(o, "ledger-from-pods")["ingress"].append({"ports": [{"protocol": "TCP", "port": "redis"}]})),
+    ("test_the_audience_reaches_tls_and_nothing_else", PRODUCTION, lambda o: policy(o, "audience-to-redirect")["ingress"][0]["ports"][0].update(port="nginx-health")),
+    ("test_the_audience_reaches_tls_and_nothing_else", STAGING, lambda o: policy(o, "audience-to-server")["ingress"][0]["ports"].append({"protocol": "TCP", "port": "redirect"})),
     ("test_the_ledger_is_reached_by_the_pods_that_keep_it_and_nobody_else", PRODUCTION, lambda o: policy(o, "pods-to-ledger")["podSelector"]["matchExpressions"][1].update(values=["server", "admin"])),
     ("test_jobs_reach_the_services_that_they_ask", "component cronjobs", lambda o: drop(o, "NetworkPolicy", "admin-from-cronjobs")),
     ("test_what_posts_or_fetches_outside_reaches_the_outside_by_https_alone", PRODUCTION, lambda o: policy(o, "worker-to-webhooks")["egress"][0].pop("ports")),
@@ -147,6 +157,8 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     ("test_every_command_line_is_understood", PRODUCTION, lambda o: pod(o, "CronJob", "tallycast-purge")["containers"][0].update(args=["purge", "--older", "90d"])),
     ("test_the_limits_of_nginx_lie_above_the_capacity_of_the_process", PRODUCTION, lambda o: data(o, "tallycast-config").update(TALLYCAST__SERVER__MAX_SOCKETS="12000")),
     ("test_nginx_takes_its_configuration", PRODUCTION, lambda o: reword(o, "tallycast-nginx", "internal.conf", "include", "inclde")),
+    ("test_who_comes_without_https_is_sent_to_it_under_the_same_name", PRODUCTION, lambda o: reword(o, "tallycast-nginx", "nginx.conf", "$host$request_uri", "$host")),
+    ("test_who_comes_without_https_is_sent_to_it_under_the_same_name", PRODUCTION, lambda o: spec(o, "Service", "tallycast-server")["ports"][0].update(port=80, targetPort="nginx-health")),
     ("test_every_series_that_is_asked_for_exists", PRODUCTION, lambda o: rule(o).update(expr="tallycast_votes_stored > 0")),
     ("test_every_recorded_series_that_is_asked_for_is_recorded", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server")["triggers"][0]["metadata"].update(query="tallycast:nothing")),
     ("test_every_recorded_series_that_is_asked_for_is_recorded", "autoscaling-hpa without monitoring", lambda o: spec(o, "HorizontalPodAutoscaler", "tallycast-server")["metrics"].pop()),
@@ -174,7 +186,7 @@ IN_ALL: list[tuple[str, str, ObjectFault]] = [
     ),
     (
         "test_the_server_takes_the_address_of_every_ledger",
-        "production on redis-sentinel",
+        "production with redis-sentinel",
         lambda o: data(o, "tallycast-config").update(TALLYCAST__LEDGER__URL="redis+sentinels://host"),
     ),
     (
@@ -183,6 +195,16 @@ IN_ALL: list[tuple[str, str, ObjectFault]] = [
         lambda o: app(o).setdefault("env", []).append(
             {"name": "TALLYCAST__LEDGER__URL", "value": "redis+cluster://tallycast-redis:6379"}
         ),
+    ),
+    (
+        "test_no_rendering_changes_what_another_has_made_for_good",
+        "production with redis-sentinel",
+        lambda o: find(o, "StatefulSet", "tallycast-redis-sentinel")["metadata"].update(name="tallycast-redis"),
+    ),
+    (
+        "test_no_rendering_changes_what_another_has_made_for_good",
+        "staging without dns",
+        lambda o: spec(o, "Deployment", "tallycast-worker")["selector"]["matchLabels"].update(a="b"),
     ),
     (
         "test_a_task_is_applied_whole_by_its_label",
@@ -217,7 +239,7 @@ A_NUMBER = edit(SERVER_FILE, "  # No `replicas`,", "  replicas: 3\n  # No `repli
 DEPLOY, HOLD = "scripts/deploy.sh", "scripts/hold.sh"
 
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {emcee-key: in-plain-words}\n"
-STAGING = "manifests/overlays/staging/kustomization.yaml"
+STAGING_FILE = "manifests/overlays/staging/kustomization.yaml"
 
 # Faults that are met while everything is rendered anew.
 IN_RENDERING: list[tuple[str, Callable[[Path], object]]] = [
@@ -228,6 +250,10 @@ IN_RENDERING: list[tuple[str, Callable[[Path], object]]] = [
     (
         "test_everything_can_be_rendered_and_nothing_old_is_used",
         edit("manifests/overlays/local/kustomization.yaml", "patches:", "commonLabels: {a: b}\npatches:"),
+    ),
+    (
+        "test_everything_can_be_rendered_and_nothing_old_is_used",
+        edit(STAGING_FILE, "    target: {kind: CronJob, name: tallycast-refresh}\n", ""),
     ),
 ]
 
@@ -249,12 +275,14 @@ IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
     ("test_no_private_key_is_in_the_tree", write("config/tls.key", "-----BEGIN EC PRIVATE" + " KEY-----\n")),
     (
         "test_overlays_differ_in_components_patches_and_images_alone",
-        edit(STAGING, "patches:", "namePrefix: a\npatches:"),
+        edit(STAGING_FILE, "patches:", "namePrefix: a\npatches:"),
     ),
-    ("test_overlays_differ_in_components_patches_and_images_alone", edit(STAGING, "  - ../../components/common\n", "")),
+    ("test_overlays_differ_in_components_patches_and_images_alone", edit(STAGING_FILE, "  - ../../components/common\n", "")),
+    ("test_overlays_differ_in_components_patches_and_images_alone", edit(STAGING_FILE, "  - names\n", "")),
+    ("test_each_name_of_an_overlay_is_written_once", edit(STAGING_FILE, "images:", "# for vote.staging.example.org\nimages:")),
     (
         "test_nothing_is_scaled_by_two",
-        edit(STAGING, "  - ../../components/dns\n", "  - ../../components/autoscaling-hpa\n"),
+        edit(STAGING_FILE, "  - ../../components/dns\n", "  - ../../components/autoscaling-hpa\n"),
     ),
     ("test_a_first_installation_begins_with_the_smallest_number", edit(DEPLOY, '--replicas="$first"', "--replicas=1")),
     ("test_what_was_scaled_stays_as_it_is", A_NUMBER),

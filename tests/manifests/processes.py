@@ -43,18 +43,35 @@ def free_port() -> int:
     raise RuntimeError("no port is free")
 
 
-def start(stack: ExitStack, command: list[str], **options: object) -> subprocess.Popen[str]:
-    """Starts a process that ends with the stack."""
+def start(stack: ExitStack, command: list[str], gently: bool = False, **options: object) -> subprocess.Popen[str]:
+    """Starts a process that ends with the stack: gently, where it has children to end first."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)  # type: ignore[call-overload]
 
     def end() -> None:
-        process.kill()
+        if gently:
+            process.terminate()
+        else:
+            process.kill()
         process.wait()
         if process.stdout:
             process.stdout.close()
 
     stack.callback(end)
     return process
+
+
+def connect(port: int, process: subprocess.Popen[str], seconds: float = 15) -> socket.socket:
+    """A connection to a process that is about to listen."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=seconds)
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                assert process.stdout
+                process.kill()
+                raise AssertionError(f"nobody listens on {port}: {process.stdout.read()[-800:]}") from None
+        time.sleep(0.02)
 
 
 def start_redis(stack: ExitStack, folder: Path, configuration: str) -> int:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
+import world
 from objects import Pod, RenderedCheck, every_rendering, find, of_kind, pods, say, selects, walk
 from world import Object
 
@@ -40,6 +42,44 @@ def references(pod: Pod) -> Iterator[tuple[str, str, set[str]]]:
 def names(objects: list[Object], *kinds: str) -> set[str]:
     """The names of the objects of some kinds."""
     return {item["metadata"]["name"] for item in of_kind(objects, *kinds)}
+
+
+def public_names(objects: list[Object]) -> list[tuple[str, str]]:
+    """Owner and name of everything that says under which name the audience or the emcee comes."""
+    found = []
+    for route in of_kind(objects, "TLSRoute", "HTTPRoute"):
+        found += [(say(route), name) for name in route["spec"]["hostnames"]]
+    for service in of_kind(objects, "Service"):
+        annotations = service["metadata"].get("annotations", {})
+        found += [(say(service), name) for key, name in annotations.items() if key.endswith("/hostname")]
+    return found
+
+
+# What Kubernetes lets nobody change of what is there.
+STATEFUL_SET_MAY_CHANGE = {
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+}
+
+
+def unchangeable(item: Object) -> Any:
+    """The part of an object that the API server refuses to change."""
+    spec = item.get("spec", {})
+    match item["kind"]:
+        case "StatefulSet":
+            return {key: value for key, value in spec.items() if key not in STATEFUL_SET_MAY_CHANGE}
+        case "Deployment":
+            return spec["selector"]
+        case "PersistentVolumeClaim":
+            return {key: value for key, value in spec.items() if key != "resources"}
+        case "Service":
+            return spec.get("clusterIP")
+    return None
 
 
 def probes(container: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -128,6 +168,49 @@ class References(RenderedCheck):
         for item in of_kind(objects, "StatefulSet"):
             service = find(objects, "Service", item["spec"]["serviceName"])
             self.assertEqual(service["spec"].get("clusterIP"), "None", say(item))
+
+    @every_rendering
+    def test_a_service_says_of_a_balancer_only_where_it_is_one(self, objects: list[Object]) -> None:
+        # the API server refuses the ranges of a Service of another type
+        for service in of_kind(objects, "Service"):
+            spec, annotations = service["spec"], service["metadata"].get("annotations", {})
+            is_balancer = spec.get("type") == "LoadBalancer"
+            if not is_balancer:
+                self.assertFalse(spec.keys() & {"loadBalancerSourceRanges", "loadBalancerClass"}, say(service))
+                self.assertFalse([key for key in annotations if "external-dns" in key], say(service))
+            if is_balancer:
+                self.assertEqual(spec.get("externalTrafficPolicy"), "Local", f"{say(service)} hides who comes")
+            if spec["selector"].get("app.kubernetes.io/component") == "admin":
+                self.assertEqual(is_balancer, bool(spec.get("loadBalancerSourceRanges")), f"{say(service)} is open to all")
+
+    @every_rendering
+    def test_a_name_is_the_one_of_the_settings_wherever_it_stands(self, objects: list[Object]) -> None:
+        maps = of_kind(objects, "ConfigMap")
+        settings = next(m["data"] for m in maps if m["metadata"]["name"].startswith("tallycast-config"))
+        public, admin = (urlsplit(settings[f"TALLYCAST__SERVER__{key}_URL"]).hostname for key in ("PUBLIC", "ADMIN"))
+        for owner, name in public_names(objects):
+            self.assertEqual(name, admin if owner.endswith("-admin") else public, owner)
+        for item in of_kind(objects, "Certificate"):
+            if item["metadata"]["name"] == "tallycast-tls":
+                self.assertEqual(item["spec"]["dnsNames"], [public, admin])
+
+    @every_rendering
+    def test_a_balancer_or_a_route_has_its_name_where_names_are_made(self, objects: list[Object]) -> None:
+        ways = [*of_kind(objects, "TLSRoute"), *(s for s in of_kind(objects, "Service") if s["spec"].get("type") == "LoadBalancer")]
+        lifetimes = [w["metadata"].get("annotations", {}).get("external-dns.alpha.kubernetes.io/ttl") for w in ways]
+        if any(lifetimes):
+            self.assertEqual(set(lifetimes), {"60"})
+            named = {owner for owner, _ in public_names(objects)}
+            self.assertLessEqual({say(way) for way in ways}, named)
+
+    def test_no_rendering_changes_what_another_has_made_for_good(self) -> None:
+        # `apply` of the one over the other is refused then, and has to be deleted by hand, in the worst case with votes
+        first: dict[str, tuple[str, Any]] = {}
+        for rendering, objects in world.current().renderings.items():
+            for item in objects:
+                made = unchangeable(item)
+                name, there = first.setdefault(say(item), (rendering, made))
+                self.assertEqual(made, there, f"{say(item)}: {rendering} differs from {name}")
 
     @every_rendering
     def test_a_route_leads_from_its_gateway_to_a_service(self, objects: list[Object]) -> None:

@@ -89,6 +89,45 @@ def exposed() -> frozenset[str]:
     return frozenset(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
 
 
+def need_nginx() -> None:
+    """Leaves a check out where there is none."""
+    if not shutil.which("nginx"):
+        raise unittest.SkipTest("there is no nginx: scripts/deps.sh installs it")
+
+
+def prepare_nginx(files: dict[str, str], folder: Path, ports: dict[int, int]) -> Path:
+    """Puts nginx's files and a certificate into a folder, with other ports, and gives the main one."""
+    script = world.ROOT / "scripts/certs.sh"
+    subprocess.run([script], env={"CERTS": str(folder / "tls"), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True)
+    folder.chmod(0o755)
+    for name, text in files.items():
+        text = text.replace("/etc/tallycast/tls/", f"{folder}/tls/")
+        text = text.replace("/etc/tallycast/internal-tls/", f"{folder}/tls/").replace("/tmp/nginx", f"{folder}/nginx")
+        for inner, outer in ports.items():
+            text = text.replace(f"listen {inner}", f"listen {outer}")
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder / "nginx.conf"
+
+
+@cache
+def judge_nginx(files: frozenset[tuple[str, str]]) -> str:
+    """What nginx has against a configuration: most renderings have the same."""
+    with tempfile.TemporaryDirectory() as temporary:
+        main = prepare_nginx(dict(files), Path(temporary), {})
+        tested = subprocess.run(["nginx", "-t", "-c", main], capture_output=True, text=True, check=False)
+    return tested.stderr if tested.returncode != 0 or "[emerg]" in tested.stderr else ""
+
+
+def start_nginx(
+    stack: ExitStack, files: dict[str, str], folder: Path, ports: dict[int, int]
+) -> "subprocess.Popen[str]":
+    """Starts nginx with this configuration. Ports that are not named get free ones."""
+    every = {int(port) for port in re.findall(r"listen (\d+)", "".join(files.values()))}
+    chosen = {port: processes.free_port() for port in every} | ports
+    main = prepare_nginx(files, folder, chosen)
+    return processes.start(stack, ["nginx", "-c", str(main), "-e", "stderr"], gently=True)
+
+
 class Settings(RenderedCheck):
     """The environment of the pods."""
 
@@ -165,25 +204,34 @@ class Settings(RenderedCheck):
 
     @every_rendering
     def test_nginx_takes_its_configuration(self, objects: list[Object]) -> None:
-        if not shutil.which("nginx"):
-            raise unittest.SkipTest("there is no nginx: scripts/deps.sh installs it")
-        files = config_map(objects, "tallycast-nginx")
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            script = world.ROOT / "scripts/certs.sh"
-            subprocess.run(
-                [script], env={"CERTS": str(folder / "tls"), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True
-            )
-            for name, text in files.items():
-                text = text.replace("/etc/tallycast/tls/", f"{folder}/tls/").replace(
-                    "/etc/tallycast/internal-tls/", f"{folder}/tls/"
-                )
-                (folder / name).write_text(text.replace("/tmp/nginx", f"{folder}/nginx"), encoding="utf-8")
-            tested = subprocess.run(
-                ["nginx", "-t", "-c", folder / "nginx.conf"], capture_output=True, text=True, check=False
-            )
-            self.assertEqual(tested.returncode, 0, tested.stderr)
-            self.assertNotIn("[emerg]", tested.stderr)
+        need_nginx()
+        complaint = judge_nginx(frozenset(config_map(objects, "tallycast-nginx").items()))
+        self.assertEqual(complaint, "")
+
+    def test_who_comes_without_https_is_sent_to_it_under_the_same_name(self) -> None:
+        need_nginx()
+        objects = world.current().renderings["overlay production"]
+        # as a phone comes: by port 80 of the Service to that port of the pod
+        service = find(objects, "Service", "tallycast-server")
+        target = next(port["targetPort"] for port in service["spec"]["ports"] if port["port"] == 80)
+        pod = next(pod for pod in pods(objects) if say(pod.owner) == "Deployment tallycast-server")
+        inner, free = pod.ports[target], processes.free_port()
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            nginx = start_nginx(stack, config_map(objects, "tallycast-nginx"), folder, {inner: free})
+
+            def ask(request: str) -> str:
+                with processes.connect(free, nginx) as phone:
+                    phone.sendall(request.encode())
+                    return b"".join(iter(lambda: phone.recv(65536), b"")).decode()
+
+            for method in ("GET", "POST"):
+                answer = ask(f"{method} /r/AB12?x=1 HTTP/1.1\r\nHost: vote.example.org:80\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                self.assertRegex(answer, r"^HTTP/1.1 301 ")
+                self.assertIn("\r\nLocation: https://vote.example.org/r/AB12?x=1\r\n", answer)
+                self.assertNotIn("nginx/", answer)
+            for nameless in ("GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nConnection: close\r\n\r\n"):
+                self.assertRegex(ask(nameless), r"^HTTP/1.1 400 ")
 
 
 class Metrics(RenderedCheck):
@@ -225,9 +273,11 @@ class Metrics(RenderedCheck):
 
     @every_rendering
     def test_every_recorded_series_that_is_asked_for_is_recorded(self, objects: list[Object]) -> None:
+        # also where the rules of an overlay are brought by somebody else
         recorded = {
             rule["record"]
-            for item in of_kind(objects, "PrometheusRule")
+            for rendered in world.current().renderings.values()
+            for item in of_kind(rendered, "PrometheusRule")
             for group in item["spec"]["groups"]
             for rule in group["rules"]
             if "record" in rule

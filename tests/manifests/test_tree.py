@@ -47,6 +47,13 @@ def named_files(made: dict[str, Any]) -> set[str]:
     return found
 
 
+def has_label(item: dict[str, Any], selector: str | None) -> bool:
+    """True if an object has the one label, or the one key, that a target asks for."""
+    key, _, value = (selector or "").partition("=")
+    labels = item["metadata"].get("labels", {})
+    return not key or (key in labels and value in ("", labels[key]))
+
+
 class Tree(unittest.TestCase):
     """Needs no kubectl."""
 
@@ -85,8 +92,17 @@ class Tree(unittest.TestCase):
             self.assertLessEqual(made.keys(), OVERLAY, folder)
             self.assertEqual(made["resources"], ["../../base"], folder)
             self.assertEqual(made["components"][-1], "../../components/common", f"{folder}: common has to come last")
+            self.assertEqual(made["components"][0], "names", f"{folder}: the names have to come first")
             for image in made["images"]:
                 self.assertLessEqual(image.keys(), {"name", "newName", "newTag", "digest"}, folder)
+
+    def test_each_name_of_an_overlay_is_written_once(self) -> None:
+        for folder in world.current().folders("overlays"):
+            text = (folder / "names/names.env").read_text(encoding="utf-8")
+            for name in re.findall(r"=https://([^/\n]+)", text):
+                files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+                found = [path.name for path in files if re.search(rf"(?<![\w.]){name}", path.read_text(encoding="utf-8"))]
+                self.assertEqual(found, ["names.env"], f"{folder.name} says {name} more than once")
 
     def test_nothing_is_scaled_by_two(self) -> None:
         for folder in world.current().folders("overlays"):
@@ -109,11 +125,13 @@ class Tree(unittest.TestCase):
                 target = patch.get("target")
                 if not target or "$patch: delete" in patch.get("patch", ""):
                     continue
+                renames = patch.get("options", {}).get("allowNameChange")
                 met = [
                     item
                     for item in objects
                     if re.fullmatch(target["kind"], item["kind"])
-                    and re.fullmatch(target.get("name", ".*") + "(-[a-z0-9]{10})?", item["metadata"]["name"])
+                    and (renames or re.fullmatch(target.get("name", ".*") + "(-[a-z0-9]{10})?", item["metadata"]["name"]))
+                    and has_label(item, target.get("labelSelector"))
                 ]
                 self.assertTrue(met, f"{folder}: nothing is {target}")
 

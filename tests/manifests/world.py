@@ -1,12 +1,13 @@
 """What the checks look at: the tree of files, and every object that kustomize makes of it.
 
 A rendering is named after what was rendered: `overlay staging`, `component gateway` (over the base), `task loadtest`,
-`production on redis-sentinel`.
+`staging without dns`, `production with gateway for load-balancer`.
 """
 
 import copy
 import functools
 import os
+import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +24,32 @@ ROOT = Path(__file__).resolve().parents[2]
 PREREQUISITES = {
     "autoscaling-hpa": ["monitoring"],
     "autoscaling-keda": ["monitoring"],
-    "dns": ["gateway", "admin-load-balancer"],
+    "dns": ["gateway", "load-balancer", "admin-load-balancer"],
     "refresh-staging-now": ["refresh-staging"],
 }
 
-# Components that take the place of the ledger under everything else.
-LEDGERS = ("managed-redis", "redis-sentinel")
+# Components that the docs name as another way of doing the same, and in which overlays each is tried. One without a
+# partner takes the place of something in the base.
+ALTERNATIVES = [
+    ("gateway", "load-balancer", ("production",)),
+    ("load-balancer", "gateway", ("staging",)),
+    ("load-balancer", "node-port", ("local",)),
+    ("autoscaling-hpa", "autoscaling-keda", ("production", "staging")),
+    ("secrets-sealed", "secrets-external", ("production", "staging")),
+    ("secrets-sops", "secrets-external", ("production", "staging")),
+    ("managed-redis", None, ("local", "production", "staging")),
+    ("redis-sentinel", None, ("local", "production", "staging")),
+]
+
+# What belongs together, and is left out together as the docs say.
+TOGETHER = [
+    ("gateway", "dns"),
+    ("load-balancer", "dns"),
+    ("load-balancer", "admin-load-balancer"),
+    ("gateway", "admin-load-balancer"),
+    ("certificates", "dns"),
+    ("monitoring", "autoscaling-keda"),
+]
 
 
 class Unrenderable(Exception):
@@ -57,8 +78,8 @@ def render(folder: Path) -> list[Object]:
     return parse(made.stdout)
 
 
-def render_with(root: Path, below: str, components: list[str]) -> list[Object]:
-    """The base or an overlay with some components."""
+def render_with(root: Path, below: str, chosen: list[str]) -> list[Object]:
+    """The base with some components."""
     with tempfile.TemporaryDirectory() as temporary:
         # kustomize compares real paths
         folder = Path(temporary).resolve()
@@ -70,10 +91,60 @@ def render_with(root: Path, below: str, components: list[str]) -> list[Object]:
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "resources": [relative(below)],
-            "components": [relative(f"components/{name}") for name in [*components, "common"]],
+            "components": [relative(f"components/{name}") for name in [*chosen, "common"]],
         }
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(made), encoding="utf-8")
         return render(folder)
+
+
+def components(folder: Path) -> list[str]:
+    """The components that an overlay chooses, without its own names and what comes last."""
+    made = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
+    return [Path(name).name for name in made["components"] if Path(name).name not in ("names", "common")]
+
+
+@dataclass(frozen=True)
+class Variation:
+    """An overlay, as somebody who follows the docs would edit its list of components."""
+
+    overlay: str
+    without: tuple[str, ...] = ()
+    added: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its rendering."""
+        if not self.added:
+            return f"{self.overlay} without {' and '.join(self.without)}"
+        return f"{self.overlay} with {self.added}" + (f" for {self.without[0]}" if self.without else "")
+
+    def render(self, tree: Path) -> list[Object]:
+        """Renders a copy of the overlay, beside it in a copy of manifests/."""
+        folder = tree / "overlays" / self.name.replace(" ", "-")
+        shutil.copytree(tree / "overlays" / self.overlay, folder)
+        file = folder / "kustomization.yaml"
+        made = yaml.safe_load(file.read_text(encoding="utf-8"))
+        there = made["components"]
+        leaving = [index for index, name in enumerate(there) if Path(name).name in self.without]
+        if self.added:
+            # in the place of the other, or else before what comes last
+            there.insert(leaving[0] if leaving else len(there) - 1, f"../../components/{self.added}")
+        made["components"] = [name for name in there if Path(name).name not in self.without]
+        file.write_text(yaml.safe_dump(made), encoding="utf-8")
+        return render(folder)
+
+
+def variations(overlays: list[Path]) -> list[Variation]:
+    """Each component of each overlay left out, pairs that belong together, and the other ways that the docs name."""
+    found = []
+    for folder in overlays:
+        chosen = components(folder)
+        found += [Variation(folder.name, (name,)) for name in chosen]
+        found += [Variation(folder.name, pair) for pair in TOGETHER if set(pair) <= set(chosen)]
+        for added, instead, tried in ALTERNATIVES:
+            if folder.name in tried:
+                found.append(Variation(folder.name, (instead,) if instead else (), added))
+    return found
 
 
 @dataclass
@@ -94,7 +165,15 @@ class World:
         return sorted(p for p in (self.root / "manifests" / path).glob("*") if (p / "kustomization.yaml").exists())
 
     def render_all(self) -> "World":
-        """Renders overlays, components over the base, and tasks."""
+        """Renders overlays and their variations, components over the base, and tasks."""
+        with tempfile.TemporaryDirectory() as temporary:
+            # kustomize compares real paths
+            tree = Path(temporary).resolve() / "manifests"
+            shutil.copytree(self.root / "manifests", tree)
+            self._render_into(tree)
+        return self
+
+    def _render_into(self, tree: Path) -> None:
         wanted: dict[str, Any] = {}
         for folder in self.folders("overlays"):
             wanted[f"overlay {folder.name}"] = functools.partial(render, folder)
@@ -104,8 +183,8 @@ class World:
         wanted["autoscaling-hpa without monitoring"] = functools.partial(
             render_with, self.root, "base", ["autoscaling-hpa"]
         )
-        for name in LEDGERS:
-            wanted[f"production on {name}"] = functools.partial(render_with, self.root, "overlays/production", [name])
+        for variation in variations(self.folders("overlays")):
+            wanted[variation.name] = functools.partial(variation.render, tree)
         for folder in self.folders("tasks"):
             wanted[f"task {folder.name}"] = functools.partial(render, folder)
 
@@ -117,7 +196,6 @@ class World:
 
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(make, wanted))
-        return self
 
     def with_changed(self, name: str) -> "World":
         """A copy with one rendering alone, free to be changed."""

@@ -2,7 +2,7 @@
 # start.sh redis | sentinel: starts one of the two in a pod of the StatefulSet. Needs POD_NAME.
 set -eu
 
-nodes=tallycast-redis-nodes
+nodes=tallycast-redis-sentinel-nodes
 me=$POD_NAME.$nodes
 # Sentinels keep what they know beside the data, so that it outlives them all.
 memory=/data/sentinel.conf
@@ -13,7 +13,7 @@ primary() {
   if [ -z "$name" ] && [ -s "$memory" ]; then
     name=$(awk '$1 == "sentinel" && $2 == "monitor" { print $4 }' "$memory")
   fi
-  echo "${name:-tallycast-redis-0.$nodes}"
+  echo "${name:-tallycast-redis-sentinel-0.$nodes}"
 }
 
 case $1 in
