@@ -330,5 +330,13 @@ IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
         "test_every_patch_meets_something",
         edit("manifests/components/dns/kustomization.yaml", "kind: TLSRoute, ", "kind: TSLRoute, "),
     ),
+    (
+        "test_a_task_starts_each_time_and_after_a_new_image",
+        edit("manifests/tasks/loadtest/kustomization.yaml", "#   kubectl -n tallycast delete", "# kubectl -n tallycast delete"),
+    ),
+    (
+        "test_staging_is_refreshed_at_any_time",
+        edit("manifests/components/refresh-staging/kustomization.yaml", "refresh-$(date +%s)", "refresh-now"),
+    ),
     ("test_every_file_is_used_by_the_kustomization_above_it", write("manifests/base/forgotten.yaml", "a: 1\n")),
 ]

@@ -118,7 +118,6 @@ class Network(RenderedCheck):
             "tallycast-export": ["tallycast-admin"],
             "tallycast-purge": ["tallycast-admin"],
             "tallycast-refresh": ["tallycast-admin"],
-            "tallycast-refresh-now": ["tallycast-admin"],
             "tallycast-loadtest": ["tallycast-admin", "tallycast-server"],
         }
         for pod in pods(objects):
@@ -132,7 +131,6 @@ class Network(RenderedCheck):
             "tallycast-worker",
             "tallycast-admin",
             "tallycast-refresh",
-            "tallycast-refresh-now",
             "tallycast-loadtest",
         }
         for pod in pods(objects):

@@ -10,7 +10,7 @@ from world import Object
 # All pods of the image drain by the same setting.
 AFTER_DRAIN_SECONDS = 4
 # By which label each task is picked out of what its kustomization renders, as the comment there says.
-TASKS = {"loadtest": {"app.kubernetes.io/component": "loadtest"}, "refresh": {"tallycast/task": "refresh-now"}}
+TASKS = {"loadtest": {"app.kubernetes.io/component": "loadtest"}}
 
 
 class Pods(RenderedCheck):

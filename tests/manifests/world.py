@@ -25,7 +25,6 @@ PREREQUISITES = {
     "autoscaling-hpa": ["monitoring"],
     "autoscaling-keda": ["monitoring"],
     "dns": ["gateway", "load-balancer", "admin-load-balancer"],
-    "refresh-staging-now": ["refresh-staging"],
 }
 
 # Components that the docs name as another way of doing the same, and in which overlays each is tried. One without a
