@@ -40,8 +40,15 @@ if [[ $2 == list ]]; then cat "$WORLD/open"; exit; fi
 printf '%s\\n' "$@" >"$WORLD/asked"
 while (($#)); do [[ $1 == --body-file ]] && cp "$2" "$WORLD/body"; shift; done
 """
+# it tries what it is given, if the file `refuses` does not say why not
 KUBECTL = """\
 #!/usr/bin/env bash
+if [[ $1 == apply ]]; then
+  printf '%s\\n' "$*" "$(cat "$KUBECONFIG")" >>"$WORLD/tried"
+  if [[ -s $WORLD/refuses ]]; then cat "$WORLD/refuses" >&2; exit 1; fi
+  printf 'deployment.apps/tallycast-server serverside-applied (server dry run)\\n'
+  exit
+fi
 awk '$1 == "newName:" { name = $2 } $1 == "newTag:" { print "image: " name ":" $2 } $1 == "digest:" { print "image: " name "@" $2 }' \\
   "$2/kustomization.yaml"
 """
@@ -92,9 +99,12 @@ class Promotion(unittest.TestCase):
     def label(self, digest: str, revision: str) -> None:
         (self.world / "labels" / f"{IMAGE}@{digest}".replace("/", "_")).write_text(revision + "\n")
 
-    def promote(self, overlay: str = "staging", digest: str = NEW) -> "subprocess.CompletedProcess[str]":
+    def promote(
+        self, overlay: str = "staging", digest: str = NEW, *options: str, cluster: str = ""
+    ) -> "subprocess.CompletedProcess[str]":
         environment = os.environ | {"PATH": f"{self.world}/bin:{os.environ['PATH']}", "WORLD": str(self.world)}
-        command = [self.checkout / ".github/scripts/promote.sh", overlay, IMAGE, digest]
+        environment |= {"CLUSTER": cluster, "KUBECONFIG": "/dev/null"}
+        command = [self.checkout / ".github/scripts/promote.sh", *options, overlay, IMAGE, digest]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     def assert_refused(self, ran: "subprocess.CompletedProcess[str]", words: str) -> None:
@@ -173,6 +183,80 @@ class Promotion(unittest.TestCase):
                 self.assertEqual(ran.returncode, 0, ran.stderr)
                 self.assertIn(f"+image: {IMAGE}@{NEW}", self.body())
                 self.git("switch", "--quiet", "main")
+
+    def follow(self, digest: str = NEW) -> "subprocess.CompletedProcess[str]":
+        """Staging, as main's images come to it."""
+        return self.promote("staging", digest, "--commit")
+
+    def pushed(self) -> str:
+        """The overlay as it is on main."""
+        self.git("fetch", "--quiet", "origin")
+        return self.git("show", "origin/main:manifests/overlays/staging/kustomization.yaml")
+
+    def test_staging_follows_by_a_commit_and_asks_nobody(self) -> None:
+        self.git("push", "--quiet", "origin", "main")
+        ran = self.follow()
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertEqual(self.pushed(), OVERLAY.format(name=IMAGE, pin=f"digest: {NEW}").strip())
+        self.assertFalse((self.world / "asked").exists(), "a request was opened")
+        said = self.git("log", "-1", "--format=%an %B", "origin/main")
+        for words in ("promote staging: tallycast ", "change 1", "change 2"):
+            self.assertIn(words, said)
+        self.assertEqual(self.follow().stdout.strip(), f"staging has {NEW} already")
+
+    def test_staging_follows_also_when_main_has_gone_on_meanwhile(self) -> None:
+        self.git("push", "--quiet", "origin", "main")
+        before = self.git("rev-parse", "HEAD")
+        (self.checkout / "another").write_text("file\n")
+        later = self.commit("somebody else's")
+        self.git("push", "--quiet", "origin", "main")
+        self.git("reset", "--quiet", "--hard", before)
+        ran = self.follow()
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertIn(f"digest: {NEW}", self.pushed())
+        self.assertEqual(self.git("rev-parse", "origin/main^"), later)
+
+    def test_staging_never_goes_back_by_itself(self) -> None:
+        # builds may end in another order than they began
+        self.push_image(OLD, self.revisions[3])
+        ran = self.follow()
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertIn("has a newer image already", ran.stdout)
+        self.assertEqual(self.git("ls-remote", "origin"), "", "something was pushed")
+
+    def test_a_main_that_takes_no_commits_is_said(self) -> None:
+        self.git("push", "--quiet", "origin", "main")
+        hook = self.world / "origin/hooks/pre-receive"
+        hook.write_text("#!/bin/sh\necho protected >&2\nexit 1\n")
+        hook.chmod(0o755)
+        ran = self.follow()
+        self.assertEqual(ran.returncode, 1, ran.stdout)
+        self.assertIn("main takes no commit of this workflow", ran.stderr)
+
+    def test_production_changes_by_pull_request_alone(self) -> None:
+        self.assert_refused(self.promote("production", NEW, "--commit"), "by pull request alone")
+
+    def test_the_cluster_tries_it_before_anything_is_opened(self) -> None:
+        ran = self.promote(cluster="the way there")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        command, way = (self.world / "tried").read_text().splitlines()
+        for words in ("apply -k manifests/overlays/staging ", " --server-side ", " --dry-run=server "):
+            self.assertIn(words, command)
+        self.assertEqual(way, "the way there")
+        self.assertIn("would take all 1 objects", self.body())
+
+    def test_what_the_cluster_refuses_is_not_promoted(self) -> None:
+        (self.world / "refuses").write_text("The StatefulSet is invalid: spec: Forbidden\n")
+        for options in ((), ("--commit",)):
+            ran = self.promote("staging", NEW, *options, cluster="the way there")
+            self.assert_refused(ran, "the cluster of staging refuses it")
+            self.assertIn("spec: Forbidden", ran.stderr, "why is not said")
+            self.git("checkout", "--quiet", ".")
+
+    def test_without_a_cluster_the_request_says_that_nobody_has_tried(self) -> None:
+        self.assertEqual(self.promote().returncode, 0)
+        self.assertFalse((self.world / "tried").exists())
+        self.assertIn("None: no cluster is known here", self.body())
 
     def test_an_overlay_without_the_image_is_said(self) -> None:
         self.overlay.write_text(self.overlay.read_text().replace("name: tallycast", "name: another"))

@@ -44,7 +44,22 @@ class Workflows(unittest.TestCase):
 
     def test_only_who_has_to_may_write(self) -> None:
         writers = {where for where, job in jobs() if "write" in job["permissions"].values()}
-        self.assertEqual(writers, {"image.yml image", "image.yml staging", "promote.yml pull-request", "release.yml release"})
+        self.assertEqual(writers, {"image.yml image", "image.yml staging", "promote.yml promote", "release.yml release"})
+
+    def test_staging_follows_main_by_itself_and_production_by_pull_request(self) -> None:
+        calls = {where: job for where, job in jobs() if job.get("uses", "").endswith("promote.yml")}
+        self.assertEqual(set(calls), {"image.yml staging"}, "production is promoted by hand")
+        given = calls["image.yml staging"]["with"]
+        self.assertEqual((given["overlay"], given["commit"]), ("staging", True))
+        promote = WORKFLOWS["promote.yml"]
+        by_hand = promote.get("on", promote.get(True))["workflow_dispatch"]["inputs"]
+        self.assertEqual(set(by_hand), {"overlay", "digest"}, "by hand it is a pull request")
+
+    def test_the_cluster_of_an_overlay_is_known_to_its_environment_alone(self) -> None:
+        job = WORKFLOWS["promote.yml"]["jobs"]["promote"]
+        self.assertEqual(job["environment"], "${{ inputs.overlay }}")
+        users = [where for where, step in steps() if "secrets.KUBECONFIG" in str(step)]
+        self.assertEqual(users, ["promote.yml promote"])
 
     def test_actions_are_pinned_by_commit_and_say_which_version_that_is(self) -> None:
         for path in FILES:
