@@ -30,8 +30,8 @@ certs: ## A local CA and certificate in certs/; NAMES="vote.lan 10.0.0.7" adds n
 monitor: ## Prometheus with the shipped rules on http://localhost:9091; TARGETS="host:9090 …" instead of localhost:8080
 	TARGETS="$(TARGETS)" scripts/monitor.sh
 
-deploy-preview: ## What applying OVERLAY (staging) would change: to the cluster, or since the git ref REF
-	scripts/deploy_preview.sh $(or $(OVERLAY),staging) $(REF) || [ $$? -eq 1 ]
+deploy-preview: ## What applying OVERLAY (staging), with IMAGE, would change: to the cluster, or since the git ref REF
+	IMAGE=$(IMAGE) scripts/deploy_preview.sh $(or $(OVERLAY),staging) $(REF) || [ $$? -eq 1 ]
 
 deploy: ## Apply OVERLAY (staging); keeps the number of server pods. FORCE=1 puts back what was changed by hand
 	FORCE="$(FORCE)" scripts/deploy.sh $(or $(OVERLAY),staging)

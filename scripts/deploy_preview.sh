@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # What applying an overlay would change.
 #
-#   scripts/deploy_preview.sh OVERLAY [REF]
+#   [IMAGE=registry/name:tag] scripts/deploy_preview.sh OVERLAY [REF]
+#
+# IMAGE, with a tag or a digest, takes the place of the one that the overlay names, as in a fresh clone, where that is an
+# example. Nothing is written down: the overlay's own lines are what is applied later.
 #
 # With a cluster that answers: what would change there. Without one, or with a git ref given: what changed in the
 # rendered manifests since that ref, or else since the last release. Without a release either: the list of all objects,
@@ -17,12 +20,37 @@ if [[ ! -f manifests/overlays/$overlay/kustomization.yaml ]]; then
   exit 2
 fi
 kubectl=$(scripts/kubectl.sh) || exit 2
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+shown=manifests/overlays/$overlay
+if [[ -n ${IMAGE:-} ]]; then
+  case ${IMAGE##*/} in
+    *@sha256:*) version="digest: ${IMAGE##*@}" ;;
+    *:*) version="newTag: \"${IMAGE##*:}\"" ;;
+    *)
+      echo "IMAGE=$IMAGE says no version: write registry/name:tag, or registry/name@sha256:…" >&2
+      exit 2
+      ;;
+  esac
+  new=${IMAGE%@*}
+  [[ ${new##*/} != *:* ]] || new=${new%:*}
+  # under which name the overlay has it now
+  old=$(awk '/^[^ #-]/ { images = /^images:/; mine = 0 } images && /- name:/ { mine = $NF == "tallycast" }
+    mine && $1 == "newName:" { print $2 }' "$shown/kustomization.yaml")
+  mkdir "$folder/shown"
+  cat >"$folder/shown/kustomization.yaml" <<END
+resources: ["$(realpath --relative-to="$(realpath "$folder/shown")" "$shown")"]
+images: [{name: "${old:-tallycast}", newName: "$new", $version}]
+END
+  shown=$folder/shown
+fi
 
 # a cluster that does not answer at once is none
 if [[ -z $ref ]] && "$kubectl" version --request-timeout=5s >/dev/null 2>&1; then
   echo "# the cluster of the context $("$kubectl" config current-context), and what $overlay would change in it"
   status=0
-  "$kubectl" diff -k "manifests/overlays/$overlay" || status=$?
+  "$kubectl" diff -k "$shown" || status=$?
   exit "$status"
 fi
 
@@ -30,9 +58,10 @@ if [[ -z $ref ]]; then
   ref=$(git describe --tags --abbrev=0 2>/dev/null) || ref=""
 fi
 if [[ -z $ref ]]; then
-  rendered=$("$kubectl" kustomize "manifests/overlays/$overlay") || exit 2
+  rendered=$("$kubectl" kustomize "$shown") || exit 2
   echo "# no cluster answers and there is no release yet: all of $overlay would be new"
   awk '/^kind:/ { kind = $2 } /^[a-z]/ { here = /^metadata:/ } here && /^  name:/ { print "+ " kind " " $2 }' <<<"$rendered"
+  awk '$1 == "image:" || ($1 == "-" && $2 == "image:") { print "# image " $NF }' <<<"$rendered" | sort -u
   echo "# to compare with an earlier state: make deploy-preview OVERLAY=$overlay REF=HEAD~1"
   exit 1
 fi
@@ -41,10 +70,8 @@ if ! git rev-parse --quiet --verify "$ref^{commit}" >/dev/null; then
   exit 2
 fi
 
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/tree"
-"$kubectl" kustomize "manifests/overlays/$overlay" >"$folder/now.yaml" || exit 2
+"$kubectl" kustomize "$shown" >"$folder/now.yaml" || exit 2
 git archive "$ref" | tar -x -C "$folder/tree"
 if [[ -d $folder/tree/manifests/overlays/$overlay ]]; then
   "$kubectl" kustomize "$folder/tree/manifests/overlays/$overlay" >"$folder/then.yaml" || exit 2

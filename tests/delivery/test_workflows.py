@@ -49,11 +49,12 @@ class Workflows(unittest.TestCase):
     def test_staging_follows_main_by_itself_and_production_by_pull_request(self) -> None:
         calls = {where: job for where, job in jobs() if job.get("uses", "").endswith("promote.yml")}
         self.assertEqual(set(calls), {"image.yml staging"}, "production is promoted by hand")
-        given = calls["image.yml staging"]["with"]
-        self.assertEqual((given["overlay"], given["commit"]), ("staging", True))
-        promote = WORKFLOWS["promote.yml"]
-        by_hand = promote.get("on", promote.get(True))["workflow_dispatch"]["inputs"]
-        self.assertEqual(set(by_hand), {"overlay", "digest"}, "by hand it is a pull request")
+        self.assertEqual(calls["image.yml staging"]["with"]["overlay"], "staging")
+        image, promote = (WORKFLOWS[name].get("on", WORKFLOWS[name].get(True)) for name in ("image.yml", "promote.yml"))
+        self.assertEqual((set(image), image["push"]["branches"]), ({"push"}, ["main"]))
+        self.assertEqual(set(promote), {"workflow_call", "workflow_dispatch"})
+        how = WORKFLOWS["promote.yml"]["jobs"]["promote"]["steps"][-1]["env"]["HOW"]
+        self.assertEqual(how, "${{ github.event_name == 'push' && '--commit' || '' }}", "by hand it is a pull request")
 
     def test_the_cluster_of_an_overlay_is_known_to_its_environment_alone(self) -> None:
         job = WORKFLOWS["promote.yml"]["jobs"]["promote"]

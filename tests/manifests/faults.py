@@ -320,6 +320,10 @@ IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
         "test_without_a_release_it_lists_what_there_is_and_says_how_to_compare",
         edit("scripts/deploy_preview.sh", "/^metadata:/ }", "/^spec:/ }"),
     ),
+    (
+        "test_an_image_of_ones_own_is_one_parameter_in_a_fresh_clone",
+        edit("scripts/deploy_preview.sh", "${old:-tallycast}", "tallycast"),
+    ),
     ("test_what_cannot_be_compared_is_said", edit("scripts/deploy_preview.sh", 'echo "git knows no', 'echo "no')),
     (
         "test_nothing_deprecated_is_used",

@@ -84,9 +84,9 @@ class Preview(unittest.TestCase):
         ):
             self.assertEqual(run(["git", *command], self.folder).returncode, 0)
 
-    def preview(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def preview(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Runs it."""
-        return run(["scripts/deploy_preview.sh", *arguments], self.folder)
+        return run(["scripts/deploy_preview.sh", *arguments], self.folder, **environment)
 
     def test_it_says_what_it_compares_and_what_changed_since_the_release(self) -> None:
         same = self.preview("local")
@@ -104,12 +104,31 @@ class Preview(unittest.TestCase):
         run(["git", "tag", "--delete", "v1"], self.folder)
         first = self.preview("local")
         self.assertEqual(first.returncode, 1, first.stderr)
-        said, *listed, hint = first.stdout.splitlines()
+        said, *listed, hint = (line for line in first.stdout.splitlines() if not line.startswith("# image "))
         self.assertEqual(said, "# no cluster answers and there is no release yet: all of local would be new")
         objects = world.current().renderings["overlay local"]
         self.assertEqual(sorted(listed), sorted(f"+ {item['kind']} {item['metadata']['name']}" for item in objects))
         self.assertIn("make deploy-preview OVERLAY=local REF=HEAD~1", hint)
         self.assertEqual(self.preview("local", "HEAD").returncode, 0, "what it hints at is taken")
+
+    def test_an_image_of_ones_own_is_one_parameter_in_a_fresh_clone(self) -> None:
+        run(["git", "tag", "--delete", "v1"], self.folder)
+        digest = "sha256:" + "0123456789abcdef" * 4
+        for overlay in ("local", "staging"):
+            for image in ("registry.example:5000/hall/vote:1.2", f"registry.example/vote@{digest}"):
+                with self.subTest(overlay=overlay, image=image):
+                    first = self.preview(overlay, IMAGE=image)
+                    self.assertEqual(first.returncode, 1, first.stderr)
+                    images = {line for line in first.stdout.splitlines() if line.startswith("# image ")}
+                    self.assertIn(f"# image {image}", images)
+                    self.assertFalse([line for line in images if "tallycast" in line], "the example is still there")
+                    changed = self.preview(overlay, "HEAD", IMAGE=image)
+                    self.assertIn(f"image: {image}\n", changed.stdout)
+        unchanged = run(["git", "status", "--porcelain"], self.folder)
+        self.assertEqual(unchanged.stdout, "", "it wrote something down")
+        nameless = self.preview("local", IMAGE="registry.example:5000/vote")
+        self.assertEqual(nameless.returncode, 2)
+        self.assertIn("says no version", nameless.stderr)
 
     def test_what_cannot_be_compared_is_said(self) -> None:
         for arguments, words in ((["nowhere"], "local production staging"), (["local", "v0"], "git knows no v0")):
