@@ -15,7 +15,7 @@ use std::time::Duration;
 use support::hall::Hall;
 use support::server::EMCEE_KEY;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -226,6 +226,37 @@ async fn whoever_sends_drop_by_drop_is_cut_and_delays_nobody() {
     assert!(cut.is_ok(), "a slow client still holds its connection after {CUT_WITHIN:?}");
     assert!(begun.elapsed() > Duration::from_secs(5), "nobody was slow: this shows nothing");
     drop(hall);
+}
+
+#[tokio::test]
+async fn who_comes_without_https_is_sent_to_it_under_the_name_that_was_asked_for() {
+    // nobody listens there: whoever is sent on needs no process
+    let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], free_port()))).await;
+    let ask = async |request: &str| {
+        let mut phone = TcpStream::connect(("127.0.0.1", proxy.redirect)).await.expect("nginx listens");
+        phone.write_all(request.as_bytes()).await.expect("nginx reads");
+        let mut answer = String::new();
+        // nginx ends the connection, which holds a place for nobody
+        timeout(CUT_WITHIN, phone.read_to_string(&mut answer)).await.expect("it ends").expect("an answer");
+        answer
+    };
+    for (request, location) in [
+        ("GET /r/AB12?from=poster HTTP/1.1\r\nHost: vote.example\r\n\r\n", "https://vote.example/r/AB12?from=poster"),
+        ("GET / HTTP/1.1\r\nHost: vote.example:80\r\n\r\n", "https://vote.example/"),
+        (
+            "GET /ws HTTP/1.1\r\nHost: vote.example\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+            "https://vote.example/ws",
+        ),
+    ] {
+        let answer = ask(request).await;
+        assert!(answer.starts_with("HTTP/1.1 301 "), "{answer}");
+        assert!(answer.contains(&format!("\r\nLocation: {location}\r\n")), "{answer}");
+        assert!(answer.contains("Server: nginx\r\n"), "the version is nobody's business: {answer}");
+    }
+    for nameless in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01 no http at all\r\n\r\n"] {
+        let answer = ask(nameless).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "there is nowhere to send anybody: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ pub type Tls = TlsStream<TcpStream>;
 pub struct Proxy {
     /// The port for https.
     pub port: u16,
+    /// The port for http, which only sends to https.
+    pub redirect: u16,
     /// The port for the probe.
     pub probe: u16,
     directory: TempDir,
@@ -54,11 +56,12 @@ impl Proxy {
         let certs = directory.path().join("certs");
         let made = Command::new(root.join("scripts/certs.sh")).env("CERTS", &certs).output().expect("a shell");
         assert!(made.status.success(), "{made:?}");
-        let (port, probe) = (free_port(), free_port());
+        let (port, redirect, probe) = (free_port(), free_port(), free_port());
         // the strings that nginx.conf names for whoever runs it elsewhere
         let swaps = [
             ("127.0.0.1:8080", upstream.to_string()),
             ("8443", port.to_string()),
+            ("8082", redirect.to_string()),
             ("8081", probe.to_string()),
             ("/etc/tallycast/tls/", format!("{}/", certs.display())),
             ("/tmp/nginx", format!("{}/nginx", directory.path().display())),
@@ -71,7 +74,7 @@ impl Proxy {
             }
             fs::write(directory.path().join(path.file_name().expect("a name")), text).expect("its own directory");
         }
-        Proxy { port, probe, directory, child: None }
+        Proxy { port, redirect, probe, directory, child: None }
     }
 
     /// Starts nginx in front of this process and waits until it answers its probe.
