@@ -207,6 +207,38 @@ IN_ALL: list[tuple[str, str, ObjectFault]] = [
         lambda o: spec(o, "Deployment", "tallycast-worker")["selector"]["matchLabels"].update(a="b"),
     ),
     (
+        "test_two_ledgers_stand_side_by_side",
+        "production with redis-sentinel",
+        lambda o: find(o, "Service", "tallycast-redis-sentinel")["spec"]["selector"].pop("app.kubernetes.io/component"),
+    ),
+    (
+        "test_what_is_waited_for_is_there_after_the_move",
+        "production with redis-sentinel",
+        lambda o: find(o, "StatefulSet", "tallycast-redis-sentinel")["metadata"].update(name="tallycast-redis-ha"),
+    ),
+    (
+        "test_what_is_deleted_is_the_old_ledger_and_all_of_it",
+        "production with redis-sentinel",
+        lambda o: drop(o, "PodDisruptionBudget", "tallycast-redis-sentinel") or find(o, "Service", "tallycast-redis-sentinel")["metadata"].update(name="tallycast-redis"),
+    ),
+    (
+        "test_the_pods_shown_have_as_many_containers_as_they_have",
+        "overlay local",
+        lambda o: pod(o, "Deployment", "tallycast-worker")["containers"].append({"name": "more"}),
+    ),
+    (
+        "test_a_missing_secret_is_said_as_kubectl_shows_it",
+        "overlay local",
+        lambda o: pod(o, "Deployment", "tallycast-worker")["volumes"][0]["secret"].update(secretName="tallycast-keys"),
+    ),
+    (
+        "test_a_missing_secret_is_said_as_kubectl_shows_it",
+        "task loadtest",
+        lambda o: pod(o, "Job", "tallycast-loadtest")["containers"][0]["env"].append(
+            {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "some-key"}}}
+        ),
+    ),
+    (
         "test_a_task_is_applied_whole_by_its_label",
         "task loadtest",
         lambda o: find(o, "NetworkPolicy", "loadtest-to-admin")["metadata"]["labels"].pop(
@@ -341,6 +373,23 @@ IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
     (
         "test_staging_is_refreshed_at_any_time",
         edit("manifests/components/refresh-staging/kustomization.yaml", "refresh-$(date +%s)", "refresh-now"),
+    ),
+    ("test_what_a_command_prints_is_marked_as_an_example", edit("docs/cluster.md", "```example\n", "```\n")),
+    (
+        "test_what_apply_prints_is_what_the_overlay_has",
+        edit("docs/cluster.md", "configmap/tallycast-nginx-", "configmap/tallycast-proxy-"),
+    ),
+    (
+        "test_what_apply_finds_there_already_is_said_as_kubectl_says_it",
+        edit("docs/cluster.md", "namespace/tallycast configured", "namespace/tallycast unchanged"),
+    ),
+    (
+        "test_debugging_names_the_profile_that_the_namespace_wants",
+        edit("docs/cluster.md", " --profile=restricted", ""),
+    ),
+    (
+        "test_export_comes_before_the_switch_and_import_after_it",
+        edit("docs/operations.md", "tallycast import move/*.ndjson\n", ""),
     ),
     ("test_every_file_is_used_by_the_kustomization_above_it", write("manifests/base/forgotten.yaml", "a: 1\n")),
 ]

@@ -212,6 +212,18 @@ class References(RenderedCheck):
                 name, there = first.setdefault(say(item), (rendering, made))
                 self.assertEqual(made, there, f"{say(item)}: {rendering} differs from {name}")
 
+    def test_two_ledgers_stand_side_by_side(self) -> None:
+        # while rooms are moved from one to the other, whoever asks for one of them must not reach the other
+        found = world.current().renderings
+        both = {say(item): item for name in ("overlay production", "production with redis-sentinel") for item in found[name]}
+        objects = list(both.values())
+        self.assertEqual(len([item for item in objects if item["kind"] == "StatefulSet"]), 2)
+        for item in of_kind(objects, "Service", "PodDisruptionBudget", "StatefulSet"):
+            selector = item["spec"]["selector"]
+            selector = selector if "matchLabels" in selector else {"matchLabels": selector}
+            owners = {say(pod.owner) for pod in pods(objects) if selects(selector, pod.labels)}
+            self.assertEqual(len(owners), 1, f"{say(item)} takes {owners}")
+
     @every_rendering
     def test_a_route_leads_from_its_gateway_to_a_service(self, objects: list[Object]) -> None:
         listeners = {
