@@ -39,8 +39,11 @@ if [[ -n ${IMAGE:-} ]]; then
   old=$(awk '/^[^ #-]/ { images = /^images:/; mine = 0 } images && /- name:/ { mine = $NF == "tallycast" }
     mine && $1 == "newName:" { print $2 }' "$shown/kustomization.yaml")
   mkdir "$folder/shown"
+  # kustomize takes relative paths alone: up to the root from there, and down again
+  up=$(cd "$folder/shown" && pwd -P | sed 's#/[^/]*#../#g')
+  down=$(pwd -P)
   cat >"$folder/shown/kustomization.yaml" <<END
-resources: ["$(realpath --relative-to="$(realpath "$folder/shown")" "$shown")"]
+resources: ["$up${down#/}/$shown"]
 images: [{name: "${old:-tallycast}", newName: "$new", $version}]
 END
   shown=$folder/shown
