@@ -207,6 +207,16 @@ IN_ALL: list[tuple[str, str, ObjectFault]] = [
         lambda o: spec(o, "Deployment", "tallycast-worker")["selector"]["matchLabels"].update(a="b"),
     ),
     (
+        "test_the_ledgers_address_is_a_service_that_there_is",
+        "production with redis-sentinel",
+        lambda o: data(o, "tallycast-config").update(TALLYCAST__LEDGER__URL="redis+sentinel://tallycast-redis-sentinel:6379/tallycast/0"),
+    ),
+    (
+        "test_sentinels_call_each_other_by_the_names_of_their_pods",
+        "production with redis-sentinel",
+        lambda o: reword(o, "tallycast-redis", "start.sh", "nodes=tallycast-redis-sentinel-nodes", "nodes=tallycast-redis-nodes"),
+    ),
+    (
         "test_two_ledgers_stand_side_by_side",
         "production with redis-sentinel",
         lambda o: find(o, "Service", "tallycast-redis-sentinel")["spec"]["selector"].pop("app.kubernetes.io/component"),

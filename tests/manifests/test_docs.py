@@ -97,7 +97,8 @@ class Advice(RenderedCheck):
         for objects in world.current().renderings.values():
             for space in of_kind(objects, "Namespace"):
                 self.assertEqual(space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
-        said = [line for path in (CLUSTER, OPERATIONS) for line in re.findall(r"kubectl [^`\n]*debug [^`\n]*", read(path))]
+        pages = read(CLUSTER) + read(OPERATIONS)
+        said = re.findall(r"kubectl [^`\n]*debug [^`\n]*", pages)
         self.assertTrue(said, "nobody is told how to look into a pod")
         for line in said:
             self.assertIn("--profile=restricted", line)
@@ -125,8 +126,9 @@ class Moving(RenderedCheck):
     def test_what_is_deleted_is_the_old_ledger_and_all_of_it(self) -> None:
         kinds = ("StatefulSet", "Service", "PodDisruptionBudget")
         before, after = (
-            {(item["kind"].lower(), item["metadata"]["name"]) for item in of_kind(world.current().renderings[name], *kinds)}
+            {(item["kind"].lower(), item["metadata"]["name"]) for item in of_kind(objects, *kinds)}
             for name in ("overlay production", "production with redis-sentinel")
+            for objects in [world.current().renderings[name]]
         )
         deleted = self.named(self.said()[self.said().index("kubectl -n tallycast delete") :])
         self.assertEqual(deleted, before - after)

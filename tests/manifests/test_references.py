@@ -181,7 +181,8 @@ class References(RenderedCheck):
             if is_balancer:
                 self.assertEqual(spec.get("externalTrafficPolicy"), "Local", f"{say(service)} hides who comes")
             if spec["selector"].get("app.kubernetes.io/component") == "admin":
-                self.assertEqual(is_balancer, bool(spec.get("loadBalancerSourceRanges")), f"{say(service)} is open to all")
+                ranges = spec.get("loadBalancerSourceRanges", [])
+                self.assertEqual(is_balancer, ranges != [], f"{say(service)} is open to all")
 
     @every_rendering
     def test_a_name_is_the_one_of_the_settings_wherever_it_stands(self, objects: list[Object]) -> None:
@@ -196,7 +197,8 @@ class References(RenderedCheck):
 
     @every_rendering
     def test_a_balancer_or_a_route_has_its_name_where_names_are_made(self, objects: list[Object]) -> None:
-        ways = [*of_kind(objects, "TLSRoute"), *(s for s in of_kind(objects, "Service") if s["spec"].get("type") == "LoadBalancer")]
+        balancers = [s for s in of_kind(objects, "Service") if s["spec"].get("type") == "LoadBalancer"]
+        ways = of_kind(objects, "TLSRoute") + balancers
         lifetimes = [w["metadata"].get("annotations", {}).get("external-dns.alpha.kubernetes.io/ttl") for w in ways]
         if any(lifetimes):
             self.assertEqual(set(lifetimes), {"60"})
@@ -212,10 +214,29 @@ class References(RenderedCheck):
                 name, there = first.setdefault(say(item), (rendering, made))
                 self.assertEqual(made, there, f"{say(item)}: {rendering} differs from {name}")
 
+    @every_rendering
+    def test_the_ledgers_address_is_a_service_that_there_is(self, objects: list[Object]) -> None:
+        maps = of_kind(objects, "ConfigMap")
+        settings = next(m["data"] for m in maps if m["metadata"]["name"].startswith("tallycast-config"))
+        address = urlsplit(settings.get("TALLYCAST__LEDGER__URL", ""))
+        host, port = settings.get("REDIS_HOST", address.hostname), settings.get("REDIS_PORT", address.port)
+        # a managed one is known to the Secret alone
+        if host:
+            service = find(objects, "Service", host)
+            self.assertIn(int(port), [entry["port"] for entry in service["spec"]["ports"]])
+
+    @every_rendering
+    def test_sentinels_call_each_other_by_the_names_of_their_pods(self, objects: list[Object]) -> None:
+        scripts = [m["data"]["start.sh"] for m in of_kind(objects, "ConfigMap") if "start.sh" in m["data"]]
+        for item in of_kind(objects, "StatefulSet"):
+            for script in scripts:
+                self.assertIn(f"nodes={item['spec']['serviceName']}\n", script)
+                self.assertIn(f"{item['metadata']['name']}-0.$nodes", script)
+
     def test_two_ledgers_stand_side_by_side(self) -> None:
         # while rooms are moved from one to the other, whoever asks for one of them must not reach the other
         found = world.current().renderings
-        both = {say(item): item for name in ("overlay production", "production with redis-sentinel") for item in found[name]}
+        both = {say(item): item for item in found["overlay production"] + found["production with redis-sentinel"]}
         objects = list(both.values())
         self.assertEqual(len([item for item in objects if item["kind"] == "StatefulSet"]), 2)
         for item in of_kind(objects, "Service", "PodDisruptionBudget", "StatefulSet"):

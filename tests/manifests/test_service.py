@@ -97,8 +97,8 @@ def need_nginx() -> None:
 
 def prepare_nginx(files: dict[str, str], folder: Path, ports: dict[int, int]) -> Path:
     """Puts nginx's files and a certificate into a folder, with other ports, and gives the main one."""
-    script = world.ROOT / "scripts/certs.sh"
-    subprocess.run([script], env={"CERTS": str(folder / "tls"), "PATH": "/usr/bin:/bin"}, check=True, capture_output=True)
+    script, told = world.ROOT / "scripts/certs.sh", {"CERTS": str(folder / "tls"), "PATH": "/usr/bin:/bin"}
+    subprocess.run([script], env=told, check=True, capture_output=True)
     folder.chmod(0o755)
     for name, text in files.items():
         text = text.replace("/etc/tallycast/tls/", f"{folder}/tls/")
@@ -226,7 +226,8 @@ class Settings(RenderedCheck):
                     return b"".join(iter(lambda: phone.recv(65536), b"")).decode()
 
             for method in ("GET", "POST"):
-                answer = ask(f"{method} /r/AB12?x=1 HTTP/1.1\r\nHost: vote.example.org:80\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                heads = ("Host: vote.example.org:80", "Content-Length: 0", "Connection: close", "", "")
+                answer = ask(f"{method} /r/AB12?x=1 HTTP/1.1\r\n" + "\r\n".join(heads))
                 self.assertRegex(answer, r"^HTTP/1.1 301 ")
                 self.assertIn("\r\nLocation: https://vote.example.org/r/AB12?x=1\r\n", answer)
                 self.assertNotIn("nginx/", answer)

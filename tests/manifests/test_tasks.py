@@ -102,7 +102,8 @@ class Tasks(RenderedCheck):
         for folder in tasks:
             with self.subTest(task=folder.name):
                 objects = world.current().renderings[f"task {folder.name}"]
-                image = find(objects, "Deployment", "tallycast-server")["spec"]["template"]["spec"]["containers"][0]["image"]
+                server = find(objects, "Deployment", "tallycast-server")["spec"]["template"]["spec"]
+                image = server["containers"][0]["image"]
                 newer = json.loads(json.dumps(objects).replace(image, f"{image}-newer"))
                 self.assertNotEqual(newer, objects)
                 file = folder / "kustomization.yaml"

@@ -100,9 +100,9 @@ class Tree(unittest.TestCase):
         for folder in world.current().folders("overlays"):
             text = (folder / "names/names.env").read_text(encoding="utf-8")
             for name in re.findall(r"=https://([^/\n]+)", text):
-                files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-                found = [path.name for path in files if re.search(rf"(?<![\w.]){name}", path.read_text(encoding="utf-8"))]
-                self.assertEqual(found, ["names.env"], f"{folder.name} says {name} more than once")
+                files = [path for path in folder.rglob("*") if path.is_file()]
+                said = [path for path in files if re.search(rf"(?<![\w.]){name}", path.read_text(encoding="utf-8"))]
+                self.assertEqual(said, [folder / "names/names.env"], f"{folder.name} says {name} more than once")
 
     def test_nothing_is_scaled_by_two(self) -> None:
         for folder in world.current().folders("overlays"):
@@ -130,7 +130,7 @@ class Tree(unittest.TestCase):
                     item
                     for item in objects
                     if re.fullmatch(target["kind"], item["kind"])
-                    and (renames or re.fullmatch(target.get("name", ".*") + "(-[a-z0-9]{10})?", item["metadata"]["name"]))
+                    and (renames or re.fullmatch(f"{target.get('name', '.*')}(-[a-z0-9]{{10}})?", item["metadata"]["name"]))
                     and has_label(item, target.get("labelSelector"))
                 ]
                 self.assertTrue(met, f"{folder}: nothing is {target}")
