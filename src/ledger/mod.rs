@@ -34,11 +34,13 @@ mod feed;
 mod jobs;
 mod people;
 pub mod redis;
+mod slow_log;
 
 pub use archive::Part;
 pub use feed::{Beacon, DeskSeen, Feed, FeedEvent, RoomBeacon, StageSeen};
 pub use jobs::{Backlog, TakenJob};
 pub use people::{Greeting, Invited, JoinOutcome, JoinRequest, RankEntry, Renaming, Voter, VotersPage, VotersQuery};
+pub use slow_log::{SlowCommand, SlowLog};
 
 /// Most casts of one commit: Lua's `unpack` fails near 8,000 items, and a script blocks everybody else.
 pub const MOST_CASTS: usize = 1_000;
@@ -259,6 +261,9 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Asks the ledger for its time and whether it keeps what it is told.
     async fn check(&self) -> Result<Health, LedgerError>;
+
+    /// Which commands the ledger's server found slow.
+    async fn slow_log(&self) -> Result<SlowLog, LedgerError>;
 
     // --- rooms -------------------------------------------------------------------------------------------------
 

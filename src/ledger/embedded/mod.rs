@@ -26,8 +26,8 @@ use async_trait::async_trait;
 
 use super::{
     Backlog, Claimed, Creation, Feed, FeedEvent, Greeting, Health, ImportClaim, Invited, JoinOutcome, JoinRequest,
-    Lane, Ledger, LedgerError, Listing, Part, RankEntry, Renaming, Replacement, Snapshot, TakenJob, Voter, VotersPage,
-    VotersQuery,
+    Lane, Ledger, LedgerError, Listing, Part, RankEntry, Renaming, Replacement, SlowLog, Snapshot, TakenJob, Voter,
+    VotersPage, VotersQuery,
 };
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
@@ -112,6 +112,12 @@ impl Ledger for EmbeddedLedger {
         // a commit of nothing but the time: it asks the disk, and waits for whoever is before it
         let now = self.store.change(1, |work| Ok(work.now)).await?;
         Ok(Health { now, unsafe_because: None })
+    }
+
+    async fn slow_log(&self) -> Result<SlowLog, LedgerError> {
+        Ok(SlowLog::unreadable(
+            "the embedded ledger keeps no slow log; tallycast_commit_seconds tells how long commits take",
+        ))
     }
 
     async fn create_room(&self, room: &Room) -> Result<Creation, LedgerError> {

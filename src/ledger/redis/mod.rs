@@ -16,7 +16,7 @@
 //! | `imports` | rooms from elsewhere |
 //! | `moving` | rooms that go for good |
 //! | `pods`, `feed`, `listener` | what pods tell each other |
-//! | `health` | whether Redis is there, takes writes, and keeps them |
+//! | `health`, `slow_log` | whether Redis is there, takes writes, and keeps them; which commands it found slow |
 //!
 //! A change is one script that checks everything first and writes last, for Redis rolls nothing back. Where a change
 //! spans several units it is a row of scripts, each of which may be said again.
@@ -28,8 +28,8 @@ use async_trait::async_trait;
 
 use super::{
     Backlog, Claimed, Creation, Feed, FeedEvent, Greeting, Health, ImportClaim, Invited, JoinOutcome, JoinRequest,
-    Lane, Ledger, LedgerError, Listing, Part, RankEntry, Renaming, Replacement, Snapshot, TakenJob, Voter, VotersPage,
-    VotersQuery,
+    Lane, Ledger, LedgerError, Listing, Part, RankEntry, Renaming, Replacement, SlowLog, Snapshot, TakenJob, Voter,
+    VotersPage, VotersQuery,
 };
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::{Gate, Target};
@@ -58,6 +58,7 @@ mod rooms;
 mod roster;
 mod route;
 mod scripts;
+mod slow_log;
 
 pub use link::RedisOptions;
 
@@ -87,6 +88,10 @@ impl Ledger for RedisLedger {
 
     async fn check(&self) -> Result<Health, LedgerError> {
         health::check(&self.link).await
+    }
+
+    async fn slow_log(&self) -> Result<SlowLog, LedgerError> {
+        slow_log::read(&self.link).await
     }
 
     async fn create_room(&self, room: &Room) -> Result<Creation, LedgerError> {

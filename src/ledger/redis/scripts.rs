@@ -9,7 +9,16 @@ macro_rules! scripts {
         $(#[$doc])*
         pub(super) static $name: LazyLock<Script> =
             LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+)));
-    )+};
+    )+
+
+        /// The name of the script with this hash, as in its file.
+        pub(super) fn name_of(hash: &str) -> Option<&'static str> {
+            $(if $name.get_hash() == hash {
+                return [$($file),+].last().copied();
+            })+
+            None
+        }
+    };
 }
 
 scripts! {
