@@ -5,7 +5,7 @@
 //! | [`auth`] | who is asking: emcee, voter, which Origin |
 //! | [`body`] | JSON and CSV bodies whose errors name the field |
 //! | [`error`] | problem documents, the only way out for what went wrong |
-//! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `moving`, `session` | the calls, by resource |
+//! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `moving`, `ledger`, `session` | the calls, by resource |
 //! | `pages`, `plain`, `health`, `openapi`, `ws` | pages, the page without script, probes, the description, sockets |
 
 use std::sync::Arc;
@@ -28,6 +28,7 @@ mod check;
 pub mod error;
 mod health;
 mod joining;
+mod ledger;
 mod moving;
 mod openapi;
 mod pages;
@@ -197,6 +198,7 @@ fn desk(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(moving::import)
         .service(moving::purge)
         .service(records::audit)
+        .service(ledger::slow_log)
         .service(check::check);
 }
 

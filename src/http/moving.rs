@@ -13,6 +13,7 @@ use super::rooms::{conduct, fresh_view, view};
 use crate::audit;
 use crate::domain::Invalid;
 use crate::domain::command::Command;
+use crate::domain::ids::RoomCode;
 use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 use crate::domain::visibility::Audience;
@@ -97,6 +98,8 @@ pub struct PurgeBody {
     /// Also rooms that nobody deleted.
     #[serde(default)]
     all: bool,
+    /// Of these, only the room with this code.
+    room: Option<String>,
     /// Only say which.
     #[serde(default)]
     dry_run: bool,
@@ -108,10 +111,14 @@ pub struct PurgeBody {
     responses((status = 200, description = "{rooms: [{room, title, since}], jobs}")))]
 #[post("/purge")]
 pub async fn purge(site: web::Data<Site>, emcee: Emcee, body: Body<PurgeBody>) -> Answer {
-    let PurgeBody { older_than_seconds, all, dry_run } = body.0;
+    let PurgeBody { older_than_seconds, all, room: only, dry_run } = body.0;
+    let only = only.map(|code| RoomCode::parse(&code).map_err(|_| ApiError::no_such_room())).transpose()?;
     let before = site.now().saturating_sub(older_than_seconds.saturating_mul(1_000));
     let (mut rooms, mut jobs) = (vec![], vec![]);
     for room in site.pod.list_rooms().await?.rooms {
+        if only.as_ref().is_some_and(|code| *code != room.code) {
+            continue;
+        }
         // a record's version is the time when it was stored
         let since = match room.deleted_at {
             Some(deleted_at) => deleted_at,

@@ -38,6 +38,7 @@ pub fn emcee_calls() -> Vec<(Method, &'static str, Value)> {
         (Method::POST, "/purge", json!({"older_than_seconds": 0, "all": true})),
         (Method::GET, "/rooms/{room}/invites", Value::Null),
         (Method::GET, "/check", Value::Null),
+        (Method::GET, "/ledger/slow-log", Value::Null),
     ]
 }
 

@@ -145,6 +145,30 @@ async fn a_purge_takes_what_was_deleted_long_enough_ago_and_nothing_else() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_of_one_room_leaves_every_other_deleted_one() {
+    for hall in [Hall::embedded().await, Hall::redis(1).await] {
+        let emcee = hall.emcee();
+        let (other, gone) = (emcee.create_plain("Other", 1).await, emcee.create_plain("Gone", 1).await);
+        let one = json!({"older_than_seconds": 0, "room": gone});
+        assert_eq!(emcee.post("/purge", one.clone()).await["rooms"], json!([]), "it is not deleted");
+        for (room, title) in [(&other, "Other"), (&gone, "Gone")] {
+            emcee.call(Method::DELETE, &format!("/rooms/{room}?title={title}"), None).await.expect(204, "deleted");
+        }
+        let ordered = emcee.post("/purge", one).await;
+        assert_eq!(
+            ordered["rooms"].as_array().map(|rooms| rooms.iter().map(|room| &room["room"]).collect::<Vec<_>>()),
+            Some(vec![&json!(gone)]),
+            "{ordered}"
+        );
+        purged(&emcee, &gone).await;
+        emcee.post(&format!("/rooms/{other}/undelete"), json!({})).await;
+        assert_eq!(emcee.room(&other).await["title"], "Other");
+        let nonsense = json!({"older_than_seconds": 0, "room": "O0"});
+        emcee.refused("/purge", nonsense, 404, "no_such_room").await;
+    }
+}
+
 /// Waits until the room is not even on the list of deleted ones.
 pub async fn purged(emcee: &Emcee, room: &str) {
     let since = Instant::now();

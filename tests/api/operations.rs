@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// Every route of the contract that this version has, as OpenAPI writes it.
-const ROUTES: [(&str, &[&str]); 25] = [
+const ROUTES: [(&str, &[&str]); 26] = [
     ("/session", &["post", "delete"]),
     ("/rooms", &["post", "get"]),
     ("/rooms/{room}", &["get", "patch", "delete"]),
@@ -34,6 +34,7 @@ const ROUTES: [(&str, &[&str]); 25] = [
     ("/rooms/import", &["post"]),
     ("/purge", &["post"]),
     ("/check", &["get"]),
+    ("/ledger/slow-log", &["get"]),
     ("/openapi.json", &[]),
 ];
 
@@ -263,4 +264,48 @@ async fn what_was_done_to_a_room_is_in_a_stream_of_the_log_that_no_filter_hides(
     for secret in [ann.token.as_str(), ann.card.as_str(), "Ann of the hall"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_commands_of_the_ledger_are_told_without_what_was_in_them() {
+    let embedded = Hall::embedded().await.emcee().get("/ledger/slow-log").await;
+    assert_eq!((&embedded["ledger"], &embedded["commands"]), (&"embedded".into(), &serde_json::json!([])));
+    assert!(embedded["unreadable"].as_str().is_some_and(|why| why.contains("embedded ledger")), "{embedded}");
+
+    let mut hall = Hall::redis(1).await;
+    let emcee = hall.emcee();
+    hall.redis.as_ref().expect("a hall on Redis").command("CONFIG SET slowlog-log-slower-than 0").await;
+    let room = emcee.create_plain("Slow", 1).await;
+    emcee.open(&room, 1).await;
+    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(98, 0)).await;
+    assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
+    let log = emcee.get("/ledger/slow-log").await;
+    assert_eq!((&log["ledger"], &log["longer_than_us"]), (&"redis".into(), &0.into()), "{log}");
+    let commands = log["commands"].as_array().expect("commands");
+    let commit = commands.iter().find(|slow| slow["command"] == "EVALSHA commit").expect("the commit of the vote");
+    let now = emcee.room(&room).await["now"].as_u64().expect("a time");
+    assert!(commit["us"].is_u64() && commit["at"].as_u64().is_some_and(|at| at.abs_diff(now) < 60_000), "{commit}");
+    let ids: Vec<_> = commands.iter().filter_map(|slow| slow["id"].as_u64()).collect();
+    assert!(ids.len() == commands.len() && ids.is_sorted_by(|a, b| a > b), "newest first: {ids:?}");
+    for secret in [ann.id.as_str(), ann.card.as_str(), "Ann", "tc:"] {
+        assert!(!log.to_string().contains(secret), "{secret} is told: {log}");
+    }
+    let later = emcee.get(&format!("/ledger/slow-log?since={}", now + 60_000)).await;
+    assert_eq!(later["commands"], serde_json::json!([]), "nothing was slow since");
+
+    let redis = hall.redis.as_mut().expect("a hall on Redis");
+    redis.kill9().await;
+    redis.launch().await;
+    hall.ready().await;
+    let restarted = emcee.get("/ledger/slow-log").await;
+    assert!(log["server_run"].is_string() && restarted["server_run"] != log["server_run"], "{log}\n{restarted}");
+
+    // as with a provider that lets nobody ask
+    hall.redis.as_ref().expect("a hall on Redis").command("ACL SETUSER default -slowlog").await;
+    let forbidden = emcee.get("/ledger/slow-log").await;
+    assert_eq!(forbidden["commands"], serde_json::json!([]), "{forbidden}");
+    assert!(
+        forbidden["unreadable"].as_str().is_some_and(|why| why.contains("does not tell its slow log")),
+        "{forbidden}"
+    );
 }
