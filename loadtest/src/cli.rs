@@ -61,9 +61,18 @@ pub struct RunArguments {
     /// The server's binary for --start; else the one beside this program
     #[arg(long, requires = "start")]
     pub binary: Option<PathBuf>,
-    /// Let --start use this Redis, and show its SLOWLOG in the report
-    #[arg(long)]
+    /// Let --start use this Redis, and show its slow log in the report
+    #[arg(long, requires = "start")]
     pub redis: Option<String>,
+    /// Ask the server for its ledger's slow log, and show it in the report
+    #[arg(long)]
+    pub slow_log: bool,
+    /// Leave the room there afterwards
+    #[arg(long)]
+    pub keep: bool,
+    /// Run this in a phase with `disturb`: it restarts a pod of the server, and the ledger
+    #[arg(long)]
+    pub disturb: Option<String>,
     /// Another number of voters; taps per second grow and shrink along
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub voters: Option<u32>,
@@ -100,6 +109,12 @@ pub struct RunArguments {
     /// The same, with the address in a file: it is a secret
     #[arg(long)]
     pub webhook_file: Option<PathBuf>,
+    /// Put the report there (HTTP PUT): a presigned address, or a folder that ends with /
+    #[arg(long, env = "LOADTEST_UPLOAD", hide_env_values = true)]
+    pub upload: Option<String>,
+    /// Where the report will be read, for the message; a folder ends with /
+    #[arg(long, env = "LOADTEST_REPORT_URL")]
+    pub report_url: Option<String>,
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,

@@ -14,6 +14,7 @@ mod perform;
 mod platform;
 mod pod;
 mod process;
+mod publish;
 mod report;
 mod scenario;
 mod target;

@@ -82,6 +82,17 @@ words! {
         Unfinished = "unfinished",
         /// Broken promises: versions that fell, ballots that shrank or held what nobody cast, acknowledged votes missing in a tally.
         Violations = "violations",
+        /// Commands that the ledger's server found slow itself.
+        SlowCommands = "slow_commands",
+        /// Starts of the ledger's server that were seen during the run.
+        LedgerRestarts = "ledger_restarts",
+    }
+}
+
+impl Counter {
+    /// What the server under test says, and does not always. Without an answer there is no count, not even 0.
+    pub fn is_of_the_ledger(self) -> bool {
+        matches!(self, Self::SlowCommands | Self::LedgerRestarts)
     }
 }
 
@@ -231,6 +242,12 @@ impl Measures {
     /// A count.
     pub fn counted(&self, counter: Counter) -> u64 {
         self.counts.get(&counter).copied().unwrap_or(0)
+    }
+
+    /// A count; none if nobody could count.
+    pub fn known(&self, counter: Counter) -> Option<u64> {
+        let counted = self.counts.get(&counter).copied();
+        if counter.is_of_the_ledger() { counted } else { Some(counted.unwrap_or(0)) }
     }
 
     /// Errors of a cause.

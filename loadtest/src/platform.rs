@@ -67,6 +67,42 @@ fn ports_in(range: &str) -> u64 {
     }
 }
 
+/// Ctrl-C at a terminal, and what `kill` and Kubernetes send. From its making on neither ends the program by itself.
+pub struct Interrupts {
+    #[cfg(unix)]
+    signals: [tokio::signal::unix::Signal; 2],
+}
+
+impl Interrupts {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// The system does not let it.
+    pub fn listen() -> std::io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self { signals: [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?] })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        {
+            let [interrupt, terminate] = &mut self.signals;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
 /// Keeps Ctrl-C at a terminal from reaching a new process.
 pub fn keep_from_ctrl_c(command: &mut Command) -> &mut Command {
     #[cfg(unix)]

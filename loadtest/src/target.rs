@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use reqwest::{Client, Method, StatusCode};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::misuse::misuse;
@@ -15,6 +16,41 @@ use crate::tls;
 const TRIES: u32 = 10;
 /// A room that no server has: codes have no such characters.
 const NO_ROOM: &str = "000000";
+
+/// What the ledger's server found slow.
+const SLOW_LOG: &str = "ledger/slow-log";
+/// How long a look in passing may take.
+const GLANCE: Duration = Duration::from_secs(3);
+
+/// What the server says of its ledger's slow log: docs/protocol.md.
+#[derive(Debug, Deserialize)]
+pub struct SlowLog {
+    server_run: Option<String>,
+    /// Newest first.
+    pub commands: Vec<Slow>,
+    /// Why there is nothing to read.
+    pub unreadable: Option<String>,
+}
+
+/// One slow command.
+#[derive(Debug, Deserialize)]
+pub struct Slow {
+    /// Rises with each, from 0 at each start of the ledger's server.
+    pub id: u64,
+    /// When, in ms since 1970.
+    pub at: u64,
+    /// How long, in µs.
+    pub us: u64,
+    /// Its name.
+    pub command: String,
+}
+
+impl SlowLog {
+    /// One start of the ledger's server; empty if that is not told.
+    pub fn start(&self) -> String {
+        self.server_run.clone().unwrap_or_default()
+    }
+}
 
 /// For all calls of this program.
 ///
@@ -130,16 +166,22 @@ impl Target {
         }
     }
 
-    /// A command, repeated while its outcome is unknown.
+    /// A command to a room, repeated while its outcome is unknown.
     async fn command(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call(method, &format!("rooms/{path}"), body).await
+    }
+
+    /// A call, repeated while its outcome is unknown.
+    async fn call(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
         let mut last = String::new();
         for attempt in 0..TRIES {
-            let url = format!("{}/api/v1/rooms/{path}", self.desks[attempt as usize % self.desks.len()]);
+            let url = format!("{}/api/v1/{path}", self.desks[attempt as usize % self.desks.len()]);
             let mut request = self.http.request(method.clone(), url).bearer_auth(&self.key);
             if !body.is_null() {
                 request = request.json(body);
             }
             match request.send().await {
+                Ok(answer) if answer.status() == StatusCode::NO_CONTENT => return Ok(Value::Null),
                 Ok(answer) if answer.status().is_success() => return Ok(answer.json().await?),
                 Ok(answer) if answer.status().is_server_error() || answer.status() == StatusCode::NOT_FOUND => {
                     last = format!("{}: {}", answer.status(), answer.text().await.unwrap_or_default());
@@ -194,6 +236,52 @@ impl Target {
     /// The server cannot.
     pub async fn audit(&self, room: &str) -> anyhow::Result<Value> {
         self.command(Method::GET, &format!("{room}/audit"), &Value::Null).await
+    }
+
+    /// The slow log of the ledger's server.
+    ///
+    /// # Errors
+    /// The server cannot tell, or does not know the question.
+    pub async fn slow_log(&self) -> anyhow::Result<SlowLog> {
+        Ok(serde_json::from_value(self.call(Method::GET, SLOW_LOG, &Value::Null).await?)?)
+    }
+
+    /// The same, asked once and in passing.
+    ///
+    /// # Errors
+    /// It was not told within [`GLANCE`].
+    pub async fn glance_at_slow_log(&self) -> anyhow::Result<SlowLog> {
+        let url = format!("{}/api/v1/{SLOW_LOG}", self.desks[0]);
+        let answer = self.http.get(url).bearer_auth(&self.key).timeout(GLANCE).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    /// Removes the room of this run: closes what is open, deletes it, and has it purged if so wanted.
+    ///
+    /// # Errors
+    /// It is still there, wholly or as a deleted one: says which.
+    pub async fn remove(&self, room: &str, purge: bool) -> anyhow::Result<()> {
+        let shown = self.command(Method::GET, room, &Value::Null).await?;
+        for round in shown["rounds"].as_array().into_iter().flatten().filter(|round| round["phase"] == "open") {
+            let path = format!("{room}/rounds/{}/close", round["round"]);
+            self.command(Method::POST, &path, &json!({"take": round["take"]})).await?;
+        }
+        let title = shown["title"].as_str().unwrap_or_default();
+        let base = reqwest::Url::parse_with_params("http://-/", [("title", title)])?;
+        self.command(Method::DELETE, &format!("{room}?{}", base.query().unwrap_or_default()), &Value::Null).await?;
+        if !purge {
+            return Ok(());
+        }
+        let purge = json!({"older_than_seconds": 0, "room": room});
+        for _ in 0..TRIES {
+            let purged = self.call(Method::POST, "purge", &purge).await.context("it is deleted, and not purged")?;
+            if purged["rooms"].as_array().is_some_and(|rooms| !rooms.is_empty()) {
+                return Ok(());
+            }
+            // a pod's idea of the ledger's time may be a little behind
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        bail!("it is deleted, and the server does not purge it")
     }
 
     /// Prometheus text of every pod; empty where it is not reachable, for it may have a port of its own.

@@ -175,7 +175,12 @@ impl Threshold {
         given
     }
 
-    /// Whether it holds of what was measured in so many seconds. A time that was never measured breaks it.
+    /// True if the server has to be asked how its ledger was.
+    pub fn is_of_the_ledger(&self) -> bool {
+        matches!(self.metric, Metric::Counter(counter) if counter.is_of_the_ledger())
+    }
+
+    /// Whether it holds of what was measured in so many seconds. What was never measured breaks it.
     pub fn judge(&self, measures: &Measures, seconds: f64) -> Judgement {
         let measured = self.measured(measures, seconds);
         let ok = measured.is_some_and(|measured| match self.op {
@@ -205,7 +210,7 @@ impl Threshold {
                     Stat::Count | Stat::Rate | Stat::Share => times.count(),
                 }
             }
-            Metric::Counter(counter) => measures.counted(counter),
+            Metric::Counter(counter) => measures.known(counter)?,
             Metric::Errors => measures.errors(),
             Metric::Cause(cause) => measures.failed(cause),
         } as f64;
@@ -274,6 +279,16 @@ mod tests {
         let judgement = "join.p99 < 1s".parse::<Threshold>().unwrap().judge(&measures(), 10.0);
         assert!(!judgement.ok && judgement.measured.is_none());
         assert_eq!(judgement.words(), "nothing measured");
+    }
+
+    #[test]
+    fn what_the_ledger_did_not_tell_breaks_its_threshold() {
+        let threshold: Threshold = "slow_commands == 0".parse().unwrap();
+        assert!(threshold.is_of_the_ledger() && !threshold.judge(&measures(), 10.0).ok);
+        let mut told = measures();
+        told.count(Counter::SlowCommands, 0);
+        assert!(threshold.judge(&told, 10.0).ok);
+        assert!(!"violations == 0".parse::<Threshold>().unwrap().is_of_the_ledger());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The verdict for people who are not at the terminal: one short text to a Slack-compatible incoming webhook.
+//! The verdict for people who are not at the terminal, with the figures that matter and a link to the report: one text to
+//! a Slack-compatible incoming webhook, which takes nothing else.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use anyhow::Context;
 use reqwest::Client;
 use serde_json::json;
 
-use crate::metrics::Timer;
+use crate::metrics::{Counter, Timer};
 use crate::misuse::misuse;
 use crate::report::summary::{Summary, Verdict};
 use crate::report::terminal::ms;
@@ -50,10 +51,13 @@ impl Webhook {
         }
     }
 
-    /// Posts what came of a run. That it could not be posted is said, and changes nothing.
-    pub async fn tell(&self, scenario: &str, outcome: &anyhow::Result<Summary>) {
+    /// Posts what came of a run, and the line that says where its report is. That it could not be posted is said, and
+    /// changes nothing.
+    pub async fn tell(&self, scenario: &str, outcome: &anyhow::Result<Summary>, report: Option<&str>) {
         let text = match outcome {
-            Ok(summary) => text(scenario, summary),
+            Ok(summary) => {
+                [text(scenario, summary)].into_iter().chain(report.map(str::to_owned)).collect::<Vec<_>>().join("\n")
+            }
             Err(error) => format!("✗ load test {scenario}: {error:#}"),
         };
         if let Err(error) = self.post(&text).await {
@@ -94,11 +98,23 @@ fn text(scenario: &str, summary: &Summary) -> String {
     )];
     let judged = summary.thresholds.iter();
     lines.extend(judged.map(|judged| format!("{} {} ({})", mark(judged.ok), judged.threshold, judged.words())));
-    let ack = summary.times.get(Timer::Ack.word()).map(|times| format!("ack p99 {}, ", ms(times.p99)));
-    let audit = match summary.audit.exact {
+    let count = |counter: Counter| summary.counts.get(counter.word());
+    let known = |counter, what: &str| count(counter).map(|count| format!("{count} {what}"));
+    let figures = [
+        known(Counter::Votes, "votes"),
+        summary.times.get(Timer::Ack.word()).map(|ack| format!("ack p50 {}, p99 {}", ms(ack.p50), ms(ack.p99))),
+        known(Counter::Reconnects, "reconnects"),
+        Some(format!("{} errors", summary.errors.values().sum::<u64>())),
+        known(Counter::SlowCommands, "slow commands of the ledger"),
+        known(Counter::LedgerRestarts, "restarts of it"),
+    ];
+    lines.push(figures.into_iter().flatten().collect::<Vec<_>>().join(" · "));
+    lines.push(match summary.audit.exact {
         true => "audit exact".to_owned(),
         false => format!("audit: {} differences", summary.audit.differences),
-    };
-    lines.push(ack.unwrap_or_default() + &audit);
+    });
+    if summary.room_afterwards != "removed" {
+        lines.push(format!("room {}: {}", summary.room, summary.room_afterwards));
+    }
     lines.join("\n")
 }

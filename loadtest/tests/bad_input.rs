@@ -68,6 +68,14 @@ fn a_webhook_that_is_no_address_is_said_without_telling_it() {
 }
 
 #[test]
+fn an_upload_that_is_no_address_is_said_without_telling_it() {
+    let told = loadtest(&["storm", "--upload", "s3://me:a-secret@bucket/"], &[], None);
+    told.is_refused_with(&["--upload is no address", "https://"]);
+    assert!(!told.all().contains("a-secret"), "{}", told.all());
+    refused(&["storm", "--report-url", "https://example.org/"], &["--report-url", "--html or --upload"]);
+}
+
+#[test]
 fn something_else_than_a_tallycast_server_is_said() {
     let url = serve_once("404 Not Found", "{}");
     refused(&["storm", "--url", &url], &["/readyz answers 404", "address with /ws"]);

@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{Receiver, Server, loadtest};
+use support::{Receiver, Redis, Server, loadtest};
 
 const EVERYTHING: &str = r#"
 title = "a bit of everything"
@@ -110,7 +110,7 @@ fn a_threshold_that_does_not_hold_ends_with_99() {
 #[test]
 fn an_interrupted_run_is_audited_and_ends_with_105() {
     let long = EVERYTHING.replace("duration = \"1s\"\nrepeat = 2", "duration = \"10m\"");
-    let told = support::interrupted(&long, "round:");
+    let told = support::interrupted(&long, &["--start"], "-INT", "round:");
     assert_eq!(told.code, 105, "{}", told.all());
     assert!(told.all().contains("AUDIT: exact") && told.all().contains("interrupted"), "{}", told.all());
 }
@@ -128,7 +128,7 @@ fn a_measured_run_can_be_checked_against_the_plan() {
 #[test]
 fn shipped_scenarios_and_plans_are_listed() {
     let told = loadtest(&["list"], &[], None);
-    assert!(told.code == 0 && told.all().lines().count() == 8, "{}", told.all());
+    assert!(told.code == 0 && told.all().lines().count() == 9, "{}", told.all());
     let told = loadtest(&["plan", "--table", "--json"], &[], None);
     let plan: Value = serde_json::from_str(&told.stdout).unwrap();
     assert_eq!(plan["needs"].as_array().map(Vec::len), Some(5));
@@ -146,7 +146,10 @@ fn the_verdict_is_posted_once_more_under_the_same_key_if_it_was_not_taken() {
     assert!(first.is_some_and(|key| key.starts_with("loadtest-")) && first == second, "{posts:?}");
     let body: Value = serde_json::from_str(&posts[1].body).unwrap();
     let text = body["text"].as_str().unwrap();
-    for words in ["✗ load test storm, 30 voters: a threshold does not hold", "✗ joins == 31 (30)", "audit exact"] {
+    let figures = ["0 votes", "0 reconnects", "0 errors", "audit exact"];
+    for words in
+        ["✗ load test storm, 30 voters: a threshold does not hold", "✗ joins == 31 (30)"].iter().chain(&figures)
+    {
         assert!(text.contains(words), "{words} is missing in: {text}");
     }
 }
@@ -192,4 +195,125 @@ fn the_emcees_calls_go_to_a_desk_of_their_own() {
         None,
     );
     assert!(told.code == 1 && told.stderr.contains("POST /rooms"), "{}", told.all());
+}
+
+#[test]
+fn a_run_removes_its_room_and_no_other() {
+    let server = Server::start();
+    let options = ["--url", &server.url, "--key", support::KEY, "--quiet"];
+    let small = ["storm", "--voters", "5", "--duration", "1s"];
+    // a fresh server has a room to try things in
+    let before = server.rooms().len();
+    let kept = loadtest(&[&small[..], &options, &["--keep"]].concat(), &[], None);
+    assert!(kept.code == 0 && kept.stdout.contains("kept, as asked"), "{}", kept.all());
+    let others = server.rooms();
+    assert_eq!(others.len(), before + 1, "{others:?}");
+
+    let told = loadtest(&[&small[..], &options].concat(), &[], None);
+    assert!(told.code == 0 && told.stdout.contains(": removed"), "{}", told.all());
+    server.is_left_with(&others, &told);
+
+    // as Kubernetes and docker stop it: in an open round
+    let long = EVERYTHING.replace("duration = \"1s\"\nrepeat = 2", "duration = \"10m\"");
+    let told = support::interrupted(&long, &options[..4], "-TERM", "round:");
+    assert_eq!(told.code, 105, "{}", told.all());
+    assert!(told.all().contains("AUDIT: exact"), "{}", told.all());
+    server.is_left_with(&others, &told);
+}
+
+#[test]
+fn the_report_is_uploaded_and_the_message_links_to_it() {
+    let (store, chat) = (Receiver::start(&[500, 200]), Receiver::start(&[200]));
+    let upload = format!("{}/bucket/?signature=a-secret", store.url);
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("first.html");
+    let options = ["storm", "--start", "--voters", "30", "--duration", "1s", "--html", page.to_str().unwrap()];
+    let told = loadtest(&options, &[("LOADTEST_UPLOAD", &upload), ("LOADTEST_WEBHOOK", &chat.url)], None);
+    assert_eq!(told.code, 0, "{}", told.all());
+    let link = format!("{}/bucket/first.html", store.url);
+    let puts = store.posts();
+    assert_eq!(puts.len(), 2, "it is tried again");
+    assert!(puts.iter().all(|put| put.is("PUT", "/bucket/first.html?signature=a-secret")), "{:?}", puts[0]);
+    assert!(puts[1].header("content-type").is_some_and(|kind| kind.starts_with("text/html")), "{:?}", puts[1]);
+    assert_eq!(puts[1].body, std::fs::read_to_string(&page).unwrap());
+    let body: Value = serde_json::from_str(&chat.posts()[0].body).unwrap();
+    assert!(body["text"].as_str().unwrap().ends_with(&format!("\nreport: {link}")), "{body}");
+    assert!(told.stdout.contains(&link) && !told.all().contains("a-secret"), "{}", told.all());
+}
+
+#[test]
+fn a_report_that_nobody_takes_is_said_and_changes_nothing() {
+    let (store, chat) = (Receiver::start(&[403, 403, 403]), Receiver::start(&[200]));
+    let options = ["storm", "--start", "--voters", "30", "--duration", "1s", "--upload", &store.url];
+    let told = loadtest(&options, &[("LOADTEST_WEBHOOK", &chat.url)], None);
+    assert_eq!(told.code, 0, "{}", told.all());
+    assert!(told.stderr.contains("the report could not be uploaded") && told.stderr.contains("403"), "{}", told.stderr);
+    let posts = chat.posts();
+    assert!(posts[0].body.contains("audit exact") && posts[0].body.contains("could not be uploaded"), "{posts:?}");
+    assert_eq!(store.posts().len(), 3);
+}
+
+#[test]
+fn a_room_whose_record_is_wrong_stays_as_evidence() {
+    let redis = Redis::start();
+    let server = Server::start_on(&redis);
+    // everybody has voted and nobody votes again when the ballots go
+    let phases = "[[phase]]\nname = \"votes\"\nduration = \"1s\"\nround = \"new\"\ntaps_per_voter = 3\n\
+                  [[phase]]\nname = \"rest\"\nduration = \"1s\"\nround = \"same\"\ndisturb = true\n";
+    let text =
+        "title = \"lost ballots\"\n[hall]\nvoters = 5\n[[phase]]\nname = \"in\"\nduration = \"1s\"\njoin = 1.0\n";
+    let lose = format!("redis-cli -p {0} keys 'tc:*ballots*' | xargs redis-cli -p {0} del", redis.port);
+    let options = ["--url", &server.url, "--key", support::KEY, "--disturb", &lose];
+    let ran = run(&format!("{text}{phases}"), &options);
+    assert_eq!(ran.code, 98, "{}", ran.output);
+    assert!(ran.output.contains("kept, for what is on record is wrong"), "{}", ran.output);
+    let room = ran.summary["room"].as_str().unwrap();
+    assert_eq!(server.get(&format!("rooms/{room}"))["title"], "Load test: lost ballots");
+}
+
+/// Everybody votes; a quarter into it a pod and the ledger go.
+const DISTURBED: &str = r#"
+title = "a disturbance"
+thresholds = ["ledger_restarts >= 1", "reconnects >= 1", "healed == 0", "slow_commands >= 1", "unfinished == 0"]
+[hall]
+voters = 40
+votes_per_round = 100
+[[phase]]
+name = "in"
+duration = "1s"
+join = 1.0
+[[phase]]
+name = "votes"
+duration = "6s"
+round = "new"
+taps_per_second = 50
+disturb = true
+"#;
+
+#[test]
+fn a_pod_and_the_ledger_are_restarted_in_mid_round_and_no_vote_is_lost() {
+    let redis = Redis::start();
+    let pods = [Server::start_on(&redis), Server::start_on(&redis)];
+    let disturb = format!("kill {}; {}; {}", pods[1].pid(), redis.command("shutdown nosave"), redis.start);
+    let options = ["--url", &pods[0].url, "--url", &pods[1].url, "--key", support::KEY, "--disturb", &disturb];
+    let ran = run(DISTURBED, &options);
+    assert_eq!(ran.code, 0, "{}", ran.output);
+    is_exact(&ran);
+    assert!(ran.output.contains("DISTURB: restart one pod of the server, and the ledger, now"), "{}", ran.output);
+    let counts = &ran.summary["counts"];
+    assert_eq!((&counts["ledger_restarts"], &counts["votes"]), (&1.into(), &300.into()), "{}", ran.output);
+    assert!(ran.page.contains("EVALSHA commit") && !ran.page.contains("tc:"), "slow commands without their keys");
+}
+
+#[test]
+fn a_disturbance_that_nobody_made_is_no_success() {
+    let ran = run(&DISTURBED.replace("6s", "2s"), &["--start", "--disturb", "echo no such pod >&2; exit 3"]);
+    assert_eq!(ran.code, 99, "{}", ran.output);
+    is_exact(&ran);
+    for words in ["✗ ledger_restarts >= 1", "nothing measured", "✗ reconnects >= 1", "--disturb failed", "no such pod"]
+    {
+        assert!(ran.output.contains(words), "{words} is missing in: {}", ran.output);
+    }
+    assert!(ran.output.contains("the embedded ledger keeps no slow log"), "{}", ran.output);
+    assert!(ran.summary["counts"]["slow_commands"].is_null(), "what was not read is no 0");
 }

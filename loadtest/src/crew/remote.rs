@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::{Brief, Order, Report, work};
+use crate::platform::Interrupts;
 
 /// Orders and reports that may lie between two sides.
 pub const QUEUE: usize = 64;
@@ -74,7 +75,12 @@ async fn reap(mut child: Child) {
 /// The brief is malformed, or a pod's address cannot be found.
 pub async fn serve() -> anyhow::Result<()> {
     // Ctrl-C at a terminal reaches every process; the one that directs decides what becomes of it
-    tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
+    let mut interrupts = Interrupts::listen().context("no signals")?;
+    tokio::spawn(async move {
+        loop {
+            interrupts.next().await;
+        }
+    });
     let mut first = String::new();
     std::io::stdin().lock().read_line(&mut first).context("no brief")?;
     let brief: Brief = serde_json::from_str(&first).context("the brief is malformed")?;

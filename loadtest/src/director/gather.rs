@@ -9,6 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until};
 use crate::crew::shared::SLOWEST;
 use crate::crew::{Report, Slice, Slow};
 use crate::metrics::Measures;
+use crate::platform::Interrupts;
 use crate::report::progress::Progress;
 use crate::report::summary::Moment;
 use crate::voter::Book;
@@ -56,12 +57,13 @@ pub struct Gather {
     second: Measures,
     seconds: Interval,
     began: Instant,
+    interrupts: Interrupts,
     interrupted: bool,
 }
 
 impl Gather {
     /// For so many crews.
-    pub fn new(inbox: Receiver<Report>, crews: usize) -> Self {
+    pub fn new(inbox: Receiver<Report>, crews: usize, interrupts: Interrupts) -> Self {
         let began = Instant::now();
         let mut seconds = interval_at((began + Duration::from_secs(1)).into(), Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -79,6 +81,7 @@ impl Gather {
             second: Measures::default(),
             seconds,
             began,
+            interrupts,
             interrupted: false,
         }
     }
@@ -88,7 +91,7 @@ impl Gather {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// Ctrl-C was pressed.
+    /// Ctrl-C was pressed, or somebody asked the program to stop.
     pub fn interrupted(&self) -> bool {
         self.interrupted
     }
@@ -131,7 +134,7 @@ impl Gather {
                     None => bail!("the voters have ended early; their last words stand above"),
                 },
                 _ = self.seconds.tick() => self.second(phase, progress),
-                _ = tokio::signal::ctrl_c() => {
+                () = self.interrupts.next() => {
                     if self.interrupted {
                         bail!("interrupted twice: left without an audit");
                     }

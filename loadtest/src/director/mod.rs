@@ -1,7 +1,9 @@
 //! The director: makes the room, tells the crews when each step begins, opens and closes rounds, and has everything
 //! audited in the end.
 
+mod disturb;
 mod gather;
+mod ledger;
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,18 +12,20 @@ use anyhow::{Context, bail};
 use tokio::sync::mpsc::{Sender, channel};
 
 use crate::audit::{Audit, Export, Recount, audit};
-use crate::crew::shared::SLOWEST;
 use crate::crew::{Brief, Order, Report, remote, unix_ms, work};
 use crate::metrics::{Counter, Measures, Timer};
+use crate::platform::Interrupts;
 use crate::process::{Environment, usage};
 use crate::report::commits::commits;
 use crate::report::progress::Progress;
-use crate::report::summary::{self, Parameters, PhaseSummary, SlowCommand, Summary, Verdict};
+use crate::report::summary::{self, Parameters, PhaseSummary, Summary, Verdict};
 use crate::scenario::{RoundWish, Scenario, Step, steps};
 use crate::target::Target;
 use crate::threshold::Threshold;
 use crate::tls::Roots;
+use disturb::Disturbance;
 use gather::{Gather, Until};
+use ledger::LedgerWatch;
 
 /// Between an order and the beginning of its step: every crew has it by then, and every phone knows of the round.
 const NOTICE: Duration = Duration::from_millis(400);
@@ -58,20 +62,53 @@ pub struct Run {
     pub pids: Vec<u32>,
     /// What the server's binary says of itself.
     pub server_version: Option<String>,
-    /// Redis whose SLOWLOG is shown.
-    pub redis: Option<String>,
+    /// The server is asked how its ledger was.
+    pub slow_log: bool,
+    /// What restarts a pod of the server, and the ledger, where a phase wants that.
+    pub disturb: Option<String>,
+    /// The room stays.
+    pub keep: bool,
     /// Where progress is shown.
     pub progress: Progress,
 }
 
-/// Performs a run.
+/// Performs a run, and removes its room afterwards, however the run ended.
 ///
 /// # Errors
 /// The server refused a command or was not there, or a crew died.
 pub async fn direct(run: Run) -> anyhow::Result<Summary> {
+    let interrupts = Interrupts::listen().context("no signals")?;
     run.target.check_ready().await?;
     let room = run.target.create_room(&run.scenario, &title(&run.scenario)).await?;
-    let started = unix_ms();
+    let (target, keep) = (run.target.clone(), run.keep);
+    let outcome = hold(run, &room, interrupts).await;
+    let afterwards = if keep { "kept, as asked".to_owned() } else { clear_away(&target, &room, &outcome).await };
+    match outcome {
+        Ok(summary) => Ok(Summary { room, room_afterwards: afterwards, ..summary }),
+        Err(error) => {
+            eprintln!("loadtest: room {room}: {afterwards}");
+            Err(error)
+        }
+    }
+}
+
+/// What becomes of the room of a run, in words. What is on record is all there is to find out with what was wrong.
+async fn clear_away(target: &Target, room: &str, outcome: &anyhow::Result<Summary>) -> String {
+    let (done, purge) = match outcome {
+        Ok(summary) if !summary.audit.exact || !summary.violations.is_empty() => {
+            return "kept, for what is on record is wrong; delete it when that is understood".to_owned();
+        }
+        Ok(_) => ("removed", true),
+        Err(_) => ("deleted, and not purged: it was not audited", false),
+    };
+    match target.remove(room, purge).await {
+        Ok(()) => done.to_owned(),
+        Err(error) => format!("left behind: {error:#}"),
+    }
+}
+
+/// A run in a room that there is.
+async fn hold(run: Run, room: &str, interrupts: Interrupts) -> anyhow::Result<Summary> {
     let started_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     run.progress.say(&format!(
         "{} · {} voters · about {} · room {room}",
@@ -80,9 +117,12 @@ pub async fn direct(run: Run) -> anyhow::Result<Summary> {
         humantime::format_duration(Duration::from_secs(run.scenario.duration().as_secs()))
     ));
     let (reports, inbox) = channel(remote::QUEUE);
-    let crews = hire(&run, &room, reports)?;
+    let crews = hire(&run, room, reports)?;
     let before = run.target.metrics().await;
-    let mut show = Show { gather: Gather::new(inbox, crews.len()), crews, room, open: None, phases: vec![], run };
+    let gather = Gather::new(inbox, crews.len(), interrupts);
+    let watch = if run.slow_log { Some(LedgerWatch::begin(&run.target).await) } else { None };
+    let (room, open, phases, remarks) = (room.to_owned(), None, vec![], vec![]);
+    let mut show = Show { gather, crews, room, open, phases, watch, remarks, run };
     for step in steps(&show.run.scenario) {
         show.perform(&step).await?;
         if show.gather.interrupted() {
@@ -97,11 +137,17 @@ pub async fn direct(run: Run) -> anyhow::Result<Summary> {
     let books = Until::Books { deadline: Instant::now() + FAREWELL };
     show.gather.until("goodbye", &show.run.progress, books).await?;
     show.run.progress.end();
-    let Show { run, room, gather, phases, .. } = show;
+    let Show { run, room, mut gather, phases, watch, mut remarks, .. } = show;
 
     let after = run.target.metrics().await;
     let audit = audit_room(&run, &room, &gather).await?;
+    let (slowlog, unread) = match watch {
+        Some(watch) => watch.end(&run.target, &mut gather.total).await,
+        None => (vec![], None),
+    };
     let measures = &gather.total;
+    remarks.extend(unread);
+    remarks.extend(own_remarks(measures));
     let judged: Vec<_> = run.thresholds.iter().map(|threshold| threshold.judge(measures, seconds)).collect();
     let verdict = if !audit.exact {
         Verdict::AuditFailed
@@ -122,16 +168,15 @@ pub async fn direct(run: Run) -> anyhow::Result<Summary> {
         times: summary::times(measures),
         counts: summary::counts(measures),
         errors: summary::errors(measures),
-        remarks: remarks(measures),
+        remarks,
         violations: gather.violations,
         phases,
         timeline: gather.timeline,
         slowest: gather.slowest,
         commits: commits(&before, &after),
-        slowlog: match &run.redis {
-            Some(url) => slowlog(url, started / 1000).await.unwrap_or_default(),
-            None => vec![],
-        },
+        slowlog,
+        room,
+        room_afterwards: String::new(),
         parameters: Parameters {
             urls: run.urls,
             processes: run.processes,
@@ -181,6 +226,8 @@ struct Show {
     gather: Gather,
     open: Option<u16>,
     phases: Vec<PhaseSummary>,
+    watch: Option<LedgerWatch>,
+    remarks: Vec<String>,
 }
 
 impl Show {
@@ -220,6 +267,14 @@ impl Show {
         if phase.reveal {
             self.reveal(step, begins, phase.duration.0).await?;
         }
+        let disturbance = match phase.disturb {
+            true => {
+                self.until(step, Until::At(begins + phase.duration.0 / 4)).await?;
+                self.look_at_ledger().await;
+                Some(Disturbance::begin(self.run.disturb.as_deref()))
+            }
+            false => None,
+        };
         self.until(step, Until::At(ends)).await?;
         if phase.sharp {
             self.close().await?;
@@ -233,7 +288,17 @@ impl Show {
             now
         });
         self.phases.push(summary);
+        if let Some(disturbance) = disturbance {
+            self.remarks.extend(disturbance.end().await);
+        }
+        self.look_at_ledger().await;
         Ok(())
+    }
+
+    async fn look_at_ledger(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.look(&self.run.target).await;
+        }
     }
 
     async fn until(&mut self, step: &Step, until: Until) -> anyhow::Result<()> {
@@ -265,7 +330,7 @@ async fn audit_room(run: &Run, room: &str, gather: &Gather) -> anyhow::Result<Au
     Ok(audit(&gather.books, &export, &recount, run.scenario.hall.votes_per_round as usize))
 }
 
-fn remarks(measures: &Measures) -> Vec<String> {
+fn own_remarks(measures: &Measures) -> Vec<String> {
     let mut remarks = vec![];
     let late = measures.times(Timer::Lateness).map_or(0.0, |times| times.quantile_ms(0.99));
     if late > LATE_MS {
@@ -279,25 +344,4 @@ fn remarks(measures: &Measures) -> Vec<String> {
         remarks.push(format!("{unfinished} planned things were not finished within {SETTLE:?} after their phase"));
     }
     remarks
-}
-
-/// The slowest commands that Redis remembers since then.
-async fn slowlog(url: &str, since_unix: u64) -> anyhow::Result<Vec<SlowCommand>> {
-    let mut redis = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
-    let entries: Vec<Vec<redis::Value>> = redis::cmd("SLOWLOG").arg("GET").arg(100).query_async(&mut redis).await?;
-    let mut commands = vec![];
-    for entry in entries {
-        let [_, at, micros, words, ..] = entry.as_slice() else { continue };
-        let words: Vec<Vec<u8>> = redis::from_redis_value(words.clone())?;
-        let words: Vec<_> = words.iter().take(3).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-        commands.push(SlowCommand {
-            at_unix: redis::from_redis_value(at.clone())?,
-            micros: redis::from_redis_value(micros.clone())?,
-            command: words.join(" ").chars().take(120).collect(),
-        });
-    }
-    commands.retain(|command| u64::try_from(command.at_unix).is_ok_and(|at| at >= since_unix));
-    commands.sort_by_key(|command| std::cmp::Reverse(command.micros));
-    commands.truncate(SLOWEST);
-    Ok(commands)
 }

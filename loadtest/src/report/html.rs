@@ -194,7 +194,7 @@ fn slowlog(summary: &Summary) -> String {
         vec![ms(slow.micros as f64 / 1000.0), humantime::format_rfc3339_seconds(at).to_string(), slow.command.clone()]
     };
     let rows: Vec<_> = summary.slowlog.iter().map(row).collect();
-    table("Redis SLOWLOG", &["time", "at", "command"], &[1, 2], &rows)
+    table("Slow commands of the ledger's server", &["time", "at", "command"], &[1, 2], &rows)
 }
 
 fn environment(summary: &Summary) -> String {
@@ -211,6 +211,7 @@ fn environment(summary: &Summary) -> String {
         ("processes", asked.processes.to_string()),
         ("sources", if asked.sources.is_empty() { "the system's choice".into() } else { asked.sources.join(", ") }),
         ("seed", asked.seed.to_string()),
+        ("room", format!("{}: {}", summary.room, summary.room_afterwards)),
     ];
     let facts: String = facts.iter().map(|(name, fact)| format!("<dt>{name}</dt><dd>{}</dd>", escape(fact))).collect();
     let scenario = toml::to_string(&asked.scenario).unwrap_or_default();

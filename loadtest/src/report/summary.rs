@@ -22,7 +22,7 @@ pub enum Verdict {
     ThresholdFailed,
     /// What clients were told is not what is on record.
     AuditFailed,
-    /// Broken off by Ctrl-C.
+    /// Broken off by Ctrl-C or SIGTERM.
     Interrupted,
 }
 
@@ -67,7 +67,7 @@ pub struct Summary {
     pub audit: Audit,
     /// All times, by their word.
     pub times: BTreeMap<String, TimeStats>,
-    /// All counts, by their word.
+    /// All counts that are known, by their word.
     pub counts: BTreeMap<String, u64>,
     /// Errors, by cause.
     pub errors: BTreeMap<String, u64>,
@@ -81,8 +81,14 @@ pub struct Summary {
     pub slowest: Vec<Slow>,
     /// The server's commits during the run.
     pub commits: Option<Commits>,
-    /// Redis commands that took longest, as SLOWLOG has them; with --redis.
+    /// Commands of the ledger's server that took longest, as its slow log has them; with --slow-log.
     pub slowlog: Vec<SlowCommand>,
+    /// Join code of the run's room.
+    #[serde(default)]
+    pub room: String,
+    /// What became of the room afterwards.
+    #[serde(default)]
+    pub room_afterwards: String,
     /// Whatever makes the result less certain.
     pub remarks: Vec<String>,
 }
@@ -179,14 +185,14 @@ pub struct Moment {
     pub errors: u64,
 }
 
-/// A command in Redis' SLOWLOG.
+/// A command in the slow log of the ledger's server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SlowCommand {
-    /// When, by Redis' clock.
+    /// When, by the ledger's clock.
     pub at_unix: i64,
     /// How long it took.
     pub micros: i64,
-    /// Its beginning.
+    /// Its name.
     pub command: String,
 }
 
@@ -212,9 +218,10 @@ pub fn times(measures: &Measures) -> BTreeMap<String, TimeStats> {
     measured.map(|(timer, times)| (timer.word().to_owned(), TimeStats::new(times))).collect()
 }
 
-/// All counts, by their word.
+/// All counts that are known, by their word.
 pub fn counts(measures: &Measures) -> BTreeMap<String, u64> {
-    Counter::ALL.iter().map(|counter| (counter.word().to_owned(), measures.counted(*counter))).collect()
+    let known = Counter::ALL.iter().filter_map(|counter| Some((counter, measures.known(*counter)?)));
+    known.map(|(counter, count)| (counter.word().to_owned(), count)).collect()
 }
 
 /// All causes that occurred, by their word.

@@ -40,11 +40,11 @@ fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
         }
         writeln!(out)?;
     }
-    writeln!(out, "\n  {:<14}{:>12}{:>12}", "", "count", "a second")?;
+    writeln!(out, "\n  {:<16}{:>10}{:>12}", "", "count", "a second")?;
     for counter in Counter::ALL {
         let count = summary.counts.get(counter.word()).copied().unwrap_or(0);
         if count > 0 {
-            writeln!(out, "  {:<14}{count:>12}{:>12.1}", counter.word(), count as f64 / summary.seconds.max(0.001))?;
+            writeln!(out, "  {:<16}{count:>10}{:>12.1}", counter.word(), count as f64 / summary.seconds.max(0.001))?;
         }
     }
     if !summary.errors.is_empty() {
@@ -64,6 +64,12 @@ fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
             writeln!(out, "  {:<26}{:>9.1}{cores:>12.2}{mib:>8.1} MiB", phase.name, phase.seconds)?;
         }
     }
+    if !summary.slowlog.is_empty() {
+        writeln!(out, "\n  slowest commands of the ledger's server")?;
+    }
+    for slow in &summary.slowlog {
+        writeln!(out, "  {:<26}{:>9}", slow.command, ms(slow.micros as f64 / 1000.0))?;
+    }
     for violation in &summary.violations {
         writeln!(out, "  broken promise: {violation}")?;
     }
@@ -71,6 +77,7 @@ fn write_all(out: &mut String, summary: &Summary) -> std::fmt::Result {
         writeln!(out, "  note: {remark}")?;
     }
     audit(out, summary)?;
+    writeln!(out, "room {}: {}", summary.room, summary.room_afterwards)?;
     writeln!(out, "\n{} after {:.0} s", summary.verdict.words(), summary.seconds)
 }
 

@@ -119,6 +119,9 @@ pub struct Phase {
     /// The ranking is shown, step by step.
     #[serde(default)]
     pub reveal: bool,
+    /// A quarter into it, it is time to restart a pod of the server, and the ledger.
+    #[serde(default)]
+    pub disturb: bool,
 }
 
 fn once() -> u32 {

@@ -16,5 +16,5 @@ macro_rules! shipped {
 }
 
 /// All of them.
-pub const SHIPPED: [Shipped; 8] =
-    shipped!["evening", "storm", "steady", "burst", "reconnect", "slow-readers", "soak", "tenfold"];
+pub const SHIPPED: [Shipped; 9] =
+    shipped!["evening", "storm", "steady", "burst", "reconnect", "disturbed", "slow-readers", "soak", "tenfold"];

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,10 @@ fn command(arguments: &[&str], open_files: Option<u32>) -> Command {
     let limit = open_files.map_or(String::new(), |limit| format!("ulimit -n {limit} && "));
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{limit}exec \"$0\" \"$@\""), program]).args(arguments);
-    command.env_remove("TALLYCAST__EMCEE__KEY").stdin(Stdio::null());
+    for name in ["TALLYCAST__EMCEE__KEY", "LOADTEST_WEBHOOK", "LOADTEST_UPLOAD", "LOADTEST_REPORT_URL"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
     command
 }
 
@@ -54,12 +58,12 @@ pub fn refused(arguments: &[&str], words: &[&str]) {
     loadtest(arguments, &[], None).is_refused_with(words);
 }
 
-/// Runs a scenario with a server of its own, presses Ctrl-C once its progress says `word`, and waits for the end.
-pub fn interrupted(text: &str, word: &str) -> Told {
+/// Runs a scenario, sends it a signal once its progress says `word`, and waits for the end.
+pub fn interrupted(text: &str, options: &[&str], signal: &str, word: &str) -> Told {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("own.toml");
     std::fs::write(&path, text).unwrap();
-    let mut child = command(&[path.to_str().unwrap(), "--start"], None)
+    let mut child = command(&[&[path.to_str().unwrap()], options].concat(), None)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -73,7 +77,7 @@ pub fn interrupted(text: &str, word: &str) -> Told {
             break;
         }
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
     lines.map_while(Result::ok).for_each(|line| stderr.push_str(&format!("{line}\n")));
     let mut stdout = String::new();
     child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
@@ -95,10 +99,16 @@ pub fn serve_once(status: &str, body: &str) -> String {
     url
 }
 
+/// Ports that were given out: tests beside each other get one each.
+static GIVEN: Mutex<Vec<u16>> = Mutex::new(vec![]);
+
 /// A free port that the system does not hand out to others meanwhile; those below 1024 need root.
 pub fn free_port() -> u16 {
-    let mut ports = (600..1000).chain(20_000..32_000);
-    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
+    let mut given = GIVEN.lock().unwrap();
+    let free = |port: &u16| !given.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = (600..1000).chain(20_000..32_000).find(free).expect("a free port");
+    given.push(port);
+    port
 }
 
 /// What was posted.
@@ -109,6 +119,11 @@ pub struct Post {
 }
 
 impl Post {
+    /// True if this was asked for.
+    pub fn is(&self, method: &str, path: &str) -> bool {
+        self.head.starts_with(&format!("{method} {path} HTTP/1.1\r\n"))
+    }
+
     /// Value of a header, asked for in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
@@ -148,6 +163,15 @@ impl Receiver {
     }
 }
 
+/// True if a server says so there. One whose probes are elsewhere says 404.
+fn takes_voters(port: u16) -> bool {
+    let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let mut answer = String::new();
+    let told = stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").and_then(|()| stream.read_to_string(&mut answer));
+    told.is_ok()
+        && [" 200 ", " 404 "].iter().any(|status| answer.lines().next().is_some_and(|line| line.contains(status)))
+}
+
 /// A server with a key that is known.
 pub struct Server {
     pub url: String,
@@ -158,6 +182,12 @@ pub struct Server {
 impl Server {
     pub fn start() -> Self {
         Self::start_with(&[])
+    }
+
+    /// One of several on the same Redis.
+    pub fn start_on(redis: &Redis) -> Self {
+        let secret = "a-secret-of-all-pods";
+        Self::start_with(&[("TALLYCAST__LEDGER__URL", &redis.url()), ("TALLYCAST__SERVER__SECRET", secret)])
     }
 
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
@@ -181,11 +211,97 @@ impl Server {
             .spawn()
             .unwrap();
         let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while !takes_voters(port) {
             assert!(begun.elapsed() < Duration::from_secs(30), "the server does not come up");
             std::thread::sleep(Duration::from_millis(20));
         }
         Self { url: format!("http://127.0.0.1:{port}"), child, _directory: directory }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Answer to a GET by its emcee.
+    pub fn get(&self, path: &str) -> serde_json::Value {
+        let ask = async {
+            let url = format!("{}/api/v1/{path}", self.url);
+            let answer = reqwest::Client::new().get(url).bearer_auth(KEY).send().await?.error_for_status()?;
+            answer.json().await
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(ask).unwrap_or_else(|error: reqwest::Error| panic!("GET {path}: {error}"))
+    }
+
+    /// Join codes of all rooms, deleted ones too.
+    pub fn rooms(&self) -> Vec<String> {
+        let rooms = self.get("rooms?deleted=true");
+        rooms["rooms"].as_array().unwrap().iter().map(|room| room["room"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until these are all there are: purges are done by the way.
+    pub fn is_left_with(&self, rooms: &[String], told: &Told) {
+        let begun = Instant::now();
+        while self.rooms() != rooms {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{:?}, not {rooms:?}\n{}", self.rooms(), told.all());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// A Redis that keeps everything, in the background; commands may end and start it again.
+pub struct Redis {
+    pub port: u16,
+    /// A shell command that starts it.
+    pub start: String,
+    directory: tempfile::TempDir,
+}
+
+impl Redis {
+    pub fn start() -> Self {
+        let (port, directory) = (free_port(), tempfile::tempdir().unwrap());
+        let start = format!(
+            "redis-server --port {port} --bind 127.0.0.1 --dir {} --daemonize yes --appendonly yes --appendfsync always \
+             --save '' --maxmemory-policy noeviction --slowlog-log-slower-than 0 >/dev/null",
+            directory.path().display()
+        );
+        let redis = Self { port, start, directory };
+        assert!(Command::new("sh").args(["-c", &redis.start]).status().unwrap().success(), "no redis-server");
+        let begun = Instant::now();
+        // the port may be another's by now; what answers must be this one
+        while !redis.is_ours() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "redis does not come up");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        redis
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// A shell command that tells it something.
+    pub fn command(&self, words: &str) -> String {
+        format!("redis-cli -p {} {words} >/dev/null 2>&1", self.port)
+    }
+
+    fn is_ours(&self) -> bool {
+        let ask = format!("redis-cli -p {} config get dir", self.port);
+        let told = Command::new("sh").args(["-c", &ask]).output().unwrap().stdout;
+        String::from_utf8_lossy(&told).lines().any(|line| std::path::Path::new(line) == self.directory.path())
+    }
+
+    fn says(&self, words: &str) -> bool {
+        Command::new("sh").args(["-c", &self.command(&format!("-e {words}"))]).status().unwrap().success()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        if self.is_ours() {
+            self.says("shutdown nosave");
+        }
     }
 }
 
