@@ -3,10 +3,10 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 
-.PHONY: help run test prove lint fmt deps screenshots bench loadtest certs monitor deploy-preview deploy hold let-go
+.PHONY: help run test prove lint fmt deps screenshots bench loadtest loadtest-cluster certs monitor deploy-preview deploy hold let-go
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 run: ## Hold an evening: embedded ledger in ./data
 	cargo run --release
@@ -23,6 +23,9 @@ bench: ## Measure beside the reference servers; writes docs/performance.md (Linu
 loadtest: ## An evening of 1,000 voters against a server of its own; SCENARIO=storm for another
 	cargo build --release --workspace
 	cargo run --release --package loadtest -- $(or $(SCENARIO),evening) --start --html target/loadtest.html
+
+loadtest-cluster: ## The load test VARIANT (evening, tenfold, disturbed) in the staging cluster of the present kubectl context
+	scripts/cluster_loadtest.sh $(VARIANT)
 
 certs: ## A local CA and certificate in certs/; NAMES="vote.lan 10.0.0.7" adds names
 	scripts/certs.sh $(NAMES)

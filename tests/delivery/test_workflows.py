@@ -26,7 +26,7 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
 
 class Workflows(unittest.TestCase):
     def test_all_of_them_are_there(self) -> None:
-        self.assertEqual(set(WORKFLOWS), {"ci.yml", "scan.yml", "image.yml", "promote.yml", "release.yml"})
+        self.assertEqual(set(WORKFLOWS), {"ci.yml", "scan.yml", "image.yml", "promote.yml", "release.yml", "loadtest.yml"})
 
     def test_nothing_runs_with_secrets_for_strangers(self) -> None:
         for file, workflow in WORKFLOWS.items():
@@ -80,6 +80,22 @@ class Workflows(unittest.TestCase):
                 self.assertNotIn("${{", script)
                 self.assertLessEqual(len(script.splitlines()), LONGEST_SCRIPT, "it belongs in .github/scripts/")
 
+    def test_a_script_with_a_pipe_fails_when_its_first_part_does(self) -> None:
+        for where, step in steps():
+            if re.search(r"[^|]\|[^|]", step.get("run", "")):
+                # only when it is named is bash started with pipefail
+                self.assertEqual(step.get("shell"), "bash", where)
+
+    def test_the_load_test_offers_what_the_script_takes(self) -> None:
+        triggers = WORKFLOWS["loadtest.yml"].get("on", WORKFLOWS["loadtest.yml"].get(True))
+        self.assertEqual(set(triggers), {"workflow_dispatch"}, "somebody presses a button; nothing else starts it")
+        offered = triggers["workflow_dispatch"]["inputs"]["variant"]["options"]
+        script = (ROOT / "scripts/cluster_loadtest.sh").read_text()
+        self.assertIn(f"cluster_loadtest.sh [{'|'.join(offered)}]", script)
+        tasks = {"loadtest" if name == "evening" else f"loadtest-{name}" for name in offered}
+        there = {path.name for path in (ROOT / "manifests/tasks").glob("loadtest*")}
+        self.assertEqual(tasks, there)
+
     def test_scripts_pass_shellcheck(self) -> None:
         shellcheck = ROOT / "target/venv/bin/shellcheck"
         for where, step in steps():
@@ -94,6 +110,8 @@ class Workflows(unittest.TestCase):
         for where, step in steps():
             for path in re.findall(r"\.github/scripts/\w+\.sh", step.get("run", "")):
                 called.append(path)
+                self.assertTrue((ROOT / path).stat().st_mode & 0o100, f"{where}: {path} cannot be run")
+            for path in re.findall(r"(?<![\w./])scripts/\w+\.sh", step.get("run", "")):
                 self.assertTrue((ROOT / path).stat().st_mode & 0o100, f"{where}: {path} cannot be run")
             for target in re.findall(r"^make (\S+)", step.get("run", "")):
                 self.assertIn(target, targets, where)

@@ -155,6 +155,8 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     ("test_every_role_starts_and_is_ready_with_its_settings_and_this_redis", PRODUCTION, lambda o: reword(o, "tallycast-redis", "redis.conf", "appendfsync always", "appendfsync everysec")),
     ("test_every_role_starts_and_is_ready_with_its_settings_and_this_redis", PRODUCTION, lambda o: app(o)["env"].append({"name": "TALLYCAST__SERVER__TICK_MS", "value": "5"})),
     ("test_every_command_line_is_understood", PRODUCTION, lambda o: pod(o, "CronJob", "tallycast-purge")["containers"][0].update(args=["purge", "--older", "90d"])),
+    ("test_every_command_line_is_understood", "task loadtest-disturbed", lambda o: pod(o, "Job", "tallycast-loadtest")["containers"][0]["args"].__setitem__(0, "disturbd")),
+    ("test_every_command_line_is_understood", "task loadtest-tenfold", lambda o: pod(o, "Job", "tallycast-loadtest")["containers"][0]["args"].append("--procesess")),
     ("test_the_limits_of_nginx_lie_above_the_capacity_of_the_process", PRODUCTION, lambda o: data(o, "tallycast-config").update(TALLYCAST__SERVER__MAX_SOCKETS="12000")),
     ("test_nginx_takes_its_configuration", PRODUCTION, lambda o: reword(o, "tallycast-nginx", "internal.conf", "include", "inclde")),
     ("test_who_comes_without_https_is_sent_to_it_under_the_same_name", PRODUCTION, lambda o: reword(o, "tallycast-nginx", "nginx.conf", "$host$request_uri", "$host")),

@@ -55,3 +55,4 @@ class Commands(RenderedCheck):
             status, said = answer(program, tuple(line[1:]))
             self.assertNotEqual(status, 0, f"{owner} reached a server that is not there")
             self.assertNotIn("Usage:", said, owner)
+            self.assertNotIn("there is no scenario", said, owner)

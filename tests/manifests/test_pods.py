@@ -10,7 +10,12 @@ from world import Object
 # All pods of the image drain by the same setting.
 AFTER_DRAIN_SECONDS = 4
 # By which label each task is picked out of what its kustomization renders, as the comment there says.
-TASKS = {"loadtest": {"app.kubernetes.io/component": "loadtest"}}
+LOADTEST = {"app.kubernetes.io/component": "loadtest"}
+TASKS = {
+    "loadtest": LOADTEST,
+    "loadtest-tenfold": LOADTEST,
+    "loadtest-disturbed": LOADTEST,
+}
 
 
 class Pods(RenderedCheck):
@@ -135,6 +140,7 @@ class Pods(RenderedCheck):
     def test_a_task_is_applied_whole_by_its_label(self) -> None:
         found = world.current().renderings
         there = {(item["kind"], item["metadata"]["name"]) for item in found["overlay staging"]}
+        self.assertEqual({name for name in found if name.startswith("task ")}, {f"task {name}" for name in TASKS})
         for task, label in TASKS.items():
             for item in found[f"task {task}"]:
                 is_new = (item["kind"], item["metadata"]["name"]) not in there

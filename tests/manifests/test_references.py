@@ -11,7 +11,7 @@ from world import Object
 # Secrets that are not in the tree, and their keys: made by hand, by External Secrets, Sealed Secrets, SOPS or
 # cert-manager. manifests/README.md has the same list.
 SECRETS = {
-    "tallycast": {"server-secret", "emcee-key", "webhook-url", "redis-url"},
+    "tallycast": {"server-secret", "emcee-key", "webhook-url", "redis-url", "loadtest-upload", "loadtest-report-url"},
     "tallycast-tls": {"tls.crt", "tls.key"},
     "tallycast-ca": {"ca.crt"},
     "tallycast-production": {"emcee-key"},
