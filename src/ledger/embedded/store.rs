@@ -1,5 +1,6 @@
 //! What the handles of one ledger share: the open file, the clock, the writer's queue, the feed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const FEED: usize = 1_024;
 pub struct Store {
     /// `None` while it can not be opened, and after the close.
     file: RwLock<Option<Database>>,
+    /// A read of the open file has failed. The store then refuses every read and change until it is opened again.
+    read_failed: AtomicBool,
     clock: Clock,
     queue: mpsc::Sender<Order>,
     places: Arc<Semaphore>,
@@ -40,6 +43,7 @@ impl Store {
         let (queue, orders) = mpsc::channel();
         let store = Self {
             file: RwLock::new(Some(opened.database)),
+            read_failed: AtomicBool::new(false),
             clock: Clock::new(opened.clock, clocks),
             queue,
             places: Arc::new(Semaphore::new(QUEUE)),
@@ -61,7 +65,14 @@ impl Store {
 
     /// The place of the file, to close and open it. Waits until nobody reads.
     pub fn file_mut(&self) -> RwLockWriteGuard<'_, Option<Database>> {
-        self.file.write().unwrap_or_else(PoisonError::into_inner)
+        let file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        self.read_failed.store(false, Ordering::Release);
+        file
+    }
+
+    /// True if a read of the file that is open now has failed.
+    pub fn read_failed(&self) -> bool {
+        self.read_failed.load(Ordering::Acquire)
     }
 
     /// Tells all feeds. Nobody listening is fine.
@@ -123,8 +134,12 @@ impl Store {
             let Some(file) = file.as_ref() else {
                 return Err(LedgerError::NotApplied("the ledger file is not open at the moment".into()));
             };
-            let transaction = file.begin_read().map_err(Trouble::from)?;
-            Ok(read(&transaction)?)
+            let result = file.begin_read().map_err(Trouble::from).and_then(|transaction| read(&transaction));
+            // while the file is held, so that it is this one that is opened again
+            if result.as_ref().is_err_and(Trouble::stops_the_store) && !store.read_failed.swap(true, Ordering::AcqRel) {
+                let _ = store.queue.send(Order::Reopen);
+            }
+            Ok(result?)
         });
         match timeout(PATIENCE, task).await {
             Ok(Ok(result)) => result,

@@ -76,6 +76,13 @@ pub enum Trouble {
     Misused(&'static str),
 }
 
+impl Trouble {
+    /// True if the store refuses everything from now on, until the file is opened again.
+    pub fn stops_the_store(&self) -> bool {
+        matches!(self, Self::File(error) if matches!(**error, redb::Error::Io(_) | redb::Error::PreviousIo))
+    }
+}
+
 macro_rules! file_trouble {
     ($($error:ty),*) => {$(
         impl From<$error> for Trouble {

@@ -4,7 +4,7 @@
 //! answers: group commit without a timer, so an idle ledger answers at once and a busy one batches by itself. A
 //! change checks everything before it writes, so one that is refused leaves no trace and spoils no other.
 //!
-//! After a failed transaction the file is closed and opened again, for the store refuses to go on with it. While
+//! After a failed transaction or read the file is closed and opened again, for the store refuses to go on with it. While
 //! that fails too, every change is answered as not applied, and it is tried again for ever. But a file that is damaged
 //! does not heal, and without this thread nothing can be stored: then the process ends, and the next start says what
 //! is to be done. One that lives on would look as if it only had to be waited for.
@@ -39,6 +39,8 @@ pub enum Order {
         /// The change, with the way back to its caller.
         pending: Box<dyn Pending>,
     },
+    /// A read has failed: open the file again.
+    Reopen,
     /// Finish what is queued and close the file.
     Close,
 }
@@ -185,7 +187,7 @@ impl Writer {
         while goes_on {
             let mut batch = vec![];
             goes_on = self.gather(&mut batch);
-            if self.is_open() || self.open_again() {
+            if self.is_usable() || self.open_again() {
                 self.carry_out(batch);
             } else {
                 let closed = || Some(LedgerError::NotApplied("the ledger file can not be opened".into()));
@@ -197,6 +199,10 @@ impl Writer {
 
     fn is_open(&self) -> bool {
         self.store.file().is_some()
+    }
+
+    fn is_usable(&self) -> bool {
+        self.is_open() && !self.store.read_failed()
     }
 
     /// Waits for a change, then takes what else is queued. False: this is the last batch.
@@ -211,6 +217,7 @@ impl Writer {
         loop {
             match order {
                 Order::Close => return false,
+                Order::Reopen => return true,
                 Order::Change { weight, pending } => {
                     work += weight;
                     batch.push(pending);

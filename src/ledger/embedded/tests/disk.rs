@@ -25,6 +25,8 @@ struct State {
     syncs: u32,
     /// Operations until every further one fails; `None`: all succeed.
     left: Option<u32>,
+    /// Every read fails.
+    reads_fail: bool,
 }
 
 impl Disk {
@@ -33,9 +35,16 @@ impl Disk {
         self.0.lock().unwrap().left = Some(operations);
     }
 
-    /// Operations succeed again.
+    /// Every read fails.
+    pub fn fail_reads(&self) {
+        self.0.lock().unwrap().reads_fail = true;
+    }
+
+    /// Operations and reads succeed again.
     pub fn heal(&self) {
-        self.0.lock().unwrap().left = None;
+        let mut state = self.0.lock().unwrap();
+        state.left = None;
+        state.reads_fail = false;
     }
 
     /// Every operation waits until the guard is dropped.
@@ -78,6 +87,9 @@ impl StorageBackend for Disk {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let state = self.0.lock().unwrap();
+        if state.reads_fail {
+            return Err(io::Error::other("the disk has failed"));
+        }
         let offset = offset as usize;
         let data = state.seen.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(data);

@@ -60,6 +60,29 @@ async fn a_failed_commit_may_be_applied_and_its_repeat_is_counted_once() {
 }
 
 #[tokio::test]
+async fn a_failed_read_is_over_when_the_disk_is_well_again_although_nobody_writes() {
+    let disk = Disk::default();
+    let ledger = ledger_on(&disk);
+    open_round(&ledger).await.unwrap();
+    vote(lane(&ledger).as_mut(), &voter(1), "a").await.unwrap();
+    // one that has just begun has nothing of the file in its memory
+    let disk = disk.after_power_cut(&mut StdRng::seed_from_u64(1));
+    let ledger = ledger_on(&disk);
+    disk.fail_reads();
+    let told = ledger.room(&room_id()).await;
+    assert!(matches!(told, Err(LedgerError::NotApplied(_))), "{told:?}");
+    disk.heal();
+    let healed = async {
+        while let Err(error) = ledger.room(&room_id()).await {
+            assert!(matches!(error, LedgerError::NotApplied(_)), "{error}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), healed).await.expect("it can be read again");
+    assert_eq!(stored(&ledger, &voter(1)).await, "a");
+}
+
+#[tokio::test]
 async fn while_the_disk_is_dead_nothing_is_applied_and_then_it_goes_on() {
     let disk = Disk::default();
     let ledger = ledger_on(&disk);
