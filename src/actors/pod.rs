@@ -62,12 +62,14 @@ impl Pod {
         self.auth.token_key(&room.id, room.token_key.as_deref())
     }
 
-    /// Notes a failed call to the ledger.
+    /// Notes a failed call to the ledger. What fails before the ledger has ever answered is counted apart: a process
+    /// often starts a moment before its network does, and until then it takes nobody and has lost nothing.
     pub fn note_ledger_error(&self, error: &LedgerError) {
         let outcome = match error {
+            LedgerError::Corrupt(_) => "corrupt",
+            _ if !self.health.has_reached_ledger() => "not_reached",
             LedgerError::NotApplied(_) => "not_applied",
             LedgerError::MaybeApplied(_) => "maybe_applied",
-            LedgerError::Corrupt(_) => "corrupt",
         };
         self.metrics.ledger_errors.with_label_values(&[outcome]).inc();
         // a ledger that says what makes no sense has answered
@@ -223,6 +225,8 @@ impl LedgerClock {
 pub struct PodHealth {
     /// See [`LedgerState`]; 0 before the first answer.
     ledger: AtomicU8,
+    /// The ledger has answered once.
+    reached: AtomicBool,
     /// The last check found an acknowledged vote safe.
     durable: AtomicBool,
     /// A call has failed since the last check.
@@ -262,6 +266,14 @@ impl PodHealth {
             LedgerState::Down => 3,
         };
         self.ledger.store(state, Ordering::Relaxed);
+        if state != 3 {
+            self.reached.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// True if the ledger has ever answered to this process.
+    pub fn has_reached_ledger(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
     }
 
     /// True if the last check found that an acknowledged vote survives a power cut.

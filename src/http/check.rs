@@ -234,7 +234,8 @@ mod tests {
     }
 
     fn seen(why: Option<&str>) -> Result<Seen, String> {
-        Ok(Seen { health: Health { now: 0, unsafe_because: why.map(str::to_owned) }, here_ms: 0 })
+        let unsafe_because = why.map(str::to_owned);
+        Ok(Seen { health: Health { now: 0, unsafe_because, slow_log: None }, here_ms: 0 })
     }
 
     #[test]

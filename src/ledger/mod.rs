@@ -153,6 +153,17 @@ pub struct Health {
     pub now: LedgerMs,
     /// Why an acknowledged vote might not survive a power cut; `None`: it does, checked.
     pub unsafe_because: Option<String>,
+    /// The slow log; `None`: there is none, or this ledger does not show it.
+    pub slow_log: Option<SlowSeen>,
+}
+
+/// What a ledger's log of slow commands says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowSeen {
+    /// The id of its newest entry. Ids rise by one from 0, since the ledger's start.
+    pub newest: Option<u64>,
+    /// How many entries lie in it.
+    pub entries: u64,
 }
 
 /// Casts of one round and take, for one partition.

@@ -18,6 +18,7 @@ mod output;
 mod roles;
 mod rounds;
 mod secure_redis;
+mod slow_log;
 mod sockets;
 mod starting;
 mod strangers;

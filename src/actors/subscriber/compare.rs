@@ -49,6 +49,9 @@ pub async fn compare(pod: Arc<Pod>, check: bool, scan: bool) -> bool {
                     tracing::warn!(%reason, "an acknowledged vote may be lost in a power cut");
                 }
                 pod.health.set_durable(health.unsafe_because);
+                if let Some(seen) = health.slow_log {
+                    pod.metrics.slow_log.note(seen);
+                }
             }
             Err(error) => return note(&pod, &error),
         }

@@ -111,7 +111,7 @@ impl Ledger for EmbeddedLedger {
     async fn check(&self) -> Result<Health, LedgerError> {
         // a commit of nothing but the time: it asks the disk, and waits for whoever is before it
         let now = self.store.change(1, |work| Ok(work.now)).await?;
-        Ok(Health { now, unsafe_because: None })
+        Ok(Health { now, unsafe_because: None, slow_log: None })
     }
 
     async fn slow_log(&self) -> Result<SlowLog, LedgerError> {
