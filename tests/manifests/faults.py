@@ -404,4 +404,16 @@ IN_FILES: list[tuple[str, Callable[[Path], object]]] = [
         edit("docs/operations.md", "tallycast import move/*.ndjson\n", ""),
     ),
     ("test_every_file_is_used_by_the_kustomization_above_it", write("manifests/base/forgotten.yaml", "a: 1\n")),
+    (
+        "test_every_subscription_of_argo_is_to_a_trigger_and_a_service_that_exist",
+        edit("manifests/gitops/argocd/notifications.yaml", "trigger.on-deployed:", "trigger.on-deploid:"),
+    ),
+    (
+        "test_every_trigger_of_argo_sends_words_that_the_chat_can_read",
+        edit("manifests/gitops/argocd/notifications.yaml", 'is degraded: kubectl', 'is "degraded": kubectl'),
+    ),
+    (
+        "test_flux_watches_what_is_there_and_tells_somebody",
+        edit("manifests/gitops/flux/production.yaml", "name: tallycast-production", "name: tallycast-live"),
+    ),
 ]

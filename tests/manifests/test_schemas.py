@@ -28,6 +28,8 @@ CUSTOM = {
     "kustomize.toolkit.fluxcd.io/v1 Kustomization",
     "monitoring.coreos.com/v1 PodMonitor",
     "monitoring.coreos.com/v1 PrometheusRule",
+    "notification.toolkit.fluxcd.io/v1beta3 Alert",
+    "notification.toolkit.fluxcd.io/v1beta3 Provider",
     "source.toolkit.fluxcd.io/v1 GitRepository",
 }
 
