@@ -11,6 +11,7 @@ needs() {
 needs redis-server
 needs nginx
 needs prometheus
+needs prometheus-alertmanager
 needs openssl
 [[ -n ${CHROMIUM:-} ]] || needs chromium
 # Debian keeps what makes virtual environments in a package of its own

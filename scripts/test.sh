@@ -88,6 +88,7 @@ at_once chaos operators
 suite delivery target/venv/bin/python tests/delivery/check.py
 suite manifests target/venv/bin/python tests/manifests/check.py
 suite monitoring target/venv/bin/python tests/monitoring/check.py
+suite alerting target/venv/bin/python tests/monitoring/alerting.py
 at_once dashboards scaling
 suite browser browser
 

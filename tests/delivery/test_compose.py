@@ -14,7 +14,7 @@ from project import ROOT, read_yaml, setting_names
 COMPOSE: dict[str, Any] = read_yaml("compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 # made on the machine, and never committed
-MADE = {"certs"}
+MADE = {"certs", "webhooks"}
 
 
 class Compose(unittest.TestCase):
@@ -45,7 +45,7 @@ class Compose(unittest.TestCase):
             self.assertEqual(example[name], "", "an example of a secret would be used")
         self.assertLessEqual(set(example), set(re.findall(r"\$\{([A-Z_]+)", text)), "it names what nobody reads")
         ignored = (ROOT / ".gitignore").read_text().split()
-        for name in ("/.env", "/certs"):
+        for name in ("/.env", "/certs", "/webhooks"):
             self.assertIn(name, ignored)
 
     def test_images_are_pinned(self) -> None:
@@ -67,6 +67,17 @@ class Compose(unittest.TestCase):
         for host, port in targets:
             self.assertIn(host, SERVICES)
             self.assertEqual(SERVICES[host]["environment"]["TALLYCAST__METRICS__PORT"], port)
+
+    def test_prometheus_tells_the_alertmanager_that_there_is(self) -> None:
+        alerting = read_yaml("manifests/monitoring/compose/prometheus.yml")["alerting"]
+        (found,) = alerting["alertmanagers"][0]["dns_sd_configs"]
+        service = SERVICES[found["names"][0]]
+        self.assertTrue(service["ports"][0].endswith(f":{found['port']}"))
+        config = read_yaml("manifests/monitoring/alertmanager/alertmanager.yml")
+        mounted = {mount.split(":")[1] for mount in service["volumes"]}
+        for receiver in config["receivers"]:
+            for slack in receiver["slack_configs"]:
+                self.assertIn(str(Path(slack["api_url_file"]).parent), mounted)
 
     def test_nginx_takes_the_configuration_with_both_pods(self) -> None:
         pods = SERVICES["nginx"]["command"][2:]

@@ -26,6 +26,7 @@ CUSTOM = {
     "gateway.networking.k8s.io/v1 TLSRoute",
     "keda.sh/v1alpha1 ScaledObject",
     "kustomize.toolkit.fluxcd.io/v1 Kustomization",
+    "monitoring.coreos.com/v1alpha1 AlertmanagerConfig",
     "monitoring.coreos.com/v1 PodMonitor",
     "monitoring.coreos.com/v1 PrometheusRule",
     "notification.toolkit.fluxcd.io/v1beta3 Alert",
