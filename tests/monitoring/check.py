@@ -9,9 +9,12 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import kubernetes_validate
 import yaml
 
+import collector
 import texts
+from collector import Collector
 from texts import COMPONENTS, DASHBOARDS, MONITORING, ROOT, RULE_FILES, Object
 
 KEDA = COMPONENTS / "autoscaling-keda"
@@ -155,6 +158,44 @@ class Autoscaling(unittest.TestCase):
     def test_more_pods_are_asked_for_long_before_one_is_full_and_so_not_ready(self) -> None:
         # a pod that was full is ready again at 95 %: one that is as full as the autoscaler lets it be must be ready
         self.assertLess(1.1 * float(self.keda["triggers"][0]["metadata"]["threshold"]), 0.95)
+
+
+class Logs(unittest.TestCase):
+    def test_the_collectors_file_has_nothing_unknown_in_it(self) -> None:
+        Collector()
+
+    def test_a_misspelt_key_or_an_unknown_plugin_is_seen(self) -> None:
+        for old, new in (("key_name:", "keyname:"), ("name: rewrite_tag", "name: rewrite_tags"), ("tls: true", "ssl: true")):
+            with self.subTest(new), tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "fluent-bit.yaml"
+                path.write_text(collector.FILE.read_text().replace(old, new))
+                self.assertRaises(collector.Wrong, Collector, path)
+
+    def test_the_collector_reads_the_container_that_the_pods_have(self) -> None:
+        pod = texts.read_yaml(ROOT / "manifests" / "base" / "pod.yaml")["spec"]["template"]["spec"]
+        namespace = texts.read_yaml(ROOT / "manifests" / "base" / "namespace.yaml")["metadata"]["name"]
+        (source,) = Collector().inputs
+        self.assertEqual(source["path"], f"/var/log/containers/tallycast-*_{namespace}_{pod['containers'][0]['name']}-*.log")
+
+    def test_the_files_that_the_collector_names_are_mounted_and_its_variables_are_set(self) -> None:
+        daemon = texts.read_yaml(collector.FOLDER / "collector.yaml")["spec"]["template"]["spec"]
+        (container,) = daemon["containers"]
+        text = collector.FILE.read_text()
+        self.assertEqual(set(re.findall(r"\$\{(\w+)}", text)), {variable["name"] for variable in container["env"]})
+        writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+        for path in re.findall(r"/var/lib/\S+", text):
+            self.assertTrue(any(path.startswith(f"{place}/") for place in writable), path)
+
+    def test_what_is_applied_is_valid(self) -> None:
+        found = run(ROOT / "scripts" / "kubectl.sh")
+        if found.returncode != 0:
+            self.skipTest("there is no kubectl")
+        rendered = run(found.stdout.strip(), "kustomize", collector.FOLDER)
+        self.assertEqual(rendered.returncode, 0, rendered.stderr)
+        objects = list(yaml.safe_load_all(rendered.stdout))
+        self.assertEqual(sorted(item["kind"] for item in objects), ["ConfigMap", "DaemonSet", "Namespace"])
+        for item in objects:
+            kubernetes_validate.validate(item, "1.32", strict=True)
 
 
 class Rendered(unittest.TestCase):

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import texts
+from collector import Collector
 from texts import DASHBOARDS, ROOT
 
 SERVER = Path(os.environ.get("TALLYCAST_BIN", ROOT / "target" / "debug" / "tallycast")).resolve()
@@ -169,6 +170,36 @@ class Evening(unittest.TestCase):
 
         # pods are scraped at different moments
         until(f"{self.votes} three times", agree)
+
+    def test_the_collector_takes_errors_and_the_audit_log_and_leaves_the_rest(self) -> None:
+        # a start that fails says why, and ends
+        failed = subprocess.run([str(SERVER)], env={"TALLYCAST__SERVER__TICK_MS": "1"}, cwd=self.folder.name,
+                                capture_output=True, text=True, check=False)
+        logs = [Path(self.folder.name, f"pod-{number}.log").read_text() for number in (1, 2)] + [failed.stdout]
+        lines = [line for log in logs for line in log.splitlines()]
+        by_hand = {"/tallycast/error": [line for line in lines if '"level":"ERROR"' in line],
+                   "/tallycast/audit": [line for line in lines if '"stream":"audit"' in line]}
+        for kind, wanted in by_hand.items():
+            self.assertTrue(wanted, f"there is nothing for {kind}")
+            self.assertLess(len(wanted), len(lines), "there is something else too")
+        acts = {json.loads(line)["event"] for line in by_hand["/tallycast/audit"]}
+        self.assertLessEqual({"room_made", "command", "closed"}, acts)
+
+        collector = Collector()
+        file = "/var/log/containers/tallycast-server-6d5f7c9b4-x2x7z_tallycast_tallycast-0a1b2c.log"
+        told: dict[str, list[Any]] = {kind: [] for kind in by_hand}
+        for line in lines:
+            for kind, record in collector.take(file, line):
+                self.assertEqual(record["node"], "${NODE}")
+                told[kind].append({key: value for key, value in record.items() if key != "node"})
+        self.assertEqual(told, {kind: [json.loads(line) for line in wanted] for kind, wanted in by_hand.items()})
+        # a panic is no object, and not on standard output
+        panic = "thread 'main' panicked at src/main.rs:1:1:"
+        self.assertEqual([(kind, record["log"]) for kind, record in collector.take(file, panic, "stderr")],
+                         [("/tallycast/error", panic)])
+        for other in ("tallycast-server-6d5f7c9b4-x2x7z_tallycast_nginx-0a1b2c.log", "x-1_tallycast_tallycast-0a.log",
+                      "tallycast-server-6d5f7c9b4-x2x7z_staging_tallycast-0a1b2c.log"):
+            self.assertEqual(collector.take(f"/var/log/containers/{other}", by_hand["/tallycast/audit"][0]), [])
 
     def test_when_the_ledger_is_gone_the_alarm_is_raised_and_ends_with_the_outage(self) -> None:
         """Runs last, by its name: it takes longer than the rates look back."""
