@@ -2,7 +2,7 @@
 # The pure parts by criterion, then everything side by side with the reference servers, in one run. Writes
 # docs/performance.md and bench/constants.toml.
 #
-#   scripts/bench.sh [ROW…]      rows of the table, 1 to 14; none: all
+#   scripts/bench.sh [ROW…]      rows of the table, 1 to 15; none: all
 #
 # SCALE=0.05 tries the measures out instead: once, so small, with the release build. What comes of it is not kept.
 set -euo pipefail

@@ -11,7 +11,7 @@
 //! | [`http`] | routes, pages, sockets, errors |
 //! | [`startup`] | the composition root: build, run, drain |
 //!
-//! Beside them: [`settings`], [`telemetry`] (logs), [`metrics`] (every series), [`draft`] (files) and [`platform`] (the operating system).
+//! Beside them: [`settings`], [`telemetry`] (logs), [`metrics`] (every series), [`traces`] (spans), [`draft`] (files) and [`platform`] (the operating system).
 
 pub mod actors;
 pub mod auth;
@@ -25,4 +25,5 @@ pub mod platform;
 pub mod settings;
 pub mod startup;
 pub mod telemetry;
+pub mod traces;
 pub mod wire;

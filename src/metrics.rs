@@ -94,6 +94,8 @@ pub struct Metrics {
     pub jobs_waiting: IntGauge,
     /// Age of the oldest of them.
     pub oldest_job: Gauge,
+    /// Requests with spans that the collector did not take.
+    pub trace_exports_failed: IntCounter,
     /// 1 if this pod takes voters.
     pub ready: IntGauge,
     /// 1 while this pod says goodbye.
@@ -174,6 +176,11 @@ impl Metrics {
             jobs_running: gauge(r, "tallycast_jobs_running", "Jobs under way here"),
             jobs_waiting: gauge(r, "tallycast_jobs_waiting", "Jobs not done; known to pods that do jobs"),
             oldest_job: register(r, Gauge::new("tallycast_oldest_job_seconds", "Age of the oldest job not done")),
+            trace_exports_failed: counter(
+                r,
+                "tallycast_trace_exports_failed_total",
+                "Requests with spans that the collector of traces did not take",
+            ),
             ready: gauge(r, "tallycast_ready", "1 if this pod takes voters"),
             draining: gauge(r, "tallycast_draining", "1 while this pod says goodbye"),
             registry,

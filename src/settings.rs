@@ -30,6 +30,8 @@ pub struct Settings {
     pub jobs: JobSettings,
     /// What is logged.
     pub log: LogSettings,
+    /// Where spans go.
+    pub traces: TraceSettings,
 }
 
 /// `[server]`.
@@ -177,6 +179,16 @@ pub struct JobSettings {
     pub lease_seconds: u64,
 }
 
+/// `[traces]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceSettings {
+    /// A collector's OTLP over HTTP; empty: nothing is traced.
+    pub endpoint: String,
+    /// The share of casts that are traced, 0 to 1.
+    pub sample: f64,
+}
+
 /// `[log]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -255,8 +267,14 @@ impl Settings {
         range("jobs.lease_seconds", self.jobs.lease_seconds, 1, 3_600)?;
         at_least("server.secret", &self.server.secret, 16)?;
         at_least("emcee.key", &self.emcee.key, 12)?;
-        for (key, url) in [("server.public_url", &self.server.public_url), ("server.admin_url", &self.server.admin_url)]
-        {
+        if !(0.0..=1.0).contains(&self.traces.sample) {
+            return Err(refuse("traces.sample", "must be 0 to 1", self.traces.sample));
+        }
+        for (key, url) in [
+            ("server.public_url", &self.server.public_url),
+            ("server.admin_url", &self.server.admin_url),
+            ("traces.endpoint", &self.traces.endpoint),
+        ] {
             let host = url.strip_prefix("http://").or(url.strip_prefix("https://"));
             if !url.is_empty() && host.is_none_or(|host| host.trim_end_matches('/').is_empty()) {
                 return Err(refuse(key, "must be http://… or https://…", url));
@@ -413,6 +431,10 @@ mod tests {
             ("TALLYCAST__SERVER__SECRET", "short", &["server.secret", "16", "5"]),
             ("TALLYCAST__LEDGER__URL", "mysql://x", &["ledger.url", "embedded:PATH", "mysql:"]),
             ("TALLYCAST__JOBS__LEASE_SECONDS", "0", &["jobs.lease_seconds", "1 to 3600", "0"]),
+            ("TALLYCAST__TRACES__ENDPOINT", "collector:4318", &["traces.endpoint", "http://", "collector:4318"]),
+            ("TALLYCAST__TRACES__SAMPLE", "1.5", &["traces.sample", "0 to 1", "1.5"]),
+            ("TALLYCAST__TRACES__SAMPLE", "nan", &["traces.sample", "0 to 1"]),
+            ("TALLYCAST__TRACES__SAMPLE", "some", &["traces.sample", "some"]),
             ("TALLYCAST__SERVER__PROT", "80", &["prot"]),
             ("TALLYCAST__SEVER__PORT", "80", &["sever"]),
         ] {

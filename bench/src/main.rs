@@ -42,8 +42,8 @@ struct Common {
 
 #[derive(Args)]
 struct Run {
-    /// Numbers of measures, 1 to 14; none: all.
-    #[arg(value_parser = clap::value_parser!(u8).range(1..=14))]
+    /// Numbers of measures, 1 to 15; none: all.
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=15))]
     numbers: Vec<u8>,
     /// The long ones too: a million ballots, ninety thousand voters.
     #[arg(long)]

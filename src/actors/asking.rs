@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::coordinator::CastAnswer;
 use crate::domain::ballot::Refusal;
+use crate::traces::Running;
 use crate::wire::server::BallotView;
 
 /// A cast without an answer for so long is `busy`. The shards look once a second, so every cast has an answer within
@@ -24,6 +25,8 @@ pub struct Asking {
     wanted: Cell<bool>,
     /// The last ballot that this socket was told, for answers that know of none.
     known: RefCell<Option<BallotView>>,
+    /// The span of the cast under way, if it is traced.
+    span: Cell<Option<Running>>,
 }
 
 /// A cast under way.
@@ -63,6 +66,11 @@ impl Asking {
         self.number.get()
     }
 
+    /// The cast under way is traced, or not.
+    pub fn carry(&self, span: Option<Running>) {
+        self.span.set(span);
+    }
+
     /// The session wants to hear of the answer.
     pub fn want(&self) {
         self.wanted.set(true);
@@ -80,6 +88,9 @@ impl Asking {
             return None;
         }
         let Asked { since, round, take } = self.asked.take()?;
+        if let Some(span) = self.span.take() {
+            span.end(answer.outcome());
+        }
         Some(match answer {
             CastAnswer::Removed => Told::Removed,
             CastAnswer::Busy => {

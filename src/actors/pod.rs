@@ -14,6 +14,7 @@ use crate::domain::ids::RoomId;
 use crate::domain::room::Room;
 use crate::ledger::{LedgerError, SharedLedger};
 use crate::metrics::Metrics;
+use crate::traces::Traces;
 use crate::wire::server::LedgerState;
 
 /// While something is due within so many ms, the ledger's clock is not followed backwards.
@@ -33,6 +34,8 @@ pub struct Pod {
     pub auth: Auth,
     /// Every series.
     pub metrics: Metrics,
+    /// Where the time goes.
+    pub traces: Traces,
     /// Rooms that are active here.
     pub rooms: Rooms,
     /// Rooms that can not be read.

@@ -19,6 +19,7 @@ use crate::domain::ballot::Refusal;
 use crate::domain::ids::{Invite, VoterId};
 use crate::domain::text::Name;
 use crate::ledger::{Voter, VotersQuery};
+use crate::traces::Running;
 use crate::wire::client::CastMessage;
 use crate::wire::http::{InviteView, InvitesBody, VoterPatch, VoterView};
 use crate::wire::server::BallotView;
@@ -51,7 +52,9 @@ pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMess
     let (answer, answered) = oneshot::channel();
     let started = Instant::now();
     let asker = Asker::Caller(answer);
-    let cast = Cast { voter: voter.clone(), round, take, votes, asker, asked_at: started };
+    let span = site.pod.traces.cast(&room.board.id, round, take);
+    let trace = span.as_ref().map(Running::trace);
+    let cast = Cast { voter: voter.clone(), round, take, votes, asker, asked_at: started, trace };
     let busy = || BallotView::new(round, take, String::new(), room.board.votes_per_round(), Some(Refusal::Busy));
     if room.coordinator.try_send(Casts(vec![cast])).is_err() {
         site.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
@@ -59,6 +62,10 @@ pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMess
     }
     let answer = tokio::time::timeout(ANSWER_WITHIN, answered).await;
     site.pod.metrics.ack_seconds.observe(started.elapsed().as_secs_f64());
+    if let Some(span) = span {
+        let outcome = |answered: &Result<CastAnswer, _>| answered.as_ref().map_or("busy", CastAnswer::outcome);
+        span.end(answer.as_ref().map_or("busy", outcome));
+    }
     match answer {
         Ok(Ok(CastAnswer::Ballot { view, grew })) => {
             if grew {

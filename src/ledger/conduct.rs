@@ -53,6 +53,19 @@ pub enum ConductError {
     Ledger(#[from] LedgerError),
 }
 
+impl ConductError {
+    /// In a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::NoSuchRoom => "no_such_room",
+            Self::Closing => "closing",
+            Self::Contended => "contended",
+            Self::Ledger(_) => "failed",
+        }
+    }
+}
+
 /// A room with its gates, all of them at its target.
 #[derive(Debug, Clone)]
 pub struct Settled {

@@ -28,6 +28,7 @@ use crate::ledger::redis::{RedisLedger, RedisOptions};
 use crate::metrics::Metrics;
 use crate::platform;
 use crate::settings::{LedgerKind, PodRole, Settings};
+use crate::traces::Traces;
 use crate::wire::server::ByeReason;
 
 /// Connections that wait to be accepted: everybody joins in one minute.
@@ -88,12 +89,16 @@ impl Application {
 
         let shards = Arc::new(Shards::default());
         let backstage = Arbiter::new();
+        let (name, metrics_of_pod) = (pod_name(), Metrics::new());
+        let failed = metrics_of_pod.trace_exports_failed.clone();
+        let traces = Traces::start(&settings.traces, &name, settings.server.role.name(), failed)?;
         let pod = Arc::new(Pod {
-            name: pod_name(),
+            name,
             ledger,
             clock: LedgerClock::default(),
             auth,
-            metrics: Metrics::new(),
+            metrics: metrics_of_pod,
+            traces,
             rooms: Rooms::new(shards.clone(), backstage.handle()),
             apart: SetApart::default(),
             health: PodHealth::new(settings.ledger.allow_unverified),
@@ -154,7 +159,7 @@ impl Application {
     /// The server ended by itself.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
         let Self { server, pod, shards, drain, .. } = self;
-        let handle = server.handle();
+        let (handle, last) = (server.handle(), pod.clone());
         let stopping = actix::spawn(async move {
             platform::stop_signal().await;
             exit_at_ctrl_c();
@@ -168,6 +173,7 @@ impl Application {
         });
         server.await.context("the server ended by itself")?;
         stopping.abort();
+        last.traces.stop();
         Ok(())
     }
 }

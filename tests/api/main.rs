@@ -22,4 +22,5 @@ mod slow_log;
 mod sockets;
 mod starting;
 mod strangers;
+mod traces;
 mod voters;

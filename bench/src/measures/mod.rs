@@ -6,7 +6,7 @@
 //! | file | rows |
 //! | --- | --- |
 //! | [`fan_out`] | 1, 2, 3: one tally to all; 10: votes meanwhile |
-//! | [`votes`] | 4 to 7: votes stored and answered; 11: in the embedded ledger |
+//! | [`votes`] | 4 to 7: votes stored and answered; 11: in the embedded ledger; 15: with traces |
 //! | [`sockets`] | 8: memory; 9: the storm; idling |
 //! | [`pods`] | 12: several pods on one Redis |
 //! | [`ranking`] | 13: ranking and audit |
@@ -27,12 +27,12 @@ mod sockets;
 mod votes;
 
 /// The measures there are.
-pub const NUMBERS: std::ops::RangeInclusive<u8> = 1..=14;
+pub const NUMBERS: std::ops::RangeInclusive<u8> = 1..=15;
 
 /// Measures the rows of its numbers and tells each as it comes.
 type Measure = fn(&Lab, &mut dyn FnMut(Row)) -> Result<()>;
 
-const MEASURES: [(&[u8], Measure); 11] = [
+const MEASURES: [(&[u8], Measure); 12] = [
     (&[1], fan_out::to_a_thousand),
     (&[2, 3], fan_out::to_ten_thousand),
     (&[4, 5], votes::committed),
@@ -44,6 +44,7 @@ const MEASURES: [(&[u8], Measure); 11] = [
     (&[11], votes::embedded),
     (&[12], pods::level),
     (&[13], ranking::large),
+    (&[15], votes::traced),
 ];
 
 /// Measures what is wanted and tells each row as it comes. A measure that fails does not keep the others from their

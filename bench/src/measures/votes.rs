@@ -1,13 +1,17 @@
-//! Rows 4 to 7: votes stored and answered. Row 11: the same in the embedded ledger.
+//! Rows 4 to 7: votes stored and answered. Row 11: the same in the embedded ledger. Row 15: with traces.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{in_turn, middle};
 use crate::gauge::{CASTS_PER_ROUND, Crowd, Speech, Votes};
 use crate::lab::{Aof, Lab, Stand, Store};
-use crate::procs::Meter;
+use crate::procs::{Meter, SERVER_CORE};
 use crate::record::hundredths;
 use crate::table::{FLOOR, Limit, Row};
 
@@ -170,8 +174,74 @@ fn both_ledgers(lab: &Lab, drive: Drive) -> Result<[Vec<Trial>; 2]> {
     )
 }
 
+/// Row 15.
+pub fn traced(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+    let drive = Drive { voters: lab.count(1_000), rounds: 20 };
+    let collector = Collector::start()?;
+    let to = |sample| [("TALLYCAST__TRACES__ENDPOINT", collector.url.as_str()), ("TALLYCAST__TRACES__SAMPLE", sample)];
+    let with = |settings: &[(&str, &str)]| tallycast_with(lab, Store::Redis(Aof::Always), drive, settings);
+    let before = collector.requests.load(Ordering::Relaxed);
+    let [off, on] = &in_turn(lab, [("traces off", &|| with(&[])), ("1 % traced", &|| with(&to("0.01")))])?;
+    ensure!(collector.requests.load(Ordering::Relaxed) > before, "the collector was sent nothing");
+    let cpu = |trials: &[Trial]| middle(trials, |trial| trial.cpu_us);
+    let name = format!("a vote committed and answered, CPU, {} voters closed loop, 1 % traced", drive.voters);
+    let note = format!("p99 {:.1} ms, without traces {:.1} ms", middle(on, |t| t.p99_ms), middle(off, |t| t.p99_ms));
+    let row = Row::new(15, name, "µs", cpu(on)).beside("traces off", cpu(off)).note(note);
+    tell(row.must([Limit::most(1.05).times("traces off")]));
+    Ok(())
+}
+
+/// Takes spans and throws them away.
+struct Collector {
+    url: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Collector {
+    fn start() -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let (url, requests) = (format!("http://{}", listener.local_addr()?), Arc::new(AtomicUsize::new(0)));
+        let counted = requests.clone();
+        // ends with the process
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let counted = counted.clone();
+                std::thread::spawn(move || take(stream, &counted));
+            }
+        });
+        Ok(Self { url, requests })
+    }
+}
+
+/// Answers one request after the other, until the connection ends.
+fn take(stream: TcpStream, requests: &AtomicUsize) -> std::io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap_or(0);
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        std::io::copy(&mut (&mut stream).take(length), &mut std::io::sink())?;
+        requests.fetch_add(1, Ordering::Relaxed);
+        stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+    }
+}
+
 fn tallycast(lab: &Lab, store: Store, drive: Drive) -> Result<Trial> {
-    let stand = lab.stand(store, 1)?;
+    tallycast_with(lab, store, drive, &[])
+}
+
+fn tallycast_with(lab: &Lab, store: Store, drive: Drive, settings: &[(&str, &str)]) -> Result<Trial> {
+    let stand = lab.stand_with(store, 1, SERVER_CORE, settings)?;
     let mut hall = stand.pod().hall(drive.voters, drive.rounds, CASTS_PER_ROUND)?;
     let crowd = Crowd::connect(&stand.ports(), hall.speech(), drive.voters)?;
     let mut pids = vec![stand.pod().pid()];

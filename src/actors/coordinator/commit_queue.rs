@@ -9,6 +9,7 @@ use prometheus::IntGauge;
 use super::{Asker, Cast};
 use crate::actors::asking::OVERDUE;
 use crate::ledger::{Batch, MOST_CASTS};
+use crate::traces::CastTrace;
 
 /// Most casts that wait for one partition: what a stalled ledger takes in about a minute once it is back. A cast takes
 /// some 250 bytes, so this is 8 MB.
@@ -58,11 +59,11 @@ impl CommitQueue {
     }
 
     /// Takes the casts that can go together: of one round and take, each voter once, as many as a batch holds. The
-    /// others wait in their order. `acknowledged` as in [`Batch`].
-    pub fn next_batch(&mut self, acknowledged: u64) -> (Batch, Vec<Asker>) {
+    /// others wait in their order. `acknowledged` as in [`Batch`]. With it come those who asked, and which casts are traced.
+    pub fn next_batch(&mut self, acknowledged: u64) -> (Batch, Vec<Asker>, Vec<CastTrace>) {
         let (round, take) = self.waiting.front().map_or((0, 0), |first| (first.round, first.take));
         let mut batch = Batch::new(round, take, acknowledged);
-        let (mut asked, mut rest) = (vec![], VecDeque::new());
+        let (mut asked, mut traced, mut rest) = (vec![], vec![], VecDeque::new());
         // whose cast waits: their later ones wait behind it, whatever round they are for
         let mut held = HashSet::new();
         while !batch.is_full()
@@ -71,6 +72,7 @@ impl CommitQueue {
             let fits = (cast.round, cast.take) == (round, take) && !held.contains(&cast.voter);
             if fits && batch.push(&cast.voter, &cast.votes) {
                 asked.push(cast.asker);
+                traced.extend(cast.trace);
             } else {
                 held.insert(cast.voter.clone());
                 rest.push_back(cast);
@@ -79,7 +81,7 @@ impl CommitQueue {
         rest.append(&mut self.waiting);
         self.waiting = rest;
         self.gauge.sub(asked.len() as i64);
-        (batch, asked)
+        (batch, asked, traced)
     }
 }
 
@@ -104,7 +106,7 @@ mod tests {
         let (answer, receiver) = oneshot::channel();
         let votes = Votes::parse(1, "a".into()).unwrap();
         let asker = Asker::Caller(answer);
-        (Cast { voter: VoterId::parse(voter).unwrap(), round, take: 1, votes, asker, asked_at }, receiver)
+        (Cast { voter: VoterId::parse(voter).unwrap(), round, take: 1, votes, asker, asked_at, trace: None }, receiver)
     }
 
     fn queue_of(casts: impl IntoIterator<Item = Cast>) -> CommitQueue {
@@ -123,14 +125,14 @@ mod tests {
     fn a_batch_holds_each_voter_once_and_keeps_the_order_of_the_rest() {
         let casts = [("anna", 1), ("bela", 1), ("anna", 1), ("cleo", 2), ("cleo", 1), ("dora", 1)];
         let mut queue = queue_of(casts.map(|(voter, round)| cast(voter, round, Instant::now()).0));
-        let (batch, asked) = queue.next_batch(0);
+        let (batch, asked, _) = queue.next_batch(0);
         assert_eq!(names(&batch), ["anna", "bela", "dora"]);
         assert_eq!(asked.len(), 3);
-        let (batch, _) = queue.next_batch(0);
+        let batch = queue.next_batch(0).0;
         assert_eq!((names(&batch), batch.round), (vec!["anna"], 1));
-        let (batch, _) = queue.next_batch(0);
+        let batch = queue.next_batch(0).0;
         assert_eq!((names(&batch), batch.round), (vec!["cleo"], 2));
-        let (batch, _) = queue.next_batch(0);
+        let batch = queue.next_batch(0).0;
         assert_eq!((names(&batch), batch.round), (vec!["cleo"], 1));
         assert!(queue.is_empty());
         assert_eq!(queue.gauge.get(), 0);

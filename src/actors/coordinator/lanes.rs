@@ -62,8 +62,9 @@ impl RoundCoordinator {
             return;
         }
         let Some(mut lane) = queue.lane.take() else { return };
-        let (batch, asked) = queue.waiting.next_batch(queue.acknowledged);
+        let (batch, asked, traced) = queue.waiting.next_batch(queue.acknowledged);
         self.pod.metrics.batch_casts.observe(asked.len() as f64);
+        let trace = self.pod.traces.batch(&self.room, partition, asked.len(), traced);
         let started = Instant::now();
         let commit = async move {
             let result = lane.commit(&batch).await;
@@ -73,6 +74,7 @@ impl RoundCoordinator {
             let took = started.elapsed();
             coordinator.pod.metrics.note_commit(took);
             coordinator.lanes[usize::from(partition)].lane = Some(lane);
+            let outcome = if result.is_ok() { "committed" } else { "failed" };
             match result {
                 Ok(commit) => {
                     coordinator.pod.note_ledger_took(took);
@@ -82,6 +84,10 @@ impl RoundCoordinator {
             }
             coordinator.settle_later(partition, ctx);
             coordinator.commit(partition, ctx);
+            // after whoever waits for an answer or a commit
+            if let Some(trace) = trace {
+                coordinator.pod.traces.committed(trace, took, outcome);
+            }
         }));
     }
 

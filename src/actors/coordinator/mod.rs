@@ -21,12 +21,13 @@ use tokio::sync::oneshot;
 
 use super::pod::{Pod, Vital};
 use super::registry::ActiveRoom;
-use crate::domain::ballot::Cast as Votes;
+use crate::domain::ballot::{Cast as Votes, Refusal};
 use crate::domain::command::Command;
 use crate::domain::gate::partition_of;
 use crate::domain::ids::{RoomId, VoterId};
 use crate::ledger::LedgerError;
 use crate::ledger::conduct::{ConductError, Settled, conduct, conduct_due};
+use crate::traces::CastTrace;
 use crate::wire::server::BallotView;
 
 mod commit_queue;
@@ -64,6 +65,8 @@ pub struct Cast {
     pub asker: Asker,
     /// When it came: who waits is told `busy` after [`super::asking::OVERDUE`].
     pub asked_at: Instant,
+    /// If it is traced.
+    pub trace: Option<CastTrace>,
 }
 
 /// Who waits for what becomes of a cast.
@@ -96,6 +99,21 @@ pub enum CastAnswer {
     Busy,
     /// The voter was removed.
     Removed,
+}
+
+impl CastAnswer {
+    /// In a word, as the metrics have it.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Busy => Refusal::Busy.as_str(),
+            Self::Ballot { view, grew } => match view.refused {
+                Some(refusal) => refusal.as_str(),
+                None if *grew => "stored",
+                None => "repeat",
+            },
+        }
+    }
 }
 
 /// A command of the emcee.
@@ -216,18 +234,27 @@ impl Handler<Conduct> for RoundCoordinator {
     fn handle(&mut self, conduct_message: Conduct, _: &mut Self::Context) -> Self::Result {
         let (pod, id) = (self.pod.clone(), self.room.clone());
         Box::pin(async move {
-            let settled = conduct(&pod.ledger, &id, &conduct_message.command).await;
-            if let Err(ConductError::Ledger(error)) = &settled {
-                pod.note_ledger_error(error);
+            let span = pod.traces.command(&id, &conduct_message.command);
+            let settled = carry_out(&pod, &id, &conduct_message.command).await;
+            if let Some(span) = span {
+                span.end(settled.as_ref().map_or_else(ConductError::name, |_| "done"));
             }
-            let settled = settled?;
-            // on this pod's screens before the emcee is answered
-            if let Some(room) = pod.rooms.get(&id) {
-                room.absorb(&pod, settled.clone()).await?;
-            }
-            Ok(settled)
+            settled
         })
     }
+}
+
+async fn carry_out(pod: &Arc<Pod>, id: &RoomId, command: &Command) -> Result<Settled, ConductError> {
+    let settled = conduct(&pod.ledger, id, command).await;
+    if let Err(ConductError::Ledger(error)) = &settled {
+        pod.note_ledger_error(error);
+    }
+    let settled = settled?;
+    // on this pod's screens before the emcee is answered
+    if let Some(room) = pod.rooms.get(id) {
+        room.absorb(pod, settled.clone()).await?;
+    }
+    Ok(settled)
 }
 
 impl Handler<Moved> for RoundCoordinator {

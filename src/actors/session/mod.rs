@@ -21,6 +21,7 @@ use super::coordinator::{Asker, Cast};
 use super::pod::Pod;
 use super::registry::{ActiveRoom, DeskSocket, Line, Outlet, STATE_SLOT, Seat, SeatGuard, Shard, StageSocket, Whisper};
 use crate::domain::ids::VoterId;
+use crate::traces::Running;
 use crate::wire::client::{self, CastMessage, ClientMessage, Hello, MOST_FRAME_BYTES, Ping, Role};
 use crate::wire::codes::CloseCode;
 use crate::wire::server::{ByeReason, ServerMessage};
@@ -266,7 +267,10 @@ impl Session {
         };
         let number = self.asking.ask(round, take);
         let asker = Asker::Socket { shard: self.shard.index, seat: self.id, number };
-        let cast = Cast { voter: voter.clone(), round, take, votes, asker, asked_at: Instant::now() };
+        let span = self.pod.traces.cast(&room.board.id, round, take);
+        let trace = span.as_ref().map(Running::trace);
+        self.asking.carry(span);
+        let cast = Cast { voter: voter.clone(), round, take, votes, asker, asked_at: Instant::now(), trace };
         self.shard.forward(&self.pod, room, cast);
     }
 

@@ -134,7 +134,12 @@ async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
 /// Does one job and strikes it off, unless it must be tried again.
 async fn see_to(pod: &Arc<Pod>, options: &WorkerOptions, room: &RoomId, taken: TakenJob) {
     let (id, kind, attempts) = (taken.job.id.as_str(), taken.job.task.kind(), taken.attempts);
-    match perform(pod, options, room, &taken.job).await {
+    let span = pod.traces.job(room, kind, attempts);
+    let performed = perform(pod, options, room, &taken.job).await;
+    if let Some(span) = span {
+        span.end(if performed.is_ok() { "done" } else { "failed" });
+    }
+    match performed {
         Ok(()) => {
             pod.metrics.jobs_done.with_label_values(&[kind]).inc();
             audit!("job_done", job = id, kind, attempts);

@@ -1,0 +1,199 @@
+//! Spans, as a collector gets them by OTLP over HTTP.
+
+use crate::support::dice;
+use crate::support::hall::Hall;
+use crate::support::voter::{Verdict, Voter};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+/// How long something may take that must come.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Takes what is posted to it.
+#[derive(Clone)]
+struct Collector {
+    url: String,
+    bodies: Arc<Mutex<Vec<Vec<u8>>>>,
+    came: Arc<Notify>,
+}
+
+impl Collector {
+    async fn start() -> Collector {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let collector = Collector { url, bodies: Arc::default(), came: Arc::default() };
+        let serving = collector.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serving.clone().serve(stream));
+            }
+        });
+        collector
+    }
+
+    async fn serve(self, mut stream: TcpStream) {
+        let mut bytes = Vec::new();
+        while let Ok(1..) = stream.read_buf(&mut bytes).await {
+            let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4) else {
+                continue;
+            };
+            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+            assert!(head.starts_with("post /v1/traces "), "{head}");
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+            if bytes.len() < end + length {
+                continue;
+            }
+            self.bodies.lock().unwrap().push(bytes[end..end + length].to_vec());
+            self.came.notify_waiters();
+            bytes.drain(..end + length);
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.expect("it is read");
+        }
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        let bodies = self.bodies.lock().unwrap();
+        let requests = bodies.iter().map(|body| ExportTraceServiceRequest::decode(&body[..]).expect("OTLP"));
+        let resources = requests.flat_map(|request| request.resource_spans);
+        resources.flat_map(|spans| spans.scope_spans).flat_map(|spans| spans.spans).collect()
+    }
+
+    /// Waits until there are as many spans with these names as said.
+    async fn until(&self, wanted: &[(&str, usize)]) -> Vec<Span> {
+        let waiting = async {
+            loop {
+                let came = self.came.notified();
+                let spans = self.spans();
+                if wanted.iter().all(|(name, count)| named(&spans, name).len() >= *count) {
+                    return spans;
+                }
+                came.await;
+            }
+        };
+        let names = || self.spans().into_iter().map(|span| span.name).collect::<Vec<_>>();
+        timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("wanted {wanted:?}, have {:?}", names()))
+    }
+}
+
+fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
+    spans.iter().filter(|span| span.name == name).collect()
+}
+
+/// What an attribute says, as text.
+fn says(span: &Span, key: &str) -> String {
+    let found = span.attributes.iter().find(|attribute| attribute.key == key);
+    let value = found.and_then(|attribute| attribute.value.as_ref()?.value.as_ref());
+    match value {
+        Some(Attribute::StringValue(text)) => text.clone(),
+        Some(Attribute::IntValue(number)) => number.to_string(),
+        other => panic!("{key} of {}: {other:?}", span.name),
+    }
+}
+
+/// True if this part lies within its whole.
+fn within(part: &Span, whole: &Span) -> bool {
+    whole.start_time_unix_nano <= part.start_time_unix_nano
+        && part.start_time_unix_nano <= part.end_time_unix_nano
+        && part.end_time_unix_nano <= whole.end_time_unix_nano
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cast_a_command_and_a_job_are_traced_with_their_parts_and_name_nobody() {
+    let collector = Collector::start().await;
+    let settings = [("TALLYCAST__TRACES__ENDPOINT", collector.url.as_str()), ("TALLYCAST__TRACES__SAMPLE", "1")];
+    let hall = Hall::redis_with(&[settings.to_vec()]).await;
+    let emcee = hall.emcee();
+    let room = emcee.create_plain("Traced", 1).await;
+    emcee.open(&room, 1).await;
+    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Annabella", dice(131, 0)).await;
+    for letters in ["a", "ab"] {
+        assert_eq!(ann.cast(1, 1, letters).await, Verdict::Stored);
+    }
+    let body = serde_json::json!({"round": 1, "take": 1, "slip": 4, "votes": "b"});
+    ann.http(&emcee.http, reqwest::Method::POST, "/votes", Some(&body)).await.expect(200, "a cast over HTTP");
+    emcee.close(&room, 1).await;
+    let wanted = [("cast", 3), ("wait", 3), ("commit", 3), ("batch", 3), ("command", 2), ("job", 1)];
+    let spans = collector.until(&wanted).await;
+
+    for cast in named(&spans, "cast") {
+        assert!(cast.parent_span_id.is_empty(), "a cast is the root of its trace");
+        assert_eq!(
+            ["tallycast.round", "tallycast.take", "tallycast.outcome"].map(|key| says(cast, key)),
+            ["1", "1", "stored"]
+        );
+        let parts: Vec<_> = spans.iter().filter(|span| span.parent_span_id == cast.span_id).collect();
+        let mut names: Vec<_> = parts.iter().map(|part| part.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["commit", "wait"]);
+        assert!(parts.iter().all(|part| part.trace_id == cast.trace_id && within(part, cast)));
+        let commit = parts.iter().find(|part| part.name == "commit").expect("see above");
+        let batch = spans.iter().find(|span| span.span_id == commit.links[0].span_id).expect("its batch");
+        assert_eq!(batch.name, "batch");
+        assert!(batch.parent_span_id.is_empty() && batch.trace_id != cast.trace_id, "a batch is no part of one cast");
+        assert!(batch.links.iter().any(|link| link.span_id == cast.span_id), "it is linked with its casts");
+        assert_eq!(
+            (says(batch, "tallycast.casts"), says(batch, "tallycast.outcome")),
+            ("1".into(), "committed".into())
+        );
+    }
+    let commands: Vec<_> = named(&spans, "command").iter().map(|span| says(span, "tallycast.command")).collect();
+    assert_eq!(commands, ["open", "close"]);
+    let job = named(&spans, "job")[0];
+    assert_eq!((says(job, "tallycast.job"), says(job, "tallycast.outcome")), ("message".into(), "done".into()));
+    let rooms: Vec<_> =
+        ["cast", "batch", "command", "job"].map(|name| says(named(&spans, name)[0], "tallycast.room")).into();
+    assert!(rooms.iter().all(|id| *id == rooms[0]), "{rooms:?}");
+
+    for body in collector.bodies.lock().unwrap().iter() {
+        let text = String::from_utf8_lossy(body);
+        for secret in [ann.id.as_str(), &ann.name, &ann.token, &ann.card, crate::support::server::EMCEE_KEY] {
+            assert!(!text.contains(secret), "{secret} was sent");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_takes_nothing_costs_no_vote() {
+    // one takes connections and never answers, the other is not there
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let silent_url = format!("http://{}", silent.local_addr().expect("an address"));
+    let nowhere = format!("http://127.0.0.1:{}", crate::support::free_port());
+    for url in [silent_url, nowhere] {
+        let settings = [("TALLYCAST__TRACES__ENDPOINT", url.as_str()), ("TALLYCAST__TRACES__SAMPLE", "1")];
+        let mut hall = Hall::embedded_with(&settings).await;
+        let emcee = hall.emcee();
+        let mut round = crate::support::emcee::plain_round();
+        round["title"] = "Untraced".into();
+        let room = emcee.create(serde_json::json!({"title": "Exact", "votes_per_round": 100, "rounds": [round]})).await;
+        emcee.open(&room, 1).await;
+        let mut crowd = vec![];
+        for number in 0..20 {
+            let name = format!("Voter {number}");
+            let mut voter = Voter::join(&emcee.http, &hall.addresses(), &room, &name, dice(132, number)).await;
+            crowd.push(tokio::spawn(async move {
+                // more spans than wait for a collector: the rest is dropped
+                for _ in 0..100 {
+                    assert_eq!(voter.cast(1, 1, "a").await, Verdict::Stored);
+                }
+            }));
+        }
+        for voter in crowd {
+            voter.await.expect("the voter votes");
+        }
+        let closed = emcee.close(&room, 1).await;
+        assert_eq!(closed["rounds"][0]["tally"]["votes"], serde_json::json!([2_000, 0]));
+        let since = Instant::now();
+        hall.pods[0].signal("TERM");
+        assert!(hall.pods[0].exit().await.success());
+        assert!(since.elapsed() < Duration::from_secs(10), "it ends after {:?}", since.elapsed());
+    }
+    drop(silent);
+}
