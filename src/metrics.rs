@@ -17,10 +17,10 @@ use crate::wire::client::Role;
 use crate::wire::codes::CloseCode;
 
 mod recent;
-mod slow_log;
+mod slow_commands;
 
 pub use recent::Recent;
-pub use slow_log::SlowLog;
+pub use slow_commands::SlowCommands;
 
 /// Bucket edges for things that should take milliseconds, in seconds; the limits of alerts are among them.
 const FAST: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -81,7 +81,7 @@ pub struct Metrics {
     /// Calls to the ledger that failed, by what is known of the outcome; those before its first answer are `not_reached`.
     pub ledger_errors: IntCounterVec,
     /// What Redis has put into its slow log since this pod looked first.
-    pub slow_log: SlowLog,
+    pub slow_commands: SlowCommands,
     /// Sockets dropped because they did not read or answer.
     pub sockets_dropped: IntCounter,
     /// Jobs done by this pod, by kind.
@@ -161,7 +161,7 @@ impl Metrics {
             feed_resyncs: counter(r, "tallycast_feed_resyncs_total", "Times the feed's connection was made again"),
             rooms_unreadable: gauge(r, "tallycast_rooms_unreadable", "Rooms set apart: what is stored can not be read"),
             ledger_errors: counters(r, "tallycast_ledger_errors_total", "Failed calls to the ledger", "outcome"),
-            slow_log: SlowLog::new(counter(
+            slow_commands: SlowCommands::new(counter(
                 r,
                 "tallycast_redis_slow_commands_total",
                 "Commands that Redis has logged as slow since this pod looked first; the same on every pod",

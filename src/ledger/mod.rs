@@ -40,7 +40,7 @@ pub use archive::Part;
 pub use feed::{Beacon, DeskSeen, Feed, FeedEvent, RoomBeacon, StageSeen};
 pub use jobs::{Backlog, TakenJob};
 pub use people::{Greeting, Invited, JoinOutcome, JoinRequest, RankEntry, Renaming, Voter, VotersPage, VotersQuery};
-pub use slow_log::{SlowCommand, SlowLog};
+pub use slow_log::{SlowCommand, SlowLog, SlowSeen};
 
 /// Most casts of one commit: Lua's `unpack` fails near 8,000 items, and a script blocks everybody else.
 pub const MOST_CASTS: usize = 1_000;
@@ -153,17 +153,8 @@ pub struct Health {
     pub now: LedgerMs,
     /// Why an acknowledged vote might not survive a power cut; `None`: it does, checked.
     pub unsafe_because: Option<String>,
-    /// The slow log; `None`: there is none, or this ledger does not show it.
+    /// How far its slow log has come; `None`: there is none, or it is not shown.
     pub slow_log: Option<SlowSeen>,
-}
-
-/// What a ledger's log of slow commands says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SlowSeen {
-    /// The id of its newest entry. Ids rise by one from 0, since the ledger's start.
-    pub newest: Option<u64>,
-    /// How many entries lie in it.
-    pub entries: u64,
 }
 
 /// Casts of one round and take, for one partition.

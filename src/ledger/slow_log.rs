@@ -30,6 +30,15 @@ pub struct SlowCommand {
     pub command: String,
 }
 
+/// How far a slow log has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowSeen {
+    /// The id of its newest command; `None`: it is empty.
+    pub newest: Option<u64>,
+    /// How many commands lie in it.
+    pub entries: u64,
+}
+
 impl SlowLog {
     /// One that cannot be read.
     pub fn unreadable(why: impl Into<String>) -> Self {

@@ -50,7 +50,7 @@ pub async fn compare(pod: Arc<Pod>, check: bool, scan: bool) -> bool {
                 }
                 pod.health.set_durable(health.unsafe_because);
                 if let Some(seen) = health.slow_log {
-                    pod.metrics.slow_log.note(seen);
+                    pod.metrics.slow_commands.note(seen);
                 }
             }
             Err(error) => return note(&pod, &error),

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use redis::RedisError;
 use redis::aio::MultiplexedConnection;
-use redis::{RedisError, RedisResult, Value};
 
 use super::keys::PROBE;
 use super::link::Link;
+use super::slow_log;
 use crate::domain::LedgerMs;
-use crate::ledger::{Health, LedgerError, SlowSeen};
+use crate::ledger::{Health, LedgerError};
 
 /// Settings without which an acknowledged vote may be lost, and what each must be.
 const MUST_BE: [(&str, &str); 4] = [
@@ -27,11 +28,11 @@ pub(super) async fn check(link: &Link) -> Result<Health, LedgerError> {
         probe.arg(PROBE).arg(0).arg("");
         let mut settings = redis::cmd("CONFIG");
         settings.arg("GET").arg(&names);
-        let (now, written, settings, slow_log) = tokio::join!(
+        let (now, written, settings, slow) = tokio::join!(
             time(&mut a),
             probe.query_async::<()>(&mut b),
             settings.query_async::<HashMap<String, String>>(&mut c),
-            slow_log(redis.clone()),
+            slow_log::newest(redis.clone()),
         );
         let now = now?;
         written?;
@@ -43,26 +44,9 @@ pub(super) async fn check(link: &Link) -> Result<Health, LedgerError> {
         // no change is answered without them, so nothing else is worth saying
         let unconfirmed = link.unconfirmed(&redis).await?.map(|said| format!("{said} (ledger.replicas)"));
         let unsafe_because = unconfirmed.or(unsafe_because);
-        Ok(Health { now, unsafe_because, slow_log: slow_log? })
+        Ok(Health { now, unsafe_because, slow_log: slow? })
     })
     .await
-}
-
-/// What the slow log says; `None` where the provider forbids to look.
-async fn slow_log(mut redis: MultiplexedConnection) -> Result<Option<SlowSeen>, RedisError> {
-    let mut ask = redis::pipe();
-    ask.cmd("SLOWLOG").arg("LEN").cmd("SLOWLOG").arg("GET").arg(1);
-    let said: RedisResult<(u64, Vec<Vec<Value>>)> = ask.query_async(&mut redis).await;
-    // an entry begins with its id
-    let id = |entry: &Vec<Value>| match entry.first() {
-        Some(Value::Int(id)) => u64::try_from(*id).ok(),
-        _ => None,
-    };
-    match said {
-        Ok((entries, newest)) => Ok(Some(SlowSeen { newest: newest.first().and_then(id), entries })),
-        Err(refused) if refused.code().is_some() => Ok(None),
-        Err(lost) => Err(lost),
-    }
 }
 
 /// The ledger's time.

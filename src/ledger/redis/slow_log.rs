@@ -8,7 +8,7 @@ use redis::{RedisError, Value, from_redis_value};
 
 use super::link::Link;
 use super::scripts;
-use crate::ledger::{LedgerError, SlowCommand, SlowLog};
+use crate::ledger::{LedgerError, SlowCommand, SlowLog, SlowSeen};
 
 /// Most commands that are asked for: what base/redis/redis.conf lets Redis keep.
 const MOST: usize = 256;
@@ -38,6 +38,17 @@ pub(super) async fn read(link: &Link) -> Result<SlowLog, LedgerError> {
         Ok(SlowLog { commands, server_run, longer_than, unreadable_because })
     })
     .await
+}
+
+/// How far it has come, without its commands: little enough to be asked again and again. `None`: the provider forbids it.
+pub(super) async fn newest(mut redis: MultiplexedConnection) -> Result<Option<SlowSeen>, RedisError> {
+    let mut ask = redis::pipe();
+    ask.cmd("SLOWLOG").arg("LEN").cmd("SLOWLOG").arg("GET").arg(1);
+    let said = ask.query_async::<(u64, Vec<Vec<Value>>)>(&mut redis).await;
+    let Some((entries, newest)) = unless_forbidden(said)? else { return Ok(None) };
+    // an entry begins with its id
+    let id = newest.into_iter().flatten().next().map(from_redis_value).transpose()?;
+    Ok(Some(SlowSeen { newest: id, entries }))
 }
 
 fn is_forbidden(error: &RedisError) -> bool {

@@ -7,13 +7,13 @@ use prometheus::IntCounter;
 use crate::ledger::SlowSeen;
 
 /// Counts each entry of the slow log once. Those from before the first look are not this process's business.
-pub struct SlowLog {
+pub struct SlowCommands {
     counter: IntCounter,
     /// The first id that was not seen yet; `None` before the first look.
     next: Mutex<Option<u64>>,
 }
 
-impl SlowLog {
+impl SlowCommands {
     /// Counts with `counter`.
     pub fn new(counter: IntCounter) -> Self {
         Self { counter, next: Mutex::default() }
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn each_entry_is_counted_once_from_the_first_look_on() {
         let counter = IntCounter::new("slow", "slow").unwrap();
-        let slow = SlowLog::new(counter.clone());
+        let slow = SlowCommands::new(counter.clone());
         let looks = [
             (log(40, 41), 0),                           // they were there before
             (log(40, 41), 0),                           // nothing new
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn a_log_that_is_empty_at_first_is_a_look_too() {
         let counter = IntCounter::new("slow", "slow").unwrap();
-        let slow = SlowLog::new(counter.clone());
+        let slow = SlowCommands::new(counter.clone());
         slow.note(SlowSeen { newest: None, entries: 0 });
         slow.note(log(0, 1));
         assert_eq!(counter.get(), 1);
