@@ -2,9 +2,16 @@
 # One image for every role: the server, the emcee's side, the worker, the command line and the load test.
 #
 #   docker build -t tallycast .
-#   docker run --rm -it -p 8080:8080 -v tallycast:/app/data tallycast
+#   docker run --rm -it -p 8080:8080 -v tallycast:/app/data \
+#     -e TALLYCAST__SERVER__PUBLIC_URL=http://192.168.1.20:8080 tallycast
 #
-# Without -it there is no terminal: then a line of the log names the file with the emcee's key.
+# The address is this machine's, as phones reach it: the container knows only its own. Without -it there is no terminal:
+# then a line of the log names the file with the emcee's key.
+#
+# Programs keep the names of their functions, for backtraces, and not the lines: those are a file for a debugger, beside
+# each program of that very build.
+#
+#   docker build --target debuginfo --output debuginfo .
 #
 # Dependencies are a layer of their own, made with stub sources: such a layer can be kept in any cache, also that of a
 # build machine that lives for one build, where a cache mount would be empty each time.
@@ -15,8 +22,9 @@ FROM rust:1.95.0-bookworm AS build
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 
-# manifests alone: this layer changes with Cargo.lock and not with the code
-COPY rust-toolchain.toml Cargo.toml Cargo.lock ./
+# Manifests alone: this layer changes with Cargo.lock and not with the code. Without rust-toolchain.toml, which would have
+# a formatter and a linter fetched; the image's own compiler is of the same version, and tests/delivery checks that.
+COPY Cargo.toml Cargo.lock ./
 COPY bench/Cargo.toml bench/
 COPY loadtest/Cargo.toml loadtest/
 RUN mkdir -p src benches bench/src loadtest/src \
@@ -32,6 +40,11 @@ COPY src src
 # Cargo goes by times: what was copied must be newer than the stubs
 RUN find src loadtest/src -name '*.rs' -exec touch {} + \
     && cargo build --locked --profile dist --package tallycast --package loadtest --bins
+COPY scripts/split_debuginfo.sh scripts/
+RUN scripts/split_debuginfo.sh target/dist/tallycast target/dist/loadtest
+
+FROM scratch AS debuginfo
+COPY --from=build /build/target/dist/tallycast.debug /build/target/dist/loadtest.debug /
 
 FROM debian:12.12-slim AS runtime
 WORKDIR /app
@@ -41,6 +54,8 @@ COPY assets assets
 # an embedded ledger, where somebody wants one; everything else may be read-only
 RUN install -d -o 65532 -g 65532 /app/data
 
+# says that the addresses found in here are of no use outside, as systemd's container interface has it
+ENV container=oci
 USER 65532:65532
 EXPOSE 8080 9090
 STOPSIGNAL SIGTERM

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # package.sh TAG TARGET: packs the binaries of target/dist into packages/, after a look whether they are those of the tag.
+# For Linux what a debugger needs is an archive of its own; macOS and Windows keep that out of programs anyway.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,11 +16,22 @@ if [[ "v${version##* }" != "$tag" ]]; then
 fi
 
 name=tallycast-${tag#v}-$target
-rm -rf "packages/$name"
+rm -rf "packages/$name" "packages/$name-debuginfo"
 mkdir -p "packages/$name"
 cp "target/dist/tallycast$suffix" "target/dist/loadtest$suffix" README.md LICENSE CHANGELOG.md "packages/$name/"
 cp -r config "packages/$name/"
+mkdir "packages/$name/nginx"
+cp manifests/base/nginx/*.conf "packages/$name/nginx/"
+if [[ $target == *linux* ]]; then
+  scripts/split_debuginfo.sh "packages/$name/tallycast" "packages/$name/loadtest"
+  mkdir "packages/$name-debuginfo"
+  mv "packages/$name"/*.debug "packages/$name-debuginfo/"
+fi
 cd packages
+if [[ -d $name-debuginfo ]]; then
+  tar --create --gzip --file "$name-debuginfo.tar.gz" "$name-debuginfo"
+  rm -r "$name-debuginfo"
+fi
 if [[ -n $suffix ]]; then
   7z a -bso0 "$name.zip" "$name"
 else

@@ -1,7 +1,9 @@
-"""What the checks read of the project: its files, its settings, and the instructions of the Dockerfile."""
+"""What the checks read of the project: its files, its settings, and the instructions of the Dockerfile. And free ports."""
 
 import re
+import socket
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,3 +58,18 @@ def copied(instructions: list[Instruction]) -> list[tuple[str, str]]:
             *sources, destination = instruction.words()
             pairs += [(source, destination) for source in sources]
     return pairs
+
+
+def free_ports(count: int, among: Iterable[int] = (*range(600, 1000), *range(20_000, 32_000))) -> list[int]:
+    """Free ports that the system does not hand out to others meanwhile; those below 1024 need root."""
+    found = []
+    for port in among:
+        with socket.socket() as listener:
+            try:
+                listener.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError("there are no free ports")

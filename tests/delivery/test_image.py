@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,7 +12,7 @@ import tomllib
 import unittest
 from pathlib import Path
 
-from project import ROOT, copied, dockerfile_stages
+from project import ROOT, copied, dockerfile_stages, free_ports
 
 STAGES = dockerfile_stages()
 BUILD, RUNTIME = STAGES["build"], STAGES["runtime"]
@@ -49,6 +48,12 @@ class Sources(unittest.TestCase):
                 self.assertTrue(path.exists())
                 self.assertTrue(any(name == one or name.startswith(one + "/") for one in folders), "not copied")
                 self.assertTrue(let_into_context(name), ".dockerignore leaves it out")
+
+    def test_the_build_fetches_no_further_parts_of_a_toolchain(self) -> None:
+        told = tomllib.loads((ROOT / "rust-toolchain.toml").read_text())["toolchain"]
+        self.assertIn("components", told, "else the file could be copied")
+        self.assertNotIn("rust-toolchain.toml", [source for source, _ in copied(BUILD)])
+        self.assertFalse(let_into_context("rust-toolchain.toml"))
 
     def test_no_key_and_no_build_can_get_in(self) -> None:
         self.assertIn("*", (ROOT / ".dockerignore").read_text().split())
@@ -96,6 +101,23 @@ class Cargo(unittest.TestCase):
         self.assertEqual({f"/build/target/{profile}/{name}" for name in built}, set(taken))
 
 
+class Programs(unittest.TestCase):
+    def test_what_a_debugger_needs_is_taken_out_of_each_and_can_be_had(self) -> None:
+        taken = [word for run in RUNTIME if "--from=build" in run.text for word in run.words()[:-1]]
+        split = next(run for run in BUILD if run.name == "RUN" and "split_debuginfo.sh" in run.text)
+        self.assertEqual({f"/build/{word}" for word in split.text.split()[1:]}, set(taken))
+        self.assertGreater(BUILD.index(split), BUILD.index(CARGO_BUILDS[-1]))
+        kept = [word for run in STAGES["debuginfo"] if run.name == "COPY" for word in run.words()[:-1]]
+        self.assertEqual(set(kept), {f"{program}.debug" for program in taken})
+
+    def test_the_example_says_where_phones_reach_the_machine(self) -> None:
+        example = re.search(r"(?m)^#   docker run (?:.*\\\n#)?.*$", (ROOT / "Dockerfile").read_text())
+        assert example
+        self.assertIn("-e TALLYCAST__SERVER__PUBLIC_URL=", example[0])
+        # the server warns without one, if it knows where it is: tests/api/output.rs
+        self.assertIn("container=oci", [run.text for run in RUNTIME if run.name == "ENV"])
+
+
 class Running(unittest.TestCase):
     def instruction(self, name: str) -> str:
         return next(one.text for one in RUNTIME if one.name == name)
@@ -106,7 +128,9 @@ class Running(unittest.TestCase):
         self.assertEqual(json.loads(self.instruction("ENTRYPOINT")), ["/usr/local/bin/tallycast"])
 
     def test_base_images_are_pinned(self) -> None:
-        rust, debian = (stage[0].text.split()[0] for stage in STAGES.values())
+        bases = {name: stage[0].text.split()[0] for name, stage in STAGES.items()}
+        self.assertEqual(bases.pop("debuginfo"), "scratch")
+        rust, debian = bases["build"], bases["runtime"]
         toolchain = tomllib.loads((ROOT / "rust-toolchain.toml").read_text())["toolchain"]["channel"]
         self.assertRegex(rust, rf"^rust:{toolchain}-", "else each build fetches another compiler")
         self.assertRegex(debian, r"^debian:\d+\.\d+-slim(@sha256:[0-9a-f]{64})?$")
@@ -153,18 +177,3 @@ def host() -> str:
 
 def ask(check: list[str], environment: dict[str, str]) -> int:
     return subprocess.run(check, env=environment, stderr=subprocess.DEVNULL, check=False).returncode
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports that the system does not hand out to others meanwhile; those below 1024 need root."""
-    found = []
-    for port in [*range(600, 1000), *range(20_000, 32_000)]:
-        with socket.socket() as listener:
-            try:
-                listener.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("there are no free ports")
