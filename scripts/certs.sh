@@ -35,6 +35,8 @@ if ! lasts "$folder/ca.crt" || [[ ! -s $folder/ca.key ]]; then
     -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign,cRLSign 2>/dev/null
   rm -f "$folder/tls.crt"
 fi
+# it is no secret, and who checks the stack from a container reads it as somebody else
+chmod 644 "$folder/ca.crt"
 
 if lasts "$folder/tls.crt" && [[ -s $folder/tls.key && $(cat "$folder/.names" 2>/dev/null) == "$san" ]]; then
   echo "$folder/tls.crt is there and has all names"

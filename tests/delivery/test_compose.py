@@ -1,20 +1,26 @@
-"""compose.yaml against what it names: files, settings, services, and the nginx configuration that it changes."""
+"""compose.yaml against what it names: files, settings, services; and its nginx, with the rights that it has there.
+
+How it finds the pods and what it does when one goes is tested in tests/nginx/compose.rs."""
 
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from typing import Any
 
-from project import ROOT, read_yaml, setting_names
+from project import ROOT, free_ports, read_yaml, setting_names
 
 COMPOSE: dict[str, Any] = read_yaml("compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 # made on the machine, and never committed
-MADE = {"certs", "webhooks"}
+MADE = {"certs", "certs/ca.crt", "webhooks"}
+PATIENCE_SECONDS = 30
 
 
 class Compose(unittest.TestCase):
@@ -55,7 +61,7 @@ class Compose(unittest.TestCase):
 
     def test_what_runs_our_image_has_no_more_rights_than_in_a_cluster(self) -> None:
         ours = [service for service in SERVICES.values() if "build" in service]
-        self.assertEqual(len(ours), 4)
+        self.assertEqual(len(ours), 5)
         for service in ours:
             self.assertTrue(service["read_only"])
             self.assertEqual(service["cap_drop"], ["ALL"])
@@ -79,26 +85,110 @@ class Compose(unittest.TestCase):
             for slack in receiver["slack_configs"]:
                 self.assertIn(str(Path(slack["api_url_file"]).parent), mounted)
 
-    def test_nginx_takes_the_configuration_with_both_pods(self) -> None:
-        pods = SERVICES["nginx"]["command"][2:]
-        self.assertEqual([pod.split(":")[0] for pod in pods], [name for name in SERVICES if name.startswith("pod-")])
+    def test_nginx_is_given_the_name_that_every_pod_bears(self) -> None:
+        name, _, port = SERVICES["nginx"]["command"][-1].partition(":")
+        bearers = {
+            service
+            for service, told in SERVICES.items()
+            if name in (told.get("networks") or {}).get("default", {}).get("aliases", [])
+        }
+        pods = {name for name in SERVICES if name.startswith("pod-")}
+        self.assertEqual((bearers, len(pods)), (pods, 2))
+        self.assertEqual(SERVICES["admin"]["ports"][0].rpartition(":")[2], port, "they listen on one port")
+
+    def test_the_check_can_be_run_and_reads_no_secret_file(self) -> None:
+        check = SERVICES["check"]
+        self.assertEqual((check["profiles"], check["network_mode"]), (["check"], "host"))
+        server = ROOT / "target/debug/tallycast"
+        self.assertTrue(server.is_file(), "run `cargo build` first")
         with tempfile.TemporaryDirectory() as folder:
-            there = Path(folder)
-            shutil.copytree(ROOT / "manifests/base/nginx", there / "nginx")
-            environment = os.environ | {"CERTS": f"{there}/certs"}
-            subprocess.run([ROOT / "scripts/certs.sh"], env=environment, stdout=subprocess.DEVNULL, check=True)
-            main = there / "nginx/nginx.conf"
-            text = main.read_text().replace("/tmp/", f"{there}/").replace("/etc/tallycast/tls/", f"{there}/certs/")
-            main.write_text(text)
-            script = (ROOT / "compose/nginx.sh").read_text()
-            script = script.replace("/etc/tallycast/nginx", f"{there}/nginx").replace("/tmp/conf", f"{there}/conf")
-            self.assertIn("exec nginx -c", script)
-            # names of services mean something to compose alone
-            addresses = ["127.0.0.1:8080", "127.0.0.2:8080"]
-            tried = subprocess.run(
-                ["sh", "-c", script.replace("exec nginx", "exec nginx -t"), "nginx.sh", *addresses],
-                capture_output=True, text=True, check=False,
-            )
-            self.assertEqual(tried.returncode, 0, tried.stderr)
-            servers = re.findall(r"server (\S+:\d+) max_fails=(\d)", (there / "conf/nginx.conf").read_text())
-            self.assertEqual(servers, [(address, "2") for address in addresses])
+            certs = Path(folder) / "certs"
+            make_certs(certs)
+            mounted = dict(mount.rsplit(":", 2)[:2][::-1] for mount in check["volumes"])
+            for source in mounted.values():
+                readable = (certs / Path(source).name).stat().st_mode & 0o004
+                self.assertTrue(readable, f"{source}: the container is another user")
+            command = [str(certs / Path(mounted[word]).name) if word in mounted else word for word in check["command"]]
+            # nobody listens there
+            command[command.index("--url") + 1] = "http://127.0.0.1:1"
+            told = {"TALLYCAST__EMCEE__KEY": "0123456789abcdef"}
+            ran = subprocess.run([server, *command], env=told, capture_output=True, text=True, check=False)
+            self.assertIn("nothing answers at http://127.0.0.1:1", ran.stderr)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "only root may run something with the rights of a container")
+class Nginx(unittest.TestCase):
+    """The container, as far as its rights go: the user and capabilities that compose.yaml gives it."""
+
+    def setUp(self) -> None:
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+        # workers are somebody else
+        self.folder.chmod(0o755)
+        self.port, self.probe = free_ports(2, range(20_000, 32_000))
+        swaps = {
+            # first, since the others lead below it
+            "/tmp/": f"{self.folder}/tmp/",
+            "/etc/tallycast/nginx": f"{self.folder}/nginx",
+            "/etc/tallycast/tls": f"{self.folder}/certs",
+            "8443": str(self.port),
+            "8081": str(self.probe),
+        }
+        shutil.copytree(ROOT / "manifests/base/nginx", self.folder / "nginx")
+        shutil.copy(ROOT / "compose/nginx.sh", self.folder)
+        for path in [*self.folder.glob("nginx/*.conf"), self.folder / "nginx.sh"]:
+            text = path.read_text()
+            for before, after in swaps.items():
+                text = text.replace(before, after)
+            path.write_text(text)
+        make_certs(self.folder / "certs")
+
+    def rights(self, owner: int) -> list[str]:
+        """Of the container, if the certificates are this user's."""
+        nginx = SERVICES["nginx"]
+        user, group = re.sub(r"\$\{CERTS_USER:-.*\}", f"{owner}:{owner}", nginx["user"]).split(":")
+        self.assertEqual(nginx["cap_drop"], ["ALL"])
+        kept = ",".join(["-all", *(f"+{name.lower()}" for name in nginx.get("cap_add", []))])
+        ids = ["--reuid", user, "--regid", group, "--clear-groups"]
+        return ["setpriv", *ids, f"--bounding-set={kept}", f"--inh-caps={kept}", "--no-new-privs"]
+
+    def test_it_reads_the_key_whoever_owns_it_and_works_without_rights(self) -> None:
+        for owner in (0, 1000):
+            with self.subTest(owner=owner):
+                shutil.rmtree(self.folder / "tmp", ignore_errors=True)
+                (self.folder / "tmp").mkdir()
+                (self.folder / "tmp").chmod(0o1777)
+                for path in [self.folder / "certs", *self.folder.glob("certs/*")]:
+                    os.chown(path, owner, owner)
+                log = (self.folder / "log").open("w+")
+                told = os.environ | {"RESOLVER": "127.0.0.1:9"}
+                command = [*self.rights(owner), "sh", self.folder / "nginx.sh", *SERVICES["nginx"]["command"][2:]]
+                child = subprocess.Popen(command, env=told, stderr=log)
+                try:
+                    until = time.monotonic() + PATIENCE_SECONDS
+                    while not connects(self.probe):
+                        said = (self.folder / "log").read_text()
+                        self.assertIsNone(child.poll(), f"nginx ended: {said}")
+                        self.assertLess(time.monotonic(), until, "nginx does not listen")
+                        time.sleep(0.02)
+                    children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+                    self.assertEqual(len(children), 2)
+                    for worker in children:
+                        status = Path(f"/proc/{worker}/status").read_text()
+                        self.assertNotRegex(status, r"(?m)^Uid:\s0", "it talks to strangers")
+                        self.assertRegex(status, r"(?m)^CapEff:\s0+$")
+                finally:
+                    child.send_signal(signal.SIGQUIT)
+                    self.assertEqual(child.wait(PATIENCE_SECONDS), 0)
+                    log.close()
+
+
+def make_certs(folder: Path) -> None:
+    told = os.environ | {"CERTS": str(folder)}
+    subprocess.run([ROOT / "scripts/certs.sh"], env=told, stdout=subprocess.DEVNULL, check=True)
+
+
+def connects(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
