@@ -12,6 +12,7 @@
 //! | [`startup`] | the composition root: build, run, drain |
 //!
 //! Beside them: [`settings`], [`telemetry`] (logs), [`metrics`] (every series), [`traces`] (spans), [`draft`] (files) and [`platform`] (the operating system).
+//! Beside them: [`settings`], [`telemetry`] (logs), [`metrics`] (every series), [`draft`] (files), [`outside`] (a server as phones see it) and [`platform`] (the operating system).
 
 pub mod actors;
 pub mod auth;
@@ -21,6 +22,7 @@ pub mod draft;
 pub mod http;
 pub mod ledger;
 pub mod metrics;
+pub mod outside;
 pub mod platform;
 pub mod settings;
 pub mod startup;

@@ -1,6 +1,10 @@
 //! Evenings through the nginx of the manifests: a real one, with the very configuration that is shipped, certificates by
 //! the shipped script, and TLS all the way.
 
+#[path = "nginx/compose.rs"]
+mod compose;
+#[path = "nginx/names.rs"]
+mod names;
 #[path = "nginx/proxy.rs"]
 mod proxy;
 mod support;

@@ -47,7 +47,11 @@ pub enum Operation {
     Purge(PurgeArguments),
     /// Ask a server whether the evening may begin
     ///
-    /// Exit codes: 0 it may, 3 something is wrong, 1 the server could not be asked.
+    /// The server is asked about itself; the voters' page and a socket are looked at from here, as a phone would. So
+    /// run it where voters are, not inside the server's own network.
+    ///
+    /// Exit codes: 0 it may, 3 something is wrong, 4 nothing is wrong, but not everything could be seen from here, 1 the
+    /// server could not be asked.
     Check(CheckArguments),
 }
 
@@ -69,6 +73,9 @@ pub struct Connection {
     /// A further root certificate to trust, as PEM
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Wait so long for a server that is being started, as in 30s
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub wait: Option<Duration>,
 }
 
 /// Options of `plan`.

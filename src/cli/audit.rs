@@ -34,7 +34,7 @@ struct Recount {
 
 /// Recounts, and prints a table for each room.
 pub async fn audit(arguments: &AuditArguments) -> anyhow::Result<Outcome> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::new(&arguments.server).await?;
     let mut audits = vec![];
     for room in rooms::chosen(&client, arguments.room.as_deref(), arguments.all).await? {
         let audit: Audit = client.call(Method::GET, &["rooms", &room.code, "audit"]).read().await?;

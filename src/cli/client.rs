@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url};
@@ -17,6 +17,9 @@ use super::arguments::Connection;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// For a server to say the next word: of the largest rooms, exports and imports take minutes before the first.
 const WORD_WITHIN: Duration = Duration::from_secs(300);
+/// For a server that is waited for to answer, and between two questions.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+const BETWEEN: Duration = Duration::from_millis(100);
 /// Where `serve` keeps the key that it made itself.
 const OWN_KEY: &str = "data/emcee.key";
 
@@ -59,21 +62,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Prepares calls to the server that the arguments name.
+    /// Prepares calls to the server that the arguments name, and waits for it if they say so.
     ///
     /// # Errors
     /// The address is none, or a file cannot be read.
-    pub fn new(connection: &Connection) -> anyhow::Result<Self> {
+    pub async fn new(connection: &Connection) -> anyhow::Result<Self> {
         let base = base_url(&connection.url)?;
-        // a variable that is set to nothing is as good as none
-        let key = connection.key.as_ref().filter(|key| !key.expose_secret().is_empty());
-        let file = connection.key_file.as_ref().filter(|file| !file.as_os_str().is_empty());
-        let key = match (key, file) {
-            (Some(key), _) => Some(key.clone()),
-            (None, Some(file)) => Some(key_in(file).with_context(|| format!("the key file {}", file.display()))?),
-            (None, None) if is_this_machine(&base) => key_in(Path::new(OWN_KEY)).ok(),
-            (None, None) => None,
-        };
+        let roots = roots(connection)?;
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("tallycast/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_WITHIN)
@@ -83,14 +78,21 @@ impl Client {
         if is_this_machine(&base) {
             http = http.no_proxy();
         }
-        if let Some(file) = &connection.ca {
-            let named = || format!("the root certificate {}", file.display());
-            let certificates = Certificate::from_pem_bundle(&std::fs::read(file).with_context(named)?);
-            let certificates = certificates.with_context(named)?;
-            anyhow::ensure!(!certificates.is_empty(), "{} holds no certificate; it must be PEM", named());
-            http = certificates.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate);
+        let http = roots.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate).build()?;
+        if let Some(patience) = connection.wait {
+            wait_for(&http, &base, patience).await;
         }
-        Ok(Self { http: http.build()?, base, key })
+        // read now: a server that was waited for may have made the file
+        // a variable that is set to nothing is as good as none
+        let key = connection.key.as_ref().filter(|key| !key.expose_secret().is_empty());
+        let file = connection.key_file.as_ref().filter(|file| !file.as_os_str().is_empty());
+        let key = match (key, file) {
+            (Some(key), _) => Some(key.clone()),
+            (None, Some(file)) => Some(key_in(file).with_context(|| format!("the key file {}", file.display()))?),
+            (None, None) if is_this_machine(&base) => key_in(Path::new(OWN_KEY)).ok(),
+            (None, None) => None,
+        };
+        Ok(Self { http, base, key })
     }
 
     /// Where the server is, without a slash at the end.
@@ -218,6 +220,33 @@ const WHERE_THE_KEY_GOES: &str = "give the right one with --key-file, TALLYCAST_
 
 fn no_key(base: &str) -> String {
     format!("{base} asks for the emcee key; {WHERE_THE_KEY_GOES}")
+}
+
+/// The further roots that the arguments name.
+///
+/// # Errors
+/// The file cannot be read, or holds none.
+pub fn roots(connection: &Connection) -> anyhow::Result<Vec<Certificate>> {
+    let Some(file) = &connection.ca else { return Ok(vec![]) };
+    let named = || format!("the root certificate {}", file.display());
+    let roots = Certificate::from_pem_bundle(&std::fs::read(file).with_context(named)?).with_context(named)?;
+    anyhow::ensure!(!roots.is_empty(), "{} holds no certificate; it must be PEM", named());
+    Ok(roots)
+}
+
+/// Waits until a server takes calls there, at most so long; if none does, the call that follows says why. A server whose
+/// probes have a port of their own does not know the path, and answers nevertheless.
+async fn wait_for(http: &reqwest::Client, base: &Url, patience: Duration) {
+    let until = Instant::now() + patience;
+    let mut probe = base.clone();
+    probe.set_path("/readyz");
+    while Instant::now() < until {
+        let answered = http.get(probe.clone()).timeout(ANSWER_WITHIN).send().await;
+        if answered.is_ok_and(|answer| !answer.status().is_server_error()) {
+            return;
+        }
+        tokio::time::sleep(BETWEEN).await;
+    }
 }
 
 fn base_url(text: &str) -> anyhow::Result<Url> {

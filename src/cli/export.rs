@@ -40,7 +40,7 @@ impl Format {
 
 /// Writes what was asked for, once or until Ctrl-C.
 pub async fn export(arguments: &ExportArguments) -> anyhow::Result<Outcome> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::new(&arguments.server).await?;
     ensure!(!arguments.mask || arguments.format == Format::Archive, "--mask is for --format archive");
     let Some(folder) = &arguments.dir else {
         to_one_file(&client, arguments).await?;

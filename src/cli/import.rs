@@ -42,7 +42,7 @@ impl Header {
 
 /// Brings each archive in, one after the other. One that cannot be keeps none of the others back.
 pub async fn import(arguments: &ImportArguments) -> anyhow::Result<Outcome> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::new(&arguments.server).await?;
     let (mut imported, mut failures) = (vec![], 0);
     for file in &arguments.files {
         let shown = file.display();

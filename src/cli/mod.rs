@@ -43,6 +43,8 @@ enum Outcome {
     Differs = 2,
     /// `audit` or `check` found something wrong.
     Wrong = 3,
+    /// `check` found nothing wrong, and could not see everything.
+    Unseen = 4,
 }
 
 impl From<Outcome> for ExitCode {

@@ -36,7 +36,7 @@ struct InvitedList {
 
 /// Prints what would change.
 pub async fn plan(arguments: &PlanArguments) -> anyhow::Result<Outcome> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::new(&arguments.server).await?;
     let event = EventFile::read(&arguments.file)?;
     let difference = compare(&client, &event).await?;
     match arguments.json {
@@ -53,7 +53,7 @@ pub async fn plan(arguments: &PlanArguments) -> anyhow::Result<Outcome> {
 /// Prints what changes, and changes it.
 pub async fn apply(arguments: &ApplyArguments) -> anyhow::Result<Outcome> {
     let ApplyArguments { plan, expect, invites_out } = arguments;
-    let client = Client::new(&plan.server)?;
+    let client = Client::new(&plan.server).await?;
     let event = EventFile::read(&plan.file)?;
     if invites_out.is_some() {
         ensure!(event.invites.is_some(), "{} has no invites to write", plan.file.display());

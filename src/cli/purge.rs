@@ -20,7 +20,7 @@ struct Goes {
 
 /// Asks for the removal, and prints what goes. Workers do it; a job may still be waiting when this ends.
 pub async fn purge(arguments: &PurgeArguments) -> anyhow::Result<Outcome> {
-    let client = Client::new(&arguments.server)?;
+    let client = Client::new(&arguments.server).await?;
     let asked = json!({
         "older_than_seconds": arguments.older_than.as_secs(),
         "all": arguments.all,

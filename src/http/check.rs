@@ -1,11 +1,8 @@
 //! Whether the evening may begin: what an operator would try by hand, tried from inside.
 
-use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
-use reqwest::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use reqwest::{Client, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,25 +11,24 @@ use super::auth::Emcee;
 use super::error::Answer;
 use crate::actors::Pod;
 use crate::ledger::Health;
+use crate::outside::{Look, PublicLink, Sight, WITHIN, look_at};
 
-/// For one question that goes out of the process. All are asked at once.
-const WITHIN: Duration = Duration::from_secs(3);
-/// Most redirects between the public link and the page.
-const REDIRECTS: usize = 5;
 /// A ledger slower than this delays every vote.
 const LEDGER_WITHIN: Duration = Duration::from_millis(500);
 /// Clocks that differ by more make times in logs and records hard to compare. Votes are judged by the ledger's alone.
 const CLOCK_WITHIN_MS: u64 = 2_000;
 /// Less room than one in so many places is too little.
 const PLACES_SHARE: i64 = 10;
-/// A key for a handshake that nobody goes on with (RFC 6455, 4.1: 16 bytes in base64).
-const HANDSHAKE_KEY: &str = "dGFsbHljYXN0LWNoZWNrLQ==";
 
 /// What a check has found.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CheckView {
     /// Every item is.
     ok: bool,
+    /// What was looked at, so that somebody outside can look too.
+    public_link: PublicLink,
+    /// Where the emcee's calls are answered.
+    admin_url: String,
     /// One for each question.
     items: Vec<ItemView>,
 }
@@ -44,6 +40,9 @@ pub struct ItemView {
     item: &'static str,
     /// All is well.
     ok: bool,
+    /// False if this process could not look, which says nothing of people outside. Left out otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<bool>,
     /// How long the answer took.
     #[serde(skip_serializing_if = "Option::is_none")]
     ms: Option<u64>,
@@ -55,7 +54,16 @@ impl ItemView {
     fn new(item: &'static str, finding: Result<String, String>) -> Self {
         let ok = finding.is_ok();
         let (Ok(detail) | Err(detail)) = finding;
-        Self { item, ok, ms: None, detail }
+        Self { item, ok, seen: None, ms: None, detail }
+    }
+
+    fn of_look(Look { item, sight, took }: Look) -> Self {
+        let seen = matches!(sight, Sight::Unseen(_)).then_some(false);
+        let finding = match sight {
+            Sight::Well(detail) => Ok(detail),
+            Sight::Wrong(detail) | Sight::Unseen(detail) => Err(detail),
+        };
+        Self { seen, ..Self::new(item, finding).took(took) }
     }
 
     fn took(mut self, time: Duration) -> Self {
@@ -68,30 +76,23 @@ impl ItemView {
 #[utoipa::path(tag = "operations", responses((status = 200, body = CheckView, description = "also if something is wrong")))]
 #[get("/check")]
 pub async fn check(request: HttpRequest, site: web::Data<Site>, _emcee: Emcee) -> Answer {
-    let base = site.base_url(&request);
-    let base = base.trim_end_matches('/');
-    let ((page, page_took), (socket, socket_took), (seen, ledger_took)) =
-        tokio::join!(timed(public_link(base)), timed(socket_through(base)), timed(ask_ledger(&site.pod)));
-    let mut link = ItemView::new("public_link", page).took(page_took);
-    if site.public_url.is_empty() {
-        link.detail += "; server.public_url is not set, so this address was assumed";
-    }
-    let items = vec![
-        link,
-        ItemView::new("socket", socket).took(socket_took),
+    let public_link = PublicLink { url: site.base_url(&request), assumed: site.public_url.is_empty() };
+    let (looks, (seen, ledger_took)) = tokio::join!(look_at(&public_link, &[]), timed_ledger(&site.pod));
+    let mut items: Vec<_> = looks.into_iter().map(ItemView::of_look).collect();
+    items.extend([
         ItemView::new("ledger", ledger(&seen, ledger_took)).took(ledger_took),
         ItemView::new("durable", durable(&seen)),
         ItemView::new("clock", clock(&seen)),
         ItemView::new("sessions", sessions(&site.pod)),
         ItemView::new("ready", ready(&site.pod)),
-    ];
-    Ok(HttpResponse::Ok().json(CheckView { ok: items.iter().all(|item| item.ok), items }))
+    ]);
+    let admin_url = if site.admin_url.is_empty() { &public_link.url } else { &site.admin_url }.clone();
+    Ok(HttpResponse::Ok().json(CheckView { ok: items.iter().all(|item| item.ok), public_link, admin_url, items }))
 }
 
-async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
+async fn timed_ledger(pod: &Pod) -> (Result<Seen, String>, Duration) {
     let begun = Instant::now();
-    let result = work.await;
-    (result, begun.elapsed())
+    (ask_ledger(pod).await, begun.elapsed())
 }
 
 /// The ledger's answer, and what this process's clock said in the middle of the question.
@@ -102,7 +103,9 @@ struct Seen {
 
 async fn ask_ledger(pod: &Pod) -> Result<Seen, String> {
     let begun = Instant::now();
-    let health = tokio::time::timeout(WITHIN, pod.ledger.check()).await.map_err(|_| too_late("the ledger"))?;
+    let health = tokio::time::timeout(WITHIN, pod.ledger.check())
+        .await
+        .map_err(|_| format!("the ledger did not answer within {} s", WITHIN.as_secs()))?;
     let health = health.map_err(|error| {
         tracing::warn!(%error, "the check found a ledger that does not answer");
         "the ledger does not answer; the log says why".to_owned()
@@ -110,62 +113,6 @@ async fn ask_ledger(pod: &Pod) -> Result<Seen, String> {
     let middle = SystemTime::now() - begun.elapsed() / 2;
     let here_ms = middle.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
     Ok(Seen { health, here_ms })
-}
-
-fn too_late(what: &str) -> String {
-    format!("{what} did not answer within {} s", WITHIN.as_secs())
-}
-
-fn client(redirects: usize) -> Result<Client, String> {
-    let redirects = reqwest::redirect::Policy::limited(redirects);
-    // an upgrade is a thing of HTTP/1.1
-    Client::builder()
-        .timeout(WITHIN)
-        .redirect(redirects)
-        .no_proxy()
-        .http1_only()
-        .build()
-        .map_err(|error| format!("nothing can be asked from here: {error}"))
-}
-
-/// The page that voters would see first.
-async fn public_link(base: &str) -> Result<String, String> {
-    let answer = client(REDIRECTS)?.get(format!("{base}/")).send().await.map_err(|error| unreached(base, &error))?;
-    let (status, url) = (answer.status(), answer.url().to_string());
-    let page = answer.text().await.map_err(|error| unreached(base, &error))?;
-    match status {
-        StatusCode::OK if page.contains("Tallycast") => Ok(format!("voters reach {url}")),
-        StatusCode::OK => Err(format!("{url} answers with a page that is not Tallycast's; check the load balancer")),
-        status => Err(format!("{url} answers {status}; check the load balancer")),
-    }
-}
-
-/// A handshake, as a phone would begin it; the connection is dropped as soon as it is answered.
-async fn socket_through(base: &str) -> Result<String, String> {
-    let request = client(0)?
-        .get(format!("{base}/ws"))
-        .header(CONNECTION, "Upgrade")
-        .header(UPGRADE, "websocket")
-        .header(SEC_WEBSOCKET_VERSION, "13")
-        .header(SEC_WEBSOCKET_KEY, HANDSHAKE_KEY);
-    match request.send().await.map_err(|error| unreached(base, &error))?.status() {
-        StatusCode::SWITCHING_PROTOCOLS => Ok(format!("{base}/ws opens")),
-        StatusCode::SERVICE_UNAVAILABLE => Err(format!("{base}/ws is full, or its server is being stopped")),
-        status => Err(format!(
-            "{base}/ws answers {status} and opens no socket; every proxy on the way must let upgrades through"
-        )),
-    }
-}
-
-fn unreached(base: &str, error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return too_late(base);
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    format!("{base} can not be reached from here: {cause}")
 }
 
 fn ledger(seen: &Result<Seen, String>, took: Duration) -> Result<String, String> {

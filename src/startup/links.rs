@@ -21,6 +21,8 @@ pub struct Links {
     pub stage: String,
     /// For the emcee, with the key.
     pub emcee: String,
+    /// They lead to the container's own address, which phones do not reach.
+    pub inside_container: bool,
 }
 
 /// The links of the newest room; the first start makes a sample of seven rounds.
@@ -40,6 +42,7 @@ pub async fn find(settings: &Settings, pod: &Pod, main: SocketAddr) -> anyhow::R
         voter: format!("{public}/r/{}", room.code),
         stage: format!("{public}/stage/{}", room.code),
         emcee: format!("{admin}/emcee#{}", pod.auth.emcee_key()),
+        inside_container: are_inside_container(settings),
     })
 }
 
@@ -49,6 +52,12 @@ pub fn voters_url(settings: &Settings, main: SocketAddr, alone: bool) -> Option<
         "" => alone.then(|| format!("http://{}", reachable(main))),
         url => Some(url.to_owned()),
     }
+}
+
+/// Whether the address that was found is that of a container, where nobody outside of its machine comes. The image says of
+/// itself that it is one, by the variable that podman, LXC and systemd-nspawn set too.
+fn are_inside_container(settings: &Settings) -> bool {
+    settings.server.public_url.is_empty() && std::env::var_os("container").is_some_and(|engine| !engine.is_empty())
 }
 
 /// An address that phones can reach: where everything is listened on, the one that leads out of this machine.

@@ -61,9 +61,16 @@ async fn a_server_that_is_well_passes_every_item() {
 async fn a_public_link_that_leads_nowhere_is_said() {
     // a port below those that the system hands out
     let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", "http://127.0.0.1:9")]).await;
-    let wrong = wrong(&hall.emcee()).await;
+    let emcee = hall.emcee();
+    let wrong = wrong(&emcee).await;
     assert_eq!(wrong.iter().map(|(item, _)| item.as_str()).collect::<Vec<_>>(), ["public_link", "socket"]);
     assert!(wrong.iter().all(|(_, detail)| detail.contains("http://127.0.0.1:9 can not be reached")), "{wrong:?}");
+    // people elsewhere may see it nevertheless, and are told where to look
+    let report = emcee.get("/check").await;
+    let unseen = report["items"].as_array().expect("items").iter().filter(|item| item["seen"] == false);
+    assert_eq!(unseen.count(), 2, "{report}");
+    assert_eq!(report["public_link"], json!({"url": "http://127.0.0.1:9", "assumed": false}));
+    assert_eq!(report["admin_url"], "http://127.0.0.1:9", "as public_url, if nothing else was said");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,6 +81,8 @@ async fn a_public_link_that_leads_to_somebody_else_is_said() {
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(wrong[0].1.contains("not Tallycast's"), "{wrong:?}");
     assert!(wrong[1].1.contains("200") && wrong[1].1.contains("upgrades"), "{wrong:?}");
+    let report = hall.emcee().get("/check").await;
+    assert!(report["items"].as_array().expect("items").iter().all(|item| item.get("seen").is_none()), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -118,6 +118,29 @@ async fn a_terminal_shows_three_links_and_a_code_for_phones() {
     }
 }
 
+/// What the image sets, as podman does by itself.
+const CONTAINER: (&str, &str) = ("container", "oci");
+const NOT_REACHED: &str = "Phones do not reach this container's own address";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_found_its_own_address_says_that_phones_do_not_reach_it() {
+    let address = ("TALLYCAST__SERVER__PUBLIC_URL", "http://vote.example");
+    for (settings, warned) in [(vec![CONTAINER], true), (vec![CONTAINER, address], false), (vec![], false)] {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let ledger = embedded(&folder);
+        let settings = [vec![("TALLYCAST__LEDGER__URL", ledger.as_str())], settings].concat();
+        let server = Server::spawn_on_terminal(&settings);
+        let shown = || Some(server.output()).filter(|shown| shown.contains("Ctrl-C"));
+        let shown = written(&server, "how to stop", shown).await;
+        assert_eq!(shown.contains(NOT_REACHED), warned, "{settings:?}\n{shown}");
+    }
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::spawn(&[("TALLYCAST__LEDGER__URL", &embedded(&folder)), CONTAINER]);
+    let warning = || server.output().lines().find(|line| line.contains(NOT_REACHED)).map(str::to_owned);
+    let warning = written(&server, "a warning", warning).await;
+    assert!(warning.contains("TALLYCAST__SERVER__PUBLIC_URL") && warning.contains("WARN"), "{warning}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_json_as_the_format_a_terminal_gets_it_too() {
     let folder = tempfile::tempdir().expect("a temporary directory");

@@ -1,10 +1,11 @@
 //! Rooms that move to another installation, and rooms that go for good.
 
 use super::desk::Desk;
-use crate::support::dice;
 use crate::support::emcee::{Emcee, plain_round};
 use crate::support::hall::Hall;
+use crate::support::server::Server;
 use crate::support::voter::{Verdict, Voter};
+use crate::support::{dice, free_port};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -59,6 +60,28 @@ async fn a_room_moves_with_its_code_and_everything_in_it() {
     there.emcee().patch(&format!("/rooms/{code}"), json!({"title": "Ball"})).await;
     other.run(&["import", "gala.ndjson"]).await.expect(1, &["gala.ndjson was not imported", "--fresh"]);
     assert_eq!(there.emcee().room(&code).await["title"], "Ball");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_waits_for_a_server_that_is_being_started_and_for_the_key_that_it_makes() {
+    let here = Hall::embedded().await;
+    let code = gala(&here).await;
+    let port = free_port().to_string();
+    let mut second = Desk::before(&format!("http://127.0.0.1:{port}"));
+    second.key = String::new();
+    Desk::at(&here)
+        .run(&["export", &code, "--out", &second.path("gala.ndjson").display().to_string()])
+        .await
+        .expect(0, &[]);
+    second.run(&["import", "gala.ndjson", "--wait", "300ms"]).await.expect(1, &["nothing answers", "start a server"]);
+
+    let import = second.start(&["import", "gala.ndjson", "--wait", "60s"]);
+    // it keeps its key where the command looks for it
+    let ledger = format!("embedded:{}", second.path("data/tallycast.redb").display());
+    let _server =
+        Server::start(&[("SERVER_PORT", &port), ("TALLYCAST__EMCEE__KEY", ""), ("TALLYCAST__LEDGER__URL", &ledger)])
+            .await;
+    second.finish(import).await.expect(0, &[&format!("gala.ndjson → {code}")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -141,9 +141,58 @@ async fn a_check_tells_by_its_exit_code_whether_the_evening_may_begin() {
     let json = desk.run(&["check", "--json"]).await.expect(0, &[]).json();
     assert_eq!(json["ok"], true);
 
-    // a port below those that the system hands out: nobody listens
-    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", "http://127.0.0.1:9")]).await;
-    let desk = Desk::at(&hall);
-    let told = desk.run(&["check"]).await.expect(3, &["Something is wrong", "http://127.0.0.1:9 can not be reached"]);
+    // somebody else answers at the public link
+    let stranger = answers::serve(&[]).await;
+    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &stranger.url)]).await;
+    let told = Desk::at(&hall).run(&["check"]).await.expect(3, &["Something is wrong", "404"]);
     assert_eq!(told.out.matches("WRONG").count(), 2, "link and socket alone: {told:?}");
+
+    // a port below those that the system hands out: nobody listens
+    let settings = [
+        ("TALLYCAST__SERVER__PUBLIC_URL", "http://127.0.0.1:9"),
+        ("TALLYCAST__SERVER__ADMIN_URL", "http://desk.example"),
+    ];
+    let hall = Hall::embedded_with(&settings).await;
+    let desk = Desk::at(&hall);
+    let says = ["http://127.0.0.1:9 can not be reached from here", "tallycast check --url http://desk.example"];
+    let told = desk.run(&["check"]).await.expect(4, &says);
+    assert_eq!((told.out.matches("UNSEEN  ").count(), told.out.matches("WRONG").count()), (2, 0), "{told:?}");
+    assert_eq!(desk.run(&["check", "--json"]).await.expect(4, &[]).json()["ok"], false);
+}
+
+/// What a server says that cannot reach its own public link.
+fn blind(link: &str, ledger: bool) -> Value {
+    let unseen = |item| json!({"item": item, "ok": false, "seen": false, "ms": 1, "detail": "it can not be reached"});
+    json!({"ok": false, "public_link": {"url": link, "assumed": false}, "admin_url": "http://desk.example", "items": [
+        unseen("public_link"), unseen("socket"), {"item": "ledger", "ok": ledger, "ms": 1, "detail": "it answers"},
+    ]})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_looks_from_where_it_is_at_what_its_server_cannot_see() {
+    let hall = Hall::embedded().await;
+    let link = hall.pods[0].url("");
+    let server = answers::serve(&[("/api/v1/check", blind(&link, true))]).await;
+    let desk = Desk::before(&server.url);
+    let told = desk.run(&["check"]).await.expect(0, &[&format!("voters reach {link}/"), &format!("{link}/ws opens")]);
+    assert!(!told.out.contains("UNSEEN") && told.out.contains("is well"), "{told:?}");
+    let json = desk.run(&["check", "--json"]).await.expect(0, &[]).json();
+    assert_eq!((&json["ok"], json["items"].as_array().map(Vec::len)), (&json!(true), Some(3)), "{json}");
+
+    let server = answers::serve(&[("/api/v1/check", blind(&link, false))]).await;
+    Desk::before(&server.url).run(&["check"]).await.expect(3, &["WRONG", "ledger"]);
+    // what is wrong weighs more than what is not seen
+    let server = answers::serve(&[("/api/v1/check", blind("http://127.0.0.1:9", false))]).await;
+    Desk::before(&server.url).run(&["check"]).await.expect(3, &["WRONG", "UNSEEN"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_an_older_version_is_believed() {
+    let mut report = blind("", true);
+    report.as_object_mut().expect("an object").remove("public_link");
+    for item in report["items"].as_array_mut().expect("items") {
+        item.as_object_mut().expect("an object").remove("seen");
+    }
+    let server = answers::serve(&[("/api/v1/check", report)]).await;
+    Desk::before(&server.url).run(&["check"]).await.expect(3, &["WRONG", "it can not be reached"]);
 }

@@ -1,4 +1,4 @@
-//! A real nginx with the configuration that is shipped, and a client that speaks TLS to it.
+//! A real nginx with the configuration that is shipped, for one process or as in compose.yaml, and a client that speaks TLS to it.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -16,6 +16,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+/// The shipped configuration, in a proxy's own directory.
+const SHIPPED: &str = "shipped";
 
 pub type Tls = TlsStream<TcpStream>;
 
@@ -66,28 +69,48 @@ impl Proxy {
             ("/etc/tallycast/tls/", format!("{}/", certs.display())),
             ("/tmp/nginx", format!("{}/nginx", directory.path().display())),
         ];
+        let shipped = directory.path().join(SHIPPED);
+        fs::create_dir(&shipped).expect("its own directory");
         for entry in fs::read_dir(root.join("manifests/base/nginx")).expect("the shipped configuration") {
             let path = entry.expect("an entry").path();
             let mut text = fs::read_to_string(&path).expect("a text");
             for (from, to) in &swaps {
                 text = text.replace(from, to);
             }
-            fs::write(directory.path().join(path.file_name().expect("a name")), text).expect("its own directory");
+            fs::write(shipped.join(path.file_name().expect("a name")), text).expect("its own directory");
         }
         Proxy { port, redirect, probe, directory, child: None }
     }
 
     /// Starts nginx in front of this process and waits until it answers its probe.
     pub async fn start(upstream: SocketAddr) -> Proxy {
-        let mut proxy = Proxy::prepared(upstream);
-        let log = fs::File::create(proxy.directory.path().join("log")).expect("its own directory");
-        proxy.child = Some(proxy.nginx(&[]).stdin(Stdio::null()).stderr(log).spawn().expect("nginx is installed"));
+        let proxy = Proxy::prepared(upstream);
+        let command = proxy.nginx(&[]);
+        proxy.run(command).await
+    }
+
+    /// As compose.yaml starts it: in front of every process that this name leads to, at this port.
+    pub async fn compose(name: &str, port: u16, name_server: SocketAddr) -> Proxy {
+        let proxy = Proxy::prepared(name_server);
+        let folder = proxy.directory.path().display().to_string();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose/nginx.sh");
+        let script = fs::read_to_string(script).expect("the shipped script");
+        let script = script.replace("/etc/tallycast/nginx", &format!("{folder}/{SHIPPED}"));
+        let script = script.replace("/tmp/conf", &format!("{folder}/conf"));
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, "nginx.sh", &format!("{name}:{port}")]).env("RESOLVER", name_server.to_string());
+        proxy.run(command).await
+    }
+
+    async fn run(mut self, mut command: Command) -> Proxy {
+        let log = fs::File::create(self.directory.path().join("log")).expect("its own directory");
+        self.child = Some(command.stdin(Stdio::null()).stderr(log).spawn().expect("nginx is installed"));
         let since = Instant::now();
         loop {
-            if TcpStream::connect(("127.0.0.1", proxy.probe)).await.is_ok() {
-                return proxy;
+            if TcpStream::connect(("127.0.0.1", self.probe)).await.is_ok() {
+                return self;
             }
-            let ended = proxy.child.as_mut().and_then(|child| child.try_wait().expect("its own child"));
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("its own child"));
             assert!(ended.is_none() && since.elapsed() < Duration::from_secs(20), "nginx does not start: {ended:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -100,7 +123,7 @@ impl Proxy {
 
     fn nginx(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("nginx");
-        let config = self.directory.path().join("nginx.conf");
+        let config = self.directory.path().join(SHIPPED).join("nginx.conf");
         command.arg("-c").arg(config).arg("-p").arg(self.directory.path()).args(["-e", "stderr"]).args(arguments);
         command
     }

@@ -3,7 +3,7 @@
 use super::free_port;
 use super::http::Http;
 use std::fs::OpenOptions;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ const EXIT_LIMIT: Duration = Duration::from_secs(45);
 
 pub struct Server {
     pub port: u16,
+    /// Where it listens: 127.0.0.1, if the settings say nothing else.
+    host: IpAddr,
     environment: Vec<(String, String)>,
     /// Whether its standard output is a terminal.
     terminal: bool,
@@ -45,8 +47,7 @@ impl Server {
             ("TALLYCAST__EMCEE__KEY".to_owned(), EMCEE_KEY.to_owned()),
             ("TALLYCAST__SERVER__SECRET".to_owned(), SECRET.to_owned()),
         ];
-        let port = free_port();
-        settings[0].1 = port.to_string();
+        settings[0].1 = free_port().to_string();
         for (key, value) in environment {
             settings.retain(|(known, _)| known != key);
             // an empty value stands for "not set", so that a test can leave a default out
@@ -54,7 +55,11 @@ impl Server {
                 settings.push(((*key).to_owned(), (*value).to_owned()));
             }
         }
-        let mut server = Server { port, environment: settings, terminal, child: None, dir };
+        let told = |name: &str| settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let port = told("SERVER_PORT").and_then(|port| port.parse().ok()).unwrap_or(8080);
+        let host = told("TALLYCAST__SERVER__HOST").and_then(|host| host.parse().ok());
+        let host = host.filter(|host: &IpAddr| host.is_loopback()).unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        let mut server = Server { port, host, environment: settings, terminal, child: None, dir };
         server.launch();
         server
     }
@@ -106,11 +111,11 @@ impl Server {
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        format!("http://{}{path}", self.address())
     }
 
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
+        SocketAddr::new(self.host, self.port)
     }
 
     /// SIGKILL: the process gets no chance to do anything more.
