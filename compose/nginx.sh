@@ -21,7 +21,7 @@ cp -r /etc/tallycast/nginx /tmp/conf
   echo "set \$pods $pods;"
   # A pod that says goodbye or is full answers 503: another may have room. Nothing is asked twice that may have been done:
   # nginx repeats a POST or PATCH only where no connection came about. Pods are on this machine, and answer at once.
-  sed -e 's|http://tallycast;|http://$pods;|' \
+  sed -e "s|http://tallycast;|http://\$pods;|" \
     -e 's|proxy_next_upstream off;|proxy_next_upstream error timeout http_503;|' \
     -e 's|proxy_connect_timeout 3s;|proxy_connect_timeout 1s;|' \
     /etc/tallycast/nginx/site.conf

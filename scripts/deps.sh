@@ -13,6 +13,7 @@ needs nginx
 needs prometheus
 needs prometheus-alertmanager
 needs openssl
+needs systemd-analyze systemd
 [[ -n ${CHROMIUM:-} ]] || needs chromium
 # Debian keeps what makes virtual environments in a package of its own
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
