@@ -98,6 +98,8 @@ def commands(script: str) -> tuple[list[list[str]], str]:
     """The programs that a shell would call, with their arguments; and what it complains of."""
     if re.search(r">\s*[/~]", script):
         return [], f"writes outside of its folder: {script}"
+    # one after the other, so that the order is that of the page
+    script = re.sub(r"(?m)(?<![&>])&[ \t]*$", "", script)
     with tempfile.TemporaryDirectory() as temporary:
         folder, record = Path(temporary) / "here", Path(temporary) / "record"
         # what `make certs` makes is written to
@@ -105,7 +107,7 @@ def commands(script: str) -> tuple[list[list[str]], str]:
         record.touch()
         told = {"PATH": "/nonexistent", "RECORD": str(record), "KNOWN": " ".join(KNOWN_PROGRAMS.split())}
         ran = subprocess.run(
-            ["/bin/bash", "-c", f"{RECORDER}{script}\nwait"], cwd=folder, env=told, capture_output=True, text=True,
+            ["/bin/bash", "-c", f"{RECORDER}{script}"], cwd=folder, env=told, capture_output=True, text=True,
             check=False, timeout=60,
         )
         called = [line.split("\0")[:-1] for line in record.read_text().split("\1\0")[:-1]]

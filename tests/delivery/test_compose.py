@@ -126,13 +126,14 @@ class Nginx(unittest.TestCase):
         self.folder = Path(temporary.name)
         # workers are somebody else
         self.folder.chmod(0o755)
-        self.port, self.probe = free_ports(2, range(20_000, 32_000))
+        https, http, self.probe = free_ports(3, range(20_000, 32_000))
         swaps = {
             # first, since the others lead below it
             "/tmp/": f"{self.folder}/tmp/",
             "/etc/tallycast/nginx": f"{self.folder}/nginx",
             "/etc/tallycast/tls": f"{self.folder}/certs",
-            "8443": str(self.port),
+            "8443": str(https),
+            "8082": str(http),
             "8081": str(self.probe),
         }
         shutil.copytree(ROOT / "manifests/base/nginx", self.folder / "nginx")
