@@ -11,8 +11,8 @@
 //! | [`http`] | routes, pages, sockets, errors |
 //! | [`startup`] | the composition root: build, run, drain |
 //!
-//! Beside them: [`settings`], [`telemetry`] (logs), [`metrics`] (every series), [`traces`] (spans), [`draft`] (files) and [`platform`] (the operating system).
-//! Beside them: [`settings`], [`telemetry`] (logs), [`metrics`] (every series), [`draft`] (files), [`outside`] (a server as phones see it) and [`platform`] (the operating system).
+//! Beside them: [`settings`], [`telemetry`] (logs), [`metrics`] (every series), [`traces`] (spans), [`draft`] (files),
+//! [`outside`] (a server as phones see it) and [`platform`] (the operating system).
 
 pub mod actors;
 pub mod auth;
