@@ -57,10 +57,10 @@ class Workflows(unittest.TestCase):
         self.assertEqual(how, "${{ github.event_name == 'push' && '--commit' || '' }}", "by hand it is a pull request")
 
     def test_the_cluster_of_an_overlay_is_known_to_its_environment_alone(self) -> None:
-        job = WORKFLOWS["promote.yml"]["jobs"]["promote"]
-        self.assertEqual(job["environment"], "${{ inputs.overlay }}")
-        users = [where for where, step in steps() if "secrets.KUBECONFIG" in str(step)]
-        self.assertEqual(users, ["promote.yml promote"])
+        self.assertEqual(WORKFLOWS["promote.yml"]["jobs"]["promote"]["environment"], "${{ inputs.overlay }}")
+        self.assertEqual(WORKFLOWS["loadtest.yml"]["jobs"]["staging"]["environment"], "staging")
+        users = {where for where, step in steps() if "secrets.KUBECONFIG" in str(step)}
+        self.assertEqual(users, {"loadtest.yml staging", "promote.yml promote"})
 
     def test_actions_are_pinned_by_commit_and_say_which_version_that_is(self) -> None:
         for path in FILES:
