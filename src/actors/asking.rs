@@ -98,8 +98,7 @@ impl Asking {
                 Told::Ballot { view, grew: false, took: since.elapsed() }
             }
             CastAnswer::Ballot { view, grew } => {
-                self.know(&view);
-                Told::Ballot { view, grew, took: since.elapsed() }
+                Told::Ballot { view: self.newest(view), grew, took: since.elapsed() }
             }
         })
     }
@@ -110,9 +109,28 @@ impl Asking {
         (now.saturating_duration_since(asked.since) >= OVERDUE).then(|| self.number.get())
     }
 
-    /// The socket was told this ballot.
-    pub fn know(&self, view: &BallotView) {
-        *self.known.borrow_mut() = Some(view.stored());
+    /// Notes a ballot that the socket is about to be told, unless it was told more of that take: answers and the word of
+    /// another socket come by different ways and may overtake each other. True if it is news.
+    pub fn know(&self, view: &BallotView) -> bool {
+        let mut known = self.known.borrow_mut();
+        let is_news = known.as_ref().is_none_or(|known| {
+            (known.round, known.take) != (view.round, view.take) || known.votes.len() < view.votes.len()
+        });
+        if is_news {
+            *known = Some(view.stored());
+        }
+        is_news
+    }
+
+    /// What the socket is told of its stored cast: never less of that take than before. A refusal is told as it is, for
+    /// it shows what a failover may have lost.
+    fn newest(&self, view: BallotView) -> BallotView {
+        if view.refused.is_some() {
+            *self.known.borrow_mut() = Some(view.stored());
+            return view;
+        }
+        self.know(&view);
+        self.known.borrow().clone().unwrap_or(view)
     }
 
     /// No promise; the ballot is the last that this socket was told of that take.
@@ -144,6 +162,24 @@ mod tests {
         assert!(asking.answer(first, stored("a"), || 10).is_none(), "late");
         assert!(asking.is_open());
         assert!(asking.answer(second, CastAnswer::Removed, || 10).is_some_and(|told| matches!(told, Told::Removed)));
+    }
+
+    #[test]
+    fn what_comes_by_two_ways_never_takes_back_what_was_told() {
+        let told = |asking: &Asking, answer| match asking.answer(asking.ask(1, 1), answer, || 10) {
+            Some(Told::Ballot { view, .. }) => view.votes,
+            other => panic!("{other:?}"),
+        };
+        let view = |round, votes: &str, refused| BallotView::new(round, 1, votes.into(), 10, refused);
+        let asking = Asking::default();
+        assert_eq!(told(&asking, stored("aaaa")), "aaaa");
+        assert!(!asking.know(&view(1, "aaa", None)), "the word of another socket was overtaken by the answer");
+        assert!(asking.know(&view(1, "aaaaa", None)));
+        assert_eq!(told(&asking, stored("aaaa")), "aaaaa", "the answer was overtaken by the word");
+        let gap = CastAnswer::Ballot { view: view(1, "aa", Some(Refusal::Gap)), grew: false };
+        assert_eq!(told(&asking, gap), "aa", "a failover has lost the others, and the phone must hear of it");
+        assert_eq!(told(&asking, stored("aaa")), "aaa");
+        assert!(asking.know(&view(2, "", None)), "another round begins anew");
     }
 
     #[test]

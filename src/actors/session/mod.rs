@@ -337,8 +337,9 @@ impl Handler<Whisper> for Session {
             },
             Whisper::Leave { reason, retry_ms } => self.leave(reason, retry_ms, ctx),
             Whisper::Mine(view) => {
-                self.asking.know(&view);
-                ctx.text(ServerMessage::Mine(view).encode());
+                if self.asking.know(&view) {
+                    ctx.text(ServerMessage::Mine(view).encode());
+                }
             }
         }
     }
