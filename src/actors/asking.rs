@@ -97,9 +97,7 @@ impl Asking {
                 let view = self.busy(round, take, votes_per_round());
                 Told::Ballot { view, grew: false, took: since.elapsed() }
             }
-            CastAnswer::Ballot { view, grew } => {
-                Told::Ballot { view: self.newest(view), grew, took: since.elapsed() }
-            }
+            CastAnswer::Ballot { view, grew } => Told::Ballot { view: self.newest(view), grew, took: since.elapsed() },
         })
     }
 
