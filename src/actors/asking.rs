@@ -127,7 +127,9 @@ impl Asking {
             *self.known.borrow_mut() = Some(view.stored());
             return view;
         }
-        self.know(&view);
+        if self.know(&view) {
+            return view;
+        }
         self.known.borrow().clone().unwrap_or(view)
     }
 

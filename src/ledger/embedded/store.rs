@@ -63,7 +63,7 @@ impl Store {
         self.file.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The place of the file, to close and open it. Waits until nobody reads.
+    /// The place of the file, to close and open it. Waits until nobody reads; failed reads were those of the old file.
     pub fn file_mut(&self) -> RwLockWriteGuard<'_, Option<Database>> {
         let file = self.file.write().unwrap_or_else(PoisonError::into_inner);
         self.read_failed.store(false, Ordering::Release);
