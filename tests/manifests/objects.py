@@ -1,9 +1,12 @@
 """Reading Kubernetes objects."""
 
 import functools
+import shutil
+import tempfile
 import unittest
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import world
@@ -18,6 +21,19 @@ class RenderedCheck(unittest.TestCase):
     def setUp(self) -> None:
         if not world.kubectl():
             self.skipTest("there is no kubectl")
+
+
+class ScriptCheck(RenderedCheck):
+    """Checks of scripts, each with a copy of them and of the manifests that it may change."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        # kustomize compares real paths
+        self.folder = Path(temporary.name).resolve()
+        for part in ("manifests", "scripts"):
+            shutil.copytree(world.current().file(part), self.folder / part)
 
 
 Check = TypeVar("Check", bound=RenderedCheck)

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 import world
-from objects import RenderedCheck, every_rendering, find, of_kind, say
+from objects import RenderedCheck, ScriptCheck, every_rendering, find, of_kind, say
 from world import Object
 
 FOLDER = Path(__file__).resolve().parent
@@ -54,42 +54,36 @@ class Number(RenderedCheck):
             self.assertNotIn("selectPolicy", behavior["scaleDown"], "an apply would undo scripts/hold.sh")
 
 
-class Scripts(unittest.TestCase):
+class Scripts(ScriptCheck):
     """With a cluster that is a folder."""
 
     def setUp(self) -> None:
-        if not world.kubectl():
-            self.skipTest("there is no kubectl")
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.world = Path(temporary.name).resolve()
-        for part in ("manifests", "scripts"):
-            shutil.copytree(world.current().file(part), self.world / part)
-        (self.world / "objects").mkdir()
-        (self.world / "bin").mkdir()
+        super().setUp()
+        (self.folder / "objects").mkdir()
+        (self.folder / "bin").mkdir()
         self.tool("kubectl", f'exec {sys.executable} {FOLDER / "fake_kubectl.py"} "$@"')
         self.tool("sleep", ":")
 
     def tool(self, name: str, text: str) -> None:
         """A program of the made-up world."""
-        path = self.world / "bin" / name
+        path = self.folder / "bin" / name
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
 
     def run_script(self, *command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Runs a script there."""
-        ran = [str(self.world / "scripts" / command[0]), *command[1:]]
+        ran = [str(self.folder / "scripts" / command[0]), *command[1:]]
         told = self.environment() | environment
-        return subprocess.run(ran, cwd=self.world, env=told, capture_output=True, text=True, check=False)
+        return subprocess.run(ran, cwd=self.folder, env=told, capture_output=True, text=True, check=False)
 
     def environment(self) -> dict[str, str]:
         """The variables of that world."""
         return {
             "KUBECONFIG": "/dev/null",
-            "PATH": f"{self.world}/bin:{os.environ['PATH']}",
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
             "REAL_KUBECTL": world.kubectl() or "",
             "RENDERED": rendered(),
-            "WORLD": str(self.world),
+            "WORLD": str(self.folder),
         }
 
     def well(self, *command: str, **environment: str) -> str:
@@ -100,16 +94,16 @@ class Scripts(unittest.TestCase):
 
     def kubectl(self, *arguments: str) -> None:
         """Somebody at a terminal."""
-        called = [self.world / "bin/kubectl", *arguments]
-        subprocess.run(called, cwd=self.world, env=self.environment(), capture_output=True, check=True)
+        called = [self.folder / "bin/kubectl", *arguments]
+        subprocess.run(called, cwd=self.folder, env=self.environment(), capture_output=True, check=True)
 
     def item(self, name: str) -> dict[str, Any]:
         """An object of the made-up cluster."""
-        return json.loads((self.world / "objects" / f"{name}.json").read_text())
+        return json.loads((self.folder / "objects" / f"{name}.json").read_text())
 
     def keep(self, item: dict[str, Any]) -> None:
         """Puts an object there."""
-        (self.world / "objects" / f"{item['kind']}.{item['metadata']['name']}.json").write_text(json.dumps(item))
+        (self.folder / "objects" / f"{item['kind']}.{item['metadata']['name']}.json").write_text(json.dumps(item))
 
     def number(self) -> int:
         """Server pods that are wanted."""
@@ -117,14 +111,14 @@ class Scripts(unittest.TestCase):
 
     def log(self) -> list[str]:
         """What was done since it was asked last."""
-        file = self.world / "log"
+        file = self.folder / "log"
         lines = file.read_text().splitlines() if file.exists() else []
         file.unlink(missing_ok=True)
         return lines
 
     def add_component(self, overlay: str, name: str) -> None:
         """As an operator does it."""
-        file = self.world / "manifests/overlays" / overlay / "kustomization.yaml"
+        file = self.folder / "manifests/overlays" / overlay / "kustomization.yaml"
         made = yaml.safe_load(file.read_text())
         made["components"].insert(0, f"../../components/{name}")
         file.write_text(yaml.safe_dump(made))
@@ -164,7 +158,7 @@ class Deploy(Scripts):
         for how in ([], ["--server-side"]):
             with self.subTest(how):
                 # the files of before
-                file = self.world / "manifests/base/server.yaml"
+                file = self.folder / "manifests/base/server.yaml"
                 text = file.read_text()
                 file.write_text(text.replace("\n  selector:", "\n  replicas: 3\n  selector:", 1))
                 self.kubectl("apply", "-f", "manifests/base/namespace.yaml")
@@ -180,7 +174,7 @@ class Deploy(Scripts):
                 self.assertEqual(self.number(), 3)
 
     def test_what_the_cluster_refuses_changes_nothing(self) -> None:
-        (self.world / "refuse-trial").write_text('no matches for kind "ScaledObject" in version "keda.sh/v1alpha1"')
+        (self.folder / "refuse-trial").write_text('no matches for kind "ScaledObject" in version "keda.sh/v1alpha1"')
         refused = self.run_script("deploy.sh", "production")
         self.assertEqual(refused.returncode, 1, refused.stdout)
         self.assertIn("no matches for kind", refused.stderr)
@@ -188,11 +182,11 @@ class Deploy(Scripts):
         self.assertEqual(self.log(), ["apply manifests/base/namespace.yaml"])
 
     def test_a_webhook_that_has_not_seen_the_deployment_yet_is_asked_again(self) -> None:
-        (self.world / "keda").touch()
-        (self.world / "refuse-webhook").write_text('denied the request: Deployment.apps "tallycast-server" not found')
+        (self.folder / "keda").touch()
+        (self.folder / "refuse-webhook").write_text('denied the request: Deployment.apps "tallycast-server" not found')
         self.well("deploy.sh", "production")
         self.assertEqual(self.number(), 3)
-        self.assertTrue((self.world / "objects/ScaledObject.tallycast-server.json").exists())
+        self.assertTrue((self.folder / "objects/ScaledObject.tallycast-server.json").exists())
 
     def test_what_somebody_else_has_changed_is_said_and_left_alone(self) -> None:
         self.well("deploy.sh", "local")
@@ -233,7 +227,7 @@ class Hold(Scripts):
 
     def with_keda(self) -> dict[str, Any]:
         """A cluster with KEDA."""
-        (self.world / "keda").touch()
+        (self.folder / "keda").touch()
         scaled = self.shipped("autoscaling-keda")
         self.cluster(scaled, self.shipped("autoscaling-hpa"))
         return scaled
@@ -261,7 +255,7 @@ class Hold(Scripts):
 
     def test_what_keda_does_not_pass_on_is_said(self) -> None:
         self.with_keda()
-        (self.world / "keda-sleeps").touch()
+        (self.folder / "keda-sleeps").touch()
         refused = self.run_script("hold.sh", "8")
         self.assertEqual((refused.returncode, self.number()), (1, 3))
         self.assertIn("does KEDA run, and is it not paused?", refused.stderr)
@@ -274,7 +268,7 @@ class Hold(Scripts):
 
     def test_pods_that_do_not_get_ready_are_said_and_held_all_the_same(self) -> None:
         self.cluster(self.shipped("autoscaling-hpa"))
-        (self.world / "refuse-rollout").write_text("timed out waiting for the condition")
+        (self.folder / "refuse-rollout").write_text("timed out waiting for the condition")
         refused = self.run_script("hold.sh", "8")
         self.assertEqual((refused.returncode, self.number(), self.policy()), (1, 8, "Disabled"))
         self.assertIn("not all pods are ready; the number is held all the same", refused.stderr)

@@ -9,6 +9,7 @@ import unittest
 from pathlib import Path
 
 import world
+from objects import ScriptCheck
 
 
 def run(command: list[str | Path], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -65,17 +66,11 @@ class Certificates(unittest.TestCase):
             self.assertEqual(stat.S_IMODE((self.certs / name).stat().st_mode), 0o600, name)
 
 
-class Preview(unittest.TestCase):
+class Preview(ScriptCheck):
     """scripts/deploy_preview.sh where no cluster answers."""
 
     def setUp(self) -> None:
-        if not world.kubectl():
-            self.skipTest("there is no kubectl")
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name)
-        for part in ("manifests", "scripts"):
-            shutil.copytree(world.current().file(part), self.folder / part)
+        super().setUp()
         for command in (
             ["init", "--quiet"],
             ["add", "--all"],
