@@ -16,16 +16,13 @@ use crate::domain::jobs::Task;
 use crate::wire::client::Role;
 use crate::wire::codes::CloseCode;
 
+mod buckets;
 mod recent;
 mod slow_commands;
 
+use buckets::{FAST, SIZES};
 pub use recent::Recent;
 pub use slow_commands::SlowCommands;
-
-/// Bucket edges for things that should take milliseconds, in seconds; the limits of alerts are among them.
-const FAST: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-/// Bucket edges for casts in a batch.
-const SIZES: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 128.0, 256.0, 512.0, 1000.0];
 
 /// Everything that is measured.
 pub struct Metrics {

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::arguments::AuditArguments;
 use super::client::Client;
+use super::outcome::{Outcome, say};
 use super::paint::Paint;
 use super::rooms;
 use super::table::{counted, table};
-use super::{Outcome, say};
 
 /// What the server answers.
 #[derive(Debug, Serialize, Deserialize)]

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::arguments::CheckArguments;
 use super::client::{Client, roots};
+use super::outcome::{Outcome, say};
 use super::paint::Paint;
 use super::table::table;
-use super::{Outcome, say};
 use crate::outside::{Look, PublicLink, Sight, look_at};
 
 /// Asks, looks, and prints one line an item.

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, ensure};
 use reqwest::{Method, Response};
 
-use super::Outcome;
 use super::arguments::{ExportArguments, Format};
 use super::client::{Answered, Client};
+use super::outcome::Outcome;
 use super::rooms::{self, KnownRoom};
 use super::table::counted;
 use crate::draft::Draft;

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::arguments::ImportArguments;
 use super::client::{Answered, Client};
+use super::outcome::{Outcome, say};
 use super::rooms::{self, KnownRoom};
-use super::{Outcome, say};
 use crate::domain::setup::reference_of_copy;
 
 /// The form of archives that this program knows.

@@ -8,6 +8,7 @@
 //! | `event` | event files: read, compared with a room, shown |
 //! | `plan`, `export`, `import`, `audit`, `purge`, `check` | the commands, one a file; `plan` holds `apply` too |
 //! | `rooms` | the server's rooms, and which of them is meant |
+//! | `outcome` | how a command ends, and where its results go |
 //! | `paint`, `table` | how results look |
 //!
 //! Results go to stdout, everything else to stderr, and the exit code is an `Outcome`.
@@ -20,38 +21,17 @@ mod client;
 mod event;
 mod export;
 mod import;
+mod outcome;
 mod paint;
 mod plan;
 mod purge;
 mod rooms;
 mod table;
 
-use std::fmt::Display;
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use arguments::Operation;
-
-/// How a command ended. What stands in docs/event-files.md is what scripts rely on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// All is as it should be.
-    Fine = 0,
-    /// It could not be done: bad arguments, no server, a refusal.
-    Failed = 1,
-    /// `plan` found a difference.
-    Differs = 2,
-    /// `audit` or `check` found something wrong.
-    Wrong = 3,
-    /// `check` found nothing wrong, and could not see everything.
-    Unseen = 4,
-}
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        Self::from(outcome as u8)
-    }
-}
+use outcome::Outcome;
 
 /// Does what was asked for, and says on stderr why it could not.
 pub fn run(operation: Operation) -> ExitCode {
@@ -74,12 +54,4 @@ pub fn run(operation: Operation) -> ExitCode {
         Outcome::Failed
     })
     .into()
-}
-
-/// Writes a result to stdout. Whoever has read enough of it, as `head` does, may go.
-fn say(result: impl Display) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout(), "{result}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }

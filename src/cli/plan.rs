@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::arguments::{ApplyArguments, PlanArguments};
 use super::client::{Answered, Client};
 use super::event::{Difference, EventFile, shown};
+use super::outcome::{Outcome, say};
 use super::paint::Paint;
 use super::rooms::{self, KnownRoom};
 use super::table::counted;
-use super::{Outcome, say};
 use crate::domain::text::Name;
 use crate::draft::Draft;
 

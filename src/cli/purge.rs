@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::arguments::PurgeArguments;
 use super::client::Client;
+use super::outcome::{Outcome, say};
 use super::table::{counted, table};
-use super::{Outcome, say};
 
 /// A room that is removed.
 #[derive(Deserialize)]

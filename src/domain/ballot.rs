@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::validate::MOST_NUMBER;
+use super::MOST_NUMBER;
 use super::{Invalid, LedgerMs, ids::LETTERS};
 
 /// Most votes of a voter in a round, so also the longest cast.

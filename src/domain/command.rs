@@ -9,7 +9,7 @@ use super::room::{ClosedBy, Decision, Room, Running, Split, Stage, Take};
 use super::setup::{Edit, SECONDS, check_seconds};
 use super::validate::MOST_TAKES;
 use super::visibility::is_dark;
-use super::{Invalid, LedgerMs};
+use super::{Invalid, LedgerMs, Refused};
 
 /// A timed round closed later than this after its deadline says so in its record.
 const OUTAGE_MS: u64 = 5_000;
@@ -91,53 +91,6 @@ pub enum Command {
         /// Of the record that was found old enough.
         seq: u64,
     },
-}
-
-/// Why a command does not fit now.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// See the message.
-    #[error("another round is open")]
-    AnotherRoundOpen,
-    /// See the message.
-    #[error("this take of the round is closed already")]
-    AlreadyClosed,
-    /// See the message.
-    #[error("the round is at another take")]
-    OtherTake,
-    /// See the message.
-    #[error("a ranking is being shown; take it away first")]
-    RankingShown,
-    /// See the message.
-    #[error("the round is not open")]
-    NotOpen,
-    /// See the message.
-    #[error("the round is not closed")]
-    NotClosed,
-    /// See the message.
-    #[error("a round is open; close it first")]
-    RoundOpen,
-    /// See the message.
-    #[error("no round is closed yet")]
-    NothingClosed,
-    /// See the message.
-    #[error("a held result is not shown yet")]
-    NotShown,
-    /// The field.
-    #[error("{0} can not change any more")]
-    NotChangeable(String),
-    /// The number.
-    #[error("there is no round {0}")]
-    NoSuchRound(u16),
-    /// See the message.
-    #[error("the room is being purged")]
-    Purging,
-    /// See the message.
-    #[error("the room is not deleted, or has changed since")]
-    NotPurgeable,
-    /// Malformed or out of bounds.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
 }
 
 /// When a command is judged.

@@ -22,6 +22,7 @@
 pub mod ballot;
 pub mod clock;
 pub mod command;
+mod error;
 pub mod gate;
 pub mod ids;
 pub mod jobs;
@@ -33,28 +34,11 @@ pub mod text;
 pub mod validate;
 pub mod visibility;
 
+pub use error::{Invalid, Refused};
+
 /// Milliseconds of the ledger's clock, since 1970. The only time that decides anything.
 pub type LedgerMs = u64;
 
-/// A value from outside that is malformed or out of bounds.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {detail}")]
-pub struct Invalid {
-    /// Where in the input, as its sender wrote it: `rounds[2].seconds`.
-    pub field: String,
-    /// What is wrong and what would be right.
-    pub detail: String,
-}
-
-impl Invalid {
-    /// An error at `field`.
-    pub fn new(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { field: field.into(), detail: detail.into() }
-    }
-
-    /// The same error, seen from the object that holds the field: `choices[1]` in `rounds[0]`.
-    pub fn inside(mut self, parent: &str) -> Self {
-        self.field = format!("{parent}.{}", self.field);
-        self
-    }
-}
+/// Largest count, version and time of anything stored: the year 4199. Sums over 64 gates or 100 rounds are whole
+/// numbers for scripts and clients too, which have 53 bits.
+pub const MOST_NUMBER: u64 = 1 << 46;

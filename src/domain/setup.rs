@@ -1,10 +1,9 @@
 //! How a room is made and edited, and the bounds of what an emcee may set.
 
-use super::command::Refused;
 use super::ids::{LETTERS, RoomCode, RoomId};
 use super::room::{Choice, JoinMode, Programme, Room, Round, Split, Stage};
 use super::text::{Label, Title};
-use super::{Invalid, LedgerMs};
+use super::{Invalid, LedgerMs, Refused};
 
 /// Most rounds of a room.
 pub const MOST_ROUNDS: usize = 100;

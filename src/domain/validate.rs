@@ -12,11 +12,8 @@ use super::room::{Decision, Room, Round, Running, Take};
 use super::setup::{
     SECONDS, check_blackout, check_choices, check_color, check_partitions, check_rounds, check_seconds, check_votes,
 };
-use super::{Invalid, LedgerMs};
+use super::{Invalid, LedgerMs, MOST_NUMBER};
 
-/// Largest count, version and time of anything stored: the year 4199. Sums over 64 gates or 100 rounds are whole
-/// numbers for scripts and clients too, which have 53 bits.
-pub const MOST_NUMBER: u64 = 1 << 46;
 /// Highest number of a take: it has 16 bits, and commands look two takes ahead.
 pub const MOST_TAKES: u16 = u16::MAX - 2;
 

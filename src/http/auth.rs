@@ -2,7 +2,6 @@
 
 use std::future::{Future, Ready, ready};
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
 use std::pin::Pin;
 
 use actix_web::cookie::time::Duration;
@@ -10,44 +9,13 @@ use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
-use governor::{DefaultKeyedRateLimiter, Quota};
 
-use super::Site;
 use super::error::ApiError;
+use super::site::Site;
 use crate::actors::session::{EMCEE_COOKIE, VOTER_COOKIE};
 use crate::auth::{SignIn, VoterToken, looks_like_token};
 use crate::domain::room::Room;
 use crate::domain::visibility::Audience;
-
-/// Wrong keys from one address before it has to wait, and one more each six seconds.
-const WRONG_KEYS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
-
-/// Counts wrong keys by address. Right ones always pass, so nobody can lock the emcee out.
-pub struct WrongKeys(DefaultKeyedRateLimiter<IpAddr>);
-
-impl Default for WrongKeys {
-    fn default() -> Self {
-        Self(DefaultKeyedRateLimiter::keyed(Quota::per_minute(WRONG_KEYS)))
-    }
-}
-
-impl WrongKeys {
-    /// The answer to a wrong key from this address; see [`address_of`].
-    pub fn refuse(&self, from: IpAddr) -> ApiError {
-        match self.0.check_key(&from) {
-            Ok(()) => ApiError::unauthorized("bad_key", "this is not the emcee's key"),
-            Err(_) => {
-                let status = actix_web::http::StatusCode::TOO_MANY_REQUESTS;
-                ApiError::new(status, "too_many", "too many wrong keys; wait a little").retry_after(6)
-            }
-        }
-    }
-
-    /// Forgets addresses that have waited long enough.
-    pub fn tidy(&self) {
-        self.0.retain_recent();
-    }
-}
 
 /// Where a request comes from. A proxy on this very machine, as in a pod, is believed: it overwrites what clients say.
 pub fn address_of(peer: Option<SocketAddr>, headers: &HeaderMap) -> IpAddr {

@@ -6,9 +6,9 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Site;
 use super::auth::Emcee;
 use super::error::Answer;
+use super::site::Site;
 use crate::actors::Pod;
 use crate::ledger::Health;
 use crate::outside::{Look, PublicLink, Sight, WITHIN, look_at};

@@ -5,8 +5,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 
 use crate::actors::registry::Absent;
-use crate::domain::Invalid;
-use crate::domain::command::Refused;
+use crate::domain::{Invalid, Refused};
 use crate::ledger::LedgerError;
 use crate::ledger::conduct::ConductError;
 

@@ -3,7 +3,7 @@
 use actix_web::{HttpResponse, route, web};
 use serde_json::json;
 
-use super::Site;
+use super::site::Site;
 
 /// 200 while the process lives.
 #[route("/healthz", method = "GET", method = "HEAD")]

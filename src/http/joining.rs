@@ -8,10 +8,11 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use serde_json::json;
 
+use super::auth;
 use super::auth::VoterCredentials;
 use super::body::Body;
 use super::error::{Answer, ApiError};
-use super::{Site, auth};
+use super::site::Site;
 use crate::actors::registry::ActiveRoom;
 use crate::actors::session::VOTER_COOKIE;
 use crate::auth::{SIGN_IN_MS, VoterToken};

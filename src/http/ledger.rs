@@ -4,9 +4,9 @@ use actix_web::{HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Site;
 use super::auth::Emcee;
 use super::error::Answer;
+use super::site::Site;
 use crate::domain::LedgerMs;
 use crate::ledger::SlowCommand;
 

@@ -1,14 +1,13 @@
-//! The HTTP side: the route table, and what all handlers share.
+//! The HTTP side: the route table.
 //!
 //! | file | is |
 //! | --- | --- |
-//! | [`auth`] | who is asking: emcee, voter, which Origin |
+//! | `site` | what all handlers share |
+//! | [`auth`], `wrong_keys` | who is asking: emcee, voter, which Origin |
 //! | [`body`] | JSON and CSV bodies whose errors name the field |
 //! | [`error`] | problem documents, the only way out for what went wrong |
 //! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `moving`, `ledger`, `session` | the calls, by resource |
 //! | `pages`, `plain`, `health`, `openapi`, `ws` | pages, the page without script, probes, the description, sockets |
-
-use std::sync::Arc;
 
 use actix_web::dev::{ServiceFactory, ServiceRequest};
 use actix_web::http::header;
@@ -16,11 +15,7 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::{App, HttpRequest, HttpResponse, web};
 use utoipa_actix_web::AppExt;
 
-use crate::actors::Pod;
-use crate::actors::pod::LedgerClock;
-use crate::actors::registry::ActiveRoom;
-use crate::domain::ids::RoomCode;
-use crate::domain::{Invalid, LedgerMs};
+use crate::domain::Invalid;
 
 pub mod auth;
 pub mod body;
@@ -38,56 +33,14 @@ mod reveal;
 mod rooms;
 mod rounds;
 mod session;
+mod site;
 mod voters;
+mod wrong_keys;
 pub mod ws;
 
 use error::{Answer, ApiError};
-
-/// What every handler may use.
-pub struct Site {
-    /// The process.
-    pub pod: Arc<Pod>,
-    /// Where voters reach it; empty: the address asked for.
-    pub public_url: String,
-    /// Where the emcee reaches it; empty: as `public_url`.
-    pub admin_url: String,
-    /// Counts wrong keys.
-    pub wrong_keys: auth::WrongKeys,
-    /// Metrics and probes have a port of their own.
-    pub metrics_apart: bool,
-}
-
-impl Site {
-    /// URLs whose pages are this server's own.
-    pub fn own_urls(&self) -> [&str; 2] {
-        [&self.public_url, &self.admin_url]
-    }
-
-    /// The active room of a code in a path.
-    ///
-    /// # Errors
-    /// 404, also for what can not be a code; 503.
-    pub async fn room(&self, code: &str) -> Answer<Arc<ActiveRoom>> {
-        let code = RoomCode::parse(code).map_err(|_| ApiError::no_such_room())?;
-        Ok(self.pod.rooms.enter(&self.pod, &code).await?)
-    }
-
-    /// The ledger's time.
-    pub fn now(&self) -> LedgerMs {
-        LedgerClock::now(&self.pod.clock)
-    }
-
-    /// Where voters reach this server: as set, else as the request came, unless that was from this very machine.
-    pub fn base_url(&self, request: &HttpRequest) -> String {
-        let connection = request.connection_info();
-        let host = connection.host();
-        let is_loopback = ["localhost", "127.0.0.1", "[::1]"].iter().any(|local| host.starts_with(local));
-        match &self.pod.voters_url {
-            Some(url) if is_loopback || !self.public_url.is_empty() => url.clone(),
-            _ => format!("{}://{host}", connection.scheme()),
-        }
-    }
-}
+pub use site::Site;
+pub use wrong_keys::WrongKeys;
 
 /// One worker's application.
 pub fn app(

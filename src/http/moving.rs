@@ -5,11 +5,11 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Site;
 use super::auth::Emcee;
 use super::body::Body;
 use super::error::{Answer, ApiError};
 use super::rooms::{conduct, fresh_view, view};
+use super::site::Site;
 use crate::audit;
 use crate::domain::Invalid;
 use crate::domain::command::Command;

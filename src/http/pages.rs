@@ -4,8 +4,8 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, guard, web};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::Site;
 use super::error::{Answer, ApiError};
+use super::site::Site;
 
 #[derive(RustEmbed)]
 #[folder = "assets/"]

@@ -9,10 +9,10 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde::Deserialize;
 
-use super::Site;
 use super::auth::{Origin, VoterCredentials, cross_origin};
 use super::error::{Answer, ApiError};
 use super::joining::{cookie, join_room, joined, known_voter};
+use super::site::Site;
 use super::voters::cast;
 use crate::actors::registry::ActiveRoom;
 use crate::domain::ballot::{Ballot, Refusal};

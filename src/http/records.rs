@@ -7,9 +7,9 @@ use actix_web::{HttpResponse, get, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Site;
 use super::auth::Emcee;
 use super::error::{Answer, ApiError};
+use super::site::Site;
 use super::{reveal, rooms};
 use crate::domain::Invalid;
 use crate::domain::ballot::Ballot;

@@ -4,11 +4,11 @@ use actix_web::{HttpResponse, get, put, web};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Site;
 use super::auth::Emcee;
 use super::body::Body;
 use super::error::{Answer, ApiError};
 use super::rooms::{conduct, refresh};
+use super::site::Site;
 use crate::domain::Invalid;
 use crate::domain::command::Command;
 use crate::domain::reveal::{DEFAULT_TOP, MOST_TOP};

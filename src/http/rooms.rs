@@ -6,10 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put, web};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Site;
 use super::auth::{Emcee, Viewer};
 use super::body::Body;
 use super::error::{Answer, ApiError};
+use super::site::Site;
 use crate::actors::coordinator::Conduct;
 use crate::actors::registry::{Absent, ActiveRoom};
 use crate::audit;

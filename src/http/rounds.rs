@@ -2,11 +2,11 @@
 
 use actix_web::{post, web};
 
-use super::Site;
 use super::auth::Emcee;
 use super::body::Body;
 use super::error::{Answer, ApiError};
 use super::rooms::command;
+use super::site::Site;
 use crate::domain::command::Command;
 use crate::wire::http::{CloseBody, DeadlineBody, DecideBody, OpenBody, TakeBody};
 

@@ -3,10 +3,10 @@
 use actix_web::cookie::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, delete, post, web};
 
-use super::Site;
 use super::auth::{Origin, address_of, cookie, cross_origin, read_sign_in};
 use super::body::Body;
 use super::error::{Answer, ApiError};
+use super::site::Site;
 use crate::actors::session::EMCEE_COOKIE;
 use crate::audit;
 use crate::auth::SIGN_IN_MS;

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::Site;
 use super::auth::{Emcee, VoterCredentials};
 use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::joining::rename_voter;
+use super::site::Site;
 use crate::actors::coordinator::{ANSWER_WITHIN, Asker, Cast, CastAnswer, Casts};
 use crate::actors::registry::ActiveRoom;
 use crate::domain::Invalid;

@@ -14,9 +14,8 @@ use tokio::time::Instant;
 
 use super::{Ledger, LedgerError, RankEntry, Replacement, SLICE, SharedLedger, Voter, VotersQuery};
 use crate::audit;
-use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
-use crate::domain::command::{Command, FrozenRanking, Moment, Refused, Step};
+use crate::domain::command::{Command, FrozenRanking, Moment, Step};
 use crate::domain::gate::{Gate, GateSum, sum};
 use crate::domain::ids::{RoomId, VoterId};
 use crate::domain::jobs::caused_by;
@@ -25,6 +24,7 @@ use crate::domain::reveal::MOST_TOP;
 use crate::domain::room::{ClosedBy, Room, Round};
 use crate::domain::text::Name;
 use crate::domain::visibility::darkened;
+use crate::domain::{LedgerMs, Refused};
 
 /// How often a command is tried again because somebody else changed the record meanwhile.
 const ATTEMPTS: u32 = 32;

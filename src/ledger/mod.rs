@@ -36,7 +36,7 @@ mod people;
 pub mod redis;
 mod slow_log;
 
-pub use archive::Part;
+pub use archive::format::Part;
 pub use feed::{Beacon, DeskSeen, Feed, FeedEvent, RoomBeacon, StageSeen};
 pub use jobs::{Backlog, TakenJob};
 pub use people::{Greeting, Invited, JoinOutcome, JoinRequest, RankEntry, Renaming, Voter, VotersPage, VotersQuery};

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::FAST;
+use super::buckets::FAST;
 
 /// Seconds that are looked at, the one that is not over yet among them.
 const WINDOW: usize = 10;

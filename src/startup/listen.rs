@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use anyhow::Context;
 
-use super::BACKLOG;
+/// Connections that wait to be accepted: everybody joins in one minute.
+pub(super) const BACKLOG: u32 = 4_096;
 
 /// Takes a port, with a sentence that says what to do where it can not be had.
 pub fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {

@@ -31,8 +31,6 @@ use crate::settings::{LedgerKind, PodRole, Settings};
 use crate::traces::Traces;
 use crate::wire::server::ByeReason;
 
-/// Connections that wait to be accepted: everybody joins in one minute.
-const BACKLOG: u32 = 4_096;
 /// How long a stopping process waits, after its goodbyes, for HTTP requests under way.
 const STOP_WITHIN_SECS: u64 = 2;
 /// How long an idle connection is kept: longer than the 60 s of usual proxies, which would else meet a closed one.
@@ -128,7 +126,7 @@ impl Application {
             pod: pod.clone(),
             public_url: settings.server.public_url.clone(),
             admin_url: settings.server.admin_url.clone(),
-            wrong_keys: http::auth::WrongKeys::default(),
+            wrong_keys: http::WrongKeys::default(),
             metrics_apart: metrics.is_some() || !settings.server.role.serves_people(),
         });
         let tidied = site.clone();
@@ -231,7 +229,7 @@ fn base(settings: &Settings) -> ServerBuilder {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Server::build()
         .workers(workers(settings.server.workers, cores))
-        .backlog(BACKLOG)
+        .backlog(listen::BACKLOG)
         .max_concurrent_connections(usize::MAX >> 8)
         .disable_signals()
         .shutdown_timeout(STOP_WITHIN_SECS)

@@ -3,5 +3,6 @@
 pub mod client;
 pub mod codes;
 pub mod http;
+pub mod reveal;
 pub mod room;
 pub mod server;

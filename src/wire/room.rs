@@ -7,7 +7,7 @@ use crate::domain::gate::{GateSum, Tally};
 use crate::domain::room::{ClosedBy, JoinMode, Programme, Room, RoomPhase, Round, Split, Stage, Take, letter};
 use crate::domain::visibility::{self, Audience, Blackout};
 
-use super::server::RevealView;
+use super::reveal::RevealView;
 
 /// See [module](self).
 #[derive(Debug, Clone, Serialize)]

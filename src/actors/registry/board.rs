@@ -23,7 +23,8 @@ use crate::domain::ids::{RoomCode, RoomId, VoterId};
 use crate::domain::room::{Room, Running};
 use crate::domain::visibility::{Audience, Blackout};
 use crate::ledger::conduct::Settled;
-use crate::wire::server::{DeskView, StandingView};
+use crate::wire::reveal::StandingView;
+use crate::wire::server::DeskView;
 
 /// Kinds of frames on a board, in the order in which a socket gets them.
 pub const SLOTS: usize = 6;

@@ -16,7 +16,8 @@ use crate::domain::ballot::Refusal;
 use crate::domain::ids::VoterId;
 use crate::domain::visibility::Audience;
 use crate::wire::client::Role;
-use crate::wire::server::{ByeReason, ServerMessage, StandingView};
+use crate::wire::reveal::StandingView;
+use crate::wire::server::{ByeReason, ServerMessage};
 
 thread_local! {
     /// Where an answer is put together; it leaves this at once.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::domain::ids::VoterId;
 use crate::domain::reveal::Reveal;
 use crate::ledger::RankEntry;
-use crate::wire::server::{GroupView, RevealView, StandingRound, StandingView};
+use crate::wire::reveal::{GroupView, RevealView, StandingRound, StandingView};
 
 /// How many groups to come the emcee is told.
 const PREVIEW: usize = 3;

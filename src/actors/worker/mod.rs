@@ -15,7 +15,8 @@ use actix::prelude::*;
 
 use super::pod::{Pod, Vital};
 use crate::audit;
-use crate::domain::command::{Command, Refused};
+use crate::domain::Refused;
+use crate::domain::command::Command;
 use crate::domain::ids::RoomId;
 use crate::domain::jobs::{Job, Task};
 use crate::domain::room::Room;

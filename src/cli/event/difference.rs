@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::file::EventFile;
-use super::round_body;
 use crate::cli::rooms::KnownRoom;
 use crate::domain::gate::{Deadline, Tally};
 use crate::domain::ids::{RoomCode, RoomId};
@@ -261,6 +260,21 @@ fn record(known: &KnownRoom) -> anyhow::Result<Room> {
 fn closed(take: u16) -> Take {
     let by = ClosedBy::Emcee;
     Take { take, tally: Tally::default(), opened_at: 0, closed_at: 0, by, outage_ms: 0, decided: None, shown: false }
+}
+
+/// A round as `POST` and `PATCH /rooms` take it.
+fn round_body(round: &Round) -> Value {
+    let choices = round.choices.iter().map(|choice| json!({ "label": choice.label, "color": choice.color }));
+    let mut body = json!({
+        "title": round.title,
+        "choices": choices.collect::<Vec<_>>(),
+        "split": round.split,
+        "blackout_seconds": round.blackout_seconds,
+    });
+    if let Some(seconds) = round.seconds {
+        body["seconds"] = seconds.into();
+    }
+    body
 }
 
 #[cfg(test)]

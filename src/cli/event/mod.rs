@@ -11,22 +11,3 @@ mod show;
 pub use difference::Difference;
 pub use file::EventFile;
 pub use show::shown;
-
-use serde_json::{Value, json};
-
-use crate::domain::room::Round;
-
-/// A round as `POST` and `PATCH /rooms` take it.
-fn round_body(round: &Round) -> Value {
-    let choices = round.choices.iter().map(|choice| json!({ "label": choice.label, "color": choice.color }));
-    let mut body = json!({
-        "title": round.title,
-        "choices": choices.collect::<Vec<_>>(),
-        "split": round.split,
-        "blackout_seconds": round.blackout_seconds,
-    });
-    if let Some(seconds) = round.seconds {
-        body["seconds"] = seconds.into();
-    }
-    body
-}

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::validate::MOST_NUMBER;
+use crate::domain::MOST_NUMBER;
 
 const OPEN: Admission = Admission::Open { choices: 2, votes_per_round: 10 };
 

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::net::TcpStream;
 
+use super::inbound::Inbound;
 use super::places::Place;
-use super::reader::{Inbound, Reader};
+use super::reader::Reader;
 use super::roll::Roll;
 use super::socket::{Socket, Stage};
 use crate::actors::registry::Shard;

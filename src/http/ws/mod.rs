@@ -27,9 +27,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::Site;
 use super::auth::{address_of, bearer};
 use super::error::{Answer, ApiError};
+use super::site::Site;
 use crate::actors::registry::Shard;
 use crate::actors::session::Guest;
 use crate::auth::looks_like_token;
@@ -37,6 +37,7 @@ use crate::auth::looks_like_token;
 mod drive;
 mod guard;
 mod handshake;
+mod inbound;
 mod options;
 mod places;
 mod reader;

@@ -3,18 +3,14 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use actix_web::error::PayloadError;
 use bytes::{Buf, Bytes};
-use futures_util::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::guard::Guard;
-use super::socket::Socket;
 use crate::actors::Asking;
 
 /// Bytes read at once, and at most while a cast is unanswered.
@@ -133,17 +129,6 @@ impl Reader {
             }
             Poll::Ready(())
         })
-    }
-}
-
-/// What the session reads from.
-pub struct Inbound(pub(super) Rc<Socket>);
-
-impl Stream for Inbound {
-    type Item = Result<Bytes, PayloadError>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_inbound(cx).map(|bytes| bytes.map(Ok))
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::format::{Archive, Part};
 use super::read::at_line;
-use super::{Archive, Part};
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::{Deadline, Tally, partition_of};
 use crate::domain::ids::VoterId;
@@ -15,7 +15,7 @@ use crate::domain::room::{Room, letter};
 use crate::domain::setup::{SECONDS, check_reference};
 use crate::domain::validate::check_number;
 use crate::domain::{Invalid, LedgerMs};
-use crate::ledger::{Invited, RankEntry, Voter};
+use crate::ledger::people::{Invited, RankEntry, Voter};
 
 /// A clock may be so far ahead of ours, in ms. The times of a room never fall back, so one that comes from the future
 /// stands still until our clock is there.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Archive, Part};
+use super::format::{Archive, Part};
 use crate::domain::Invalid;
 use crate::domain::room::Room;
 use crate::ledger::{Claimed, ImportClaim, Ledger, LedgerError, SLICE};

@@ -10,86 +10,29 @@
 //! The ballots are the truth: counts of the gates are taken from them when an archive is brought in, so one that was
 //! written while votes came in is as good as any other.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::conduct::{ConductError, all_ballots, frozen, settle, voters};
-use super::{Invited, Ledger, LedgerError, RankEntry, Voter, fresh_card};
+use super::people::RankEntry;
+use super::{Ledger, LedgerError, fresh_card};
+use crate::domain::Invalid;
 use crate::domain::ballot::Ballot;
-use crate::domain::gate::Gate;
-use crate::domain::ids::{RoomCode, RoomId, VoterId};
+use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::Room;
 use crate::domain::setup::reference_of_copy;
 use crate::domain::text::Name;
-use crate::domain::{Invalid, LedgerMs};
 
 mod check;
+pub(super) mod format;
 mod import;
 mod read;
 
+use format::VERSION;
+pub use format::{Archive, Head, Part};
 pub use import::Import;
 
-/// The form that is written; a higher one is refused.
-const VERSION: u32 = 1;
 /// How often a room is read again because a round was opened or closed meanwhile.
 const READINGS: usize = 8;
-
-/// What an archive is, in its first line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// Of the form.
-    pub version: u32,
-    /// The room's join code.
-    pub room: RoomCode,
-    /// Its title.
-    pub title: String,
-    /// The organiser's own name for it.
-    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
-    pub reference: Option<String>,
-    /// Names, cards, invites and the key of the tokens were left out.
-    pub masked: bool,
-    /// When it was written.
-    pub exported_at: LedgerMs,
-}
-
-/// A part of a room that is not its record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Part {
-    /// A partition's gate.
-    Gate {
-        /// Which.
-        partition: u16,
-        /// All of it.
-        gate: Box<Gate>,
-    },
-    /// A voter.
-    Voter(Voter),
-    /// An invite.
-    Invited(Invited),
-    /// A ballot.
-    Ballot {
-        /// Round number, from 1.
-        round: u16,
-        /// Take number, from 1.
-        take: u16,
-        /// Whose.
-        voter: VoterId,
-        /// The letters.
-        votes: String,
-        /// See [`Ballot::time_ms`].
-        time_ms: LedgerMs,
-    },
-    /// A slice of the frozen ranking. In the text each entry is a line of its own.
-    #[serde(skip)]
-    Ranking {
-        /// Its number.
-        ranking: u64,
-        /// Which slice, from 0.
-        slice: u32,
-        /// At most [`super::SLICE`].
-        entries: Vec<RankEntry>,
-    },
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -98,18 +41,6 @@ enum Line<'a> {
     Record(&'a Room),
     Ranked(&'a RankEntry),
     End { lines: usize },
-}
-
-/// See the [module](self).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Archive {
-    /// The first line.
-    pub head: Head,
-    /// The record.
-    pub room: Room,
-    parts: Vec<Part>,
-    /// The frozen ranking, while one is shown; best first.
-    ranking: Vec<RankEntry>,
 }
 
 impl Archive {

@@ -3,12 +3,12 @@
 use serde::Deserialize;
 use serde_json::Deserializer;
 
-use super::{Archive, Head, Part, VERSION};
+use super::format::{Archive, Head, Part, VERSION};
 use crate::domain::gate::Gate;
 use crate::domain::ids::VoterId;
 use crate::domain::room::Room;
 use crate::domain::{Invalid, LedgerMs};
-use crate::ledger::{Invited, RankEntry, Voter};
+use crate::ledger::people::{Invited, RankEntry, Voter};
 
 /// What a line may be.
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, WriteTransaction,
 };
 
-use super::imports;
+use super::claims;
 use super::look::Look;
 use super::tables::{CLOCK_KEY, FORMAT_KEY, META, Tables};
 use crate::domain::LedgerMs;
@@ -130,7 +130,7 @@ pub fn adopt(database: Database) -> Result<Opened, redb::Error> {
     tables.meta.insert(FORMAT_KEY, FORMAT)?;
     let clock = tables.meta.get(CLOCK_KEY)?.map_or(0, |clock| clock.value());
     tables.meta.insert(CLOCK_KEY, clock)?;
-    imports::expire_all(&mut tables.imports)?;
+    claims::expire_all(&mut tables.imports)?;
     drop(tables);
     transaction.commit()?;
     Ok(Opened { database, clock })

@@ -2,31 +2,18 @@
 
 use std::time::Duration;
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table};
-use serde::{Deserialize, Serialize};
+use redb::ReadableTable;
 
+use super::claims::Running;
 use super::rooms::load_room;
-use super::tables::{IMPORT_KEY, IMPORTS, Json, Trouble, load, parse, store};
-use super::writer::Work;
+use super::tables::{IMPORT_KEY, Trouble, load, store};
+use super::work::Work;
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::partition_of;
-use crate::domain::ids::{RoomCode, RoomId};
+use crate::domain::ids::RoomId;
 use crate::domain::room::Room;
 use crate::ledger::{Claimed, ImportClaim, Part, SLICE};
-
-/// A claim that is not finished, by room id.
-#[derive(Serialize, Deserialize)]
-struct Running {
-    /// See [`ImportClaim::token`].
-    token: u64,
-    /// It runs out then.
-    until: LedgerMs,
-    /// Claimed along with the id.
-    code: RoomCode,
-    /// Claimed along with the id.
-    reference: Option<String>,
-}
 
 const LOST: Trouble = Trouble::Misused("this import was given up, for its claim had run out; begin again");
 
@@ -144,31 +131,4 @@ impl Work<'_> {
         let running: Option<Running> = load(&self.tables.imports, claim.room.as_str())?;
         Ok(running.filter(|running| running.token == claim.token))
     }
-}
-
-/// True if the room is claimed by an import that is not finished.
-pub fn is_importing(transaction: &ReadTransaction, id: &str) -> Result<bool, Trouble> {
-    Ok(transaction.open_table(IMPORTS)?.get(id)?.is_some())
-}
-
-/// True if any import is not finished.
-pub fn are_any(transaction: &ReadTransaction) -> Result<bool, Trouble> {
-    Ok(!transaction.open_table(IMPORTS)?.is_empty()?)
-}
-
-/// All claims have run out: whoever held one is gone, for only one process has the file.
-pub fn expire_all(imports: &mut Table<'_, &'static str, Json>) -> Result<(), redb::StorageError> {
-    let mut all = vec![];
-    for entry in imports.iter()? {
-        let (id, running) = entry?;
-        if let Ok(running) = parse::<Running>(running.value()) {
-            all.push((id.value().to_owned(), Running { until: 0, ..running }));
-        }
-    }
-    for (id, running) in all {
-        if let Ok(json) = serde_json::to_vec(&running) {
-            imports.insert(id.as_str(), json.as_slice())?;
-        }
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use redb::{ReadTransaction, ReadableTable};
 use serde::{Deserialize, Serialize};
 
 use super::tables::{JOBS, Trouble, parse, store};
-use super::writer::Work;
+use super::work::Work;
 use crate::domain::LedgerMs;
 use crate::domain::ids::RoomId;
 use crate::domain::jobs::Job;

@@ -13,8 +13,8 @@
 //! | [`tables`] | keys and values |
 //! | [`clock`] | the ledger's time |
 //! | [`store`] | what callers, readers and the writer share |
-//! | [`writer`] | group commit, and what is done when the disk fails |
-//! | [`rooms`], [`votes`], [`people`], [`ranking`], [`jobs`], [`imports`], [`moving`], [`pods`] | the changes and reads themselves |
+//! | [`work`], [`writer`] | what is asked of the one thread that writes; group commit, and what is done when the disk fails |
+//! | [`rooms`], [`votes`], [`people`], [`ranking`], [`jobs`], [`imports`] under [`claims`], [`moving`], [`pods`] | the changes and reads themselves |
 
 use std::ops::Range;
 use std::path::Path;
@@ -37,6 +37,7 @@ use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 use crate::domain::text::Name;
 
+mod claims;
 mod clock;
 mod file;
 mod imports;
@@ -52,6 +53,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod votes;
+mod work;
 mod writer;
 
 use clock::Clocks;
@@ -170,7 +172,7 @@ impl Ledger for EmbeddedLedger {
     }
 
     async fn sweep_imports(&self) -> Result<usize, LedgerError> {
-        if !self.store.read(imports::are_any).await? {
+        if !self.store.read(claims::are_any).await? {
             return Ok(0);
         }
         self.store.change(PURGE_WEIGHT, |work| work.sweep_imports()).await

@@ -3,7 +3,7 @@
 use redb::ReadableTable;
 
 use super::tables::{BEHIND_ALL_IDS, Trouble};
-use super::writer::Work;
+use super::work::Work;
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::Room;
 

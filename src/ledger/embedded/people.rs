@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::{BALLOTS, BEHIND_ALL_IDS, INVITES, Trouble, VOTERS, load, parse, store};
 use super::votes::stored_ballot;
-use super::writer::Work;
+use super::work::Work;
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::partition_of;
 use crate::domain::ids::{Invite, RoomId, VoterId};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::store::Store;
 use super::tables::{SIGN_OUTS, Trouble};
-use super::writer::Work;
+use super::work::Work;
 use crate::domain::LedgerMs;
 use crate::domain::ids::{RoomId, VoterId};
 use crate::ledger::{Feed, FeedEvent};

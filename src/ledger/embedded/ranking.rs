@@ -5,7 +5,7 @@ use std::ops::Range;
 use redb::ReadTransaction;
 
 use super::tables::{RANKINGS, Trouble, load, store};
-use super::writer::Work;
+use super::work::Work;
 use crate::domain::ids::RoomId;
 use crate::ledger::{RankEntry, SLICE};
 

@@ -2,9 +2,9 @@
 
 use redb::{ReadTransaction, ReadableTable};
 
-use super::imports::is_importing;
+use super::claims::is_importing;
 use super::tables::{CODES, GATES, HEADCOUNTS, Json, ROOMS, Trouble, load, parse, store};
-use super::writer::Work;
+use super::work::Work;
 use crate::domain::LedgerMs;
 use crate::domain::gate::{Gate, Target};
 use crate::domain::ids::{RoomCode, RoomId};

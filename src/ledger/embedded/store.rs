@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::clock::{Clock, Clocks};
 use super::file::Opened;
 use super::tables::Trouble;
-use super::writer::{Asked, Order, Work};
+use super::work::{Asked, Order, Work};
 use crate::domain::LedgerMs;
 use crate::ledger::{FeedEvent, LedgerError};
 

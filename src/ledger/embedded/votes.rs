@@ -9,7 +9,7 @@ use redb::{ReadTransaction, ReadableTable};
 use super::rooms::gate;
 use super::store::Store;
 use super::tables::{BALLOTS, BEHIND_ALL_IDS, BallotKey, Trouble, load, store};
-use super::writer::Work;
+use super::work::Work;
 use crate::domain::ballot::{Ballot, judge};
 use crate::domain::gate::{Gate, partition_of};
 use crate::domain::ids::{RoomId, VoterId};

@@ -14,10 +14,10 @@ use redis::aio::{PubSub, PubSubSink};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::feed::Outbox;
 use super::gate;
 use super::keys::{control_channel, gates_channel};
 use super::link::Link;
+use super::outbox::Outbox;
 use crate::domain::ids::RoomId;
 use crate::ledger::FeedEvent;
 

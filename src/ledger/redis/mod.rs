@@ -51,6 +51,8 @@ mod lane;
 mod link;
 mod listener;
 mod moving;
+mod options;
+mod outbox;
 mod people;
 mod pods;
 mod ranking;
@@ -60,7 +62,7 @@ mod route;
 mod scripts;
 mod slow_log;
 
-pub use link::RedisOptions;
+pub use options::RedisOptions;
 
 /// See the [module](self). Connects when it is first asked something, and again after every failure.
 pub struct RedisLedger {

@@ -18,7 +18,7 @@ use redis::{
 use tokio::sync::Mutex;
 
 use super::fault;
-use super::link::RedisOptions;
+use super::options::RedisOptions;
 use crate::domain::Invalid;
 use crate::ledger::LedgerError;
 
