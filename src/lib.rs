@@ -7,6 +7,7 @@
 //! | [`domain`] | the rules of the game, pure |
 //! | [`wire`] | what goes over the wire, as types |
 //! | [`ledger`] | what is stored for good: the contract, an embedded file, Redis |
+//! | [`board`] | what a room shows, to whom, encoded once |
 //! | [`actors`] | sessions, coordinators, the subscriber, the registry |
 //! | [`http`] | routes, pages, sockets, errors |
 //! | [`startup`] | the composition root: build, run, drain |
@@ -16,6 +17,7 @@
 
 pub mod actors;
 pub mod auth;
+pub mod board;
 pub mod cli;
 pub mod domain;
 pub mod draft;

@@ -7,22 +7,34 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::pod::Pod;
+use prometheus::{IntCounter, IntGauge};
+
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::ledger::conduct::{ConductError, settle};
-use crate::ledger::{LedgerError, Listing, Unreadable};
+use crate::ledger::{Ledger, LedgerError, Listing, Unreadable};
+use crate::metrics::Metrics;
 use crate::wire::server::UnreadableView;
 
 /// See the [module](self).
-#[derive(Default)]
 pub struct SetApart {
     /// By room id.
     rooms: Mutex<BTreeMap<String, Unreadable>>,
     /// What else was said once of a room.
     named: Mutex<HashSet<(RoomId, &'static str)>>,
+    /// How many there are.
+    gauge: IntGauge,
+    /// Rooms found so far.
+    found: IntCounter,
 }
 
 impl SetApart {
+    /// None yet; these metrics tell of them.
+    pub fn new(metrics: &Metrics) -> Self {
+        let found = metrics.ledger_errors.with_label_values(&["corrupt"]);
+        let gauge = metrics.rooms_unreadable.clone();
+        Self { rooms: Mutex::default(), named: Mutex::default(), gauge, found }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Unreadable>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -36,12 +48,10 @@ impl SetApart {
         let view = |room: Unreadable| UnreadableView { id: room.id, room: room.code.map(String::from) };
         self.all().into_iter().map(view).collect()
     }
-}
 
-impl Pod {
     /// Sets a room apart, and names it in the log if that is new.
-    pub fn set_apart(&self, room: Unreadable) {
-        let mut apart = self.apart.lock();
+    pub fn add(&self, room: Unreadable) {
+        let mut apart = self.lock();
         let known = apart.get_mut(&room.id);
         if let Some(known) = known {
             known.code = known.code.take().or(room.code);
@@ -54,20 +64,20 @@ impl Pod {
             "a room can not be read and is set apart; nothing of it is deleted, and the others go on"
         );
         apart.insert(room.id.clone(), room);
-        self.metrics.ledger_errors.with_label_values(&["corrupt"]).inc();
-        self.metrics.rooms_unreadable.set(apart.len() as i64);
+        self.found.inc();
+        self.gauge.set(apart.len() as i64);
     }
 
     /// Sets the room apart, if a call about it has failed because what is stored of it makes no sense.
-    pub fn set_apart_if_corrupt(&self, id: &RoomId, code: Option<&RoomCode>, error: &LedgerError) {
+    pub fn add_if_corrupt(&self, id: &RoomId, code: Option<&RoomCode>, error: &LedgerError) {
         if let LedgerError::Corrupt(why) = error {
-            self.set_apart(Unreadable { id: id.to_string(), code: code.cloned(), why: why.clone() });
+            self.add(Unreadable { id: id.to_string(), code: code.cloned(), why: why.clone() });
         }
     }
 
     /// Says something of a room in the log once, however often it is met.
     pub fn name_once(&self, room: &RoomId, what: &'static str, error: &LedgerError) {
-        let mut named = self.apart.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         if named.insert((room.clone(), what)) {
             tracing::error!(%room, %error, "{what}");
         }
@@ -77,9 +87,9 @@ impl Pod {
     ///
     /// # Errors
     /// The ledger can not be asked.
-    pub async fn list_rooms(&self) -> Result<Listing, LedgerError> {
-        let listing = self.ledger.rooms().await?;
-        listing.unreadable.iter().for_each(|room| self.set_apart(room.clone()));
+    pub async fn list_rooms(&self, ledger: &dyn Ledger) -> Result<Listing, LedgerError> {
+        let listing = ledger.rooms().await?;
+        listing.unreadable.iter().for_each(|room| self.add(room.clone()));
         Ok(listing)
     }
 
@@ -87,21 +97,21 @@ impl Pod {
     ///
     /// # Errors
     /// The ledger can not be asked.
-    pub async fn review_apart(&self, listing: &Listing) -> Result<(), LedgerError> {
-        for room in self.apart.all() {
+    pub async fn review(&self, ledger: &dyn Ledger, listing: &Listing) -> Result<(), LedgerError> {
+        for room in self.all() {
             if listing.unreadable.iter().any(|unreadable| unreadable.id == room.id) {
                 continue;
             }
             if let Ok(id) = RoomId::parse(&room.id) {
-                match settle(&*self.ledger, &id).await {
+                match settle(ledger, &id).await {
                     Err(ConductError::Ledger(LedgerError::Corrupt(_))) => continue,
                     Err(ConductError::Ledger(error)) => return Err(error),
                     _ => {}
                 }
             }
-            let mut apart = self.apart.lock();
+            let mut apart = self.lock();
             apart.remove(&room.id);
-            self.metrics.rooms_unreadable.set(apart.len() as i64);
+            self.gauge.set(apart.len() as i64);
             tracing::info!(room = room.id, "a room that was set apart can be read again, or is gone");
         }
         Ok(())

@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use super::coordinator::CastAnswer;
+use super::messages::CastAnswer;
 use crate::domain::ballot::Refusal;
 use crate::traces::Running;
 use crate::wire::server::BallotView;

@@ -15,9 +15,14 @@
 pub mod apart;
 pub mod asking;
 pub mod coordinator;
+mod hello_batcher;
+mod line;
+pub mod messages;
 pub mod pod;
 pub mod registry;
+pub mod rooms;
 pub mod session;
+pub mod shards;
 pub mod subscriber;
 pub mod worker;
 
@@ -25,6 +30,7 @@ pub use asking::Asking;
 pub use coordinator::RoundCoordinator;
 pub use pod::Pod;
 pub use registry::RoomRegistry;
+pub use rooms::Rooms;
 pub use session::Session;
 pub use subscriber::Subscriber;
 pub use worker::{Worker, WorkerOptions};

@@ -1,24 +1,19 @@
 //! What all actors of one process share: the ledger, its clock, who is who, what is measured, and how the pod is.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
 use super::apart::SetApart;
-use super::registry::Rooms;
 use crate::auth::{Auth, TokenKey};
 use crate::domain::LedgerMs;
 use crate::domain::clock::{ClockEstimate, LocalUs};
-use crate::domain::ids::RoomId;
 use crate::domain::room::Room;
-use crate::ledger::{LedgerError, SharedLedger};
+use crate::ledger::{LedgerError, Listing, SharedLedger};
 use crate::metrics::Metrics;
 use crate::traces::Traces;
 use crate::wire::server::LedgerState;
 
-/// While something is due within so many ms, the ledger's clock is not followed backwards.
-const NEAR_MS: u64 = 60_000;
 /// A call slower than this makes the ledger `slow`.
 const SLOW: Duration = Duration::from_millis(500);
 
@@ -36,8 +31,6 @@ pub struct Pod {
     pub metrics: Metrics,
     /// Where the time goes.
     pub traces: Traces,
-    /// Rooms that are active here.
-    pub rooms: Rooms,
     /// Rooms that can not be read.
     pub apart: SetApart,
     /// How the pod is.
@@ -55,8 +48,6 @@ pub struct Pod {
     pub peers: RwLock<Vec<String>>,
     /// Slips stored anew whose reply this pod received, ever.
     pub acknowledged: AtomicU64,
-    /// What the metrics say already.
-    pub measured: Mutex<Measured>,
 }
 
 impl Pod {
@@ -82,48 +73,17 @@ impl Pod {
         }
     }
 
-    /// Notes an answer of the ledger to what it was `asked`: what it `said` the time was, and how long it took.
-    pub fn note_ledger_answer(&self, asked: Instant, said: LedgerMs) {
-        self.note_ledger_time(asked, said);
-        self.note_ledger_took(asked.elapsed());
-    }
-
     /// Notes how long an answer of the ledger took.
     pub fn note_ledger_took(&self, took: Duration) {
         self.health.set_ledger(if took > SLOW { LedgerState::Slow } else { LedgerState::Ok });
     }
 
-    /// Notes what the ledger `said` the time was, at some moment since it was `asked`. Not for the time of a gate, which
-    /// may be ahead. A clock that was set back is followed as soon as nothing is due: until then no round grows longer.
-    pub fn note_ledger_time(&self, asked: Instant, said: LedgerMs) {
-        if self.clock.observe(asked, said) {
-            return;
-        }
-        let now = self.clock.now();
-        let is_near = |due: LedgerMs| due.abs_diff(now) < NEAR_MS;
-        if !self.rooms.all().iter().filter_map(|room| room.board.next_due()).any(is_near) {
-            tracing::warn!(ahead_ms = now.saturating_sub(said), "the ledger's clock was set back");
-            self.clock.set_back(asked, said);
-        }
-    }
-
-    /// Brings the three numbers in the metrics up to date, so that acknowledged is never more than stored: a vote is
-    /// on its board before it is acknowledged, and the boards are read last.
-    pub fn measure(&self) {
-        let mut measured = self.measured.lock().expect("nobody panics with it");
-        let acknowledged = self.acknowledged.load(Ordering::Acquire);
-        let rooms = self.rooms.all();
-        for room in &rooms {
-            let (stored, shown) = room.board.slips();
-            let known = measured.rooms.entry(room.board.id.clone()).or_default();
-            self.metrics.votes_stored.inc_by(raised(&mut known.0, stored));
-            self.metrics.votes_shown.inc_by(raised(&mut known.1, shown));
-        }
-        self.metrics.votes_acknowledged.inc_by(raised(&mut measured.acknowledged, acknowledged));
-        let oldest = rooms.iter().map(|room| room.board.oldest_unshown()).max().unwrap_or_default();
-        self.metrics.oldest_unshown_vote.set(oldest.as_secs_f64());
-        self.metrics.draining.set(i64::from(self.health.is_draining()));
-        self.is_ready();
+    /// All rooms; those that cannot be read are set apart.
+    ///
+    /// # Errors
+    /// The ledger cannot be asked.
+    pub async fn list_rooms(&self) -> Result<Listing, LedgerError> {
+        self.apart.list_rooms(&*self.ledger).await
     }
 
     /// Names of the pods that live, this one too.
@@ -137,22 +97,6 @@ impl Pod {
         self.metrics.ready.set(i64::from(ready));
         ready
     }
-}
-
-/// How far the three numbers in the metrics have come. Rooms stay in it when they are let go: one that comes back is not
-/// counted twice, nor are votes that a failover has lost and phones have cast again.
-#[derive(Default)]
-pub struct Measured {
-    acknowledged: u64,
-    /// Stored and shown.
-    rooms: HashMap<RoomId, (u64, u64)>,
-}
-
-/// By how much `now` is above the most that was seen before.
-fn raised(most: &mut u64, now: u64) -> u64 {
-    let by = now.saturating_sub(*most);
-    *most += by;
-    by
 }
 
 /// Held by an actor that the pod can not do without: if it panics the process ends, and whoever watches it starts a
@@ -346,14 +290,7 @@ impl PodHealth {
 
 #[cfg(test)]
 mod tests {
-    use super::{Vital, raised};
-
-    #[test]
-    fn what_fell_back_and_came_again_is_counted_once() {
-        let mut most = 0;
-        let counted: Vec<u64> = [3, 5, 2, 5, 6].map(|now| raised(&mut most, now)).into();
-        assert_eq!(counted, [3, 2, 0, 0, 1]);
-    }
+    use super::Vital;
 
     #[test]
     fn a_panic_of_a_vital_actor_ends_the_process() {

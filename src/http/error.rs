@@ -4,7 +4,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 
-use crate::actors::registry::Absent;
+use crate::actors::rooms::Absent;
 use crate::domain::{Invalid, Refused};
 use crate::ledger::LedgerError;
 use crate::ledger::conduct::ConductError;

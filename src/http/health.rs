@@ -38,7 +38,7 @@ fn readiness(site: &Site) -> HttpResponse {
 /// Prometheus text.
 #[route("/metrics", method = "GET", method = "HEAD")]
 pub async fn metrics(site: web::Data<Site>) -> HttpResponse {
-    site.pod.measure();
+    site.rooms.measure();
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(site.pod.metrics.encode())
 }
 

@@ -85,7 +85,7 @@ async fn shown(site: &Site, room: &Room) -> Answer<serde_json::Value> {
     if room.deleted_at.is_some() {
         return Ok(json!(fresh_view(site, room).at(site.now())));
     }
-    let active = site.pod.rooms.activate(&site.pod, &room.id).await?;
+    let active = site.rooms.activate(&room.id).await?;
     Ok(view(site, &active, Audience::Emcee))
 }
 
@@ -139,7 +139,7 @@ pub async fn purge(site: web::Data<Site>, emcee: Emcee, body: Body<PurgeBody>) -
 /// Deletes the room if it is not, and orders its purge.
 async fn order(site: &Site, emcee: &Emcee, mut room: Room) -> Answer<String> {
     if room.deleted_at.is_none() {
-        let active = site.pod.rooms.activate(&site.pod, &room.id).await?;
+        let active = site.rooms.activate(&room.id).await?;
         room = conduct(&active, emcee, Command::Delete { title: room.title.to_string() }).await?.room;
     }
     let job = Job::purge(&room);

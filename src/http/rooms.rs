@@ -10,8 +10,8 @@ use super::auth::{Emcee, Viewer};
 use super::body::Body;
 use super::error::{Answer, ApiError};
 use super::site::Site;
-use crate::actors::coordinator::Conduct;
-use crate::actors::registry::{Absent, ActiveRoom};
+use crate::actors::messages::Conduct;
+use crate::actors::rooms::{Absent, ActiveRoom};
 use crate::audit;
 use crate::domain::Invalid;
 use crate::domain::command::Command;
@@ -44,7 +44,7 @@ pub async fn create(site: web::Data<Site>, emcee: Emcee, body: Body<RoomBody>) -
                 return Ok(HttpResponse::Created().json(fresh_view(&site, &room).at(site.now())));
             }
             Creation::RefTaken(room) => {
-                let active = site.pod.rooms.activate(&site.pod, &room.id).await?;
+                let active = site.rooms.activate(&room.id).await?;
                 let view = view(&site, &active, Audience::Emcee);
                 return Err(ApiError::conflict("ref_taken", "another room has this ref").with("room", view));
             }
@@ -79,16 +79,16 @@ pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQu
     let mut views = vec![];
     for room in rooms {
         // what runs or is revealed has more to it than its record
-        let moving = room.running.is_some() || room.reveal.is_some() || site.pod.rooms.get(&room.id).is_some();
+        let moving = room.running.is_some() || room.reveal.is_some() || site.rooms.get(&room.id).is_some();
         if !moving {
             views.push(json!(fresh_view(&site, &room).at(site.now())));
             continue;
         }
-        match site.pod.rooms.activate(&site.pod, &room.id).await {
+        match site.rooms.activate(&room.id).await {
             Ok(active) => views.push(view(&site, &active, Audience::Emcee)),
             // set apart, and listed with those
             Err(Absent::Ledger(error @ LedgerError::Corrupt(_))) => {
-                site.pod.set_apart_if_corrupt(&room.id, Some(&room.code), &error);
+                site.pod.apart.add_if_corrupt(&room.id, Some(&room.code), &error);
             }
             Err(absent) => return Err(absent.into()),
         }
@@ -119,7 +119,7 @@ pub async fn get(site: web::Data<Site>, path: web::Path<String>, viewer: Viewer)
 /// Brings the board up to date: an emcee who has just told another pod something sees it done here too.
 pub async fn refresh(site: &Site, room: &ActiveRoom) -> Answer<()> {
     let settled = settle(&*site.pod.ledger, &room.board.id).await?;
-    Ok(room.absorb(&site.pod, settled).await?)
+    Ok(site.rooms.absorb(room, settled).await?)
 }
 
 /// Changes a room; what is left out stays.
@@ -168,7 +168,7 @@ pub async fn undelete(site: web::Data<Site>, path: web::Path<String>, emcee: Emc
 async fn any_room(site: &Site, code: &str) -> Answer<Arc<ActiveRoom>> {
     let code = RoomCode::parse(code).map_err(|_| ApiError::no_such_room())?;
     let room = site.pod.ledger.find_room(&code).await?.ok_or_else(ApiError::no_such_room)?;
-    Ok(site.pod.rooms.activate(&site.pod, &room.id).await?)
+    Ok(site.rooms.activate(&room.id).await?)
 }
 
 /// Makes a command hold and answers the room as the emcee sees it then.
@@ -181,7 +181,7 @@ pub async fn command(site: &Site, code: &str, emcee: &Emcee, command: Command) -
 /// Makes a command hold, and notes whose it was.
 pub async fn conduct(room: &ActiveRoom, emcee: &Emcee, command: Command) -> Answer<Settled> {
     let said = format!("{command:?}");
-    let settled = room.coordinator.send(Conduct { command }).await??;
+    let settled = room.coordinator.conduct.send(Conduct { command }).await??;
     audit!("command", room = %settled.room.id, code = %settled.room.code, seq = settled.room.seq, device = emcee.device, command = said);
     Ok(settled)
 }

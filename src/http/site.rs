@@ -6,9 +6,9 @@ use actix_web::HttpRequest;
 
 use super::error::{Answer, ApiError};
 use super::wrong_keys::WrongKeys;
-use crate::actors::Pod;
-use crate::actors::pod::LedgerClock;
-use crate::actors::registry::ActiveRoom;
+use crate::actors::pod::{LedgerClock, Pod};
+use crate::actors::rooms::ActiveRoom;
+use crate::actors::rooms::Rooms;
 use crate::domain::LedgerMs;
 use crate::domain::ids::RoomCode;
 
@@ -16,6 +16,8 @@ use crate::domain::ids::RoomCode;
 pub struct Site {
     /// The process.
     pub pod: Arc<Pod>,
+    /// Its active rooms.
+    pub rooms: Arc<Rooms>,
     /// Where voters reach it; empty: the address asked for.
     pub public_url: String,
     /// Where the emcee reaches it; empty: as `public_url`.
@@ -38,7 +40,7 @@ impl Site {
     /// 404, also for what can not be a code; 503.
     pub async fn room(&self, code: &str) -> Answer<Arc<ActiveRoom>> {
         let code = RoomCode::parse(code).map_err(|_| ApiError::no_such_room())?;
-        Ok(self.pod.rooms.enter(&self.pod, &code).await?)
+        Ok(self.rooms.enter(&code).await?)
     }
 
     /// The ledger's time.

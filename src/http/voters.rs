@@ -12,8 +12,9 @@ use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::joining::rename_voter;
 use super::site::Site;
-use crate::actors::coordinator::{ANSWER_WITHIN, Asker, Cast, CastAnswer, Casts};
-use crate::actors::registry::ActiveRoom;
+use crate::actors::coordinator::ANSWER_WITHIN;
+use crate::actors::messages::{Asker, Cast, CastAnswer, Casts};
+use crate::actors::rooms::ActiveRoom;
 use crate::domain::Invalid;
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::{Invite, VoterId};
@@ -56,7 +57,7 @@ pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMess
     let trace = span.as_ref().map(Running::trace);
     let cast = Cast { voter: voter.clone(), round, take, votes, asker, asked_at: started, trace };
     let busy = || BallotView::new(round, take, String::new(), room.board.votes_per_round(), Some(Refusal::Busy));
-    if room.coordinator.try_send(Casts(vec![cast])).is_err() {
+    if room.coordinator.casts.try_send(Casts(vec![cast])).is_err() {
         site.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
         return Ok(busy());
     }

@@ -15,10 +15,13 @@ use actix_web::web;
 use anyhow::Context;
 
 use crate::actors::apart::SetApart;
+use crate::actors::messages::Dismiss;
 use crate::actors::pod::{LedgerClock, PodHealth};
-use crate::actors::registry::{Dismiss, MOST_SHARDS, Rooms, Shards};
+use crate::actors::rooms::Rooms;
+use crate::actors::shards::Shards;
 use crate::actors::worker::Webhook;
-use crate::actors::{Pod, RoomRegistry, Subscriber, Worker, WorkerOptions};
+use crate::actors::{Pod, RoomRegistry, RoundCoordinator, Subscriber, Worker, WorkerOptions};
+use crate::board::MOST_SHARDS;
 use crate::domain::ids::RoomId;
 use crate::http::ws::{Asked, Door, Places};
 use crate::http::{self, Site};
@@ -89,6 +92,7 @@ impl Application {
         let backstage = Arbiter::new();
         let (name, metrics_of_pod) = (pod_name(), Metrics::new());
         let failed = metrics_of_pod.trace_exports_failed.clone();
+        let apart = SetApart::new(&metrics_of_pod);
         let traces = Traces::start(&settings.traces, &name, settings.server.role.name(), failed)?;
         let pod = Arc::new(Pod {
             name,
@@ -97,8 +101,7 @@ impl Application {
             auth,
             metrics: metrics_of_pod,
             traces,
-            rooms: Rooms::new(shards.clone(), backstage.handle()),
-            apart: SetApart::default(),
+            apart,
             health: PodHealth::new(settings.ledger.allow_unverified),
             tick: Duration::from_millis(settings.server.tick_ms),
             serves_emcee: settings.server.role.serves_emcee(),
@@ -106,24 +109,30 @@ impl Application {
             next_session: AtomicU64::new(1),
             peers: std::sync::RwLock::default(),
             acknowledged: AtomicU64::new(0),
-            measured: std::sync::Mutex::default(),
         });
+        let thread = backstage.handle();
+        let rooms = Arc::new(Rooms::new(
+            pod.clone(),
+            shards.clone(),
+            Box::new(move |rooms, room, partitions| RoundCoordinator::begin(rooms, room, partitions, &thread)),
+        ));
         let worker = worker_options(&settings)?;
         let places = Places::new(pod.clone(), max_sockets(&settings), settings.server.role.serves_audience());
         let links = match beside {
             Some(_) if pod.serves_emcee => Some(links::find(&settings, &pod, addresses.main).await?),
             _ => None,
         };
-        let (starting, watched) = (pod.clone(), shards.clone());
+        let (starting, watched) = (rooms.clone(), shards.clone());
         backstage.spawn(async move {
             if let Some(options) = worker {
-                Worker::begin(starting.clone(), options);
+                Worker::begin(starting.pod.clone(), options);
             }
             Subscriber::begin(starting, watched);
         });
 
         let site = web::Data::new(Site {
             pod: pod.clone(),
+            rooms,
             public_url: settings.server.public_url.clone(),
             admin_url: settings.server.admin_url.clone(),
             wrong_keys: http::WrongKeys::default(),
@@ -207,7 +216,7 @@ fn serve(
 ) -> anyhow::Result<Server> {
     let main_site = site.clone();
     let server = base(settings).listen("tallycast", main, move || {
-        let shard = RoomRegistry::start(main_site.pod.clone(), &shards);
+        let shard = RoomRegistry::start(main_site.rooms.clone(), &shards);
         let door = Door::open(main_site.clone(), shard, places.clone());
         let app = http::app(main_site.clone());
         HttpService::build()

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use prometheus::IntGauge;
 
-use super::{Asker, Cast};
 use crate::actors::asking::OVERDUE;
+use crate::actors::messages::{Asker, Cast};
 use crate::ledger::{Batch, MOST_CASTS};
 use crate::traces::CastTrace;
 

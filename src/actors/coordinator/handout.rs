@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Asker, CastAnswer};
-use crate::actors::pod::Pod;
-use crate::actors::registry::Answer;
+use crate::actors::messages::{Answer, Asker, CastAnswer};
+use crate::actors::rooms::Rooms;
 use crate::domain::ids::RoomId;
 
 /// Answers on their way, gathered by shard.
@@ -28,10 +27,10 @@ impl Handout {
         }
     }
 
-    pub(super) fn send(self, pod: &Pod, room: &RoomId) {
+    pub(super) fn send(self, rooms: &Rooms, room: &RoomId) {
         for (shard, answers) in self.0 {
-            if !pod.rooms.answer(shard, room, answers) {
-                pod.metrics.mailbox_refusals.with_label_values(&["registry"]).inc();
+            if !rooms.answer(shard, room, answers) {
+                rooms.pod.metrics.mailbox_refusals.with_label_values(&["registry"]).inc();
             }
         }
     }

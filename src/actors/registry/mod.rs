@@ -13,33 +13,21 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use crate::actors::coordinator::CastAnswer;
-use crate::actors::pod::{Pod, Vital};
+use super::messages::{Answer, Answers, Dismiss, Nudge, Whisper};
+use super::pod::Vital;
+use super::rooms::Rooms;
+use super::shards::Shards;
+use crate::board::Frames;
 use crate::domain::ids::RoomId;
 use crate::domain::visibility::Audience;
 use crate::wire::client::Role;
-use crate::wire::server::{BallotView, ByeReason};
+use crate::wire::server::ByeReason;
 
-mod board;
-mod frame;
-mod greeter;
-mod line;
-mod news;
-mod rooms;
 mod seat;
 mod shard;
-mod shards;
-mod showing;
-mod unshown;
 
-pub use board::{Board, Frames, SLOTS, STATE_SLOT};
-pub use frame::Frame;
-pub use line::Line;
-pub use rooms::{Absent, ActiveRoom, DeskSocket, Rooms, StageSocket};
 pub use seat::{CatchUp, Outlet, Seat};
 pub use shard::{SeatGuard, Shard};
-pub use shards::{MOST_SHARDS, Shards};
-pub use showing::ShownRanking;
 
 use shard::Walk;
 
@@ -49,64 +37,6 @@ const SLICE: usize = 128;
 const SWEEP: Duration = Duration::from_secs(1);
 /// The longest that a draining pod asks a client to stay away, in ms.
 const MOST_RETRY_MS: u64 = 500;
-
-/// The board of `room` has news.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub struct Nudge {
-    /// Which.
-    pub room: RoomId,
-}
-
-/// What became of casts of `room`.
-#[derive(Message, Debug)]
-#[rtype(result = "()")]
-pub struct Answers {
-    /// Which.
-    pub room: RoomId,
-    /// In the order of the casts.
-    pub answers: Vec<Answer>,
-}
-
-/// What became of one cast.
-#[derive(Debug)]
-pub struct Answer {
-    /// Whose.
-    pub seat: u64,
-    /// Of the cast.
-    pub number: u32,
-    /// What the socket is told.
-    pub answer: CastAnswer,
-}
-
-/// Sockets must go.
-#[derive(Message, Debug, Clone)]
-#[rtype(result = "()")]
-pub struct Dismiss {
-    /// Of this room; `None`: all.
-    pub room: Option<RoomId>,
-    /// What they are told.
-    pub reason: ByeReason,
-    /// Spread over this time.
-    pub within: Duration,
-}
-
-/// A word to one session.
-#[derive(Message, Debug, Clone)]
-#[rtype(result = "()")]
-pub enum Whisper {
-    /// The cast under way was answered.
-    Answered,
-    /// Say goodbye and close, once a cast under way is answered.
-    Leave {
-        /// What the client is told.
-        reason: ByeReason,
-        /// When it may come back.
-        retry_ms: Option<u64>,
-    },
-    /// The voter's ballot grew through another socket.
-    Mine(BallotView),
-}
 
 /// What a walk has written so far. Later sockets may be written something newer, so the first frames count.
 #[derive(Clone, Copy)]
@@ -127,20 +57,20 @@ impl Walked {
 
 /// See [module](self).
 pub struct RoomRegistry {
-    pod: Arc<Pod>,
+    rooms: Arc<Rooms>,
     shard: Shard,
     _vital: Vital,
 }
 
 impl RoomRegistry {
     /// Starts the shard of the thread that calls this.
-    pub fn start(pod: Arc<Pod>, shards: &Shards) -> Shard {
+    pub fn start(rooms: Arc<Rooms>, shards: &Shards) -> Shard {
         let mut started = None;
         Self::create(|ctx: &mut Context<Self>| {
             ctx.set_mailbox_capacity(1_024);
-            let shard = Shard::new(shards.add(ctx.address()));
+            let shard = Shard::new(shards.add(&ctx.address()));
             started = Some(shard.clone());
-            Self { pod, shard, _vital: Vital("registry") }
+            Self { rooms, shard, _vital: Vital("registry") }
         });
         started.expect("the actor was made")
     }
@@ -150,7 +80,7 @@ impl RoomRegistry {
         let mut rooms = self.shard.rooms.borrow_mut();
         let Some(gallery) = rooms.get_mut(id) else {
             // nobody to show it to here
-            if let Some(room) = self.pod.rooms.get(id) {
+            if let Some(room) = self.rooms.get(id) {
                 room.board.begin_walk(self.shard.index);
             }
             return;
@@ -160,7 +90,7 @@ impl RoomRegistry {
             Walk::Armed => {}
             Walk::At(_) => gallery.again = true,
             Walk::Resting => {
-                let wait = gallery.wait(self.pod.tick);
+                let wait = gallery.wait(self.rooms.pod.tick);
                 gallery.walk = Walk::Armed;
                 drop(rooms);
                 if wait.is_zero() {
@@ -190,8 +120,8 @@ impl RoomRegistry {
         let Some(gallery) = rooms.get_mut(&id) else { return };
         let room = gallery.room.clone();
         // read anew for each slice: there may be newer counts meanwhile
-        let public = self.pod.frames(&room.board, Audience::Public);
-        let emcee = self.pod.frames(&room.board, Audience::Emcee);
+        let public = room.board.frames(Audience::Public, self.rooms.pod.clock.now());
+        let emcee = room.board.frames(Audience::Emcee, self.rooms.pod.clock.now());
         let seats = || gallery.seats.range(first..).take(SLICE).map(|(_, seat)| seat);
         // a look at each before the first is written to: memory fetches many at once, but between two writes only one
         for seat in seats() {
@@ -202,7 +132,7 @@ impl RoomRegistry {
         let mut last = first;
         for seat in seats() {
             let frames = if seat.role == Role::Emcee { &emcee } else { &public };
-            walked.wrote_tally |= seat.offer(&self.pod, &room.board, frames);
+            walked.wrote_tally |= seat.offer(&self.rooms.pod, &room.board, frames);
             (written, last) = (written + 1, seat.id);
         }
         if written == SLICE {
@@ -217,7 +147,7 @@ impl RoomRegistry {
         }
         // a walk for other news has no tally, or one that tells the same counts again
         if walked.wrote_tally && walked.tally_at > gallery.told_at {
-            self.pod.metrics.tally_lag_seconds.observe(walked.tally_at.elapsed().as_secs_f64());
+            self.rooms.pod.metrics.tally_lag_seconds.observe(walked.tally_at.elapsed().as_secs_f64());
             gallery.told_at = walked.tally_at;
         }
         if !gallery.seats.is_empty() {
@@ -245,14 +175,14 @@ impl RoomRegistry {
 
     /// Looks after news whose nudge was lost, casts that wait too long, and sessions that have missed a word.
     fn sweep(&mut self, ctx: &mut Context<Self>) {
-        let behind = self.pod.rooms.all().into_iter().filter(|room| room.board.is_behind(self.shard.index));
+        let behind = self.rooms.all().into_iter().filter(|room| room.board.is_behind(self.shard.index));
         for room in behind.collect::<Vec<_>>() {
             self.walk(&room.board.id, ctx);
         }
         let now = Instant::now();
         for gallery in self.shard.rooms.borrow().values() {
             for seat in gallery.seats.values() {
-                seat.answer_if_overdue(&self.pod, &gallery.room, now);
+                seat.answer_if_overdue(&self.rooms.pod, &gallery.room, now);
                 seat.close_if_stuck();
             }
         }
@@ -274,12 +204,12 @@ impl Handler<Answers> for RoomRegistry {
         let rooms = self.shard.rooms.borrow();
         // without a gallery all of them have gone meanwhile
         let Some(gallery) = rooms.get(&room) else { return };
-        let due_from = gallery.due_from(self.pod.tick);
-        let frames = due_from.map(|_| self.pod.frames(&gallery.room.board, Audience::Public));
+        let due_from = gallery.due_from(self.rooms.pod.tick);
+        let frames = due_from.map(|_| gallery.room.board.frames(Audience::Public, self.rooms.pod.clock.now()));
         for Answer { seat: id, number, answer } in answers {
             let Some(seat) = gallery.seats.get(&id) else { continue };
             let due = frames.as_deref().filter(|_| due_from.is_some_and(|from| id >= from));
-            seat.answer(&self.pod, &gallery.room, number, answer, due);
+            seat.answer(&self.rooms.pod, &gallery.room, number, answer, due);
         }
     }
 }

@@ -5,13 +5,12 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::board::{Board, Frames, SLOTS, Slot};
-use super::frame::{self, Frame};
-use super::news::TALLY;
-use super::{ActiveRoom, Line, Whisper};
 use crate::actors::asking::{Asking, Told};
-use crate::actors::coordinator::CastAnswer;
+use crate::actors::line::Line;
+use crate::actors::messages::{CastAnswer, Whisper};
 use crate::actors::pod::Pod;
+use crate::actors::rooms::ActiveRoom;
+use crate::board::{Board, Frame, Frames, SLOTS, Slot, TALLY, append};
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::VoterId;
 use crate::domain::visibility::Audience;
@@ -60,7 +59,7 @@ impl CatchUp {
     /// Offers the seat's outlet each frame that is newer than what was sent last.
     pub fn run(&self) {
         if let Some(seat) = self.seat.upgrade() {
-            let frames = self.pod.frames(&self.room.board, seat.audience());
+            let frames = self.room.board.frames(seat.audience(), self.pod.clock.now());
             seat.offer(&self.pod, &self.room.board, &frames);
         }
     }
@@ -198,7 +197,7 @@ impl Seat {
                         let (written, _) = self.gather(&room.board, frames, scratch);
                         pod.metrics.fanout_frames.inc_by(written);
                     }
-                    frame::append(scratch, &ServerMessage::Ballot(view));
+                    append(scratch, &ServerMessage::Ballot(view));
                     self.outlet.deliver(scratch);
                 });
             }

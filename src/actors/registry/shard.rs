@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::SendError;
 
-use super::ActiveRoom;
-use super::board::Frames;
 use super::seat::{CatchUp, Seat};
-use crate::actors::coordinator::{Asker, Cast, CastAnswer, Casts};
+use crate::actors::messages::{Asker, Cast, CastAnswer, Casts};
 use crate::actors::pod::Pod;
+use crate::actors::rooms::ActiveRoom;
+use crate::board::Frames;
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::RoomId;
 
@@ -91,7 +91,7 @@ impl Shard {
     fn send(&self, pod: &Pod) {
         for (id, (room, casts)) in self.outbox.take() {
             let Err(SendError::Full(Casts(casts)) | SendError::Closed(Casts(casts))) =
-                room.coordinator.try_send(Casts(casts))
+                room.coordinator.casts.try_send(Casts(casts))
             else {
                 continue;
             };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::actors::pod::Pod;
-use crate::actors::registry::{Absent, ActiveRoom};
+use crate::actors::rooms::{Absent, ActiveRoom, Rooms};
 use crate::auth::{SignIn, VoterToken};
 use crate::domain::ids::{RoomCode, VoterId};
 use crate::domain::room::Room;
@@ -54,9 +54,10 @@ pub struct Seating {
 ///
 /// # Errors
 /// The code to close with: definite only where the finding is.
-pub async fn seat(pod: Arc<Pod>, guest: Guest, hello: Hello) -> Result<Seating, CloseCode> {
+pub async fn seat(rooms: Arc<Rooms>, guest: Guest, hello: Hello) -> Result<Seating, CloseCode> {
     let code = RoomCode::parse(&hello.room).map_err(|_| CloseCode::NoSuchRoom)?;
-    let room = pod.rooms.enter(&pod, &code).await.map_err(|absent| match absent {
+    let pod = rooms.pod.clone();
+    let room = rooms.enter(&code).await.map_err(|absent| match absent {
         Absent::NoSuchRoom => CloseCode::NoSuchRoom,
         Absent::Ledger(error) => {
             pod.note_ledger_error(&error);

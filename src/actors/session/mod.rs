@@ -17,9 +17,12 @@ use actix_http::ws::Item;
 use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketContext};
 
 use super::asking::Asking;
-use super::coordinator::{Asker, Cast};
+use super::line::Line;
+use super::messages::{Asker, Cast, Whisper};
 use super::pod::Pod;
-use super::registry::{ActiveRoom, DeskSocket, Line, Outlet, STATE_SLOT, Seat, SeatGuard, Shard, StageSocket, Whisper};
+use super::registry::{Outlet, Seat, SeatGuard, Shard};
+use super::rooms::{ActiveRoom, DeskSocket, Rooms, StageSocket};
+use crate::board::STATE;
 use crate::domain::ids::VoterId;
 use crate::traces::Running;
 use crate::wire::client::{self, CastMessage, ClientMessage, Hello, MOST_FRAME_BYTES, Ping, Role};
@@ -43,7 +46,7 @@ const MOST_SCREEN_CHARS: usize = 32;
 
 /// See [module](self).
 pub struct Session {
-    pod: Arc<Pod>,
+    rooms: Arc<Rooms>,
     shard: Shard,
     outlet: Rc<dyn Outlet>,
     guest: Guest,
@@ -108,10 +111,10 @@ type Ctx = WebsocketContext<Session>;
 
 impl Session {
     /// A session for a socket; `outlet` is its writing end, `asking` tells its reader that a cast is under way.
-    pub fn new(pod: Arc<Pod>, shard: Shard, outlet: Rc<dyn Outlet>, guest: Guest, asking: Rc<Asking>) -> Self {
-        let id = pod.next_session.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    pub fn new(rooms: Arc<Rooms>, shard: Shard, outlet: Rc<dyn Outlet>, guest: Guest, asking: Rc<Asking>) -> Self {
+        let id = rooms.pod.next_session.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Self {
-            pod,
+            rooms,
             shard,
             outlet,
             guest,
@@ -128,7 +131,7 @@ impl Session {
 
     fn close(&mut self, code: CloseCode, ctx: &mut Ctx) {
         self.waiting.clear();
-        self.pod.metrics.closes.with_label_values(&[(code as u16).to_string().as_str()]).inc();
+        self.rooms.pod.metrics.closes.with_label_values(&[(code as u16).to_string().as_str()]).inc();
         ctx.close(Some(CloseReason { code: ws::CloseCode::from(code as u16), description: None }));
         ctx.stop();
     }
@@ -152,7 +155,7 @@ impl Session {
 
     /// The frame was not understood; the fifth one ends the socket.
     fn strike(&mut self, code: &'static str, detail: String, ctx: &mut Ctx) {
-        self.pod.metrics.frame_errors.inc();
+        self.rooms.pod.metrics.frame_errors.inc();
         ctx.text(ServerMessage::Error { code, detail }.encode());
         self.strikes += 1;
         if self.strikes >= MOST_STRIKES {
@@ -172,10 +175,10 @@ impl Session {
     }
 
     fn hello(&mut self, hello: Hello, ctx: &mut Ctx) {
-        let seating = hello::seat(self.pod.clone(), self.guest.clone(), hello);
+        let seating = hello::seat(self.rooms.clone(), self.guest.clone(), hello);
         ctx.wait(seating.into_actor(self).map(|seating, session, ctx| match seating {
             // the drain has sent away those who had a seat; nobody would tell this one
-            Ok(_) if session.pod.health.is_draining() => session.leave(ByeReason::Draining, None, ctx),
+            Ok(_) if session.rooms.pod.health.is_draining() => session.leave(ByeReason::Draining, None, ctx),
             Ok(seating) => session.sit(seating, ctx),
             Err(code) => session.close(code, ctx),
         }));
@@ -183,17 +186,17 @@ impl Session {
 
     fn sit(&mut self, seating: Seating, ctx: &mut Ctx) {
         let Seating { room, role, you, voter, desk } = seating;
-        let line = Line::new(ctx.address().recipient(), &self.pod);
+        let line = Line::new(ctx.address().recipient(), &self.rooms.pod);
         let (outlet, asking) = (self.outlet.clone(), self.asking.clone());
         let seat = Seat::new(self.id, role, voter.clone(), outlet, line.clone(), asking);
-        let frames = self.pod.frames(&room.board, seat.audience());
+        let frames = room.board.frames(seat.audience(), self.rooms.pod.clock.now());
         if let Some(ballot) = you.as_ref().and_then(|you| you.ballot.as_ref()) {
             self.asking.know(ballot);
         }
         // read after the frames, so never older than what they are marked with
-        let view = room.board.view(seat.audience(), self.pod.clock.now());
+        let view = room.board.view(seat.audience(), self.rooms.pod.clock.now());
         ctx.text(ServerMessage::State { room: &view, you }.encode());
-        seat.mark(&frames, STATE_SLOT);
+        seat.mark(&frames, STATE);
         seat.catch_up(&room.board, &frames, |frame| {
             ctx.text(frame.text());
             true
@@ -205,9 +208,9 @@ impl Session {
         if let Some(desk) = desk.clone() {
             room.desk_seen(self.id, desk);
         }
-        self.pod.metrics.sessions.with_label_values(&[role.as_str()]).inc();
-        let guard = self.shard.seat(&self.pod, &room, seat, &frames);
-        self.seated = Some(Seated { room, role, id: self.id, voter, desk, pod: self.pod.clone(), _seat: guard });
+        self.rooms.pod.metrics.sessions.with_label_values(&[role.as_str()]).inc();
+        let guard = self.shard.seat(&self.rooms.pod, &room, seat, &frames);
+        self.seated = Some(Seated { room, role, id: self.id, voter, desk, pod: self.rooms.pod.clone(), _seat: guard });
     }
 
     fn ping(&mut self, ping: Ping, ctx: &mut Ctx) {
@@ -225,9 +228,9 @@ impl Session {
         }
         let pong = ServerMessage::Pong {
             id: ping.id,
-            now: self.pod.clock.now(),
+            now: self.rooms.pod.clock.now(),
             seq: seated.room.board.room().seq,
-            ledger: self.pod.health.ledger(),
+            ledger: self.rooms.pod.health.ledger(),
         };
         ctx.text(pong.encode());
     }
@@ -267,11 +270,11 @@ impl Session {
         };
         let number = self.asking.ask(round, take);
         let asker = Asker::Socket { shard: self.shard.index, seat: self.id, number };
-        let span = self.pod.traces.cast(&room.board.id, round, take);
+        let span = self.rooms.pod.traces.cast(&room.board.id, round, take);
         let trace = span.as_ref().map(Running::trace);
         self.asking.carry(span);
         let cast = Cast { voter: voter.clone(), round, take, votes, asker, asked_at: Instant::now(), trace };
-        self.shard.forward(&self.pod, room, cast);
+        self.shard.forward(&self.rooms.pod, room, cast);
     }
 
     fn fragment(&mut self, item: Item, ctx: &mut Ctx) {

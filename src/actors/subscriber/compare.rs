@@ -5,22 +5,23 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::actors::pod::Pod;
-use crate::actors::registry::{Absent, ActiveRoom};
+use crate::actors::rooms::{Absent, ActiveRoom, Rooms};
 use crate::domain::ids::RoomId;
 use crate::ledger::LedgerError;
 use crate::ledger::conduct::{ConductError, reconcile, settle};
 use crate::wire::server::LedgerState;
 
 /// Reads a changed room, and makes it active if it has something due. Answers the room if it was deleted.
-pub async fn refresh(pod: &Arc<Pod>, id: &RoomId) -> Option<RoomId> {
-    let active = pod.rooms.get(id);
+pub async fn refresh(rooms: &Arc<Rooms>, id: &RoomId) -> Option<RoomId> {
+    let pod = &rooms.pod;
+    let active = rooms.get(id);
     let read = async {
         let settled = settle(&*pod.ledger, id).await?;
         let deleted = settled.room.deleted_at.is_some();
         let has_due = settled.room.running.is_some() || settled.room.next_auto_step().is_some();
         match active {
-            Some(active) => active.absorb(pod, settled).await?,
-            None if has_due => drop(pod.rooms.activate(pod, id).await),
+            Some(active) => rooms.absorb(&active, settled).await?,
+            None if has_due => drop(rooms.activate(id).await),
             None => {}
         }
         Ok::<_, ConductError>(deleted)
@@ -31,7 +32,7 @@ pub async fn refresh(pod: &Arc<Pod>, id: &RoomId) -> Option<RoomId> {
             // the comparison of the next second tries again
             tracing::debug!(room = %id, %error, "a changed room could not be read");
             if let ConductError::Ledger(error) = &error {
-                pod.set_apart_if_corrupt(id, None, error);
+                pod.apart.add_if_corrupt(id, None, error);
             }
             None
         }
@@ -39,12 +40,12 @@ pub async fn refresh(pod: &Arc<Pod>, id: &RoomId) -> Option<RoomId> {
 }
 
 /// Compares every active board with the ledger. Answers whether it also looked for rooms with something due.
-pub async fn compare(pod: Arc<Pod>, check: bool, scan: bool) -> bool {
-    let started = Instant::now();
+pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
+    let (started, pod) = (Instant::now(), &rooms.pod);
     if check {
         match pod.ledger.check().await {
             Ok(health) => {
-                pod.note_ledger_answer(started, health.now);
+                rooms.note_ledger_answer(started, health.now);
                 if let Some(reason) = &health.unsafe_because {
                     tracing::warn!(%reason, "an acknowledged vote may be lost in a power cut");
                 }
@@ -53,23 +54,23 @@ pub async fn compare(pod: Arc<Pod>, check: bool, scan: bool) -> bool {
                     pod.metrics.slow_commands.note(seen);
                 }
             }
-            Err(error) => return note(&pod, &error),
+            Err(error) => return note(pod, &error),
         }
     }
-    for room in pod.rooms.all() {
-        match compare_room(&pod, &room).await {
+    for room in rooms.all() {
+        match compare_room(&rooms, &room).await {
             Ok(()) => {}
             Err(error @ LedgerError::Corrupt(_)) => {
-                pod.set_apart_if_corrupt(&room.board.id, Some(&room.board.code), &error);
+                pod.apart.add_if_corrupt(&room.board.id, Some(&room.board.code), &error);
             }
-            Err(error) => return note(&pod, &error),
+            Err(error) => return note(pod, &error),
         }
     }
-    if pod.rooms.all().is_empty() && !check {
+    if rooms.all().is_empty() && !check {
         // nothing was asked, so nothing is known of the ledger: ask it
         match pod.ledger.is_signed_out("").await {
             Ok(_) => pod.health.set_ledger(LedgerState::Ok),
-            Err(error) => return note(&pod, &error),
+            Err(error) => return note(pod, &error),
         }
     }
     if !scan {
@@ -77,13 +78,13 @@ pub async fn compare(pod: Arc<Pod>, check: bool, scan: bool) -> bool {
     }
     let listing = match pod.list_rooms().await {
         Ok(listing) => listing,
-        Err(error) => return note(&pod, &error),
+        Err(error) => return note(pod, &error),
     };
-    if let Err(error) = pod.review_apart(&listing).await {
-        return note(&pod, &error);
+    if let Err(error) = pod.apart.review(&*pod.ledger, &listing).await {
+        return note(pod, &error);
     }
     for room in listing.rooms.iter().filter(|room| room.running.is_some() || room.next_auto_step().is_some()) {
-        match pod.rooms.activate(&pod, &room.id).await {
+        match rooms.activate(&room.id).await {
             // set apart: the others have something due too
             Ok(_) | Err(Absent::Ledger(LedgerError::Corrupt(_))) => {}
             Err(error) => {
@@ -103,13 +104,13 @@ fn note(pod: &Pod, error: &LedgerError) -> bool {
     false
 }
 
-async fn compare_room(pod: &Pod, active: &ActiveRoom) -> Result<(), LedgerError> {
+async fn compare_room(rooms: &Rooms, active: &ActiveRoom) -> Result<(), LedgerError> {
     let started = Instant::now();
     let record = active.board.room();
-    let Some(settled) = reconcile(&*pod.ledger, (*record).clone()).await? else { return Ok(()) };
-    pod.note_ledger_answer(started, settled.now);
+    let Some(settled) = reconcile(&*rooms.pod.ledger, (*record).clone()).await? else { return Ok(()) };
+    rooms.note_ledger_answer(started, settled.now);
     if settled.room.seq != record.seq {
-        pod.metrics.feed_gaps.inc();
+        rooms.pod.metrics.feed_gaps.inc();
     }
-    active.absorb(pod, settled).await
+    rooms.absorb(active, settled).await
 }

@@ -14,8 +14,10 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
-use super::pod::{Pod, Vital, die};
-use super::registry::{ActiveRoom, Dismiss, Shards};
+use super::messages::Dismiss;
+use super::pod::{Vital, die};
+use super::rooms::{ActiveRoom, Rooms};
+use super::shards::Shards;
 use super::worker::raise_alarm;
 use crate::domain::ids::RoomId;
 use crate::ledger::{Beacon, DeskSeen, Feed, FeedEvent, StageSeen};
@@ -48,7 +50,7 @@ enum FeedOrder {
 
 /// See [module](self).
 pub struct Subscriber {
-    pod: Arc<Pod>,
+    rooms: Arc<Rooms>,
     shards: Arc<Shards>,
     orders: mpsc::UnboundedSender<FeedOrder>,
     followed: Vec<RoomId>,
@@ -65,21 +67,21 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// Starts it on the thread that calls this.
-    pub fn begin(pod: Arc<Pod>, shards: Arc<Shards>) -> Addr<Self> {
+    pub fn begin(rooms: Arc<Rooms>, shards: Arc<Shards>) -> Addr<Self> {
         Self::create(|ctx: &mut Context<Self>| {
             let (orders, inbox) = mpsc::unbounded_channel();
             let (events, outbox) = mpsc::channel(1_024);
-            actix::spawn(drive(pod.ledger.feed(), inbox, events));
+            actix::spawn(drive(rooms.pod.ledger.feed(), inbox, events));
             let events =
                 futures_util::stream::unfold(outbox, |mut outbox| async { Some((outbox.recv().await?, outbox)) });
             ctx.add_stream(events);
-            let watched = pod.clone();
-            ctx.add_message_stream(futures_util::stream::unfold(watched, |pod| async {
-                pod.rooms.activated().await;
-                Some((RoomActivated, pod))
+            let watched = rooms.clone();
+            ctx.add_message_stream(futures_util::stream::unfold(watched, |rooms| async {
+                rooms.activated().await;
+                Some((RoomActivated, rooms))
             }));
             Self {
-                pod,
+                rooms,
                 shards,
                 orders,
                 followed: vec![],
@@ -95,18 +97,18 @@ impl Subscriber {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let rooms = self.pod.rooms.all();
+        let rooms = self.rooms.all();
         self.follow(&rooms);
         self.probe(&rooms);
         self.show_desks(&rooms);
-        self.pod.measure();
+        self.rooms.measure();
         self.retire(rooms);
         if !self.comparing {
             self.comparing = true;
-            let pause = if self.pod.health.is_durable() { CHECK } else { CHECK_AGAIN };
-            let check = self.pod.health.take_doubt() || self.is_due(self.checked, pause);
+            let pause = if self.rooms.pod.health.is_durable() { CHECK } else { CHECK_AGAIN };
+            let check = self.rooms.pod.health.take_doubt() || self.is_due(self.checked, pause);
             let scan = self.is_due(self.scanned, SCAN);
-            let round = compare(self.pod.clone(), check, scan);
+            let round = compare(self.rooms.clone(), check, scan);
             ctx.spawn(round.into_actor(self).map(move |scanned, subscriber, _| {
                 subscriber.comparing = false;
                 let now = Some(Instant::now());
@@ -137,21 +139,21 @@ impl Subscriber {
     /// Says that this pod lives, and listens whether it can hear itself.
     fn probe(&mut self, rooms: &[Arc<ActiveRoom>]) {
         if self.heard.elapsed() > BEACON_LIFE {
-            self.pod.health.set_feed(false);
+            self.rooms.pod.health.set_feed(false);
             self.order(FeedOrder::Reconnect);
             self.heard = Instant::now();
         }
         self.beacons.retain(|_, (heard, _)| heard.elapsed() < BEACON_LIFE);
         let beacon = Beacon {
-            pod: self.pod.name.clone(),
-            ready: self.pod.is_ready(),
-            sessions: self.pod.metrics.sockets.get().max(0) as u64,
-            commit_p99_ms: self.pod.metrics.recent_commits.p99_ms(Instant::now()),
+            pod: self.rooms.pod.name.clone(),
+            ready: self.rooms.pod.is_ready(),
+            sessions: self.rooms.pod.metrics.sockets.get().max(0) as u64,
+            commit_p99_ms: self.rooms.pod.metrics.recent_commits.p99_ms(Instant::now()),
             rooms: rooms.iter().filter_map(|room| room.beacon()).collect(),
         };
         // this pod knows of itself without hearing it
         self.beacons.insert(beacon.pod.clone(), (Instant::now(), beacon.clone()));
-        let pod = self.pod.clone();
+        let pod = self.rooms.pod.clone();
         actix::spawn(async move {
             if let Err(error) = pod.ledger.announce(&FeedEvent::Beacon(beacon)).await {
                 pod.note_ledger_error(&error);
@@ -159,12 +161,13 @@ impl Subscriber {
         });
         for room in rooms {
             let (came, left) = room.presence_changes();
-            let (pod, id) = (self.pod.clone(), room.board.id.clone());
+            let (here, id) = (self.rooms.clone(), room.board.id.clone());
             actix::spawn(async move {
+                let pod = &here.pod;
                 if let Err(error) = pod.ledger.note_present(&id, &pod.name, &came, &left).await {
                     pod.note_ledger_error(&error);
                     // some may not be noted: begin anew next time
-                    if let Some(room) = pod.rooms.get(&id) {
+                    if let Some(room) = here.get(&id) {
                         room.note_all();
                     }
                 }
@@ -177,16 +180,16 @@ impl Subscriber {
         let mut pods: Vec<_> = self.beacons.values().map(|(_, beacon)| beacon).collect();
         pods.sort_by(|a, b| a.pod.cmp(&b.pod));
         let mut names: Vec<_> = pods.iter().map(|pod| pod.pod.clone()).collect();
-        if !names.contains(&self.pod.name) {
-            names.push(self.pod.name.clone());
+        if !names.contains(&self.rooms.pod.name) {
+            names.push(self.rooms.pod.name.clone());
         }
-        *self.pod.peers.write().expect("nobody panics with it") = names;
+        *self.rooms.pod.peers.write().expect("nobody panics with it") = names;
         let pod_views: Vec<_> = pods
             .iter()
             .map(|pod| PodView { name: pod.pod.clone(), ready: pod.ready, sessions: pod.sessions })
             .collect();
         let commit_p99_ms = pods.iter().map(|pod| pod.commit_p99_ms).fold(0.0, f64::max);
-        let unreadable = self.pod.apart.views();
+        let unreadable = self.rooms.pod.apart.views();
         for room in rooms {
             let said: Vec<_> = pods.iter().flat_map(|pod| &pod.rooms).filter(|r| r.room == room.board.id).collect();
             let connected = said.iter().map(|said| said.connected).sum();
@@ -194,7 +197,7 @@ impl Subscriber {
             let last = self.last.entry(room.board.id.clone()).or_insert((counts.stored, None));
             let votes_per_s = counts.stored.saturating_sub(last.0);
             last.0 = counts.stored;
-            let now = self.pod.clock.now();
+            let now = self.rooms.pod.clock.now();
             room.board.put_connected(connected, now);
             let shown = said.iter().map(|said| said.shown).min().unwrap_or(counts.stored);
             // each pod raises the alarm for its own sockets
@@ -212,9 +215,9 @@ impl Subscriber {
                     desks: said.iter().flat_map(|said| &said.desks).map(device_view).collect(),
                     pods: pod_views.clone(),
                     ledger: LedgerView {
-                        state: self.pod.health.ledger(),
+                        state: self.rooms.pod.health.ledger(),
                         commit_p99_ms,
-                        durable: self.pod.health.is_durable(),
+                        durable: self.rooms.pod.health.is_durable(),
                     },
                     unreadable: unreadable.clone(),
                 },
@@ -235,8 +238,8 @@ impl Subscriber {
             return;
         };
         let record = room.board.room();
-        let occasion = format!("numbers-{}", self.pod.clock.now() / 3_600_000);
-        let pod = self.pod.clone();
+        let occasion = format!("numbers-{}", self.rooms.pod.clock.now() / 3_600_000);
+        let pod = self.rooms.pod.clone();
         actix::spawn(async move { raise_alarm(&pod, &record, &occasion, &what).await });
     }
 
@@ -248,38 +251,39 @@ impl Subscriber {
                 *empty_since = None;
             } else if empty_since.get_or_insert_with(Instant::now).elapsed() > RETIRE {
                 self.last.remove(&room.board.id);
-                self.pod.rooms.retire(&room);
+                self.rooms.retire(&room);
             }
         }
     }
 
     fn hear(&mut self, event: FeedEvent, ctx: &mut Context<Self>) {
-        let pod = self.pod.clone();
+        let rooms = self.rooms.clone();
+        let pod = &rooms.pod;
         match event {
             FeedEvent::Gate { room, partition, gate } => {
-                if let Some(room) = pod.rooms.get(&room) {
+                if let Some(room) = rooms.get(&room) {
                     drop(room.board.put_gate(partition, *gate, pod.clock.now()));
                 }
             }
             FeedEvent::RoomChanged { room, seq } => {
-                let known = pod.rooms.get(&room).is_some_and(|active| active.board.room().seq >= seq);
+                let known = rooms.get(&room).is_some_and(|active| active.board.room().seq >= seq);
                 if !known {
-                    ctx.spawn(async move { refresh(&pod, &room).await }.into_actor(self).map(|deleted, act, _| {
+                    ctx.spawn(async move { refresh(&rooms, &room).await }.into_actor(self).map(|deleted, act, _| {
                         if let Some(room) = deleted {
                             act.dismiss(room);
                         }
                     }));
-                } else if pod.rooms.get(&room).is_some_and(|active| active.board.room().deleted_at.is_some()) {
+                } else if rooms.get(&room).is_some_and(|active| active.board.room().deleted_at.is_some()) {
                     self.dismiss(room);
                 }
             }
             FeedEvent::VoterRemoved { room, voter } => {
-                if let Some(room) = pod.rooms.get(&room) {
+                if let Some(room) = rooms.get(&room) {
                     room.dismiss_voter(&voter);
                 }
             }
             FeedEvent::SignedOut { sign_in } => {
-                for room in pod.rooms.all() {
+                for room in rooms.all() {
                     room.dismiss_sign_in(&sign_in);
                 }
             }
@@ -295,7 +299,7 @@ impl Subscriber {
                 pod.metrics.feed_resyncs.inc();
                 self.heard = Instant::now();
                 self.scanned = None;
-                for room in pod.rooms.all() {
+                for room in rooms.all() {
                     room.note_all();
                 }
             }
@@ -347,7 +351,7 @@ impl Handler<RoomActivated> for Subscriber {
     type Result = ();
 
     fn handle(&mut self, _: RoomActivated, _: &mut Self::Context) {
-        self.follow(&self.pod.rooms.all());
+        self.follow(&self.rooms.all());
     }
 }
 
@@ -367,7 +371,7 @@ impl StreamHandler<FeedEvent> for Subscriber {
 
     fn finished(&mut self, _: &mut Self::Context) {
         // the feed never ends by itself: whoever drives it has panicked
-        if !self.pod.health.is_draining() {
+        if !self.rooms.pod.health.is_draining() {
             die("feed");
         }
     }

@@ -123,7 +123,7 @@ async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
                 Ok(None) => break,
                 // other rooms have jobs too
                 Err(error @ LedgerError::Corrupt(_)) => {
-                    pod.name_once(&backlog.room, "a job of a room makes no sense, so its jobs wait", &error);
+                    pod.apart.name_once(&backlog.room, "a job of a room makes no sense, so its jobs wait", &error);
                     break;
                 }
                 Err(error) => return tracing::warn!(%error, "a job can not be taken"),

@@ -18,7 +18,7 @@ use super::roll::Roll;
 use super::socket::{Socket, Stage};
 use crate::actors::registry::Shard;
 use crate::actors::session::Guest;
-use crate::actors::{Asking, Pod, Session};
+use crate::actors::{Asking, Pod, Rooms, Session};
 
 /// A connection that has passed the handshake.
 pub struct Upgraded {
@@ -36,7 +36,7 @@ pub struct Upgraded {
 pub fn drive(
     upgraded: Upgraded,
     place: Place,
-    pod: Arc<Pod>,
+    rooms: Arc<Rooms>,
     shard: Shard,
     roll: &Roll,
 ) -> impl Future<Output = ()> + use<> {
@@ -44,13 +44,13 @@ pub fn drive(
     let asking = Rc::new(Asking::default());
     let socket = Socket::new(tcp, greeting, Reader::new(first, asking.clone()));
     roll.add(&socket);
-    let session = Session::new(pod.clone(), shard, socket.clone(), guest, asking);
+    let session = Session::new(rooms.clone(), shard, socket.clone(), guest, asking);
     let output = Box::pin(WebsocketContext::create(session, Inbound(socket.clone())));
     async move {
         let _place = place;
         talk(&socket, output).await;
         if socket.stage() != Stage::Dropped {
-            close(&socket, &pod).await;
+            close(&socket, &rooms.pod).await;
         }
     }
 }

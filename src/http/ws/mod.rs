@@ -91,8 +91,8 @@ impl Door {
                 // a copy, for the buffer itself has 8 KiB and would stay with the socket
                 let first = Bytes::copy_from_slice(&parts.read_buf);
                 let upgraded = Upgraded { tcp: parts.io, greeting: answers.freeze(), first, guest };
-                let pod = self.site.pod.clone();
-                actix_web::rt::spawn(drive::drive(upgraded, place, pod, self.shard.clone(), &self.roll));
+                let rooms = self.site.rooms.clone();
+                actix_web::rt::spawn(drive::drive(upgraded, place, rooms, self.shard.clone(), &self.roll));
             }
             Err(error) => {
                 answers.extend_from_slice(&handshake::refusal(&error));

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -140,7 +141,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::actors::coordinator::CastAnswer;
+    use crate::actors::messages::CastAnswer;
 
     /// Texts in frames of 100 bytes each.
     fn frames(count: usize) -> Vec<u8> {

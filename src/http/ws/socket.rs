@@ -22,7 +22,8 @@ use super::guard::Fault;
 use super::options;
 use super::reader::Reader;
 use super::vigil::{Order, Signs, Vigil};
-use crate::actors::registry::{CatchUp, Frame, Outlet};
+use crate::actors::registry::{CatchUp, Outlet};
+use crate::board::Frame;
 use crate::wire::codes::CloseCode;
 
 /// Unsent bytes from which on the session is not run: it would only add to them.

@@ -6,7 +6,7 @@ use redb::ReadableTable;
 
 use super::claims::Running;
 use super::rooms::load_room;
-use super::tables::{IMPORT_KEY, Trouble, load, store};
+use super::tables::{IMPORT_KEY, Trouble, load, parse, store};
 use super::work::Work;
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;

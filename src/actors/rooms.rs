@@ -5,21 +5,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
-use actix::prelude::*;
 use tokio::sync::Notify;
 
-use super::board::Board;
-use super::greeter::Greeter;
+use super::coordinator::handle::CoordinatorHandle;
+use super::hello_batcher::Greeter;
+use super::line::Line;
+use super::messages::{Answer, Moved, Whisper};
+use super::pod::Pod;
 use super::shards::Shards;
-use super::showing::ShownRanking;
-use super::{Answer, Line, Whisper};
-use crate::actors::coordinator::{Moved, RoundCoordinator};
-use crate::actors::pod::Pod;
+use crate::board::{Board, ShownRanking};
+use crate::domain::LedgerMs;
+use crate::domain::ballot::Ballot;
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
 use crate::ledger::conduct::{ConductError, Settled, aside, frozen, settle};
-use crate::ledger::{DeskSeen, LedgerError, RoomBeacon, StageSeen};
+use crate::ledger::{DeskSeen, Greeting, LedgerError, RoomBeacon, StageSeen, Voter};
 use crate::wire::server::{BallotView, ByeReason};
 
+/// While something is due within so many ms, the ledger's clock is not followed backwards.
+const NEAR_MS: u64 = 60_000;
 /// Sockets that a voter may hold on one pod.
 const MOST_VOTER_SOCKETS: usize = 4;
 
@@ -28,9 +31,9 @@ pub struct ActiveRoom {
     /// What its sockets are shown.
     pub board: Board,
     /// Takes its casts and carries out its commands.
-    pub coordinator: Addr<RoundCoordinator>,
+    pub coordinator: CoordinatorHandle,
     /// Receives its voters.
-    pub(super) greeter: Greeter,
+    greeter: Arc<Greeter>,
     here: Mutex<Here>,
     /// Some voter has more than one socket here.
     has_doubles: AtomicBool,
@@ -202,28 +205,13 @@ impl ActiveRoom {
         })
     }
 
-    /// Puts what was read on the board, with the ranking that it shows, and wakes the coordinator.
+    /// Greets one voter; see [`Greeter::greet`].
     ///
     /// # Errors
-    /// The ranking could not be read; nothing was put.
-    pub async fn absorb(&self, pod: &Pod, settled: Settled) -> Result<(), LedgerError> {
-        let ranking = shown_ranking(pod, &settled).await?;
-        self.board.put(settled, ranking, pod.clock.now());
-        if self.coordinator.try_send(Moved).is_err() {
-            pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
-        }
-        Ok(())
+    /// The ledger's.
+    pub async fn greet(&self, pod: &Pod, greeting: Greeting) -> Result<(Voter, Ballot), LedgerError> {
+        self.greeter.greet(&pod.ledger, self.board.room(), greeting).await
     }
-}
-
-async fn shown_ranking(pod: &Pod, settled: &Settled) -> Result<Option<Arc<ShownRanking>>, LedgerError> {
-    let Some(reveal) = &settled.room.reveal else { return Ok(None) };
-    let known = pod.rooms.get(&settled.room.id).and_then(|room| room.board.ranking(reveal.ranking));
-    if known.is_some() {
-        return Ok(known);
-    }
-    let (ledger, id, number) = (pod.ledger.clone(), settled.room.id.clone(), reveal.ranking);
-    aside(async move { Ok(Some(Arc::new(ShownRanking::new(number, frozen(&*ledger, &id, number).await?)))) }).await
 }
 
 /// Why there is no room to enter.
@@ -246,21 +234,35 @@ impl From<ConductError> for Absent {
     }
 }
 
+/// Starts the coordinator of a room in so many partitions.
+pub type StartCoordinator = Box<dyn Fn(Arc<Rooms>, RoomId, u16) -> CoordinatorHandle + Send + Sync>;
+
 /// All active rooms of a pod.
 pub struct Rooms {
+    /// The process that they are in.
+    pub pod: Arc<Pod>,
     by_id: RwLock<HashMap<RoomId, Arc<ActiveRoom>>>,
     by_code: RwLock<HashMap<RoomCode, RoomId>>,
     shards: Arc<Shards>,
-    /// The thread of coordinators and subscriber.
-    backstage: ArbiterHandle,
+    start_coordinator: StartCoordinator,
+    /// What the metrics say already.
+    measured: Mutex<Measured>,
     /// A room became active: its gates must be followed at once.
     activated: Notify,
 }
 
 impl Rooms {
-    /// No room yet; coordinators will run on `backstage`.
-    pub fn new(shards: Arc<Shards>, backstage: ArbiterHandle) -> Self {
-        Self { by_id: RwLock::default(), by_code: RwLock::default(), shards, backstage, activated: Notify::new() }
+    /// No room yet.
+    pub fn new(pod: Arc<Pod>, shards: Arc<Shards>, start_coordinator: StartCoordinator) -> Self {
+        Self {
+            pod,
+            by_id: RwLock::default(),
+            by_code: RwLock::default(),
+            shards,
+            start_coordinator,
+            measured: Mutex::default(),
+            activated: Notify::new(),
+        }
     }
 
     /// Resolves when a room became active since it was last asked.
@@ -287,14 +289,14 @@ impl Rooms {
     ///
     /// # Errors
     /// See [`Absent`].
-    pub async fn enter(&self, pod: &Arc<Pod>, code: &RoomCode) -> Result<Arc<ActiveRoom>, Absent> {
+    pub async fn enter(self: &Arc<Self>, code: &RoomCode) -> Result<Arc<ActiveRoom>, Absent> {
         let known = self.by_code.read().expect("nobody panics with it").get(code).cloned();
         let known = known.and_then(|id| self.get(&id));
         let room = match known {
             Some(room) => room,
             None => {
-                let record = pod.ledger.find_room(code).await?.ok_or(Absent::NoSuchRoom)?;
-                self.activate(pod, &record.id).await?
+                let record = self.pod.ledger.find_room(code).await?.ok_or(Absent::NoSuchRoom)?;
+                self.activate(&record.id).await?
             }
         };
         if room.board.room().deleted_at.is_some() {
@@ -307,46 +309,47 @@ impl Rooms {
     ///
     /// # Errors
     /// See [`Absent`].
-    pub async fn activate(&self, pod: &Arc<Pod>, id: &RoomId) -> Result<Arc<ActiveRoom>, Absent> {
+    pub async fn activate(self: &Arc<Self>, id: &RoomId) -> Result<Arc<ActiveRoom>, Absent> {
         if let Some(room) = self.get(id) {
             return Ok(room);
         }
-        let (settled, ranking) = match self.read(pod, id).await {
+        let (settled, ranking) = match self.read(id).await {
             Err(Absent::Ledger(error)) => {
-                pod.set_apart_if_corrupt(id, None, &error);
+                self.pod.apart.add_if_corrupt(id, None, &error);
                 return Err(error.into());
             }
             read => read?,
         };
         let partitions = settled.room.partitions;
         // made before the rooms are locked: what is read of one room never holds up the others
-        let board = Board::new(settled, ranking, self.shards.clone(), pod.voters_url.clone(), pod.clock.now());
+        let (voters_url, now) = (self.pod.voters_url.clone(), self.pod.clock.now());
+        let board = Board::new(settled, ranking, self.shards.clone(), voters_url, now);
         let mut rooms = self.by_id.write().expect("nobody panics with it");
         if let Some(room) = rooms.get(id) {
             return Ok(room.clone());
         }
         let code = board.code.clone();
-        let coordinator = RoundCoordinator::begin(pod.clone(), id.clone(), partitions, &self.backstage);
+        let coordinator = (self.start_coordinator)(self.clone(), id.clone(), partitions);
         let room = Arc::new(ActiveRoom {
             board,
             coordinator,
-            greeter: Greeter::default(),
+            greeter: Arc::default(),
             here: Mutex::default(),
             has_doubles: AtomicBool::new(false),
         });
         rooms.insert(id.clone(), room.clone());
         self.by_code.write().expect("nobody panics with it").insert(code, id.clone());
-        let _ = room.coordinator.try_send(Moved);
+        let _ = room.coordinator.moved.try_send(Moved);
         self.activated.notify_one();
         Ok(room)
     }
 
-    async fn read(&self, pod: &Pod, id: &RoomId) -> Result<(Settled, Option<Arc<ShownRanking>>), Absent> {
+    async fn read(&self, id: &RoomId) -> Result<(Settled, Option<Arc<ShownRanking>>), Absent> {
         let asked = Instant::now();
-        let settled = settle(&*pod.ledger, id).await?;
+        let settled = settle(&*self.pod.ledger, id).await?;
         // the board's first look is by the ledger's time, also where nothing else has told it yet
-        pod.note_ledger_time(asked, settled.now);
-        let ranking = shown_ranking(pod, &settled).await?;
+        self.note_ledger_time(asked, settled.now);
+        let ranking = self.shown_ranking(&settled).await?;
         Ok((settled, ranking))
     }
 
@@ -359,5 +362,95 @@ impl Rooms {
         }
         rooms.remove(&room.board.id);
         self.by_code.write().expect("nobody panics with it").remove(&room.board.code);
+    }
+
+    /// Puts what was read on the board of its room, with the ranking that it shows, and wakes the coordinator.
+    ///
+    /// # Errors
+    /// The ranking could not be read; nothing was put.
+    pub async fn absorb(&self, room: &ActiveRoom, settled: Settled) -> Result<(), LedgerError> {
+        let ranking = self.shown_ranking(&settled).await?;
+        room.board.put(settled, ranking, self.pod.clock.now());
+        if room.coordinator.moved.try_send(Moved).is_err() {
+            self.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
+        }
+        Ok(())
+    }
+
+    async fn shown_ranking(&self, settled: &Settled) -> Result<Option<Arc<ShownRanking>>, LedgerError> {
+        let Some(reveal) = &settled.room.reveal else { return Ok(None) };
+        let known = self.get(&settled.room.id).and_then(|room| room.board.ranking(reveal.ranking));
+        if known.is_some() {
+            return Ok(known);
+        }
+        let (ledger, id, number) = (self.pod.ledger.clone(), settled.room.id.clone(), reveal.ranking);
+        aside(async move { Ok(Some(Arc::new(ShownRanking::new(number, frozen(&*ledger, &id, number).await?)))) }).await
+    }
+
+    /// Notes an answer of the ledger to what it was `asked`: what it `said` the time was, and how long it took.
+    pub fn note_ledger_answer(&self, asked: Instant, said: LedgerMs) {
+        self.note_ledger_time(asked, said);
+        self.pod.note_ledger_took(asked.elapsed());
+    }
+
+    /// Notes what the ledger `said` the time was, at some moment since it was `asked`. Not for the time of a gate, which
+    /// may be ahead. A clock that was set back is followed as soon as nothing is due: until then no round grows longer.
+    pub fn note_ledger_time(&self, asked: Instant, said: LedgerMs) {
+        if self.pod.clock.observe(asked, said) {
+            return;
+        }
+        let now = self.pod.clock.now();
+        let is_near = |due: LedgerMs| due.abs_diff(now) < NEAR_MS;
+        if !self.all().iter().filter_map(|room| room.board.next_due()).any(is_near) {
+            tracing::warn!(ahead_ms = now.saturating_sub(said), "the ledger's clock was set back");
+            self.pod.clock.set_back(asked, said);
+        }
+    }
+
+    /// Brings the three numbers in the metrics up to date, so that acknowledged is never more than stored: a vote is
+    /// on its board before it is acknowledged, and the boards are read last.
+    pub fn measure(&self) {
+        let mut measured = self.measured.lock().expect("nobody panics with it");
+        let acknowledged = self.pod.acknowledged.load(Ordering::Acquire);
+        let rooms = self.all();
+        for room in &rooms {
+            let (stored, shown) = room.board.slips();
+            let known = measured.rooms.entry(room.board.id.clone()).or_default();
+            self.pod.metrics.votes_stored.inc_by(raised(&mut known.0, stored));
+            self.pod.metrics.votes_shown.inc_by(raised(&mut known.1, shown));
+        }
+        self.pod.metrics.votes_acknowledged.inc_by(raised(&mut measured.acknowledged, acknowledged));
+        let oldest = rooms.iter().map(|room| room.board.oldest_unshown()).max().unwrap_or_default();
+        self.pod.metrics.oldest_unshown_vote.set(oldest.as_secs_f64());
+        self.pod.metrics.draining.set(i64::from(self.pod.health.is_draining()));
+        self.pod.is_ready();
+    }
+}
+
+/// How far the three numbers in the metrics have come. Rooms stay in it when they are let go: one that comes back is not
+/// counted twice, nor are votes that a failover has lost and phones have cast again.
+#[derive(Default)]
+pub struct Measured {
+    acknowledged: u64,
+    /// Stored and shown.
+    rooms: HashMap<RoomId, (u64, u64)>,
+}
+
+/// By how much `now` is above the most that was seen before.
+fn raised(most: &mut u64, now: u64) -> u64 {
+    let by = now.saturating_sub(*most);
+    *most += by;
+    by
+}
+
+#[cfg(test)]
+mod tests {
+    use super::raised;
+
+    #[test]
+    fn what_fell_back_and_came_again_is_counted_once() {
+        let mut most = 0;
+        let counted: Vec<u64> = [3, 5, 2, 5, 6].map(|now| raised(&mut most, now)).into();
+        assert_eq!(counted, [3, 2, 0, 0, 1]);
     }
 }

@@ -1,5 +1,7 @@
 //! Frames as they go out, encoded once and shared by all sockets that get the same.
 
+use std::time::Instant;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use bytestring::ByteString;
 
@@ -30,6 +32,48 @@ impl Frame {
     /// The text alone.
     pub fn text(&self) -> ByteString {
         ByteString::try_from(self.wire.slice(self.header..)).expect("it was made from a text")
+    }
+}
+
+/// Kinds of frames on a board, in the order in which a socket gets them.
+pub const SLOTS: usize = 6;
+/// Where each of them lies.
+pub const STATE: usize = 0;
+/// Counts.
+pub const TALLY: usize = 1;
+/// Who is here.
+pub const PRESENCE: usize = 2;
+/// What of the ranking is shown.
+pub const REVEAL: usize = 3;
+/// The next groups, for emcees.
+pub const PREVIEW: usize = 4;
+/// How the show is, for emcees.
+pub const DESK: usize = 5;
+
+/// A frame and its revision; revisions rise over all slots of a board.
+#[derive(Clone)]
+pub struct Slot {
+    /// Rises with every change.
+    pub revision: u64,
+    /// What is sent.
+    pub frame: Frame,
+}
+
+/// Everything that one audience is shown.
+#[derive(Clone)]
+pub struct Frames {
+    /// By kind; empty where there is nothing to show.
+    pub slots: [Option<Slot>; SLOTS],
+    /// Slips counted in what is shown here, as [`Gate::stored`].
+    pub stored: u64,
+    /// When the newest counts were put here.
+    pub tally_at: Instant,
+}
+
+impl Frames {
+    /// True if a ranking is being shown.
+    pub fn shows_ranking(&self) -> bool {
+        self.slots[REVEAL].is_some()
     }
 }
 

@@ -1,57 +1,21 @@
-//! The lanes of a room: what waits for each, what is under way, and what is to be settled afterwards.
+//! Commits: what waits in a partition goes to the ledger, and the answers go back to whoever asked.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use super::commit_queue::CommitQueue;
+use super::actor::RoundCoordinator;
 use super::handout::Handout;
-use super::{Asker, CastAnswer, RoundCoordinator};
+use super::partition::Settling;
+use crate::actors::messages::{Asker, CastAnswer};
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::VoterId;
-use crate::ledger::{Batch, Commit, Lane, LedgerError, Verdict};
-use crate::metrics::Metrics;
+use crate::ledger::{Batch, Commit, LedgerError, Verdict};
 use crate::wire::server::BallotView;
 
 /// How long what was acknowledged may be unreported where no commit carries it.
 const REPORT_AFTER: Duration = Duration::from_secs(1);
-/// The way to one partition's gate, and who waits for it.
-pub(super) struct LaneQueue {
-    /// Away while a commit is under way.
-    lane: Option<Box<dyn Lane>>,
-    pub(super) waiting: CommitQueue,
-    /// Slips of this partition stored anew whose reply came, since the start.
-    acknowledged: u64,
-    /// As much of `acknowledged` as the ledger was told.
-    reported: u64,
-    /// The version of a commit that was not published yet.
-    unpublished: Option<u64>,
-    /// [`RoundCoordinator::settle`] is armed.
-    settling: Option<Settling>,
-}
-
-impl LaneQueue {
-    pub(super) fn new(lane: Box<dyn Lane>, metrics: &Metrics) -> Self {
-        Self {
-            lane: Some(lane),
-            waiting: CommitQueue::new(metrics.casts_waiting.clone()),
-            acknowledged: 0,
-            reported: 0,
-            unpublished: None,
-            settling: None,
-        }
-    }
-}
-
-/// What a lane is to settle when its time comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Settling {
-    /// Publish the counts of this version: a tick after its commit, unless somebody does so meanwhile.
-    Publish(u64),
-    /// Report what was acknowledged. Nobody waits for that, and the next commit carries it anyway.
-    Report,
-}
 
 impl RoundCoordinator {
     /// Commits what waits for a free lane.
@@ -63,8 +27,8 @@ impl RoundCoordinator {
         }
         let Some(mut lane) = queue.lane.take() else { return };
         let (batch, asked, traced) = queue.waiting.next_batch(queue.acknowledged);
-        self.pod.metrics.batch_casts.observe(asked.len() as f64);
-        let trace = self.pod.traces.batch(&self.room, partition, asked.len(), traced);
+        self.rooms.pod.metrics.batch_casts.observe(asked.len() as f64);
+        let trace = self.rooms.pod.traces.batch(&self.room, partition, asked.len(), traced);
         let started = Instant::now();
         let commit = async move {
             let result = lane.commit(&batch).await;
@@ -72,12 +36,12 @@ impl RoundCoordinator {
         };
         ctx.spawn(commit.into_actor(self).map(move |(lane, batch, result), coordinator, ctx| {
             let took = started.elapsed();
-            coordinator.pod.metrics.note_commit(took);
+            coordinator.rooms.pod.metrics.note_commit(took);
             coordinator.lanes[usize::from(partition)].lane = Some(lane);
             let outcome = if result.is_ok() { "committed" } else { "failed" };
             match result {
                 Ok(commit) => {
-                    coordinator.pod.note_ledger_took(took);
+                    coordinator.rooms.pod.note_ledger_took(took);
                     coordinator.committed(partition, &batch, commit, asked, ctx);
                 }
                 Err(error) => coordinator.failed(&error, asked),
@@ -86,7 +50,7 @@ impl RoundCoordinator {
             coordinator.commit(partition, ctx);
             // after whoever waits for an answer or a commit
             if let Some(trace) = trace {
-                coordinator.pod.traces.committed(trace, took, outcome);
+                coordinator.rooms.pod.traces.committed(trace, took, outcome);
             }
         }));
     }
@@ -105,8 +69,9 @@ impl RoundCoordinator {
         let room = self.active();
         let budget = room.as_ref().map_or(commit.gate.votes_per_round, |room| room.board.votes_per_round());
         // on the board before any verdict is handed out; the shards are nudged after that
-        let _nudging = room.as_ref().map(|room| room.board.put_gate(partition, commit.gate, self.pod.clock.now()));
-        let casts = &self.pod.metrics.casts;
+        let _nudging =
+            room.as_ref().map(|room| room.board.put_gate(partition, commit.gate, self.rooms.pod.clock.now()));
+        let casts = &self.rooms.pod.metrics.casts;
         let mut answers = Handout::default();
         for ((verdict, asker), (voter, _)) in commit.verdicts.into_iter().zip(asked).zip(batch.casts()) {
             let answer = match verdict {
@@ -130,13 +95,13 @@ impl RoundCoordinator {
             };
             answers.add(asker, answer);
         }
-        answers.send(&self.pod, &self.room);
-        self.pod.acknowledged.fetch_add(added, Ordering::Release);
+        answers.send(&self.rooms, &self.room);
+        self.rooms.pod.acknowledged.fetch_add(added, Ordering::Release);
     }
 
     /// A cast for another take is answered with the ballot of the present one.
     fn answer_stale(&self, voter: VoterId, present: (u16, u16), budget: u16, asker: Asker, ctx: &mut Context<Self>) {
-        let (ledger, room, partitions) = (self.pod.ledger.clone(), self.room.clone(), self.lanes.len() as u16);
+        let (ledger, room, partitions) = (self.rooms.pod.ledger.clone(), self.room.clone(), self.lanes.len() as u16);
         let read = async move { ledger.ballots_of(&room, partitions, &voter, &[present]).await };
         ctx.spawn(read.into_actor(self).map(move |ballots, coordinator, _| {
             let found = ballots.map(|mut ballots| ballots.pop().unwrap_or_default());
@@ -144,9 +109,9 @@ impl RoundCoordinator {
                 Ok(ballot) => {
                     let (round, take) = present;
                     let view = BallotView::new(round, take, ballot.votes, budget, Some(Refusal::StaleTake));
-                    coordinator.pod.metrics.casts.refused(Refusal::StaleTake).inc();
+                    coordinator.rooms.pod.metrics.casts.refused(Refusal::StaleTake).inc();
                     let answer = CastAnswer::Ballot { view, grew: false };
-                    Handout::of(asker, answer).send(&coordinator.pod, &coordinator.room);
+                    Handout::of(asker, answer).send(&coordinator.rooms, &coordinator.room);
                 }
                 Err(error) => coordinator.failed(&error, vec![asker]),
             }
@@ -154,7 +119,7 @@ impl RoundCoordinator {
     }
 
     fn failed(&self, error: &LedgerError, asked: Vec<Asker>) {
-        self.pod.note_ledger_error(error);
+        self.rooms.pod.note_ledger_error(error);
         tracing::warn!(room = %self.room, casts = asked.len(), %error, "a batch has no answer");
         self.answer_busy(asked);
     }
@@ -163,17 +128,17 @@ impl RoundCoordinator {
         if asked.is_empty() {
             return;
         }
-        self.pod.metrics.casts.refused(Refusal::Busy).inc_by(asked.len() as u64);
+        self.rooms.pod.metrics.casts.refused(Refusal::Busy).inc_by(asked.len() as u64);
         let mut answers = Handout::default();
         asked.into_iter().for_each(|asker| answers.add(asker, CastAnswer::Busy));
-        answers.send(&self.pod, &self.room);
+        answers.send(&self.rooms, &self.room);
     }
 
     /// Without further commits the rest is published after a tick, and reported after a while.
     fn settle_later(&mut self, partition: u16, ctx: &mut Context<Self>) {
         let queue = &mut self.lanes[usize::from(partition)];
         let (due, wait) = if let Some(version) = queue.unpublished {
-            (Settling::Publish(version), self.pod.tick)
+            (Settling::Publish(version), self.rooms.pod.tick)
         } else if queue.reported < queue.acknowledged {
             (Settling::Report, REPORT_AFTER)
         } else {
@@ -217,10 +182,10 @@ impl RoundCoordinator {
                     // what was committed after this was armed has a tick of its own
                     queue.unpublished = queue.unpublished.filter(|newest| *newest > committed);
                     if let Some(room) = coordinator.active() {
-                        drop(room.board.put_gate(partition, gate, coordinator.pod.clock.now()));
+                        drop(room.board.put_gate(partition, gate, coordinator.rooms.pod.clock.now()));
                     }
                 }
-                Err(error) => coordinator.pod.note_ledger_error(&error),
+                Err(error) => coordinator.rooms.pod.note_ledger_error(&error),
             }
             coordinator.settle_later(partition, ctx);
             coordinator.commit(partition, ctx);

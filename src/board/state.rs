@@ -5,9 +5,8 @@ use std::time::Instant;
 
 use serde_json::value::RawValue;
 
-use super::board::{Frames, Slot};
-use super::frame::Frame;
-use super::showing::ShownRanking;
+use super::frame::{DESK, Frame, Frames, PRESENCE, PREVIEW, REVEAL, STATE, Slot, TALLY};
+use super::ranking::ShownRanking;
 use super::unshown::Unshown;
 use crate::domain::LedgerMs;
 use crate::domain::gate::{Gate, GateSum, sum};
@@ -16,14 +15,6 @@ use crate::domain::room::Room;
 use crate::domain::visibility::{self, Audience, Blackout};
 use crate::wire::room::{RoomView, TallyView};
 use crate::wire::server::{DeskView, ServerMessage, TallyMessage};
-
-/// Where each kind of frame lies, in the order in which a socket gets them.
-pub(super) const STATE: usize = 0;
-pub(super) const TALLY: usize = 1;
-pub(super) const PRESENCE: usize = 2;
-pub(super) const REVEAL: usize = 3;
-pub(super) const PREVIEW: usize = 4;
-pub(super) const DESK: usize = 5;
 
 /// What a board knows.
 pub(super) struct News {

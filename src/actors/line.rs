@@ -7,8 +7,8 @@ use actix::dev::SendError;
 use actix::prelude::*;
 use prometheus::IntCounter;
 
-use super::Whisper;
-use crate::actors::pod::Pod;
+use super::messages::Whisper;
+use super::pod::Pod;
 
 /// A session's mailbox, and whether it has refused a word. Such a session is stuck, mostly behind a peer that does not
 /// read, and what it has missed nobody would say again: so the sweep of its thread closes the socket, and whoever comes
@@ -36,7 +36,7 @@ impl Line {
     }
 
     /// True once a word was refused.
-    pub(super) fn has_missed(&self) -> bool {
+    pub fn has_missed(&self) -> bool {
         self.missed.load(Ordering::Relaxed)
     }
 }

@@ -7,6 +7,13 @@ use crate::domain::text::Title;
 
 const NOW: LedgerMs = 1_000;
 
+/// No shard.
+struct Nobody;
+
+impl Listeners for Nobody {
+    fn changed(&self, _: &Board) {}
+}
+
 fn settled() -> Settled {
     let choices = [("Red".to_owned(), None), ("Blue".to_owned(), None)];
     let plan = Plan::new(
@@ -39,7 +46,7 @@ fn closed(mut settled: Settled) -> Settled {
 fn a_lost_nudge_is_found_by_the_sweep_whatever_was_new() {
     // there is no shard, so every nudge is lost
     let open = after(settled(), &Command::Open { round: 1, take: None, seconds: None });
-    let board = Board::new(open.clone(), None, Arc::default(), None, NOW);
+    let board = Board::new(open.clone(), None, Arc::new(Nobody), None, NOW);
     assert!(!board.is_behind(0), "nothing is new");
     board.put(closed(open), None, NOW);
     assert!(board.is_behind(0), "a close without votes");
@@ -66,7 +73,7 @@ fn gate_with(open: &Settled, votes: u64) -> Gate {
 #[test]
 fn only_shards_with_sockets_say_what_is_shown_and_only_until_the_last_one_goes() {
     let open = after(settled(), &Command::Open { round: 1, take: None, seconds: None });
-    let board = Board::new(open.clone(), None, Arc::default(), None, NOW);
+    let board = Board::new(open.clone(), None, Arc::new(Nobody), None, NOW);
     drop(board.put_gate(0, gate_with(&open, 5), NOW));
     assert_eq!((board.shown(), board.slips()), (None, (5, 5)), "nobody is here, so nobody waits");
     assert_eq!(board.oldest_unshown(), Duration::ZERO);
@@ -89,7 +96,7 @@ fn only_shards_with_sockets_say_what_is_shown_and_only_until_the_last_one_goes()
 #[test]
 fn what_a_failover_took_back_is_not_shown_any_more() {
     let open = after(settled(), &Command::Open { round: 1, take: None, seconds: None });
-    let board = Board::new(open.clone(), None, Arc::default(), None, NOW);
+    let board = Board::new(open.clone(), None, Arc::new(Nobody), None, NOW);
     drop(board.put_gate(0, gate_with(&open, 9), NOW));
     board.note_shown(0, 9);
     let mut fewer = gate_with(&open, 7);

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
-use super::ActiveRoom;
-use crate::actors::pod::{Pod, Vital};
+use super::pod::Vital;
 use crate::domain::ballot::Ballot;
-use crate::ledger::{Greeting, LedgerError, SLICE, Voter};
+use crate::domain::room::Room;
+use crate::ledger::{Greeting, LedgerError, SLICE, SharedLedger, Voter};
 
 type Greeted = Result<(Voter, Ballot), LedgerError>;
 
@@ -36,37 +36,34 @@ impl Greeter {
         hall.asking = count > 0;
         std::mem::replace(&mut hall.waiting, rest)
     }
-}
 
-impl ActiveRoom {
-    /// Greets one voter.
+    /// Greets one voter of `room`.
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn greet(self: &Arc<Self>, pod: &Arc<Pod>, greeting: Greeting) -> Greeted {
+    pub async fn greet(self: &Arc<Self>, ledger: &SharedLedger, room: Arc<Room>, greeting: Greeting) -> Greeted {
         let (sender, answer) = oneshot::channel();
         let leads = {
-            let mut hall = self.greeter.hall();
+            let mut hall = self.hall();
             hall.waiting.push((greeting, sender));
             !std::mem::replace(&mut hall.asking, true)
         };
         if leads {
             // a task of its own: the session that leads may go away
-            actix_web::rt::spawn(greet_all(pod.clone(), self.clone()));
+            actix_web::rt::spawn(greet_all(self.clone(), ledger.clone(), room));
         }
         answer.await.unwrap_or_else(|_| Err(LedgerError::NotApplied("the greeter is gone".into())))
     }
 }
 
-async fn greet_all(pod: Arc<Pod>, room: Arc<ActiveRoom>) {
+async fn greet_all(greeter: Arc<Greeter>, ledger: SharedLedger, room: Arc<Room>) {
     let _vital = Vital("greeter");
     loop {
-        let (greetings, answers): (Vec<_>, Vec<_>) = room.greeter.next().into_iter().unzip();
+        let (greetings, answers): (Vec<_>, Vec<_>) = greeter.next().into_iter().unzip();
         if greetings.is_empty() {
             return;
         }
-        let record = room.board.room();
-        match pod.ledger.greet(&record.id, record.partitions, &greetings).await {
+        match ledger.greet(&room.id, room.partitions, &greetings).await {
             Ok(greeted) => {
                 for (answer, greeted) in answers.into_iter().zip(greeted) {
                     // a session that has gone needs no answer

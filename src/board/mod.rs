@@ -11,56 +11,37 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
 
-use super::frame::Frame;
-use super::news::{Changed, News, REVEAL, STATE};
-use super::shards::{MOST_SHARDS, Shards};
-use super::showing::ShownRanking;
-use super::unshown::Unshown;
-use crate::actors::pod::Pod;
 use crate::domain::LedgerMs;
 use crate::domain::gate::{Gate, GateSum};
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
 use crate::domain::room::{Room, Running};
 use crate::domain::visibility::{Audience, Blackout};
 use crate::ledger::conduct::Settled;
+use crate::settings::MOST_WORKERS;
 use crate::wire::reveal::StandingView;
 use crate::wire::server::DeskView;
 
-/// Kinds of frames on a board, in the order in which a socket gets them.
-pub const SLOTS: usize = 6;
+mod frame;
+mod ranking;
+mod state;
+mod unshown;
 
-/// A frame and its revision; revisions rise over all slots of a board.
-#[derive(Clone)]
-pub struct Slot {
-    /// Rises with every change.
-    pub revision: u64,
-    /// What is sent.
-    pub frame: Frame,
-}
+pub use frame::{Frame, Frames, SLOTS, STATE, Slot, TALLY, append};
+pub use ranking::ShownRanking;
+use state::{Changed, News};
+use unshown::Unshown;
 
-/// Everything that one audience is shown.
-#[derive(Clone)]
-pub struct Frames {
-    /// By kind; empty where there is nothing to show.
-    pub slots: [Option<Slot>; SLOTS],
-    /// Slips counted in what is shown here, as [`Gate::stored`].
-    pub stored: u64,
-    /// When the newest counts were put here.
-    pub tally_at: Instant,
-}
+/// Each worker thread has a shard, and a place on every board.
+pub const MOST_SHARDS: usize = MOST_WORKERS;
 
-impl Frames {
-    /// True if a ranking is being shown.
-    pub fn shows_ranking(&self) -> bool {
-        self.slots[REVEAL].is_some()
-    }
+/// Whoever writes what is on boards to sockets: the shards.
+pub trait Listeners: Send + Sync {
+    /// The board has news for the shards that were not told yet, see [`Board::claim_nudge`].
+    fn changed(&self, board: &Board);
 }
 
 /// Stands for what a shard without sockets has shown: it waits for nothing, and keeps no other back.
 const NOBODY: u64 = u64::MAX;
-
-/// The slot of `state`, which hello answers by itself.
-pub const STATE_SLOT: usize = STATE;
 
 /// See [`Board::counts`].
 #[derive(Debug, Clone, Copy)]
@@ -94,15 +75,15 @@ pub struct Board {
     changes: AtomicU64,
     /// `changes` when the newest walk of each shard began: a lost nudge leaves it behind.
     walked: [AtomicU64; MOST_SHARDS],
-    shards: Arc<Shards>,
+    listeners: Arc<dyn Listeners>,
 }
 
 impl Board {
-    /// A board that shows `settled`; `voters_url` as in [`Pod`].
+    /// A board that shows `settled`; `voters_url`: where voters reach this server, without a slash at the end, if that is sure.
     pub fn new(
         settled: Settled,
         ranking: Option<Arc<ShownRanking>>,
-        shards: Arc<Shards>,
+        listeners: Arc<dyn Listeners>,
         voters_url: Option<String>,
         now: LedgerMs,
     ) -> Self {
@@ -132,7 +113,7 @@ impl Board {
             nudged: [const { AtomicBool::new(false) }; MOST_SHARDS],
             changes: AtomicU64::new(0),
             walked: [const { AtomicU64::new(0) }; MOST_SHARDS],
-            shards,
+            listeners,
             news: Mutex::new(news),
         };
         let mut news = board.lock();
@@ -283,17 +264,17 @@ impl Board {
     }
 
     /// True if shard `index` needs a nudge, for none is under way to it.
-    pub(super) fn claim_nudge(&self, index: usize) -> bool {
+    pub fn claim_nudge(&self, index: usize) -> bool {
         !self.nudged[index].swap(true, Ordering::AcqRel)
     }
 
     /// Shard `index` has got its nudge, or can not get it.
-    pub(super) fn release_nudge(&self, index: usize) {
+    pub fn release_nudge(&self, index: usize) {
         self.nudged[index].store(false, Ordering::Release);
     }
 
     /// Shard `index` has sent all its sockets a tally of `stored` slips, or has its first socket, which was sent that.
-    pub(super) fn note_shown(&self, index: usize, stored: u64) {
+    pub fn note_shown(&self, index: usize, stored: u64) {
         let mut news = self.lock();
         let before = Some(self.shown[index].load(Ordering::Acquire)).filter(|before| *before != NOBODY);
         // a failover may have taken back what was shown
@@ -303,7 +284,7 @@ impl Board {
     }
 
     /// Shard `index` has lost its last socket.
-    pub(super) fn note_nobody(&self, index: usize) {
+    pub fn note_nobody(&self, index: usize) {
         let mut news = self.lock();
         self.shown[index].store(NOBODY, Ordering::Release);
         self.note_unshown(&mut news, Instant::now());
@@ -353,13 +334,13 @@ impl Board {
     }
 
     /// Shard `index` begins to send its sockets what is on the board from here on.
-    pub(super) fn begin_walk(&self, index: usize) {
+    pub fn begin_walk(&self, index: usize) {
         self.release_nudge(index);
         self.walked[index].store(self.changes.load(Ordering::Acquire), Ordering::Release);
     }
 
     /// True if shard `index` was not told of the newest on the board, and no nudge is under way to it.
-    pub(super) fn is_behind(&self, index: usize) -> bool {
+    pub fn is_behind(&self, index: usize) -> bool {
         let walked = self.walked[index].load(Ordering::Acquire);
         !self.nudged[index].load(Ordering::Acquire) && walked < self.changes.load(Ordering::Acquire)
     }
@@ -391,15 +372,8 @@ impl Drop for Nudging<'_> {
     fn drop(&mut self) {
         if let Some(board) = self.0 {
             board.changes.fetch_add(1, Ordering::AcqRel);
-            board.shards.nudge(board);
+            board.listeners.changed(board);
         }
-    }
-}
-
-impl Pod {
-    /// The frames of a board at this moment.
-    pub fn frames(&self, board: &Board, audience: Audience) -> Arc<Frames> {
-        board.frames(audience, self.clock.now())
     }
 }
 
