@@ -4,8 +4,8 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use tallycast::actors::registry::Frame;
 use tallycast::auth::Auth;
+use tallycast::board::Frame;
 use tallycast::domain::ballot::{Admission, Ballot, Cast, judge};
 use tallycast::domain::ids::{RoomId, VoterId};
 use tallycast::domain::ranking::Scores;

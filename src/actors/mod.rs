@@ -11,7 +11,22 @@
 //! `RoundCoordinator` (one for each active room) and `Subscriber` (one for each pod) live on a thread of their own,
 //! backstage, so that no voter's traffic delays them. `Worker` does what shall be done outside because of a change; it
 //! is alone in a pod of role `worker`.
+//!
+//! | file | is |
+//! | --- | --- |
+//! | [`messages`] | what they say to each other |
+//! | [`session`] | one socket |
+//! | [`coordinator`] | commits and commands of a room |
+//! | [`subscriber`] | the ledger's feed, and the comparison of each second |
+//! | [`registry`] | the sockets of a thread, and what they are written |
+//! | [`worker`] | jobs |
+//! | [`active_room`], [`rooms`] | a room in use, and all of them |
+//! | [`asking`] | the one cast that a socket may have unanswered |
+//! | [`shards`], `line`, [`coordinator::handle`] | the ways to the registry's shards, to a session, to a coordinator |
+//! | `hello_batcher` | hellos that are asked for together |
+//! | [`pod`], [`apart`] | what all of them share; rooms that cannot be read |
 
+pub mod active_room;
 pub mod apart;
 pub mod asking;
 pub mod coordinator;

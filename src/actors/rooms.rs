@@ -1,218 +1,25 @@
-//! Rooms that are active in this pod: each with its board, its coordinator, and who is here.
+//! Rooms that are active in this process.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use super::active_room::ActiveRoom;
 use super::coordinator::handle::CoordinatorHandle;
-use super::hello_batcher::Greeter;
-use super::line::Line;
-use super::messages::{Answer, Moved, Whisper};
+use super::messages::{Answer, Moved};
 use super::pod::Pod;
 use super::shards::Shards;
 use crate::board::{Board, ShownRanking};
 use crate::domain::LedgerMs;
-use crate::domain::ballot::Ballot;
-use crate::domain::ids::{RoomCode, RoomId, VoterId};
+use crate::domain::ids::{RoomCode, RoomId};
+use crate::ledger::LedgerError;
 use crate::ledger::conduct::{ConductError, Settled, aside, frozen, settle};
-use crate::ledger::{DeskSeen, Greeting, LedgerError, RoomBeacon, StageSeen, Voter};
-use crate::wire::server::{BallotView, ByeReason};
 
 /// While something is due within so many ms, the ledger's clock is not followed backwards.
 const NEAR_MS: u64 = 60_000;
-/// Sockets that a voter may hold on one pod.
-const MOST_VOTER_SOCKETS: usize = 4;
-
-/// A room that somebody on this pod uses, or that this pod watches because a round is open.
-pub struct ActiveRoom {
-    /// What its sockets are shown.
-    pub board: Board,
-    /// Takes its casts and carries out its commands.
-    pub coordinator: CoordinatorHandle,
-    /// Receives its voters.
-    greeter: Arc<Greeter>,
-    here: Mutex<Here>,
-    /// Some voter has more than one socket here.
-    has_doubles: AtomicBool,
-}
-
-/// Who is here, on this pod.
-#[derive(Default)]
-struct Here {
-    voters: HashMap<VoterId, Vec<(u64, Line)>>,
-    voter_sockets: u64,
-    stages: HashMap<u64, StageSocket>,
-    desks: HashMap<u64, DeskSocket>,
-    /// Voters whose presence changed since it was last asked for.
-    changed: HashSet<VoterId>,
-}
-
-/// A stage page's socket.
-#[derive(Debug, Clone)]
-pub struct StageSocket {
-    /// What it says it shows.
-    pub screen: String,
-    /// The `seq` that it shows.
-    pub seq: u64,
-    /// Its last word.
-    pub seen: Instant,
-}
-
-/// An emcee page's socket.
-#[derive(Clone)]
-pub struct DeskSocket {
-    /// The sign-in it came with; `None`: the key itself.
-    pub sign_in: Option<String>,
-    /// What the emcee called the device.
-    pub device: String,
-    /// Its last word.
-    pub seen: Instant,
-    /// Its session.
-    pub session: Line,
-}
-
-impl ActiveRoom {
-    fn here(&self) -> std::sync::MutexGuard<'_, Here> {
-        self.here.lock().expect("nobody panics with it")
-    }
-
-    /// A voter's socket comes. The oldest goes if there are too many.
-    pub fn voter_came(&self, voter: &VoterId, socket: u64, session: Line) {
-        let mut here = self.here();
-        here.voter_sockets += 1;
-        here.changed.insert(voter.clone());
-        let sockets = here.voters.entry(voter.clone()).or_default();
-        sockets.push((socket, session));
-        if sockets.len() > MOST_VOTER_SOCKETS {
-            let (_, oldest) = sockets.remove(0);
-            here.voter_sockets -= 1;
-            oldest.whisper(Whisper::Leave { reason: ByeReason::Replaced, retry_ms: None });
-        }
-        self.note_doubles(&here);
-    }
-
-    fn note_doubles(&self, here: &Here) {
-        self.has_doubles.store(here.voter_sockets > here.voters.len() as u64, Ordering::Release);
-    }
-
-    /// A voter's socket is gone; it may have been replaced before.
-    pub fn voter_left(&self, voter: &VoterId, socket: u64) {
-        let mut here = self.here();
-        let Some(sockets) = here.voters.get_mut(voter) else { return };
-        let before = sockets.len();
-        sockets.retain(|(id, _)| *id != socket);
-        let gone = before - sockets.len();
-        if sockets.is_empty() {
-            here.voters.remove(voter);
-        }
-        here.voter_sockets -= gone as u64;
-        here.changed.insert(voter.clone());
-        self.note_doubles(&here);
-    }
-
-    /// A stage says what it shows.
-    pub fn stage_seen(&self, socket: u64, stage: StageSocket) {
-        self.here().stages.insert(socket, stage);
-    }
-
-    /// An emcee page comes, or says a word.
-    pub fn desk_seen(&self, socket: u64, desk: DeskSocket) {
-        self.here().desks.insert(socket, desk);
-    }
-
-    /// A stage or an emcee page is gone.
-    pub fn left(&self, socket: u64) {
-        let mut here = self.here();
-        here.stages.remove(&socket);
-        here.desks.remove(&socket);
-    }
-
-    /// Tells the voter's other sockets that the ballot grew.
-    pub fn tell_others(&self, voter: &VoterId, except: Option<u64>, ballot: &BallotView) {
-        // nearly nobody has: do not look each of them up
-        if except.is_some() && !self.has_doubles.load(Ordering::Acquire) {
-            return;
-        }
-        let here = self.here();
-        let Some(sockets) = here.voters.get(voter) else { return };
-        for (_, session) in sockets.iter().filter(|(id, _)| Some(*id) != except) {
-            session.whisper(Whisper::Mine(ballot.stored()));
-        }
-    }
-
-    /// Ends the sockets of a removed voter.
-    pub fn dismiss_voter(&self, voter: &VoterId) {
-        for (_, session) in self.here().voters.get(voter).into_iter().flatten() {
-            session.whisper(Whisper::Leave { reason: ByeReason::Removed, retry_ms: None });
-        }
-    }
-
-    /// Ends the sockets of a sign-in.
-    pub fn dismiss_sign_in(&self, sign_in: &str) {
-        for desk in self.here().desks.values().filter(|desk| desk.sign_in.as_deref() == Some(sign_in)) {
-            desk.session.whisper(Whisper::Leave { reason: ByeReason::SignedOut, retry_ms: None });
-        }
-    }
-
-    /// Voters who came and left since this was last asked.
-    pub fn presence_changes(&self) -> (Vec<VoterId>, Vec<VoterId>) {
-        let mut here = self.here();
-        let changed = std::mem::take(&mut here.changed);
-        changed.into_iter().partition(|voter| here.voters.contains_key(voter))
-    }
-
-    /// All voters here, to be noted anew.
-    pub fn note_all(&self) {
-        let mut here = self.here();
-        let all: Vec<_> = here.voters.keys().cloned().collect();
-        here.changed.extend(all);
-    }
-
-    /// True if an emcee page is here.
-    pub fn has_desks(&self) -> bool {
-        !self.here().desks.is_empty()
-    }
-
-    /// True if nobody is here.
-    pub fn is_empty(&self) -> bool {
-        let here = self.here();
-        here.voters.is_empty() && here.stages.is_empty() && here.desks.is_empty()
-    }
-
-    /// What this pod says of the room; nothing if it has no sockets here.
-    pub fn beacon(&self) -> Option<RoomBeacon> {
-        let shown = self.board.shown()?;
-        let here = self.here();
-        let seen_ms = |seen: Instant| seen.elapsed().as_millis() as u64;
-        Some(RoomBeacon {
-            room: self.board.id.clone(),
-            connected: here.voter_sockets,
-            shown,
-            oldest_unshown_ms: self.board.oldest_unshown().as_millis() as u64,
-            stages: here
-                .stages
-                .values()
-                .map(|stage| StageSeen { screen: stage.screen.clone(), seq: stage.seq, seen_ms: seen_ms(stage.seen) })
-                .collect(),
-            desks: here
-                .desks
-                .values()
-                .map(|desk| DeskSeen { device: desk.device.clone(), seen_ms: seen_ms(desk.seen) })
-                .collect(),
-        })
-    }
-
-    /// Greets one voter; see [`Greeter::greet`].
-    ///
-    /// # Errors
-    /// The ledger's.
-    pub async fn greet(&self, pod: &Pod, greeting: Greeting) -> Result<(Voter, Ballot), LedgerError> {
-        self.greeter.greet(&pod.ledger, self.board.room(), greeting).await
-    }
-}
 
 /// Why there is no room to enter.
 #[derive(Debug, thiserror::Error)]
@@ -330,13 +137,7 @@ impl Rooms {
         }
         let code = board.code.clone();
         let coordinator = (self.start_coordinator)(self.clone(), id.clone(), partitions);
-        let room = Arc::new(ActiveRoom {
-            board,
-            coordinator,
-            greeter: Arc::default(),
-            here: Mutex::default(),
-            has_doubles: AtomicBool::new(false),
-        });
+        let room = Arc::new(ActiveRoom::new(board, coordinator));
         rooms.insert(id.clone(), room.clone());
         self.by_code.write().expect("nobody panics with it").insert(code, id.clone());
         let _ = room.coordinator.moved.try_send(Moved);

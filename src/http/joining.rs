@@ -13,7 +13,7 @@ use super::auth::VoterCredentials;
 use super::body::Body;
 use super::error::{Answer, ApiError};
 use super::site::Site;
-use crate::actors::rooms::ActiveRoom;
+use crate::actors::active_room::ActiveRoom;
 use crate::actors::session::VOTER_COOKIE;
 use crate::auth::{SIGN_IN_MS, VoterToken};
 use crate::domain::Invalid;

@@ -14,7 +14,7 @@ use super::error::{Answer, ApiError};
 use super::joining::{cookie, join_room, joined, known_voter};
 use super::site::Site;
 use super::voters::cast;
-use crate::actors::rooms::ActiveRoom;
+use crate::actors::active_room::ActiveRoom;
 use crate::domain::ballot::{Ballot, Refusal};
 use crate::domain::room::{Room, RoomPhase, letter};
 use crate::domain::visibility::{Audience, sees_programme, sees_result, sees_split};

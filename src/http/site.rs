@@ -6,8 +6,8 @@ use actix_web::HttpRequest;
 
 use super::error::{Answer, ApiError};
 use super::wrong_keys::WrongKeys;
+use crate::actors::active_room::ActiveRoom;
 use crate::actors::pod::{LedgerClock, Pod};
-use crate::actors::rooms::ActiveRoom;
 use crate::actors::rooms::Rooms;
 use crate::domain::LedgerMs;
 use crate::domain::ids::RoomCode;

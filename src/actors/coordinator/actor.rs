@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::handle::CoordinatorHandle;
 use super::partition::Partition;
+use crate::actors::active_room::ActiveRoom;
 use crate::actors::messages::{Casts, Conduct, Moved};
 use crate::actors::pod::Vital;
-use crate::actors::rooms::{ActiveRoom, Rooms};
+use crate::actors::rooms::Rooms;
 use crate::domain::command::Command;
 use crate::domain::gate::partition_of;
 use crate::domain::ids::RoomId;

@@ -98,7 +98,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::actors::coordinator::CastAnswer;
+    use crate::actors::messages::CastAnswer;
     use crate::domain::ballot::Cast as Votes;
     use crate::domain::ids::VoterId;
 

@@ -5,11 +5,11 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::actors::active_room::ActiveRoom;
 use crate::actors::asking::{Asking, Told};
 use crate::actors::line::Line;
 use crate::actors::messages::{CastAnswer, Whisper};
 use crate::actors::pod::Pod;
-use crate::actors::rooms::ActiveRoom;
 use crate::board::{Board, Frame, Frames, SLOTS, Slot, TALLY, append};
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::VoterId;

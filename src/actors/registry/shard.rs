@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use actix::prelude::SendError;
 
 use super::seat::{CatchUp, Seat};
+use crate::actors::active_room::ActiveRoom;
 use crate::actors::messages::{Asker, Cast, CastAnswer, Casts};
 use crate::actors::pod::Pod;
-use crate::actors::rooms::ActiveRoom;
 use crate::board::Frames;
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::RoomId;

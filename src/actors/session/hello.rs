@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::actors::active_room::ActiveRoom;
 use crate::actors::pod::Pod;
-use crate::actors::rooms::{Absent, ActiveRoom, Rooms};
+use crate::actors::rooms::{Absent, Rooms};
 use crate::auth::{SignIn, VoterToken};
 use crate::domain::ids::{RoomCode, VoterId};
 use crate::domain::room::Room;

@@ -16,12 +16,13 @@ use actix::prelude::*;
 use actix_http::ws::Item;
 use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketContext};
 
+use super::active_room::{ActiveRoom, DeskSocket, StageSocket};
 use super::asking::Asking;
 use super::line::Line;
 use super::messages::{Asker, Cast, Whisper};
 use super::pod::Pod;
 use super::registry::{Outlet, Seat, SeatGuard, Shard};
-use super::rooms::{ActiveRoom, DeskSocket, Rooms, StageSocket};
+use super::rooms::Rooms;
 use crate::board::STATE;
 use crate::domain::ids::VoterId;
 use crate::traces::Running;

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::actors::active_room::ActiveRoom;
 use crate::actors::pod::Pod;
-use crate::actors::rooms::{Absent, ActiveRoom, Rooms};
+use crate::actors::rooms::{Absent, Rooms};
 use crate::domain::ids::RoomId;
 use crate::ledger::LedgerError;
 use crate::ledger::conduct::{ConductError, reconcile, settle};

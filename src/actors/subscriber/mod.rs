@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use tokio::sync::mpsc;
 
+use super::active_room::ActiveRoom;
 use super::messages::Dismiss;
 use super::pod::{Vital, die};
-use super::rooms::{ActiveRoom, Rooms};
+use super::rooms::Rooms;
 use super::shards::Shards;
 use super::worker::raise_alarm;
 use crate::domain::ids::RoomId;
