@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use tallycast::auth::Auth;
 use tallycast::board::Frame;
-use tallycast::domain::ballot::{Admission, Ballot, Cast, judge};
+use tallycast::domain::ballot::{Ballot, Cast, GateCheck, judge};
 use tallycast::domain::ids::{RoomId, VoterId};
 use tallycast::domain::ranking::Scores;
 use tallycast::domain::text::Name;
@@ -18,7 +18,7 @@ use tallycast::wire::server::{BallotView, ServerMessage, TallyMessage};
 const VOTERS: usize = 100_000;
 
 fn the_cast_rule(criterion: &mut Criterion) {
-    let open = Admission::Open { choices: 2, votes_per_round: 10 };
+    let open = GateCheck::Open { choices: 2, votes_per_round: 10 };
     let cast = |slip, votes: &str| Cast::parse(slip, votes.to_owned()).unwrap();
     let cases = [
         ("the first vote", "", cast(1, "a")),

@@ -17,7 +17,7 @@ use crate::domain::text::Name;
 /// How long an emcee's cookie is good, in ms: an evening, its rehearsal and the night.
 pub const SIGN_IN_MS: LedgerMs = 36 * 3_600_000;
 /// Most characters of a device's name.
-const MOST_DEVICE_CHARS: usize = 40;
+const MAX_DEVICE_CHARS: usize = 40;
 
 /// What a valid voter token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Auth {
     /// Begins a sign-in: what it says, and the cookie's value.
     pub fn sign_in(&self, device: &str, now: LedgerMs) -> (SignIn, String) {
         let id = encode(rand::random::<[u8; 12]>());
-        let device: String = device.chars().filter(|c| !c.is_control()).take(MOST_DEVICE_CHARS).collect();
+        let device: String = device.chars().filter(|c| !c.is_control()).take(MAX_DEVICE_CHARS).collect();
         let expires_at = now + SIGN_IN_MS;
         let cookie = sign(&self.signer, &["e1", &id, &expires_at.to_string(), &encode(&device)]);
         (SignIn { id, device, expires_at }, cookie)
@@ -89,7 +89,7 @@ impl Auth {
     }
 }
 
-/// Signs and reads the tokens of one room's voters.
+/// Activity and reads the tokens of one room's voters.
 pub struct TokenKey {
     room: RoomId,
     key: SecretString,
@@ -102,7 +102,7 @@ impl TokenKey {
         self.key.expose_secret()
     }
 
-    /// Signs a voter's token.
+    /// Activity a voter's token.
     pub fn sign(&self, voter: &VoterId, name: &Name) -> String {
         sign(&self.signer, &["v1", self.room.as_str(), voter.as_str(), &encode(name.as_str())])
     }

@@ -16,11 +16,11 @@
 //! [`outside`] (a server as phones see it) and [`platform`] (the operating system).
 
 pub mod actors;
+pub mod atomic_file;
 pub mod auth;
 pub mod board;
 pub mod cli;
 pub mod domain;
-pub mod draft;
 pub mod http;
 pub mod ledger;
 pub mod metrics;

@@ -73,7 +73,7 @@ pub struct Metrics {
     pub feed_gaps: IntCounter,
     /// Times that the feed's connection was made again.
     pub feed_resyncs: IntCounter,
-    /// Rooms that are set apart, because what is stored of them can not be read.
+    /// Rooms that are set apart, because what is stored of them cannot be read.
     pub rooms_unreadable: IntGauge,
     /// Calls to the ledger that failed, by what is known of the outcome; those before its first answer are `not_reached`.
     pub ledger_errors: IntCounterVec,
@@ -156,7 +156,7 @@ impl Metrics {
             ),
             feed_gaps: counter(r, "tallycast_feed_gaps_total", "Changes that the feed did not tell"),
             feed_resyncs: counter(r, "tallycast_feed_resyncs_total", "Times the feed's connection was made again"),
-            rooms_unreadable: gauge(r, "tallycast_rooms_unreadable", "Rooms set apart: what is stored can not be read"),
+            rooms_unreadable: gauge(r, "tallycast_rooms_unreadable", "Rooms set apart: what is stored cannot be read"),
             ledger_errors: counters(r, "tallycast_ledger_errors_total", "Failed calls to the ledger", "outcome"),
             slow_commands: SlowCommands::new(counter(
                 r,

@@ -132,7 +132,7 @@ fn unreached(base: &str, error: &reqwest::Error) -> Sight {
             Sight::Wrong(format!("the certificate of {base} is not trusted here, nor by phones: {cause}"))
         }
         // no address, nobody there, no way
-        error if error.is_connect() => Sight::Unseen(format!("{base} can not be reached from here: {cause}")),
+        error if error.is_connect() => Sight::Unseen(format!("{base} cannot be reached from here: {cause}")),
         error if error.is_timeout() => Sight::Wrong(format!("{base} did not answer within {} s", WITHIN.as_secs())),
         _ => Sight::Wrong(format!("{base} broke off: {cause}")),
     }

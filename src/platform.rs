@@ -60,13 +60,13 @@ pub async fn stop_signal() {
 }
 
 /// Where a system knows no limit: more sockets than a process has memory for.
-const MOST_FILES: u64 = 1_000_000;
+const MAX_FILES: u64 = 1_000_000;
 
 /// Files that this process may have open, once the soft limit is raised as far as the system lets it: macOS begins at 256,
 /// and container runtimes at 1,024. Where that cannot be asked, what every system allows.
 pub fn open_files() -> usize {
     let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1_024);
-    files.min(MOST_FILES) as usize
+    files.min(MAX_FILES) as usize
 }
 
 /// What this process uses: CPU, memory, open files; none where nobody can tell.

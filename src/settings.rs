@@ -12,7 +12,7 @@ use serde::Deserialize;
 const DEFAULTS: &str = include_str!("../config/default.toml");
 
 /// Most threads for connections. One thread serves many thousands of sockets; more would only cost.
-pub const MOST_WORKERS: usize = 64;
+pub const MAX_WORKERS: usize = 64;
 
 /// Everything that can be set. See `config/default.toml` for what each key means.
 #[derive(Debug, Clone, Deserialize)]
@@ -48,11 +48,11 @@ pub struct ServerSettings {
     pub public_url: String,
     /// Where the emcee reaches it.
     pub admin_url: String,
-    /// Signs tokens and cookies.
+    /// Activity tokens and cookies.
     pub secret: SecretString,
     /// A file with the secret.
     pub secret_file: String,
-    /// Threads for connections, up to [`MOST_WORKERS`]; 0: one for each core, as far as that goes.
+    /// Threads for connections, up to [`MAX_WORKERS`]; 0: one for each core, as far as that goes.
     pub workers: usize,
     /// Most sockets; 0: chosen at start.
     pub max_sockets: usize,
@@ -227,7 +227,7 @@ impl TryFrom<String> for LogFormat {
 /// Why the settings are refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// A file or variable can not be read, has a key that does not exist, or a value of the wrong type.
+    /// A file or variable cannot be read, has a key that does not exist, or a value of the wrong type.
     #[error("settings: {0}")]
     Unreadable(#[from] config::ConfigError),
     /// Key, limit and value.
@@ -258,7 +258,7 @@ impl Settings {
     fn validate(&self) -> Result<(), SettingsError> {
         range("server.port", u64::from(self.server.port), 0, u64::from(u16::MAX))?;
         range("metrics.port", u64::from(self.metrics.port), 0, u64::from(u16::MAX))?;
-        range("server.workers", self.server.workers as u64, 0, MOST_WORKERS as u64)?;
+        range("server.workers", self.server.workers as u64, 0, MAX_WORKERS as u64)?;
         range("server.tick_ms", self.server.tick_ms, 20, 2_000)?;
         range("server.drain_ms", self.server.drain_ms, 0, 60_000)?;
         range("server.max_sockets", self.server.max_sockets as u64, 0, 1_000_000)?;

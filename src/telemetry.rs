@@ -59,7 +59,7 @@ impl Reader {
 pub fn init(settings: &LogSettings, reader: Reader) -> anyhow::Result<()> {
     let always = format!("{AUDIT}=info,{PROCESS}=info");
     let wanted = EnvFilter::try_new(format!("{},{always}", settings.filter));
-    let wrong = wanted.as_ref().err().map(|error| anyhow::anyhow!("settings: log.filter can not be read: {error}"));
+    let wrong = wanted.as_ref().err().map(|error| anyhow::anyhow!("settings: log.filter cannot be read: {error}"));
     let lines = tracing_subscriber::fmt().with_env_filter(wanted.unwrap_or_else(|_| EnvFilter::new(always)));
     let started = match reader {
         Reader::Machine => lines.json().flatten_event(true).with_writer(std::io::stdout).try_init(),

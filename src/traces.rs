@@ -5,7 +5,7 @@
 //! ledger has answered. A batch is a trace of its own, `batch`, linked with the casts in it that are traced, and each
 //! `commit` with its batch: a batch has many causes, so none of them is its parent.
 //!
-//! Nobody waits for a collector. Ended spans go through a queue of [`MOST_QUEUED`] to a thread of their own; when it is
+//! Nobody waits for a collector. Ended spans go through a queue of [`MAX_QUEUED`] to a thread of their own; when it is
 //! full they are dropped. Attributes come from closed sets, but for the room's id: no voter, name, token or key.
 
 use std::io::Read;
@@ -24,13 +24,13 @@ use prometheus::IntCounter;
 
 use crate::domain::command::Command;
 use crate::domain::ids::RoomId;
-use crate::ledger::MOST_CASTS;
+use crate::ledger::MAX_CASTS;
 use crate::settings::TraceSettings;
 
 /// Most spans that wait for the collector, some 500 bytes each.
-const MOST_QUEUED: usize = 4_096;
+const MAX_QUEUED: usize = 4_096;
 /// Most spans of one request.
-const MOST_SENT: usize = 512;
+const MAX_SENT: usize = 512;
 /// Between two requests.
 const EVERY: Duration = Duration::from_secs(2);
 /// Longest wait for the collector's answer.
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest wait, when the process ends, for the last spans to be taken.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// More of an answer is not read.
-const MOST_ANSWER_BYTES: u64 = 64 * 1024;
+const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
 /// See [module](self).
 pub struct Traces(Option<On>);
@@ -83,8 +83,8 @@ impl Traces {
             .build()
             .context("settings: traces.endpoint")?;
         let queue = BatchConfigBuilder::default()
-            .with_max_queue_size(MOST_QUEUED)
-            .with_max_export_batch_size(MOST_SENT)
+            .with_max_queue_size(MAX_QUEUED)
+            .with_max_export_batch_size(MAX_SENT)
             .with_scheduled_delay(EVERY)
             .build();
         let who = Resource::builder_empty().with_attributes([
@@ -97,7 +97,7 @@ impl Traces {
             .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(queue).build())
             // what is not to be traced makes no span
             .with_sampler(Sampler::AlwaysOn)
-            .with_max_links_per_span(MOST_CASTS as u32)
+            .with_max_links_per_span(MAX_CASTS as u32)
             .with_resource(who.build())
             .build();
         let tracer = provider.tracer("tallycast");
@@ -254,7 +254,7 @@ impl Collector {
         let answer = self.client.execute(request.try_into()?).map_err(reqwest::Error::without_url)?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let mut body = vec![];
-        answer.take(MOST_ANSWER_BYTES).read_to_end(&mut body)?;
+        answer.take(MAX_ANSWER_BYTES).read_to_end(&mut body)?;
         let mut response = Response::new(Bytes::from(body));
         (*response.status_mut(), *response.headers_mut()) = (status, headers);
         Ok(response)

@@ -174,7 +174,7 @@ async fn look(emcee: &Emcee, pods: &[SocketAddr], room: &str, voters: &[Voter], 
     Ok(())
 }
 
-/// Casts one letter behind those that are stored. Answers whether it was stored.
+/// Casts one letter behind those that are stored. Returns whether it was stored.
 async fn cast_next(http: &Http, voter: &Voter, round: u32, take: u64) -> Result<bool, String> {
     let me = voter.http(http, Method::GET, "/me", None).await;
     let ballots = me.body["ballots"].as_array().ok_or("the voter is not known")?.clone();

@@ -57,7 +57,7 @@ enum Report {
     /// All taps of this running are answered.
     Finished(Running),
     /// The phone knows that the running is over, and has a definite answer for every cast in it.
-    Settled(Running),
+    RoomSnapshot(Running),
 }
 
 /// What a phone needs to play its part.
@@ -151,9 +151,9 @@ impl Director {
         }
     }
 
-    async fn settled(&self, inbox: &mut mpsc::UnboundedReceiver<Report>, running: Running) {
+    async fn snapshot(&self, inbox: &mut mpsc::UnboundedReceiver<Report>, running: Running) {
         let what = format!("learned the end of {running:?}");
-        self.gather(inbox, &what, |report| matches!(report, Report::Settled(r) if *r == running)).await;
+        self.gather(inbox, &what, |report| matches!(report, Report::RoomSnapshot(r) if *r == running)).await;
     }
 
     /// Runs the seven rounds and gives a reference that knows what the emcee did.
@@ -174,7 +174,7 @@ impl Director {
             if number == VOIDED {
                 // voided while open: closed with a record first, then ready for another running
                 emcee.take(&room, number, 2).await;
-                self.settled(inbox, (number, 1)).await;
+                self.snapshot(inbox, (number, 1)).await;
                 emcee.open(&room, number).await;
                 take = 2;
                 sleep(self.voting).await;
@@ -182,7 +182,7 @@ impl Director {
             if round(&opened, number)["closes_at"].is_null() {
                 emcee.close(&room, number).await;
             }
-            self.settled(inbox, (number, take)).await;
+            self.snapshot(inbox, (number, take)).await;
             reference.counted.insert(number, take);
         }
         emcee.show(&room, 3).await;
@@ -207,8 +207,8 @@ async fn play(voter: &mut Voter, mut part: Part) {
         vote(voter, next, &mut part).await;
         let _ = part.reports.send(Report::Finished(next));
         voter.wait_until("the end of the running", |v| v.is_over(next.0, next.1)).await;
-        voter.settle(next.0, next.1).await;
-        let _ = part.reports.send(Report::Settled(next));
+        voter.publish_pending(next.0, next.1).await;
+        let _ = part.reports.send(Report::RoomSnapshot(next));
         next = if next == (VOIDED, 1) { (VOIDED, 2) } else { (next.0 + 1, 1) };
     }
     // the reveal: whoever is told a place is told it no sooner than the emcee shows it
@@ -289,7 +289,7 @@ async fn vote(voter: &mut Voter, (round, take): Running, part: &mut Part) {
         } else {
             voter.begin(round, take, &gathered);
         }
-        match voter.settle(round, take).await {
+        match voter.publish_pending(round, take).await {
             Some(Verdict::Stored) => used = due,
             Some(Verdict::Refused(code)) if ["closed", "stale_take"].contains(&code.as_str()) => return,
             other => panic!("{} cast {gathered:?} in ({round}, {take}) and got {other:?}", voter.name),

@@ -186,16 +186,16 @@ async fn thousand_copies(hall: &Hall, versions: &[&str]) {
             .collect();
         senders.push(tokio::spawn(copies_by_socket(socket, frames, gate.clone())));
     }
-    for lane in 0..8 {
+    for writer in 0..8 {
         let (casts, gate, http) = (casts.clone(), gate.clone(), emcee.http.clone());
-        let pod = hall.addresses()[lane % hall.pods.len()];
+        let pod = hall.addresses()[writer % hall.pods.len()];
         let url = format!("http://{pod}/api/v1/rooms/{room}/votes");
         let bearer = format!("Bearer {}", voter.token);
         senders.push(tokio::spawn(async move {
             gate.wait().await;
             let mut answers = Vec::new();
             for copy in 0..COPIES_BY_HTTP / 8 {
-                let cast = &casts[(lane + copy) % casts.len()];
+                let cast = &casts[(writer + copy) % casts.len()];
                 let answer = http.send(Method::POST, &url, &[("authorization", &bearer)], Some(cast)).await;
                 answers.push(answer.expect("an answer").expect(200, "a cast by HTTP"));
             }

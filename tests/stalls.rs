@@ -19,7 +19,7 @@ const VOTERS: usize = 2_000;
 const SOCKETS_EACH: usize = 4;
 /// Memory at the end of the stall above that in its middle, when all buffers have found their size. One cast in a
 /// queue takes some 250 bytes: before the queue was bounded 27,000 of them waited at the end.
-const MOST_GROWTH_BYTES: f64 = 4e6;
+const MAX_GROWTH_BYTES: f64 = 4e6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_stays_level_while_the_ledger_stalls_for_a_minute_under_load() {
@@ -67,14 +67,14 @@ async fn memory_stays_level_while_the_ledger_stalls_for_a_minute_under_load() {
     assert!(busy > VOTERS * SOCKETS_EACH, "the phones were told and cast again");
     // the one that waits and the one that was overtaken
     assert!(most_waiting <= (2 * VOTERS * SOCKETS_EACH) as f64, "{most_waiting} casts waited");
-    assert!(last - middle < MOST_GROWTH_BYTES, "memory grew from {middle} to {last}");
+    assert!(last - middle < MAX_GROWTH_BYTES, "memory grew from {middle} to {last}");
 
     let closed = emcee.close(&room, 1).await;
     assert_eq!(closed["rounds"][0]["tally"]["votes"], json!([VOTERS, 0]));
     assert_eq!(emcee.audit(&room).await["ok"], true);
 }
 
-/// Listens until all begin, then casts one vote, again and again until it is stored. Answers how often the server was
+/// Listens until all begin, then casts one vote, again and again until it is stored. Returns how often the server was
 /// busy.
 async fn cast_until_stored(mut socket: Socket, mut begun: watch::Receiver<bool>) -> usize {
     let mut busy = 0;

@@ -17,7 +17,7 @@ use support::dice;
 use support::emcee::Emcee;
 use support::hall::Hall;
 use support::http::Http;
-use support::prometheus::{Prometheus, Target};
+use support::prometheus::{DesiredGate, Prometheus};
 use support::redis::Redis;
 use support::socket::{Heard, Socket};
 use support::voter::{Verdict, Voter};
@@ -215,7 +215,8 @@ async fn an_evening_that_goes_well_wakes_nobody_and_trouble_is_told_while_it_las
     let mut hall = Hall::over(redis, &[audience(), audience(), vec![("ADMIN", "1")], worker]).await;
     let prometheus = Prometheus::start().await;
     let components = ["server", "server", "admin", "worker"];
-    let target = |(component, (number, address))| Target { pod: format!("{component}-{number}"), component, address };
+    let target =
+        |(component, (number, address))| DesiredGate { pod: format!("{component}-{number}"), component, address };
     let targets = components.into_iter().zip(hall.addresses().into_iter().enumerate()).map(target);
     prometheus.watch(&targets.collect::<Vec<_>>());
 

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::coordinator::handle::CoordinatorHandle;
-use super::hello_batcher::Greeter;
-use super::line::Line;
-use super::messages::Whisper;
+use super::hello_batcher::HelloBatcher;
+use super::messages::SessionMessage;
 use super::pod::Pod;
+use super::session_handle::SessionHandle;
 use crate::board::Board;
 use crate::domain::ballot::Ballot;
 use crate::domain::ids::VoterId;
@@ -17,7 +17,7 @@ use crate::ledger::{DeskSeen, Greeting, LedgerError, RoomBeacon, StageSeen, Vote
 use crate::wire::server::{BallotView, ByeReason};
 
 /// Sockets that a voter may hold on one pod.
-const MOST_VOTER_SOCKETS: usize = 4;
+const MAX_VOTER_SOCKETS: usize = 4;
 
 /// A room that somebody on this pod uses, or that this pod watches because a round is open.
 pub struct ActiveRoom {
@@ -26,7 +26,7 @@ pub struct ActiveRoom {
     /// Takes its casts and carries out its commands.
     pub coordinator: CoordinatorHandle,
     /// Receives its voters.
-    greeter: Arc<Greeter>,
+    batcher: Arc<HelloBatcher>,
     here: Mutex<Here>,
     /// Some voter has more than one socket here.
     has_doubles: AtomicBool,
@@ -35,7 +35,7 @@ pub struct ActiveRoom {
 /// Who is here, on this pod.
 #[derive(Default)]
 struct Here {
-    voters: HashMap<VoterId, Vec<(u64, Line)>>,
+    voters: HashMap<VoterId, Vec<(u64, SessionHandle)>>,
     voter_sockets: u64,
     stages: HashMap<u64, StageSocket>,
     desks: HashMap<u64, DeskSocket>,
@@ -64,31 +64,31 @@ pub struct DeskSocket {
     /// Its last word.
     pub seen: Instant,
     /// Its session.
-    pub session: Line,
+    pub session: SessionHandle,
 }
 
 impl ActiveRoom {
     /// A room in which nobody is yet.
     pub fn new(board: Board, coordinator: CoordinatorHandle) -> Self {
-        let (greeter, here) = (Arc::default(), Mutex::default());
-        Self { board, coordinator, greeter, here, has_doubles: AtomicBool::new(false) }
+        let (batcher, here) = (Arc::default(), Mutex::default());
+        Self { board, coordinator, batcher, here, has_doubles: AtomicBool::new(false) }
     }
 
     fn here(&self) -> std::sync::MutexGuard<'_, Here> {
-        self.here.lock().expect("nobody panics with it")
+        self.here.lock().expect("the lock is never poisoned")
     }
 
     /// A voter's socket comes. The oldest goes if there are too many.
-    pub fn voter_came(&self, voter: &VoterId, socket: u64, session: Line) {
+    pub fn voter_came(&self, voter: &VoterId, socket: u64, session: SessionHandle) {
         let mut here = self.here();
         here.voter_sockets += 1;
         here.changed.insert(voter.clone());
         let sockets = here.voters.entry(voter.clone()).or_default();
         sockets.push((socket, session));
-        if sockets.len() > MOST_VOTER_SOCKETS {
+        if sockets.len() > MAX_VOTER_SOCKETS {
             let (_, oldest) = sockets.remove(0);
             here.voter_sockets -= 1;
-            oldest.whisper(Whisper::Leave { reason: ByeReason::Replaced, retry_ms: None });
+            oldest.send(SessionMessage::Leave { reason: ByeReason::Replaced, retry_ms: None });
         }
         self.note_doubles(&here);
     }
@@ -138,21 +138,21 @@ impl ActiveRoom {
         let here = self.here();
         let Some(sockets) = here.voters.get(voter) else { return };
         for (_, session) in sockets.iter().filter(|(id, _)| Some(*id) != except) {
-            session.whisper(Whisper::Mine(ballot.stored()));
+            session.send(SessionMessage::Mine(ballot.stored()));
         }
     }
 
     /// Ends the sockets of a removed voter.
-    pub fn dismiss_voter(&self, voter: &VoterId) {
+    pub fn close_sessions_of_voter(&self, voter: &VoterId) {
         for (_, session) in self.here().voters.get(voter).into_iter().flatten() {
-            session.whisper(Whisper::Leave { reason: ByeReason::Removed, retry_ms: None });
+            session.send(SessionMessage::Leave { reason: ByeReason::Removed, retry_ms: None });
         }
     }
 
     /// Ends the sockets of a sign-in.
-    pub fn dismiss_sign_in(&self, sign_in: &str) {
+    pub fn close_sessions_of_sign_in(&self, sign_in: &str) {
         for desk in self.here().desks.values().filter(|desk| desk.sign_in.as_deref() == Some(sign_in)) {
-            desk.session.whisper(Whisper::Leave { reason: ByeReason::SignedOut, retry_ms: None });
+            desk.session.send(SessionMessage::Leave { reason: ByeReason::SignedOut, retry_ms: None });
         }
     }
 
@@ -204,11 +204,11 @@ impl ActiveRoom {
         })
     }
 
-    /// Greets one voter; see [`Greeter::greet`].
+    /// Greets one voter; see [`HelloBatcher::greet`].
     ///
     /// # Errors
     /// The ledger's.
     pub async fn greet(&self, pod: &Pod, greeting: Greeting) -> Result<(Voter, Ballot), LedgerError> {
-        self.greeter.greet(&pod.ledger, self.board.room(), greeting).await
+        self.batcher.greet(&pod.ledger, self.board.room(), greeting).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
-use super::pod::Vital;
+use super::pod::AbortOnPanic;
 use crate::domain::ballot::Ballot;
 use crate::domain::room::Room;
 use crate::ledger::{Greeting, LedgerError, SLICE, SharedLedger, Voter};
@@ -14,27 +14,27 @@ type Greeted = Result<(Voter, Ballot), LedgerError>;
 
 /// See [module](self).
 #[derive(Default)]
-pub struct Greeter(Mutex<Hall>);
+pub struct HelloBatcher(Mutex<HelloQueue>);
 
 #[derive(Default)]
-struct Hall {
+struct HelloQueue {
     waiting: Vec<(Greeting, oneshot::Sender<Greeted>)>,
     /// The ledger is being asked.
     asking: bool,
 }
 
-impl Greeter {
-    fn hall(&self) -> MutexGuard<'_, Hall> {
-        self.0.lock().expect("nobody panics with it")
+impl HelloBatcher {
+    fn queue(&self) -> MutexGuard<'_, HelloQueue> {
+        self.0.lock().expect("the lock is never poisoned")
     }
 
     /// The next ones to ask for; nobody asks any more if there are none.
     fn next(&self) -> Vec<(Greeting, oneshot::Sender<Greeted>)> {
-        let mut hall = self.hall();
-        let count = hall.waiting.len().min(SLICE);
-        let rest = hall.waiting.split_off(count);
-        hall.asking = count > 0;
-        std::mem::replace(&mut hall.waiting, rest)
+        let mut queue = self.queue();
+        let count = queue.waiting.len().min(SLICE);
+        let rest = queue.waiting.split_off(count);
+        queue.asking = count > 0;
+        std::mem::replace(&mut queue.waiting, rest)
     }
 
     /// Greets one voter of `room`.
@@ -44,22 +44,22 @@ impl Greeter {
     pub async fn greet(self: &Arc<Self>, ledger: &SharedLedger, room: Arc<Room>, greeting: Greeting) -> Greeted {
         let (sender, answer) = oneshot::channel();
         let leads = {
-            let mut hall = self.hall();
-            hall.waiting.push((greeting, sender));
-            !std::mem::replace(&mut hall.asking, true)
+            let mut queue = self.queue();
+            queue.waiting.push((greeting, sender));
+            !std::mem::replace(&mut queue.asking, true)
         };
         if leads {
             // a task of its own: the session that leads may go away
             actix_web::rt::spawn(greet_all(self.clone(), ledger.clone(), room));
         }
-        answer.await.unwrap_or_else(|_| Err(LedgerError::NotApplied("the greeter is gone".into())))
+        answer.await.unwrap_or_else(|_| Err(LedgerError::NotApplied("the batcher is gone".into())))
     }
 }
 
-async fn greet_all(greeter: Arc<Greeter>, ledger: SharedLedger, room: Arc<Room>) {
-    let _vital = Vital("greeter");
+async fn greet_all(batcher: Arc<HelloBatcher>, ledger: SharedLedger, room: Arc<Room>) {
+    let _abort_on_panic = AbortOnPanic("batcher");
     loop {
-        let (greetings, answers): (Vec<_>, Vec<_>) = greeter.next().into_iter().unzip();
+        let (greetings, answers): (Vec<_>, Vec<_>) = batcher.next().into_iter().unzip();
         if greetings.is_empty() {
             return;
         }

@@ -3,12 +3,12 @@
 //! | message | from | to | where its mailbox is full |
 //! | --- | --- | --- | --- |
 //! | [`Casts`] | shards, HTTP | coordinator | the sender answers `busy` |
-//! | [`Conduct`] | HTTP | coordinator | the caller waits |
-//! | [`Moved`] | whoever puts news on a board | coordinator | counted; the comparison of the next second tells it again |
-//! | [`Answers`] | coordinator | a shard of the registry | the sweep of the next second answers `busy` |
-//! | [`Nudge`] | a board | every shard | the sweep of the next second finds the news |
-//! | [`Dismiss`] | subscriber, drain | every shard | logged |
-//! | [`Whisper`] | shards, rooms | a session | the sweep closes its socket, see [`super::line::Line`] |
+//! | [`Execute`] | HTTP | coordinator | the caller waits |
+//! | [`Reschedule`] | whoever puts news on a board | coordinator | counted; the comparison of the next second tells it again |
+//! | [`CastResults`] | coordinator | a shard of the registry | the sweep of the next second answers `busy` |
+//! | [`BoardChanged`] | a board | every shard | the sweep of the next second finds the news |
+//! | [`CloseSessions`] | subscriber, drain | every shard | logged |
+//! | [`SessionMessage`] | shards, rooms | a session | the sweep closes its socket, see [`super::session_handle::SessionHandle`] |
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::domain::ballot::{Cast as Votes, Refusal};
 use crate::domain::command::Command;
 use crate::domain::ids::{RoomId, VoterId};
-use crate::ledger::conduct::{ConductError, Settled};
+use crate::ledger::execute::{ExecuteError, RoomSnapshot};
 use crate::traces::CastTrace;
 use crate::wire::server::{BallotView, ByeReason};
 
@@ -38,8 +38,8 @@ pub struct Cast {
     /// From which slip, and which letters.
     pub votes: Votes,
     /// Where the answer goes.
-    pub asker: Asker,
-    /// When it came: who waits is told `busy` after [`super::asking::OVERDUE`].
+    pub reply_to: ReplyTo,
+    /// When it came: who waits is told `busy` after [`super::in_flight::OVERDUE`].
     pub asked_at: Instant,
     /// If it is traced.
     pub trace: Option<CastTrace>,
@@ -47,23 +47,23 @@ pub struct Cast {
 
 /// Who waits for what becomes of a cast.
 #[derive(Debug)]
-pub enum Asker {
+pub enum ReplyTo {
     /// A socket.
     Socket {
-        /// The shard that has its seat.
+        /// The shard that has its subscription.
         shard: usize,
-        /// The seat.
-        seat: u64,
+        /// The subscription.
+        subscription: u64,
         /// Of the cast, to be given back with the answer.
         number: u32,
     },
     /// A caller over HTTP. Dropped without an answer: `busy`.
-    Caller(oneshot::Sender<CastAnswer>),
+    Caller(oneshot::Sender<CastOutcome>),
 }
 
 /// What became of a cast.
 #[derive(Debug, Clone)]
-pub enum CastAnswer {
+pub enum CastOutcome {
     /// The ballot as stored; `grew` if this cast added to it.
     Ballot {
         /// For the wire.
@@ -77,7 +77,7 @@ pub enum CastAnswer {
     Removed,
 }
 
-impl CastAnswer {
+impl CastOutcome {
     /// In a word, as the metrics have it.
     pub fn outcome(&self) -> &'static str {
         match self {
@@ -94,8 +94,8 @@ impl CastAnswer {
 
 /// A command of the emcee.
 #[derive(Message)]
-#[rtype(result = "Result<Settled, ConductError>")]
-pub struct Conduct {
+#[rtype(result = "Result<RoomSnapshot, ExecuteError>")]
+pub struct Execute {
     /// What shall be.
     pub command: Command,
 }
@@ -103,12 +103,12 @@ pub struct Conduct {
 /// The board has news: look again at what is due when.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Moved;
+pub struct Reschedule;
 
 /// The board of `room` has news.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub struct Nudge {
+pub struct BoardChanged {
     /// Which.
     pub room: RoomId,
 }
@@ -116,28 +116,28 @@ pub struct Nudge {
 /// What became of casts of `room`.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
-pub struct Answers {
+pub struct CastResults {
     /// Which.
     pub room: RoomId,
     /// In the order of the casts.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<CastResult>,
 }
 
 /// What became of one cast.
 #[derive(Debug)]
-pub struct Answer {
+pub struct CastResult {
     /// Whose.
-    pub seat: u64,
+    pub subscription: u64,
     /// Of the cast.
     pub number: u32,
     /// What the socket is told.
-    pub answer: CastAnswer,
+    pub answer: CastOutcome,
 }
 
 /// Sockets must go.
 #[derive(Message, Debug, Clone)]
 #[rtype(result = "()")]
-pub struct Dismiss {
+pub struct CloseSessions {
     /// Of this room; `None`: all.
     pub room: Option<RoomId>,
     /// What they are told.
@@ -149,7 +149,7 @@ pub struct Dismiss {
 /// A word to one session.
 #[derive(Message, Debug, Clone)]
 #[rtype(result = "()")]
-pub enum Whisper {
+pub enum SessionMessage {
     /// The cast under way was answered.
     Answered,
     /// Say goodbye and close, once a cast under way is answered.

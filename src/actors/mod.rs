@@ -9,7 +9,7 @@
 //!
 //! `Session`: one for each connection, on its worker's thread. `RoomRegistry`: one shard for each worker thread.
 //! `RoundCoordinator` (one for each active room) and `Subscriber` (one for each pod) live on a thread of their own,
-//! backstage, so that no voter's traffic delays them. `Worker` does what shall be done outside because of a change; it
+//! control, so that no voter's traffic delays them. `Worker` does what has to be done outside because of a change; it
 //! is alone in a pod of role `worker`.
 //!
 //! | file | is |
@@ -21,28 +21,28 @@
 //! | [`registry`] | the sockets of a thread, and what they are written |
 //! | [`worker`] | jobs |
 //! | [`active_room`], [`rooms`] | a room in use, and all of them |
-//! | [`asking`] | the one cast that a socket may have unanswered |
+//! | [`in_flight`] | the one cast that a socket may have unanswered |
 //! | [`shards`], `line`, [`coordinator::handle`] | the ways to the registry's shards, to a session, to a coordinator |
 //! | `hello_batcher` | hellos that are asked for together |
 //! | [`pod`], [`apart`] | what all of them share; rooms that cannot be read |
 
 pub mod active_room;
-pub mod apart;
-pub mod asking;
 pub mod coordinator;
 mod hello_batcher;
-mod line;
+pub mod in_flight;
 pub mod messages;
 pub mod pod;
+pub mod quarantine;
 pub mod registry;
+pub mod registry_handle;
 pub mod rooms;
 pub mod session;
-pub mod shards;
+mod session_handle;
 pub mod subscriber;
 pub mod worker;
 
-pub use asking::Asking;
 pub use coordinator::RoundCoordinator;
+pub use in_flight::InFlightCast;
 pub use pod::Pod;
 pub use registry::RoomRegistry;
 pub use rooms::Rooms;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
-use super::apart::SetApart;
+use super::quarantine::Quarantine;
 use crate::auth::{Auth, TokenKey};
 use crate::domain::LedgerMs;
 use crate::domain::clock::{ClockEstimate, LocalUs};
@@ -31,8 +31,8 @@ pub struct Pod {
     pub metrics: Metrics,
     /// Where the time goes.
     pub traces: Traces,
-    /// Rooms that can not be read.
-    pub apart: SetApart,
+    /// Rooms that cannot be read.
+    pub quarantine: Quarantine,
     /// How the pod is.
     pub health: PodHealth,
     /// Between two tallies to the same socket.
@@ -56,7 +56,7 @@ impl Pod {
         self.auth.token_key(&room.id, room.token_key.as_deref())
     }
 
-    /// Notes a failed call to the ledger. What fails before the ledger has ever answered is counted apart: a process
+    /// Notes a failed call to the ledger. What fails before the ledger has ever answered is counted quarantine: a process
     /// often starts a moment before its network does, and until then it takes nobody and has lost nothing.
     pub fn note_ledger_error(&self, error: &LedgerError) {
         let outcome = match error {
@@ -83,12 +83,12 @@ impl Pod {
     /// # Errors
     /// The ledger cannot be asked.
     pub async fn list_rooms(&self) -> Result<Listing, LedgerError> {
-        self.apart.list_rooms(&*self.ledger).await
+        self.quarantine.list_rooms(&*self.ledger).await
     }
 
     /// Names of the pods that live, this one too.
     pub fn peers(&self) -> Vec<String> {
-        self.peers.read().expect("nobody panics with it").clone()
+        self.peers.read().expect("the lock is never poisoned").clone()
     }
 
     /// True if this pod takes voters, and says so in its metrics.
@@ -99,14 +99,14 @@ impl Pod {
     }
 }
 
-/// Held by an actor that the pod can not do without: if it panics the process ends, and whoever watches it starts a
+/// Held by an actor that the pod cannot do without: if it panics the process ends, and whoever watches it starts a
 /// new one. Without its registry, subscriber or a coordinator a pod would look alive and serve nobody.
-pub struct Vital(
+pub struct AbortOnPanic(
     /// Its name, for the log.
     pub &'static str,
 );
 
-impl Drop for Vital {
+impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             die(self.0);
@@ -116,7 +116,7 @@ impl Drop for Vital {
 
 /// Ends the process because `actor` is gone.
 pub fn die(actor: &str) -> ! {
-    tracing::error!(actor, "an actor is gone that this pod can not do without");
+    tracing::error!(actor, "an actor is gone that this pod cannot do without");
     std::process::abort();
 }
 
@@ -140,7 +140,7 @@ impl LedgerClock {
     }
 
     fn estimate(&self) -> MutexGuard<'_, ClockEstimate> {
-        self.estimate.lock().expect("nobody panics with it")
+        self.estimate.lock().expect("the lock is never poisoned")
     }
 
     /// The latest that the ledger's clock may say.
@@ -236,7 +236,7 @@ impl PodHealth {
     /// Notes what a check has found.
     pub fn set_durable(&self, unsafe_because: Option<String>) {
         self.durable.store(unsafe_because.is_none(), Ordering::Relaxed);
-        *self.unsafe_because.lock().expect("nobody panics with it") = unsafe_because;
+        *self.unsafe_because.lock().expect("the lock is never poisoned") = unsafe_because;
     }
 
     /// Notes whether the feed is connected.
@@ -284,18 +284,18 @@ impl PodHealth {
 
     /// Why an acknowledged vote may be lost in a power cut, if it may.
     pub fn warning(&self) -> Option<String> {
-        self.unsafe_because.lock().expect("nobody panics with it").clone()
+        self.unsafe_because.lock().expect("the lock is never poisoned").clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Vital;
+    use super::AbortOnPanic;
 
     #[test]
-    fn a_panic_of_a_vital_actor_ends_the_process() {
+    fn a_panic_of_a_guarded_actor_ends_the_process() {
         let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "actors::pod::tests::child_whose_vital_actor_panics", "--ignored"])
+            .args(["--exact", "actors::pod::tests::child_whose_guarded_actor_panics", "--ignored"])
             .output()
             .unwrap();
         // ended by a signal: a panic that was caught would end in an exit code
@@ -304,8 +304,8 @@ mod tests {
 
     #[test]
     #[ignore = "the child of another test"]
-    fn child_whose_vital_actor_panics() {
-        let _vital = Vital("a test");
+    fn child_whose_guarded_actor_panics() {
+        let _abort_on_panic = AbortOnPanic("a test");
         panic!("as an actor would");
     }
 }

@@ -9,14 +9,14 @@ use tokio::sync::Notify;
 
 use super::active_room::ActiveRoom;
 use super::coordinator::handle::CoordinatorHandle;
-use super::messages::{Answer, Moved};
+use super::messages::{CastResult, Reschedule};
 use super::pod::Pod;
-use super::shards::Shards;
+use super::registry_handle::RegistryHandle;
 use crate::board::{Board, ShownRanking};
 use crate::domain::LedgerMs;
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::ledger::LedgerError;
-use crate::ledger::conduct::{ConductError, Settled, aside, frozen, settle};
+use crate::ledger::execute::{ExecuteError, RoomSnapshot, frozen, reconcile_room, run_blocking};
 
 /// While something is due within so many ms, the ledger's clock is not followed backwards.
 const NEAR_MS: u64 = 60_000;
@@ -32,10 +32,10 @@ pub enum Absent {
     Ledger(#[from] LedgerError),
 }
 
-impl From<ConductError> for Absent {
-    fn from(error: ConductError) -> Self {
+impl From<ExecuteError> for Absent {
+    fn from(error: ExecuteError) -> Self {
         match error {
-            ConductError::Ledger(error) => Self::Ledger(error),
+            ExecuteError::Ledger(error) => Self::Ledger(error),
             _ => Self::NoSuchRoom,
         }
     }
@@ -50,7 +50,7 @@ pub struct Rooms {
     pub pod: Arc<Pod>,
     by_id: RwLock<HashMap<RoomId, Arc<ActiveRoom>>>,
     by_code: RwLock<HashMap<RoomCode, RoomId>>,
-    shards: Arc<Shards>,
+    shards: Arc<RegistryHandle>,
     start_coordinator: StartCoordinator,
     /// What the metrics say already.
     measured: Mutex<Measured>,
@@ -60,7 +60,7 @@ pub struct Rooms {
 
 impl Rooms {
     /// No room yet.
-    pub fn new(pod: Arc<Pod>, shards: Arc<Shards>, start_coordinator: StartCoordinator) -> Self {
+    pub fn new(pod: Arc<Pod>, shards: Arc<RegistryHandle>, start_coordinator: StartCoordinator) -> Self {
         Self {
             pod,
             by_id: RwLock::default(),
@@ -77,19 +77,19 @@ impl Rooms {
         self.activated.notified().await;
     }
 
-    /// Hands answers to a shard; see [`Shards::answer`].
-    pub fn answer(&self, shard: usize, room: &RoomId, answers: Vec<Answer>) -> bool {
+    /// Hands answers to a shard; see [`RegistryHandle::answer`].
+    pub fn answer(&self, shard: usize, room: &RoomId, answers: Vec<CastResult>) -> bool {
         self.shards.answer(shard, room, answers)
     }
 
     /// An active room.
     pub fn get(&self, id: &RoomId) -> Option<Arc<ActiveRoom>> {
-        self.by_id.read().expect("nobody panics with it").get(id).cloned()
+        self.by_id.read().expect("the lock is never poisoned").get(id).cloned()
     }
 
     /// All active rooms.
     pub fn all(&self) -> Vec<Arc<ActiveRoom>> {
-        self.by_id.read().expect("nobody panics with it").values().cloned().collect()
+        self.by_id.read().expect("the lock is never poisoned").values().cloned().collect()
     }
 
     /// The room of a code, made active. Deleted rooms are none.
@@ -97,7 +97,7 @@ impl Rooms {
     /// # Errors
     /// See [`Absent`].
     pub async fn enter(self: &Arc<Self>, code: &RoomCode) -> Result<Arc<ActiveRoom>, Absent> {
-        let known = self.by_code.read().expect("nobody panics with it").get(code).cloned();
+        let known = self.by_code.read().expect("the lock is never poisoned").get(code).cloned();
         let known = known.and_then(|id| self.get(&id));
         let room = match known {
             Some(room) => room,
@@ -120,18 +120,18 @@ impl Rooms {
         if let Some(room) = self.get(id) {
             return Ok(room);
         }
-        let (settled, ranking) = match self.read(id).await {
+        let (snapshot, ranking) = match self.read(id).await {
             Err(Absent::Ledger(error)) => {
-                self.pod.apart.add_if_corrupt(id, None, &error);
+                self.pod.quarantine.add_if_corrupt(id, None, &error);
                 return Err(error.into());
             }
             read => read?,
         };
-        let partitions = settled.room.partitions;
+        let partitions = snapshot.room.partitions;
         // made before the rooms are locked: what is read of one room never holds up the others
         let (voters_url, now) = (self.pod.voters_url.clone(), self.pod.clock.now());
-        let board = Board::new(settled, ranking, self.shards.clone(), voters_url, now);
-        let mut rooms = self.by_id.write().expect("nobody panics with it");
+        let board = Board::new(snapshot, ranking, self.shards.clone(), voters_url, now);
+        let mut rooms = self.by_id.write().expect("the lock is never poisoned");
         if let Some(room) = rooms.get(id) {
             return Ok(room.clone());
         }
@@ -139,53 +139,54 @@ impl Rooms {
         let coordinator = (self.start_coordinator)(self.clone(), id.clone(), partitions);
         let room = Arc::new(ActiveRoom::new(board, coordinator));
         rooms.insert(id.clone(), room.clone());
-        self.by_code.write().expect("nobody panics with it").insert(code, id.clone());
-        let _ = room.coordinator.moved.try_send(Moved);
+        self.by_code.write().expect("the lock is never poisoned").insert(code, id.clone());
+        let _ = room.coordinator.reschedule.try_send(Reschedule);
         self.activated.notify_one();
         Ok(room)
     }
 
-    async fn read(&self, id: &RoomId) -> Result<(Settled, Option<Arc<ShownRanking>>), Absent> {
+    async fn read(&self, id: &RoomId) -> Result<(RoomSnapshot, Option<Arc<ShownRanking>>), Absent> {
         let asked = Instant::now();
-        let settled = settle(&*self.pod.ledger, id).await?;
+        let snapshot = reconcile_room(&*self.pod.ledger, id).await?;
         // the board's first look is by the ledger's time, also where nothing else has told it yet
-        self.note_ledger_time(asked, settled.now);
-        let ranking = self.shown_ranking(&settled).await?;
-        Ok((settled, ranking))
+        self.note_ledger_time(asked, snapshot.now);
+        let ranking = self.shown_ranking(&snapshot).await?;
+        Ok((snapshot, ranking))
     }
 
     /// Lets go of a room that nobody here uses. `room` must be the caller's only handle.
     pub fn retire(&self, room: &Arc<ActiveRoom>) {
-        let mut rooms = self.by_id.write().expect("nobody panics with it");
+        let mut rooms = self.by_id.write().expect("the lock is never poisoned");
         // the map's handle and the caller's: nobody can get another while the map is locked
         if Arc::strong_count(room) > 2 {
             return;
         }
         rooms.remove(&room.board.id);
-        self.by_code.write().expect("nobody panics with it").remove(&room.board.code);
+        self.by_code.write().expect("the lock is never poisoned").remove(&room.board.code);
     }
 
     /// Puts what was read on the board of its room, with the ranking that it shows, and wakes the coordinator.
     ///
     /// # Errors
     /// The ranking could not be read; nothing was put.
-    pub async fn absorb(&self, room: &ActiveRoom, settled: Settled) -> Result<(), LedgerError> {
-        let ranking = self.shown_ranking(&settled).await?;
-        room.board.put(settled, ranking, self.pod.clock.now());
-        if room.coordinator.moved.try_send(Moved).is_err() {
+    pub async fn apply_snapshot(&self, room: &ActiveRoom, snapshot: RoomSnapshot) -> Result<(), LedgerError> {
+        let ranking = self.shown_ranking(&snapshot).await?;
+        room.board.put(snapshot, ranking, self.pod.clock.now());
+        if room.coordinator.reschedule.try_send(Reschedule).is_err() {
             self.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
         }
         Ok(())
     }
 
-    async fn shown_ranking(&self, settled: &Settled) -> Result<Option<Arc<ShownRanking>>, LedgerError> {
-        let Some(reveal) = &settled.room.reveal else { return Ok(None) };
-        let known = self.get(&settled.room.id).and_then(|room| room.board.ranking(reveal.ranking));
+    async fn shown_ranking(&self, snapshot: &RoomSnapshot) -> Result<Option<Arc<ShownRanking>>, LedgerError> {
+        let Some(reveal) = &snapshot.room.reveal else { return Ok(None) };
+        let known = self.get(&snapshot.room.id).and_then(|room| room.board.ranking(reveal.ranking));
         if known.is_some() {
             return Ok(known);
         }
-        let (ledger, id, number) = (self.pod.ledger.clone(), settled.room.id.clone(), reveal.ranking);
-        aside(async move { Ok(Some(Arc::new(ShownRanking::new(number, frozen(&*ledger, &id, number).await?)))) }).await
+        let (ledger, id, number) = (self.pod.ledger.clone(), snapshot.room.id.clone(), reveal.ranking);
+        run_blocking(async move { Ok(Some(Arc::new(ShownRanking::new(number, frozen(&*ledger, &id, number).await?)))) })
+            .await
     }
 
     /// Notes an answer of the ledger to what it was `asked`: what it `said` the time was, and how long it took.
@@ -211,7 +212,7 @@ impl Rooms {
     /// Brings the three numbers in the metrics up to date, so that acknowledged is never more than stored: a vote is
     /// on its board before it is acknowledged, and the boards are read last.
     pub fn measure(&self) {
-        let mut measured = self.measured.lock().expect("nobody panics with it");
+        let mut measured = self.measured.lock().expect("the lock is never poisoned");
         let acknowledged = self.pod.acknowledged.load(Ordering::Acquire);
         let rooms = self.all();
         for room in &rooms {

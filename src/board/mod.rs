@@ -1,7 +1,7 @@
 //! The board of a room: the newest of everything that its sockets are shown, encoded once, each with a revision.
 //!
-//! Whoever learns something newer puts it here and the shards of the registry are nudged; a socket is then written
-//! whatever is newer than what it got last. Older news, and news that come twice, change nothing. Frames are encoded
+//! Whoever learns something newer puts it here and the shards of the registry are notified; a socket is then written
+//! whatever is newer than what it got last. What is older, or comes twice, changes nothing. Frames are encoded
 //! when somebody asks for them: between two ticks there may be a hundred commits.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,8 +16,8 @@ use crate::domain::gate::{Gate, GateSum};
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
 use crate::domain::room::{Room, Running};
 use crate::domain::visibility::{Audience, Blackout};
-use crate::ledger::conduct::Settled;
-use crate::settings::MOST_WORKERS;
+use crate::ledger::execute::RoomSnapshot;
+use crate::settings::MAX_WORKERS;
 use crate::wire::reveal::StandingView;
 use crate::wire::server::DeskView;
 
@@ -28,15 +28,15 @@ mod unshown;
 
 pub use frame::{Frame, Frames, SLOTS, STATE, Slot, TALLY, append};
 pub use ranking::ShownRanking;
-use state::{Changed, News};
+use state::{BoardState, DirtyFlags};
 use unshown::Unshown;
 
 /// Each worker thread has a shard, and a place on every board.
-pub const MOST_SHARDS: usize = MOST_WORKERS;
+pub const MAX_SHARDS: usize = MAX_WORKERS;
 
 /// Whoever writes what is on boards to sockets: the shards.
 pub trait Listeners: Send + Sync {
-    /// The board has news for the shards that were not told yet, see [`Board::claim_nudge`].
+    /// The board has changed, for the shards that were not told yet, see [`Board::claim_notification`].
     fn changed(&self, board: &Board);
 }
 
@@ -60,70 +60,70 @@ pub struct Board {
     pub id: RoomId,
     /// Its join code.
     pub code: RoomCode,
-    news: Mutex<News>,
+    state: Mutex<BoardState>,
     frames: [ArcSwap<Frames>; 2],
-    /// There are news that are not in `frames` yet.
+    /// There are changes that are not in `frames` yet.
     unwritten: AtomicBool,
     /// When the running round goes dark; `u64::MAX`: not, or it has been noticed already.
     dark_from: AtomicU64,
     /// Slips in the last tally that each shard has sent to all its sockets; [`NOBODY`]: it has none. Written by the
     /// shard alone.
-    shown: [AtomicU64; MOST_SHARDS],
-    /// A nudge is under way to the shard.
-    nudged: [AtomicBool; MOST_SHARDS],
-    /// How often there were news that sockets are to be sent.
+    shown: [AtomicU64; MAX_SHARDS],
+    /// A notification is under way to the shard.
+    notified: [AtomicBool; MAX_SHARDS],
+    /// How often there were changes that sockets are to be sent.
     changes: AtomicU64,
-    /// `changes` when the newest walk of each shard began: a lost nudge leaves it behind.
-    walked: [AtomicU64; MOST_SHARDS],
+    /// `changes` when the newest walk of each shard began: a lost notification leaves it behind.
+    broadcast_at: [AtomicU64; MAX_SHARDS],
     listeners: Arc<dyn Listeners>,
 }
 
 impl Board {
-    /// A board that shows `settled`; `voters_url`: where voters reach this server, without a slash at the end, if that is sure.
+    /// A board that shows `snapshot`; `voters_url`: where voters reach this server, without a slash at the end, if that is sure.
     pub fn new(
-        settled: Settled,
+        snapshot: RoomSnapshot,
         ranking: Option<Arc<ShownRanking>>,
         listeners: Arc<dyn Listeners>,
         voters_url: Option<String>,
         now: LedgerMs,
     ) -> Self {
-        let news = News {
-            room: Arc::new(settled.room),
-            gates: settled.gates.into_iter().map(Some).collect(),
-            voters: settled.voters,
-            presence: (0, settled.voters),
+        let state = BoardState {
+            room: Arc::new(snapshot.room),
+            gates: snapshot.gates.into_iter().map(Some).collect(),
+            voters: snapshot.voters,
+            presence: (0, snapshot.voters),
             ranking,
             desk: None,
             revision: 0,
             blackout: Blackout::default(),
             tally_at: Instant::now(),
             unshown: Unshown::default(),
-            unwritten: Changed::ALL,
+            unwritten: DirtyFlags::ALL,
             voters_url,
             views: [None, None],
         };
-        let empty = Frames { slots: [const { None }; SLOTS], stored: 0, tally_at: news.tally_at };
+        let empty = Frames { slots: [const { None }; SLOTS], stored: 0, tally_at: state.tally_at };
         let board = Self {
-            id: news.room.id.clone(),
-            code: news.room.code.clone(),
+            id: state.room.id.clone(),
+            code: state.room.code.clone(),
             frames: [ArcSwap::from_pointee(empty.clone()), ArcSwap::from_pointee(empty)],
             unwritten: AtomicBool::new(true),
             dark_from: AtomicU64::new(u64::MAX),
-            shown: [const { AtomicU64::new(NOBODY) }; MOST_SHARDS],
-            nudged: [const { AtomicBool::new(false) }; MOST_SHARDS],
+            shown: [const { AtomicU64::new(NOBODY) }; MAX_SHARDS],
+            notified: [const { AtomicBool::new(false) }; MAX_SHARDS],
             changes: AtomicU64::new(0),
-            walked: [const { AtomicU64::new(0) }; MOST_SHARDS],
+            broadcast_at: [const { AtomicU64::new(0) }; MAX_SHARDS],
             listeners,
-            news: Mutex::new(news),
+            state: Mutex::new(state),
         };
-        let mut news = board.lock();
-        board.put_news(&mut news, now, Changed::ALL).forget();
-        drop(news);
+        let mut state = board.lock();
+        board.apply(&mut state, now, DirtyFlags::ALL).forget();
+        drop(state);
         board
     }
 
-    fn lock(&self) -> MutexGuard<'_, News> {
-        self.news.lock().expect("nobody panics with it")
+    fn lock(&self) -> MutexGuard<'_, BoardState> {
+        self.state.lock().expect("the lock is never poisoned")
     }
 
     /// What `audience` is shown now. Asks for the time, so that nothing is shown a moment too long.
@@ -140,13 +140,13 @@ impl Board {
     /// The whole room as `audience` sees it now, newest counts included: for hello and for HTTP.
     pub fn view(&self, audience: Audience, now: LedgerMs) -> Arc<RawValue> {
         self.go_dark(now);
-        let mut news = self.lock();
-        if let Some(view) = &news.views[audience as usize] {
+        let mut state = self.lock();
+        if let Some(view) = &state.views[audience as usize] {
             return view.clone();
         }
-        let sum = news.sum();
-        let view = news.room_view(sum.as_ref(), audience);
-        news.views[audience as usize] = Some(view.clone());
+        let sum = state.sum();
+        let view = state.room_view(sum.as_ref(), audience);
+        state.views[audience as usize] = Some(view.clone());
         view
     }
 
@@ -161,66 +161,66 @@ impl Board {
     }
 
     /// The record and the gates' sum, if all gates are known.
-    pub fn settled(&self) -> (Arc<Room>, Option<GateSum>) {
-        let news = self.lock();
-        (news.room.clone(), news.sum())
+    pub fn record_and_counts(&self) -> (Arc<Room>, Option<GateSum>) {
+        let state = self.lock();
+        (state.room.clone(), state.sum())
     }
 
     /// Puts a newer record, newer gates, the number of voters, and the ranking that the record shows.
-    pub fn put(&self, settled: Settled, ranking: Option<Arc<ShownRanking>>, now: LedgerMs) {
-        let mut news = self.lock();
-        let mut changed = Changed::default();
-        if settled.room.seq > news.room.seq {
-            news.room = Arc::new(settled.room);
-            if let Some(old) = std::mem::replace(&mut news.ranking, ranking) {
+    pub fn put(&self, snapshot: RoomSnapshot, ranking: Option<Arc<ShownRanking>>, now: LedgerMs) {
+        let mut state = self.lock();
+        let mut changed = DirtyFlags::default();
+        if snapshot.room.seq > state.room.seq {
+            state.room = Arc::new(snapshot.room);
+            if let Some(old) = std::mem::replace(&mut state.ranking, ranking) {
                 // a million entries take a while to be given back
                 tokio::task::spawn_blocking(move || drop(old));
             }
             changed.room = true;
-        } else if news.ranking.is_none() && ranking.is_some() && settled.room.seq == news.room.seq {
-            news.ranking = ranking;
+        } else if state.ranking.is_none() && ranking.is_some() && snapshot.room.seq == state.room.seq {
+            state.ranking = ranking;
             changed.room = true;
         }
-        for (partition, gate) in settled.gates.into_iter().enumerate() {
-            changed = changed.and(news.put_gate(partition, gate));
+        for (partition, gate) in snapshot.gates.into_iter().enumerate() {
+            changed = changed.and(state.put_gate(partition, gate));
         }
         // told with the next count of those who are here: at most once a second
-        news.voters = settled.voters;
-        drop(self.put_news(&mut news, now, changed));
+        state.voters = snapshot.voters;
+        drop(self.apply(&mut state, now, changed));
     }
 
-    /// Puts one newer gate: the counts of a commit, or of another pod's. The shards are nudged when what this gives is
-    /// dropped, so that answers which are handed out before can take the news along.
-    pub fn put_gate(&self, partition: u16, gate: Gate, now: LedgerMs) -> Nudging<'_> {
-        let mut news = self.lock();
-        let changed = news.put_gate(usize::from(partition), gate);
-        self.put_news(&mut news, now, changed)
+    /// Puts one newer gate: the counts of a commit, or of another pod's. The shards are notified when what this gives is
+    /// dropped, so that answers which are handed out before can take the changes along.
+    pub fn put_gate(&self, partition: u16, gate: Gate, now: LedgerMs) -> Notification<'_> {
+        let mut state = self.lock();
+        let changed = state.put_gate(usize::from(partition), gate);
+        self.apply(&mut state, now, changed)
     }
 
     /// Puts how many are here.
     pub fn put_connected(&self, connected: u64, now: LedgerMs) {
-        let mut news = self.lock();
-        let presence = (connected, news.voters);
-        let changed = Changed { presence: news.presence != presence, ..Changed::default() };
-        news.presence = presence;
-        drop(self.put_news(&mut news, now, changed));
+        let mut state = self.lock();
+        let presence = (connected, state.voters);
+        let changed = DirtyFlags { presence: state.presence != presence, ..DirtyFlags::default() };
+        state.presence = presence;
+        drop(self.apply(&mut state, now, changed));
     }
 
     /// Puts what the emcee's desk shows. Where no emcee is here it only lies ready for the next one's hello.
     pub fn put_desk(&self, desk: DeskView, somebody_here: bool, now: LedgerMs) {
-        let mut news = self.lock();
-        news.desk = Some(desk);
-        let nudging = self.put_news(&mut news, now, Changed { desk: true, ..Changed::default() });
+        let mut state = self.lock();
+        state.desk = Some(desk);
+        let notification = self.apply(&mut state, now, DirtyFlags { desk: true, ..DirtyFlags::default() });
         if !somebody_here {
-            nudging.forget();
+            notification.forget();
         }
     }
 
     /// Takes the split off, if the blackout has begun.
     pub fn go_dark(&self, now: LedgerMs) {
-        let mut news = self.lock();
-        if news.look_at_blackout(now) {
-            drop(self.put_news(&mut news, now, Changed { room: true, ..Changed::default() }));
+        let mut state = self.lock();
+        if state.look_at_blackout(now) {
+            drop(self.apply(&mut state, now, DirtyFlags { room: true, ..DirtyFlags::default() }));
         }
     }
 
@@ -230,69 +230,69 @@ impl Board {
         self.lock().blackout
     }
 
-    /// The news have changed in this way.
-    fn put_news(&self, news: &mut News, now: LedgerMs, changed: Changed) -> Nudging<'_> {
-        if changed == Changed::default() {
-            return Nudging(None);
+    /// The state has changed in this way.
+    fn apply(&self, state: &mut BoardState, now: LedgerMs, changed: DirtyFlags) -> Notification<'_> {
+        if changed == DirtyFlags::default() {
+            return Notification(None);
         }
         if changed.room {
-            news.look_at_blackout(now);
-            let is_light = |running: &Running| !news.blackout.hides(running);
-            let dark_from = news.dark_from().filter(|_| news.room.running.as_ref().is_some_and(is_light));
+            state.look_at_blackout(now);
+            let is_light = |running: &Running| !state.blackout.hides(running);
+            let dark_from = state.dark_from().filter(|_| state.room.running.as_ref().is_some_and(is_light));
             self.dark_from.store(dark_from.unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         if changed.tally {
-            news.tally_at = Instant::now();
-            self.note_unshown(news, news.tally_at);
+            state.tally_at = Instant::now();
+            self.note_unshown(state, state.tally_at);
         }
-        news.views = [None, None];
-        news.unwritten = news.unwritten.and(changed);
+        state.views = [None, None];
+        state.unwritten = state.unwritten.and(changed);
         self.unwritten.store(true, Ordering::Release);
-        Nudging(Some(self))
+        Notification(Some(self))
     }
 
     /// Encodes what is new.
-    fn write(&self, news: &mut News) {
-        let changed = std::mem::take(&mut news.unwritten);
+    fn write(&self, state: &mut BoardState) {
+        let changed = std::mem::take(&mut state.unwritten);
         for audience in [Audience::Public, Audience::Emcee] {
             let shown = &self.frames[audience as usize];
             let mut frames = Frames::clone(&shown.load());
-            news.write(&mut frames, audience, changed);
+            state.write(&mut frames, audience, changed);
             shown.store(Arc::new(frames));
         }
         self.unwritten.store(false, Ordering::Release);
     }
 
-    /// True if shard `index` needs a nudge, for none is under way to it.
-    pub fn claim_nudge(&self, index: usize) -> bool {
-        !self.nudged[index].swap(true, Ordering::AcqRel)
+    /// True if shard `index` needs a notification, for none is under way to it.
+    pub fn claim_notification(&self, index: usize) -> bool {
+        !self.notified[index].swap(true, Ordering::AcqRel)
     }
 
-    /// Shard `index` has got its nudge, or can not get it.
-    pub fn release_nudge(&self, index: usize) {
-        self.nudged[index].store(false, Ordering::Release);
+    /// Shard `index` has got its notification, or cannot get it.
+    pub fn release_notification(&self, index: usize) {
+        self.notified[index].store(false, Ordering::Release);
     }
 
     /// Shard `index` has sent all its sockets a tally of `stored` slips, or has its first socket, which was sent that.
     pub fn note_shown(&self, index: usize, stored: u64) {
-        let mut news = self.lock();
+        let mut state = self.lock();
         let before = Some(self.shown[index].load(Ordering::Acquire)).filter(|before| *before != NOBODY);
         // a failover may have taken back what was shown
-        let most = news.sum().map_or(0, |sum| sum.stored);
+        let most = state.sum().map_or(0, |sum| sum.stored);
         self.shown[index].store(stored.max(before.unwrap_or(0)).min(most), Ordering::Release);
-        self.note_unshown(&mut news, Instant::now());
+        self.note_unshown(&mut state, Instant::now());
     }
 
     /// Shard `index` has lost its last socket.
     pub fn note_nobody(&self, index: usize) {
-        let mut news = self.lock();
+        let mut state = self.lock();
         self.shown[index].store(NOBODY, Ordering::Release);
-        self.note_unshown(&mut news, Instant::now());
+        self.note_unshown(&mut state, Instant::now());
     }
 
-    fn note_unshown(&self, news: &mut News, now: Instant) {
-        let stored = news.sum().map_or(0, |sum| sum.stored);
-        news.unshown.update(stored, self.shown(), now);
+    fn note_unshown(&self, state: &mut BoardState, now: Instant) {
+        let stored = state.sum().map_or(0, |sum| sum.stored);
+        state.unshown.update(stored, self.shown(), now);
     }
 
     /// Slips in the tally that all sockets of this pod were last sent; `None`: the room has no socket here, so this pod
@@ -309,17 +309,17 @@ impl Board {
 
     /// A voter's own place, once it may be seen; with the number that tells one from the next.
     pub fn standing(&self, voter: &VoterId) -> Option<(u64, StandingView)> {
-        let news = self.lock();
-        let reveal = news.room.reveal.as_ref()?;
-        let ranking = news.ranking.as_ref().filter(|ranking| ranking.number == reveal.ranking)?;
+        let state = self.lock();
+        let reveal = state.room.reveal.as_ref()?;
+        let ranking = state.ranking.as_ref().filter(|ranking| ranking.number == reveal.ranking)?;
         Some((ranking.number, ranking.standing(reveal, voter)?))
     }
 
     /// The three numbers' first two, and how many have joined.
     pub fn counts(&self) -> Counts {
-        let news = self.lock();
-        let sum = news.sum().unwrap_or_default();
-        Counts { stored: sum.stored, acknowledged: sum.acknowledged, voters: news.voters }
+        let state = self.lock();
+        let sum = state.sum().unwrap_or_default();
+        Counts { stored: sum.stored, acknowledged: sum.acknowledged, voters: state.voters }
     }
 
     /// Slips stored, and those of them that no socket here waits for: where there are no sockets that is all of them.
@@ -334,41 +334,41 @@ impl Board {
     }
 
     /// Shard `index` begins to send its sockets what is on the board from here on.
-    pub fn begin_walk(&self, index: usize) {
-        self.release_nudge(index);
-        self.walked[index].store(self.changes.load(Ordering::Acquire), Ordering::Release);
+    pub fn begin_broadcast(&self, index: usize) {
+        self.release_notification(index);
+        self.broadcast_at[index].store(self.changes.load(Ordering::Acquire), Ordering::Release);
     }
 
-    /// True if shard `index` was not told of the newest on the board, and no nudge is under way to it.
+    /// True if shard `index` was not told of the newest on the board, and no notification is under way to it.
     pub fn is_behind(&self, index: usize) -> bool {
-        let walked = self.walked[index].load(Ordering::Acquire);
-        !self.nudged[index].load(Ordering::Acquire) && walked < self.changes.load(Ordering::Acquire)
+        let broadcast_at = self.broadcast_at[index].load(Ordering::Acquire);
+        !self.notified[index].load(Ordering::Acquire) && broadcast_at < self.changes.load(Ordering::Acquire)
     }
 
     /// When something is due by itself: a close, the dark until the record knows of it, a step of the reveal.
     pub fn next_due(&self) -> Option<LedgerMs> {
-        let news = self.lock();
-        let closes_at = news.closes_at();
+        let state = self.lock();
+        let closes_at = state.closes_at();
         // a close that somebody began is completed by whoever sees it
-        let closing = news.room.running.as_ref().and_then(|running| running.closing).map(|_| 0);
-        let dark = news.dark_from();
-        let step = news.room.next_auto_step().map(|(due, _)| due);
+        let closing = state.room.running.as_ref().and_then(|running| running.closing).map(|_| 0);
+        let dark = state.dark_from();
+        let step = state.room.next_auto_step().map(|(due, _)| due);
         [closes_at, closing, dark, step].into_iter().flatten().min()
     }
 }
 
-/// Nudges the shards when it is dropped, if there are news.
-#[must_use = "the shards are nudged when this is dropped"]
-pub struct Nudging<'b>(Option<&'b Board>);
+/// Notifies the shards when it is dropped, if something changed.
+#[must_use = "the shards are notified when this is dropped"]
+pub struct Notification<'b>(Option<&'b Board>);
 
-impl Nudging<'_> {
+impl Notification<'_> {
     /// Nobody needs to be told.
     fn forget(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Nudging<'_> {
+impl Drop for Notification<'_> {
     fn drop(&mut self) {
         if let Some(board) = self.0 {
             board.changes.fetch_add(1, Ordering::AcqRel);

@@ -1,4 +1,4 @@
-//! The news of a room: what its board knows, and how that is written into frames.
+//! The state of a room: what its board knows, and how that is written into frames.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::wire::room::{RoomView, TallyView};
 use crate::wire::server::{DeskView, ServerMessage, TallyMessage};
 
 /// What a board knows.
-pub(super) struct News {
+pub(super) struct BoardState {
     pub(super) room: Arc<Room>,
     pub(super) gates: Vec<Option<Gate>>,
     pub(super) voters: u64,
@@ -32,23 +32,23 @@ pub(super) struct News {
     /// Votes that listeners here were not shown yet.
     pub(super) unshown: Unshown,
     /// What is not in the frames yet.
-    pub(super) unwritten: Changed,
+    pub(super) unwritten: DirtyFlags,
     /// Where voters reach this server, if that is sure.
     pub(super) voters_url: Option<String>,
     /// The room as each audience sees it now, once somebody has asked.
     pub(super) views: [Option<Arc<RawValue>>; 2],
 }
 
-/// What of the news is new.
+/// Which parts have changed since frames were last encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Changed {
+pub(super) struct DirtyFlags {
     pub(super) room: bool,
     pub(super) tally: bool,
     pub(super) presence: bool,
     pub(super) desk: bool,
 }
 
-impl Changed {
+impl DirtyFlags {
     pub(super) const ALL: Self = Self { room: true, tally: true, presence: true, desk: true };
 
     pub(super) fn and(self, other: Self) -> Self {
@@ -61,7 +61,7 @@ impl Changed {
     }
 }
 
-impl News {
+impl BoardState {
     /// The gates' sum, once every gate is known.
     pub(super) fn sum(&self) -> Option<GateSum> {
         self.gates.iter().all(Option::is_some).then(|| sum(self.gates.iter().flatten()))
@@ -83,8 +83,8 @@ impl News {
         self.blackout.look(&self.room, closes_at, now)
     }
 
-    pub(super) fn put_gate(&mut self, partition: usize, gate: Gate) -> Changed {
-        let Some(place) = self.gates.get_mut(partition) else { return Changed::default() };
+    pub(super) fn put_gate(&mut self, partition: usize, gate: Gate) -> DirtyFlags {
+        let Some(place) = self.gates.get_mut(partition) else { return DirtyFlags::default() };
         let moved = place.as_ref().is_none_or(|old| gate.command_seq > old.command_seq);
         let newer = place.as_ref().is_none_or(|old| gate.tally.version > old.tally.version);
         if !moved && !newer {
@@ -92,13 +92,13 @@ impl News {
             if let Some(old) = place {
                 old.acknowledged = old.acknowledged.max(gate.acknowledged);
             }
-            return Changed::default();
+            return DirtyFlags::default();
         }
         *place = Some(gate);
-        Changed { room: moved, tally: true, ..Changed::default() }
+        DirtyFlags { room: moved, tally: true, ..DirtyFlags::default() }
     }
 
-    pub(super) fn write(&mut self, frames: &mut Frames, audience: Audience, changed: Changed) {
+    pub(super) fn write(&mut self, frames: &mut Frames, audience: Audience, changed: DirtyFlags) {
         let sum = self.sum();
         if changed.room {
             self.write_room(frames, sum.as_ref(), audience);

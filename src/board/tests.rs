@@ -14,56 +14,57 @@ impl Listeners for Nobody {
     fn changed(&self, _: &Board) {}
 }
 
-fn settled() -> Settled {
+fn snapshot() -> RoomSnapshot {
     let choices = [("Red".to_owned(), None), ("Blue".to_owned(), None)];
     let plan = Plan::new(
         Title::parse("An evening").unwrap(),
         vec![RoundPlan::new("A round", &choices, None, Split::Live, 0).unwrap()],
     );
     let room = plan.into_room(RoomId::from_entropy([1; 16]), RoomCode::from_entropy([1; 6]), NOW).unwrap();
-    Settled { room, gates: vec![Gate::default()], now: NOW, voters: 0 }
+    RoomSnapshot { room, gates: vec![Gate::default()], now: NOW, voters: 0 }
 }
 
 /// The same with a command carried out.
-fn after(mut settled: Settled, command: &Command) -> Settled {
-    let Ok(Step::Store(room)) = settled.room.apply(command, Moment { now: NOW, closes_at: None, ranking: None }) else {
+fn after(mut snapshot: RoomSnapshot, command: &Command) -> RoomSnapshot {
+    let Ok(Step::Store(room)) = snapshot.room.apply(command, Moment { now: NOW, closes_at: None, ranking: None })
+    else {
         panic!("{command:?} does not fit")
     };
-    settled.room = Room { seq: settled.room.seq + 1, ..*room };
-    settled.gates[0].follow(&settled.room.target().unwrap(), NOW);
-    settled
+    snapshot.room = Room { seq: snapshot.room.seq + 1, ..*room };
+    snapshot.gates[0].follow(&snapshot.room.desired_gate().unwrap(), NOW);
+    snapshot
 }
 
-fn closed(mut settled: Settled) -> Settled {
-    settled.room = settled.room.begin_close(ClosedBy::Emcee);
-    settled.gates[0].follow(&settled.room.target().unwrap(), NOW);
-    let room = settled.room.finish_close(&sum(&settled.gates), NOW);
-    settled.room = Room { seq: room.seq + 1, ..room };
-    settled
+fn closed(mut snapshot: RoomSnapshot) -> RoomSnapshot {
+    snapshot.room = snapshot.room.begin_close(ClosedBy::Emcee);
+    snapshot.gates[0].follow(&snapshot.room.desired_gate().unwrap(), NOW);
+    let room = snapshot.room.finish_close(&sum(&snapshot.gates), NOW);
+    snapshot.room = Room { seq: room.seq + 1, ..room };
+    snapshot
 }
 
 #[test]
 fn a_lost_nudge_is_found_by_the_sweep_whatever_was_new() {
-    // there is no shard, so every nudge is lost
-    let open = after(settled(), &Command::Open { round: 1, take: None, seconds: None });
+    // there is no shard, so every notification is lost
+    let open = after(snapshot(), &Command::Open { round: 1, take: None, seconds: None });
     let board = Board::new(open.clone(), None, Arc::new(Nobody), None, NOW);
     assert!(!board.is_behind(0), "nothing is new");
     board.put(closed(open), None, NOW);
     assert!(board.is_behind(0), "a close without votes");
-    board.begin_walk(0);
+    board.begin_broadcast(0);
     assert!(!board.is_behind(0), "it was told");
     board.put_connected(3, NOW);
     assert!(board.is_behind(0), "presence");
-    board.begin_walk(0);
+    board.begin_broadcast(0);
     board.put_connected(3, NOW);
     assert!(!board.is_behind(0), "the same again");
-    assert!(board.claim_nudge(0));
+    assert!(board.claim_notification(0));
     board.put_connected(4, NOW);
-    assert!(!board.is_behind(0), "a nudge is under way");
+    assert!(!board.is_behind(0), "a notification is under way");
 }
 
 /// The gate of an open round after so many votes.
-fn gate_with(open: &Settled, votes: u64) -> Gate {
+fn gate_with(open: &RoomSnapshot, votes: u64) -> Gate {
     let mut gate = open.gates[0].clone();
     gate.stored = votes;
     gate.tally.version += votes;
@@ -72,7 +73,7 @@ fn gate_with(open: &Settled, votes: u64) -> Gate {
 
 #[test]
 fn only_shards_with_sockets_say_what_is_shown_and_only_until_the_last_one_goes() {
-    let open = after(settled(), &Command::Open { round: 1, take: None, seconds: None });
+    let open = after(snapshot(), &Command::Open { round: 1, take: None, seconds: None });
     let board = Board::new(open.clone(), None, Arc::new(Nobody), None, NOW);
     drop(board.put_gate(0, gate_with(&open, 5), NOW));
     assert_eq!((board.shown(), board.slips()), (None, (5, 5)), "nobody is here, so nobody waits");
@@ -95,7 +96,7 @@ fn only_shards_with_sockets_say_what_is_shown_and_only_until_the_last_one_goes()
 
 #[test]
 fn what_a_failover_took_back_is_not_shown_any_more() {
-    let open = after(settled(), &Command::Open { round: 1, take: None, seconds: None });
+    let open = after(snapshot(), &Command::Open { round: 1, take: None, seconds: None });
     let board = Board::new(open.clone(), None, Arc::new(Nobody), None, NOW);
     drop(board.put_gate(0, gate_with(&open, 9), NOW));
     board.note_shown(0, 9);

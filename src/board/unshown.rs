@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// Votes that were stored within this time of each other share a step.
 const STEP: Duration = Duration::from_millis(10);
 /// Most steps. When there are more, neighbours are put together: the oldest stays exact.
-const MOST_STEPS: usize = 64;
+const MAX_STEPS: usize = 64;
 
 /// The way that the count of stored slips has gone since the last that was shown.
 ///
@@ -50,7 +50,7 @@ impl Unshown {
             last.upto = stored;
             return;
         }
-        if self.0.len() == MOST_STEPS {
+        if self.0.len() == MAX_STEPS {
             let pairs = self.0.make_contiguous().chunks(2);
             self.0 = pairs.map(|pair| Step { upto: pair[pair.len() - 1].upto, since: pair[0].since }).collect();
         }
@@ -109,7 +109,7 @@ mod tests {
             unshown.update(moment + 1, Some(0), t + ms(moment));
         }
         assert_eq!(unshown.age(t + ms(600_000)), ms(600_000));
-        assert!(unshown.0.len() <= MOST_STEPS && unshown.0.capacity() <= 2 * MOST_STEPS);
+        assert!(unshown.0.len() <= MAX_STEPS && unshown.0.capacity() <= 2 * MAX_STEPS);
         // when it goes on, what came last is not taken for much older than it is
         unshown.update(600_000, Some(599_999), t + ms(600_000));
         assert!(unshown.age(t + ms(600_000)) <= 2 * STEP, "{:?}", unshown.age(t + ms(600_000)));

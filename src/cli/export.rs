@@ -12,7 +12,7 @@ use super::client::{Answered, Client};
 use super::outcome::Outcome;
 use super::rooms::{self, KnownRoom};
 use super::table::counted;
-use crate::draft::Draft;
+use crate::atomic_file::AtomicFile;
 
 impl Format {
     /// As the API calls it.
@@ -85,7 +85,7 @@ async fn to_folder(client: &Client, arguments: &ExportArguments, folder: &Path) 
 
 async fn to_file(client: &Client, arguments: &ExportArguments, room: &KnownRoom, path: &Path) -> anyhow::Result<()> {
     let unwritten = || format!("{} cannot be written", path.display());
-    let mut draft = Draft::begin(path).with_context(unwritten)?;
+    let mut draft = AtomicFile::begin(path).with_context(unwritten)?;
     copy(ask(client, arguments, room).await?, &mut draft).await?;
     draft.finish().with_context(unwritten)
 }

@@ -15,8 +15,8 @@ use super::outcome::{Outcome, say};
 use super::paint::Paint;
 use super::rooms::{self, KnownRoom};
 use super::table::counted;
+use crate::atomic_file::AtomicFile;
 use crate::domain::text::Name;
-use crate::draft::Draft;
 
 /// Names of one call: even the longest fit in a body.
 const NAMES_OF_A_CALL: usize = 1_000;
@@ -156,7 +156,7 @@ async fn write_invites(client: &Client, event: &EventFile, room: &KnownRoom, pat
     let invited: HashMap<_, _> =
         invited.filter_map(|invited| Some((Name::parse(&invited.name).ok()?.folded(), invited))).collect();
     let unwritten = || format!("{} cannot be written", path.display());
-    let mut csv = csv::Writer::from_writer(Draft::begin(path).with_context(unwritten)?);
+    let mut csv = csv::Writer::from_writer(AtomicFile::begin(path).with_context(unwritten)?);
     csv.write_record(["name", "invite", "url"])?;
     for name in event.invites.iter().flatten() {
         let invited = invited.get(&name.folded()).with_context(|| format!("{name} has no invite"))?;

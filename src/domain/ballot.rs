@@ -5,18 +5,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::MOST_NUMBER;
+use super::MAX_NUMBER;
 use super::{Invalid, LedgerMs, ids::LETTERS};
 
 /// Most votes of a voter in a round, so also the longest cast.
-pub const MOST_VOTES: usize = 100;
+pub const MAX_VOTES: usize = 100;
 
 /// What a client sent: letters for the slips `slip`, `slip + 1`, …
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cast {
     /// First slip, from 1.
     pub slip: u32,
-    /// 1 to [`MOST_VOTES`] lower-case letters; whether the round has such a choice is the rule's to say.
+    /// 1 to [`MAX_VOTES`] lower-case letters; whether the round has such a choice is the rule's to say.
     pub votes: String,
 }
 
@@ -24,13 +24,13 @@ impl Cast {
     /// Checks the form of a cast from outside.
     ///
     /// # Errors
-    /// `slip` is 0, or `votes` is not 1 to [`MOST_VOTES`] letters of `a` to `z`.
+    /// `slip` is 0, or `votes` is not 1 to [`MAX_VOTES`] letters of `a` to `z`.
     pub fn parse(slip: u32, votes: String) -> Result<Self, Invalid> {
         if slip == 0 {
             return Err(Invalid::new("slip", "slips are numbered from 1"));
         }
-        if !(1..=MOST_VOTES).contains(&votes.len()) || !votes.bytes().all(|b| b.is_ascii_lowercase()) {
-            return Err(Invalid::new("votes", format!("must be 1 to {MOST_VOTES} lower-case letters")));
+        if !(1..=MAX_VOTES).contains(&votes.len()) || !votes.bytes().all(|b| b.is_ascii_lowercase()) {
+            return Err(Invalid::new("votes", format!("must be 1 to {MAX_VOTES} lower-case letters")));
         }
         Ok(Self { slip, votes })
     }
@@ -55,7 +55,7 @@ impl Ballot {
     pub fn decode(text: &str) -> Option<Self> {
         let digits = text.find(|c: char| c.is_ascii_digit())?;
         let (votes, time) = text.split_at(digits);
-        let time_ms = time.parse().ok().filter(|time| *time <= MOST_NUMBER)?;
+        let time_ms = time.parse().ok().filter(|time| *time <= MAX_NUMBER)?;
         votes.bytes().all(|b| LETTERS.as_bytes().contains(&b)).then(|| Self { votes: votes.to_owned(), time_ms })
     }
 }
@@ -101,7 +101,7 @@ impl Refusal {
 
 /// What the gate says of the take that a cast names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Admission {
+pub enum GateCheck {
     /// The take is open and takes votes.
     Open {
         /// How many choices the round has, 2 to 8.
@@ -128,7 +128,7 @@ pub struct Judgement<'c> {
 ///
 /// # Invariants
 /// `ballot + append` never exceeds the budget, and a cast judged again after its letters were appended is a repeat.
-pub fn judge<'c>(ballot: &str, cast: &'c Cast, admission: Admission) -> Judgement<'c> {
+pub fn judge<'c>(ballot: &str, cast: &'c Cast, gate_check: GateCheck) -> Judgement<'c> {
     let refuse = |refusal| Judgement { append: "", refused: Some(refusal) };
     let used = ballot.len();
     let start = cast.slip as usize - 1;
@@ -139,10 +139,10 @@ pub fn judge<'c>(ballot: &str, cast: &'c Cast, admission: Admission) -> Judgemen
     if new.is_empty() && agrees {
         return Judgement { append: "", refused: None };
     }
-    let (choices, votes_per_round) = match admission {
-        Admission::Closed => return refuse(Refusal::Closed),
-        Admission::OtherTake => return refuse(Refusal::StaleTake),
-        Admission::Open { choices, votes_per_round } => (choices, usize::from(votes_per_round)),
+    let (choices, votes_per_round) = match gate_check {
+        GateCheck::Closed => return refuse(Refusal::Closed),
+        GateCheck::OtherTake => return refuse(Refusal::StaleTake),
+        GateCheck::Open { choices, votes_per_round } => (choices, usize::from(votes_per_round)),
     };
     if cast.votes.bytes().any(|letter| letter - b'a' >= choices) {
         return refuse(Refusal::BadChoice);

@@ -4,10 +4,10 @@
 //! already; a repeat, a second device or a lost answer never does anything twice.
 
 use super::gate::{Deadline, GateSum};
-use super::reveal::{AUTO_MS, DEFAULT_TOP, MOST_TOP, Reveal};
+use super::reveal::{AUTO_MS, DEFAULT_TOP, MAX_TOP, Reveal};
 use super::room::{ClosedBy, Decision, Room, Running, Split, Stage, Take};
 use super::setup::{Edit, SECONDS, check_seconds};
-use super::validate::MOST_TAKES;
+use super::validate::MAX_TAKES;
 use super::visibility::is_dark;
 use super::{Invalid, LedgerMs, Refused};
 
@@ -181,7 +181,7 @@ impl Room {
     /// The record with the close done, from the frozen gates.
     ///
     /// # Invariants
-    /// `gates` are all at this room's `command_seq`: what they count can not change any more.
+    /// `gates` are all at this room's `command_seq`: what they count cannot change any more.
     pub fn finish_close(&self, gates: &GateSum, now: LedgerMs) -> Room {
         let mut room = self.clone();
         let Some(running) = room.running.take() else { return room };
@@ -289,8 +289,8 @@ impl Room {
 
     fn set_take(&self, number: u16, take: u16) -> Result<Step, Refused> {
         let round = self.known(number)?;
-        if take > MOST_TAKES {
-            return Err(Invalid::new("take", format!("must be at most {MOST_TAKES}")).into());
+        if take > MAX_TAKES {
+            return Err(Invalid::new("take", format!("must be at most {MAX_TAKES}")).into());
         }
         let is_on_record = |take| round.takes.iter().any(|record| record.take == take);
         self.no_other_open(number)?;
@@ -369,8 +369,8 @@ impl Room {
             return self.store_if_changed(Room { reveal: None, ..self.clone() });
         };
         let top = top.unwrap_or(DEFAULT_TOP);
-        if !(1..=MOST_TOP).contains(&top) {
-            return Err(Invalid::new("top", format!("must be 1 to {MOST_TOP}, not {top}")).into());
+        if !(1..=MAX_TOP).contains(&top) {
+            return Err(Invalid::new("top", format!("must be 1 to {MAX_TOP}, not {top}")).into());
         }
         if !(1..=top + 1).contains(&place) {
             return Err(Invalid::new("place", format!("must be 1 to {}, not {place}", top + 1)).into());

@@ -54,7 +54,7 @@ pub enum Refused {
     #[error("a held result is not shown yet")]
     NotShown,
     /// The field.
-    #[error("{0} can not change any more")]
+    #[error("{0} cannot change any more")]
     NotChangeable(String),
     /// The number.
     #[error("there is no round {0}")]

@@ -1,11 +1,11 @@
 //! Gates: one per partition of a room, in the ledger, beside the ballots that it guards.
 //!
-//! The room record decides what shall be; a gate follows when a **target** with a higher `command_seq` reaches it.
-//! So a target may be pushed by any pod, any number of times, in any order.
+//! The room record decides what shall be; a gate follows when a **desired state** with a higher `command_seq` reaches it.
+//! So a desired state may be pushed by any pod, any number of times, in any order.
 
 use serde::{Deserialize, Serialize};
 
-use super::ballot::{Admission, Ballot};
+use super::ballot::{Ballot, GateCheck};
 use super::{Invalid, LedgerMs};
 
 /// Whether a gate takes votes.
@@ -35,7 +35,7 @@ pub enum Deadline {
 
 /// What the room record wants its gates to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
+pub struct DesiredGate {
     /// A gate takes only a higher one than it has.
     pub command_seq: u64,
     /// Round number, from 1.
@@ -71,7 +71,7 @@ impl Tally {
 /// One partition's gate, with the newest counts of the take it is at.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Gate {
-    /// Of the target it follows; 0 before the first.
+    /// Of the desired state it follows; 0 before the first.
     pub command_seq: u64,
     /// Round number; 0 before the first.
     pub round: u16,
@@ -101,14 +101,14 @@ pub struct Gate {
 
 impl Gate {
     /// What this gate says of a cast for `round` and `take` at `now`.
-    pub fn admission(&self, round: u16, take: u16, now: LedgerMs) -> Admission {
+    pub fn check(&self, round: u16, take: u16, now: LedgerMs) -> GateCheck {
         if self.phase != GatePhase::Open || self.round != round || self.is_over(now) {
-            return Admission::Closed;
+            return GateCheck::Closed;
         }
         if self.take != take {
-            return Admission::OtherTake;
+            return GateCheck::OtherTake;
         }
-        Admission::Open { choices: self.choices, votes_per_round: self.votes_per_round }
+        GateCheck::Open { choices: self.choices, votes_per_round: self.votes_per_round }
     }
 
     /// True once the deadline has passed: votes are refused, and only the room record closes.
@@ -121,25 +121,25 @@ impl Gate {
         now.max(self.clock)
     }
 
-    /// Follows a target; `false` when it is not newer than the one followed already.
+    /// Follows a desired state; `false` when it is not newer than the one followed already.
     ///
     /// # Invariants
     /// The room record never opens a take twice, nor changes the number of choices within one: counts begin at zero
     /// for a take that the gate is not at.
-    pub fn follow(&mut self, target: &Target, now: LedgerMs) -> bool {
-        if target.command_seq <= self.command_seq {
+    pub fn follow(&mut self, desired: &DesiredGate, now: LedgerMs) -> bool {
+        if desired.command_seq <= self.command_seq {
             return false;
         }
         let now = self.time(now);
-        let same_take = self.phase != GatePhase::Idle && (self.round, self.take) == (target.round, target.take);
+        let same_take = self.phase != GatePhase::Idle && (self.round, self.take) == (desired.round, desired.take);
         if !same_take {
             self.opened_at = now;
             self.closed_at = None;
             self.deadline = None;
-            self.tally.votes = vec![0; usize::from(target.choices)];
+            self.tally.votes = vec![0; usize::from(desired.choices)];
             self.tally.voters = 0;
         }
-        match target.open {
+        match desired.open {
             Some(deadline) => {
                 self.phase = GatePhase::Open;
                 self.closed_at = None;
@@ -155,11 +155,11 @@ impl Gate {
                 self.closed_at = Some(self.deadline.map_or(now, |deadline| deadline.min(now)).max(self.opened_at));
             }
         }
-        self.command_seq = target.command_seq;
-        self.round = target.round;
-        self.take = target.take;
-        self.choices = target.choices;
-        self.votes_per_round = target.votes_per_round;
+        self.command_seq = desired.command_seq;
+        self.round = desired.round;
+        self.take = desired.take;
+        self.choices = desired.choices;
+        self.votes_per_round = desired.votes_per_round;
         self.touch(now);
         true
     }
@@ -275,56 +275,56 @@ pub fn partition_of(voter: &str, partitions: u16) -> u16 {
 mod tests {
     use super::*;
 
-    fn target(command_seq: u64, take: u16, open: Option<Deadline>) -> Target {
-        Target { command_seq, round: 1, take, choices: 2, votes_per_round: 10, open }
+    fn desired(command_seq: u64, take: u16, open: Option<Deadline>) -> DesiredGate {
+        DesiredGate { command_seq, round: 1, take, choices: 2, votes_per_round: 10, open }
     }
 
     #[test]
     fn a_gate_takes_only_a_newer_target() {
         let mut gate = Gate::default();
-        assert!(gate.follow(&target(2, 1, Some(Deadline::Never)), 100));
+        assert!(gate.follow(&desired(2, 1, Some(Deadline::Never)), 100));
         let open = gate.clone();
-        assert!(!gate.follow(&target(2, 1, None), 200));
-        assert!(!gate.follow(&target(1, 1, None), 200));
+        assert!(!gate.follow(&desired(2, 1, None), 200));
+        assert!(!gate.follow(&desired(1, 1, None), 200));
         assert_eq!(gate, open);
     }
 
     #[test]
     fn a_deadline_refuses_votes_but_the_close_is_dated_at_it() {
         let mut gate = Gate::default();
-        gate.follow(&target(1, 1, Some(Deadline::After(50))), 100);
-        assert!(matches!(gate.admission(1, 1, 149), Admission::Open { .. }));
-        assert_eq!(gate.admission(1, 1, 150), Admission::Closed);
-        gate.follow(&target(2, 1, None), 10_000);
+        gate.follow(&desired(1, 1, Some(Deadline::After(50))), 100);
+        assert!(matches!(gate.check(1, 1, 149), GateCheck::Open { .. }));
+        assert_eq!(gate.check(1, 1, 150), GateCheck::Closed);
+        gate.follow(&desired(2, 1, None), 10_000);
         assert_eq!(gate.closed_at, Some(150));
     }
 
     #[test]
     fn a_closed_take_stays_as_it_was_closed() {
         let mut gate = Gate::default();
-        gate.follow(&target(1, 1, Some(Deadline::Never)), 100);
+        gate.follow(&desired(1, 1, Some(Deadline::Never)), 100);
         gate.count("ab", true, 120);
-        gate.follow(&target(2, 1, None), 130);
-        gate.follow(&target(3, 1, None), 500);
+        gate.follow(&desired(2, 1, None), 130);
+        gate.follow(&desired(3, 1, None), 500);
         assert_eq!((gate.closed_at, gate.tally.votes.clone()), (Some(130), vec![1, 1]));
     }
 
     #[test]
     fn the_next_take_starts_from_nothing_and_the_version_goes_on() {
         let mut gate = Gate::default();
-        gate.follow(&target(1, 1, Some(Deadline::Never)), 100);
+        gate.follow(&desired(1, 1, Some(Deadline::Never)), 100);
         gate.count("aaab", true, 101);
         let version = gate.tally.version;
-        gate.follow(&target(2, 2, Some(Deadline::Never)), 50);
+        gate.follow(&desired(2, 2, Some(Deadline::Never)), 50);
         assert_eq!((gate.tally.total(), gate.tally.voters, gate.stored), (0, 0, 4));
         assert!(gate.tally.version > version);
-        assert_eq!(gate.admission(1, 1, 200), Admission::OtherTake);
+        assert_eq!(gate.check(1, 1, 200), GateCheck::OtherTake);
     }
 
     #[test]
     fn a_clock_that_falls_back_does_not_move_the_gate_back() {
         let mut gate = Gate::default();
-        gate.follow(&target(1, 1, Some(Deadline::After(50))), 1_000);
+        gate.follow(&desired(1, 1, Some(Deadline::After(50))), 1_000);
         gate.count("a", true, 1_020);
         assert_eq!(gate.time(10), 1_020);
     }
@@ -338,11 +338,11 @@ mod tests {
     fn gates_on_different_takes_count_only_the_newest() {
         let mut gates = vec![Gate::default(), Gate::default()];
         for gate in &mut gates {
-            gate.follow(&target(1, 1, Some(Deadline::Never)), 10);
+            gate.follow(&desired(1, 1, Some(Deadline::Never)), 10);
             gate.count("a", true, 11);
         }
         let before = sum(&gates).tally.version;
-        gates[0].follow(&target(3, 2, Some(Deadline::Never)), 12);
+        gates[0].follow(&desired(3, 2, Some(Deadline::Never)), 12);
         let sum = sum(&gates);
         assert_eq!((sum.take, sum.tally.total(), sum.command_seq), (2, 0, 1));
         assert!(sum.tally.version > before);

@@ -1,4 +1,4 @@
-//! Jobs: what shall be done because of a change, outside the ledger and after it.
+//! Jobs: what has to be done because of a change, outside the ledger and after it.
 //!
 //! They are stored in the step that causes them and done at least once, each under an id of its own: whoever receives
 //! one drops an id that came before. What is said in them is fixed when they are caused.

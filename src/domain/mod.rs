@@ -41,4 +41,4 @@ pub type LedgerMs = u64;
 
 /// Largest count, version and time of anything stored: the year 4199. Sums over 64 gates or 100 rounds are whole
 /// numbers for scripts and clients too, which have 53 bits.
-pub const MOST_NUMBER: u64 = 1 << 46;
+pub const MAX_NUMBER: u64 = 1 << 46;

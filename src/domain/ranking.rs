@@ -140,7 +140,7 @@ mod tests {
     }
 
     proptest! {
-        /// Places are 1 plus the number of voters strictly ahead, whatever the order in which ballots arrive.
+        /// ConnectionLimit are 1 plus the number of voters strictly ahead, whatever the order in which ballots arrive.
         #[test]
         fn a_place_is_one_more_than_the_voters_ahead(
             ballots in prop::collection::vec((0u8..12, 1u16..4, "[ab]{1,3}", 0u64..4), 0..60),

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::LedgerMs;
 
 /// Most places that a reveal can begin at.
-pub const MOST_TOP: u32 = 1_000;
-/// Places that a reveal begins at unless told otherwise.
+pub const MAX_TOP: u32 = 1_000;
+/// ConnectionLimit that a reveal begins at unless told otherwise.
 pub const DEFAULT_TOP: u32 = 50;
 /// Bounds of the automatic pace, in ms.
 pub const AUTO_MS: std::ops::RangeInclusive<u64> = 200..=600_000;
@@ -18,7 +18,7 @@ pub struct Reveal {
     pub ranking: u64,
     /// Voters who have a place.
     pub of: u64,
-    /// First places of the groups with a score above 0, best first, down to [`MOST_TOP`].
+    /// First places of the groups with a score above 0, best first, down to [`MAX_TOP`].
     pub places: Vec<u32>,
     /// Groups that begin at this place or better are shown in the end.
     pub top: u32,
@@ -37,12 +37,12 @@ impl Reveal {
         self.place <= 1
     }
 
-    /// Places of the groups shown so far, best first.
+    /// ConnectionLimit of the groups shown so far, best first.
     pub fn shown(&self) -> impl DoubleEndedIterator<Item = u32> + '_ {
         self.within_top().filter(|place| *place >= self.place)
     }
 
-    /// Places of the groups to come, in the order in which they come: worst first.
+    /// ConnectionLimit of the groups to come, in the order in which they come: worst first.
     pub fn to_come(&self) -> impl Iterator<Item = u32> + '_ {
         self.within_top().filter(|place| *place < self.place).rev()
     }

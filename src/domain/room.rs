@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::LedgerMs;
-use super::gate::{Deadline, Tally, Target};
+use super::gate::{Deadline, DesiredGate, Tally};
 use super::ids::{LETTERS, RoomCode, RoomId};
 use super::reveal::Reveal;
 use super::text::{Label, Title};
@@ -277,7 +277,7 @@ pub struct Room {
     /// When it was deleted; it can be brought back until it is purged.
     #[serde(default)]
     pub deleted_at: Option<LedgerMs>,
-    /// Its purge has begun: it can not be brought back any more.
+    /// Its purge has begun: it cannot be brought back any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub purging: bool,
     /// What its voters' tokens are signed with, where it was brought along from another installation. Secret.
@@ -308,10 +308,10 @@ impl Room {
     }
 
     /// What the gates shall be for the running round; `None` when nothing runs, for then they are closed already.
-    pub fn target(&self) -> Option<Target> {
+    pub fn desired_gate(&self) -> Option<DesiredGate> {
         let running = self.running.as_ref()?;
         let round = self.round(running.round)?;
-        Some(Target {
+        Some(DesiredGate {
             command_seq: self.command_seq,
             round: running.round,
             take: running.take,

@@ -6,7 +6,7 @@ use super::text::{Label, Title};
 use super::{Invalid, LedgerMs, Refused};
 
 /// Most rounds of a room.
-pub const MOST_ROUNDS: usize = 100;
+pub const MAX_ROUNDS: usize = 100;
 /// Bounds of `votes_per_round`.
 pub const VOTES_PER_ROUND: std::ops::RangeInclusive<u16> = 1..=100;
 /// Bounds of a timed round, in seconds.
@@ -14,7 +14,7 @@ pub const SECONDS: std::ops::RangeInclusive<u32> = 5..=86_400;
 /// Bounds of `partitions`.
 pub const PARTITIONS: std::ops::RangeInclusive<u16> = 1..=64;
 /// Most bytes of `ref`.
-pub const MOST_REF_BYTES: usize = 200;
+pub const MAX_REF_BYTES: usize = 200;
 
 /// Colours of the letters unless the emcee names others: told apart also by people who confuse red and green.
 const COLORS: [&str; 8] = ["#3d7dff", "#ff9f1c", "#00b894", "#e84393", "#a66cff", "#ffd23f", "#00c2d1", "#c0c6d1"];
@@ -121,10 +121,10 @@ fn choice(index: usize, label: &str, color: Option<&str>) -> Result<Choice, Inva
 
 /// Checks how many rounds a room has.
 pub fn check_rounds(count: usize) -> Result<(), Invalid> {
-    if (1..=MOST_ROUNDS).contains(&count) {
+    if (1..=MAX_ROUNDS).contains(&count) {
         return Ok(());
     }
-    Err(Invalid::new("rounds", format!("must be 1 to {MOST_ROUNDS}, not {count}")))
+    Err(Invalid::new("rounds", format!("must be 1 to {MAX_ROUNDS}, not {count}")))
 }
 
 /// Checks the partitions of a room.
@@ -137,16 +137,16 @@ pub fn check_partitions(partitions: u16) -> Result<(), Invalid> {
 
 /// Checks the organiser's own name of a room.
 pub fn check_reference(reference: Option<&str>) -> Result<(), Invalid> {
-    if reference.is_none_or(|text| (1..=MOST_REF_BYTES).contains(&text.len())) {
+    if reference.is_none_or(|text| (1..=MAX_REF_BYTES).contains(&text.len())) {
         return Ok(());
     }
-    Err(Invalid::new("ref", format!("must be 1 to {MOST_REF_BYTES} bytes")))
+    Err(Invalid::new("ref", format!("must be 1 to {MAX_REF_BYTES} bytes")))
 }
 
 /// The `ref` of a copy of a room, which is known by this name. It is cut where it would grow too long.
 pub fn reference_of_copy(of: &str) -> String {
     let mut reference = format!("copy-of-{of}");
-    reference.truncate(reference.floor_char_boundary(MOST_REF_BYTES));
+    reference.truncate(reference.floor_char_boundary(MAX_REF_BYTES));
     reference
 }
 
@@ -163,7 +163,7 @@ pub fn check_votes(votes: u16) -> Result<(), Invalid> {
 pub struct Plan {
     /// See [`Room`].
     pub title: Title,
-    /// The organiser's own unique name, 1 to [`MOST_REF_BYTES`] bytes.
+    /// The organiser's own unique name, 1 to [`MAX_REF_BYTES`] bytes.
     pub reference: Option<String>,
     /// See [`Room`].
     pub votes_per_round: u16,

@@ -7,19 +7,19 @@
 
 use super::gate::{Deadline, Gate, GatePhase, Tally};
 use super::ids::is_token_key;
-use super::reveal::{AUTO_MS, MOST_TOP, Reveal};
+use super::reveal::{AUTO_MS, MAX_TOP, Reveal};
 use super::room::{Decision, Room, Round, Running, Take};
 use super::setup::{
     SECONDS, check_blackout, check_choices, check_color, check_partitions, check_rounds, check_seconds, check_votes,
 };
-use super::{Invalid, LedgerMs, MOST_NUMBER};
+use super::{Invalid, LedgerMs, MAX_NUMBER};
 
 /// Highest number of a take: it has 16 bits, and commands look two takes ahead.
-pub const MOST_TAKES: u16 = u16::MAX - 2;
+pub const MAX_TAKES: u16 = u16::MAX - 2;
 
 /// Refuses a number that is too large.
 pub fn check_number(field: &str, number: u64) -> Result<(), Invalid> {
-    must(number <= MOST_NUMBER, field, format_args!("must be at most {MOST_NUMBER}, not {number}"))
+    must(number <= MAX_NUMBER, field, format_args!("must be at most {MAX_NUMBER}, not {number}"))
 }
 
 fn must(holds: bool, field: &str, detail: impl std::fmt::Display) -> Result<(), Invalid> {
@@ -86,7 +86,7 @@ impl Room {
         must(self.counted().next().is_some(), "ranking", "no round is closed")?;
         let shown = self.rounds.iter().all(|round| round.counted().is_none() || round.is_shown());
         must(shown, "ranking", "a held result is not shown yet")?;
-        must((1..=MOST_TOP).contains(&reveal.top), "top", format_args!("must be 1 to {MOST_TOP}"))?;
+        must((1..=MAX_TOP).contains(&reveal.top), "top", format_args!("must be 1 to {MAX_TOP}"))?;
         must((1..=reveal.top + 1).contains(&reveal.place), "place", format_args!("must be 1 to {}", reveal.top + 1))?;
         let paced = reveal.auto_ms.is_none_or(|ms| AUTO_MS.contains(&ms));
         must(paced, "auto_ms", format_args!("must be {} to {}", AUTO_MS.start(), AUTO_MS.end()))?;
@@ -96,7 +96,7 @@ impl Room {
         must(rise, "places", "must begin at 1 and rise")?;
         let last = reveal.places.last().copied().unwrap_or_default();
         must(
-            last <= MOST_TOP && u64::from(last) <= reveal.of,
+            last <= MAX_TOP && u64::from(last) <= reveal.of,
             "places",
             "must not go beyond the voters who have a place",
         )
@@ -116,7 +116,7 @@ impl Round {
         }
         let next = self.takes.len() + 1;
         let least = if is_running { next } else { 1 };
-        let fits = (least..=next).contains(&usize::from(self.take)) && self.take <= MOST_TAKES;
+        let fits = (least..=next).contains(&usize::from(self.take)) && self.take <= MAX_TAKES;
         must(fits, "take", format_args!("must be {least} to {next}, not {}", self.take))
     }
 }
@@ -144,7 +144,7 @@ impl Tally {
         self.votes.iter().try_for_each(|votes| check_number("votes", *votes))?;
         check_number("voters", self.voters)?;
         // the sum of 64 gates' versions
-        must(self.version <= MOST_NUMBER * 64, "version", "is too large")
+        must(self.version <= MAX_NUMBER * 64, "version", "is too large")
     }
 }
 
@@ -196,10 +196,14 @@ impl Gate {
         must(self.votes_per_round == room.votes_per_round, "votes_per_round", "must be that of the record")?;
         let is_open = self.phase == GatePhase::Open;
         must(!is_open || running.is_some(), "phase", format_args!("{of} is not open"))?;
-        match room.target().filter(|target| target.command_seq == self.command_seq) {
-            Some(target) => {
-                must((target.round, target.take) == take, "round", format_args!("{of} is not what the record opened"))?;
-                must(target.open.is_some() == is_open, "phase", "must be what the record's last command says")
+        match room.desired_gate().filter(|desired| desired.command_seq == self.command_seq) {
+            Some(desired) => {
+                must(
+                    (desired.round, desired.take) == take,
+                    "round",
+                    format_args!("{of} is not what the record opened"),
+                )?;
+                must(desired.open.is_some() == is_open, "phase", "must be what the record's last command says")
             }
             None => Ok(()),
         }

@@ -11,7 +11,7 @@ use super::error::ApiError;
 use crate::domain::Invalid;
 
 /// Most bytes of a body: 10,000 invites, or a room of 100 rounds.
-pub const MOST_BODY_BYTES: usize = 4 * 1024 * 1024;
+pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// A JSON body. An empty one is as good as `{}`.
 pub struct Body<T>(pub T);
@@ -28,7 +28,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
 
 /// The error of a body that could not be read.
 pub fn too_big(error: &actix_web::Error) -> ApiError {
-    Invalid::new("body", format!("could not be read, at most {MOST_BODY_BYTES} bytes are: {error}")).into()
+    Invalid::new("body", format!("could not be read, at most {MAX_BODY_BYTES} bytes are: {error}")).into()
 }
 
 /// Reads JSON; the error names the field as its sender wrote it.

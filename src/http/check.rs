@@ -17,7 +17,7 @@ use crate::outside::{Look, PublicLink, Sight, WITHIN, look_at};
 const LEDGER_WITHIN: Duration = Duration::from_millis(500);
 /// Clocks that differ by more make times in logs and records hard to compare. Votes are judged by the ledger's alone.
 const CLOCK_WITHIN_MS: u64 = 2_000;
-/// Less room than one in so many places is too little.
+/// Less room than one in so many connection_limit is too little.
 const PLACES_SHARE: i64 = 10;
 
 /// What a check has found.
@@ -147,7 +147,7 @@ fn sessions(pod: &Pod) -> Result<String, String> {
 
 fn judge_places(capacity: i64, taken: i64) -> Result<String, String> {
     let free = (capacity - taken).max(0);
-    let text = format!("{free} of {capacity} places for sockets are free on this pod");
+    let text = format!("{free} of {capacity} connection_limit for sockets are free on this pod");
     match free * PLACES_SHARE >= capacity && capacity > 0 {
         true => Ok(text),
         false => Err(format!("{text}; add pods, or raise the open-file limit or server.max_sockets")),

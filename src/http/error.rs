@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::actors::rooms::Absent;
 use crate::domain::{Invalid, Refused};
 use crate::ledger::LedgerError;
-use crate::ledger::conduct::ConductError;
+use crate::ledger::execute::ExecuteError;
 
 /// A refusal or a failure, as clients see it. Causes of a 5xx go to the log and never out.
 #[derive(Debug, thiserror::Error)]
@@ -140,24 +140,24 @@ impl From<LedgerError> for ApiError {
         tracing::warn!(%error, "a request has no answer from the ledger");
         let detail = match error {
             LedgerError::Corrupt(_) => {
-                "what is stored of this can not be read, and stays as it is; the server's log says more"
+                "what is stored of this cannot be read, and stays as it is; the server's log says more"
             }
-            _ => "the ledger can not be asked, so the outcome is unknown; say it again",
+            _ => "the ledger cannot be asked, so the outcome is unknown; say it again",
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", detail).retry_after(1)
     }
 }
 
-impl From<ConductError> for ApiError {
-    fn from(error: ConductError) -> Self {
+impl From<ExecuteError> for ApiError {
+    fn from(error: ExecuteError) -> Self {
         match error {
-            ConductError::Refused(refused) => refused.into(),
-            ConductError::NoSuchRoom => Self::no_such_room(),
-            ConductError::Closing => {
+            ExecuteError::Refused(refused) => refused.into(),
+            ExecuteError::NoSuchRoom => Self::no_such_room(),
+            ExecuteError::Closing => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "closing", error.to_string()).retry_after(1)
             }
-            ConductError::Contended => Self::busy(),
-            ConductError::Ledger(error) => error.into(),
+            ExecuteError::Contended => Self::busy(),
+            ExecuteError::Ledger(error) => error.into(),
         }
     }
 }

@@ -204,7 +204,7 @@ pub async fn rename(
         }
         let ballots = site.pod.ledger.ballots_of(&record.id, record.partitions, &voter.voter, &takes).await?;
         if ballots.iter().any(|ballot| !ballot.votes.is_empty()) {
-            return Err(ApiError::conflict("not_changeable", "the name can not change after the first vote")
+            return Err(ApiError::conflict("not_changeable", "the name cannot change after the first vote")
                 .with("field", "name"));
         }
     }

@@ -17,6 +17,7 @@ use utoipa_actix_web::AppExt;
 
 use crate::domain::Invalid;
 
+mod archives;
 pub mod auth;
 pub mod body;
 mod check;
@@ -24,15 +25,14 @@ pub mod error;
 mod health;
 mod joining;
 mod ledger;
-mod moving;
+mod no_script;
 mod openapi;
 mod pages;
-mod plain;
 mod records;
 mod reveal;
 mod rooms;
 mod rounds;
-mod session;
+mod sign_in;
 mod site;
 mod voters;
 mod wrong_keys;
@@ -71,7 +71,7 @@ pub fn app(
         .service(calls())
         .into_app()
         .app_data(site)
-        .app_data(web::PayloadConfig::new(body::MOST_BODY_BYTES))
+        .app_data(web::PayloadConfig::new(body::MAX_BODY_BYTES))
         .app_data(
             web::QueryConfig::default()
                 .error_handler(|error, _| ApiError::from(Invalid::new("query", error.to_string())).into()),
@@ -81,7 +81,7 @@ pub fn app(
                 .error_handler(|error, _| ApiError::from(Invalid::new("form", error.to_string())).into()),
         )
         .configure(|service| pages::routes(service, emcee))
-        .configure(plain::routes)
+        .configure(no_script::routes)
         .configure(ws::routes)
         .configure(move |service| {
             if probes {
@@ -127,8 +127,8 @@ fn audience(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
 /// Calls of the emcee: they do not exist on audience pods.
 fn desk(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
     service
-        .service(session::begin_session)
-        .service(session::end_session)
+        .service(sign_in::begin_session)
+        .service(sign_in::end_session)
         .service(rooms::create)
         .service(rooms::list)
         .service(rooms::patch)
@@ -148,8 +148,8 @@ fn desk(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(voters::invite)
         .service(voters::invited)
         .service(records::export)
-        .service(moving::import)
-        .service(moving::purge)
+        .service(archives::import)
+        .service(archives::purge)
         .service(records::audit)
         .service(ledger::slow_log)
         .service(check::check);

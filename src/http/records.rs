@@ -20,7 +20,7 @@ use crate::domain::text::Name;
 use crate::domain::visibility::Audience;
 use crate::ledger::Ledger;
 use crate::ledger::archive::Archive;
-use crate::ledger::conduct::{all_ballots, all_voters, aside, rank, settle};
+use crate::ledger::execute::{all_ballots, all_voters, rank, reconcile_room, run_blocking};
 use crate::wire::room::RecordView;
 
 /// How often the recount of an open round is repeated because votes came meanwhile.
@@ -76,7 +76,7 @@ pub async fn export(
     let shown = room.reveal.as_ref().and_then(|reveal| active.board.ranking(reveal.ranking));
     let view = rooms::view(&site, &active, Audience::Emcee);
     let (ledger, format) = (site.pod.ledger.clone(), query.format);
-    let (kind, text) = aside(async move {
+    let (kind, text) = run_blocking(async move {
         let everything = gather(&*ledger, room).await?;
         let ranking = match shown {
             Some(shown) => reveal::view(shown.entries(), u32::MAX),
@@ -90,7 +90,7 @@ pub async fn export(
 
 async fn archive(site: &Site, room: &Room, mask: bool) -> Answer {
     let (ledger, key, id) = (site.pod.ledger.clone(), site.pod.token_key(room), room.id.clone());
-    let text = aside(async move {
+    let text = run_blocking(async move {
         let archive = Archive::of(&*ledger, &id, key.expose()).await?;
         Ok::<_, ApiError>(if mask { archive.masked() } else { archive }.write()?)
     });
@@ -239,7 +239,7 @@ fn event(room: &Room) -> Value {
 pub async fn audit(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee) -> Answer {
     let active = site.room(&path).await?;
     let (ledger, id) = (site.pod.ledger.clone(), active.board.id.clone());
-    let rounds = aside(async move { recounts(&*ledger, &id).await }).await?.ok_or_else(ApiError::busy)?;
+    let rounds = run_blocking(async move { recounts(&*ledger, &id).await }).await?.ok_or_else(ApiError::busy)?;
     let ok = rounds.iter().all(|(_, _, tally, recount)| tally.votes == recount.votes && tally.voters == recount.voters);
     let rounds = rounds.into_iter().map(|(round, take, tally, recount)| {
         json!({
@@ -257,7 +257,7 @@ pub async fn audit(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee
 async fn recounts(ledger: &dyn Ledger, id: &RoomId) -> Answer<Option<Vec<(u16, u16, Tally, Tally)>>> {
     let mut counted = None;
     for _ in 0..RECOUNTS {
-        let before = settle(ledger, id).await?;
+        let before = reconcile_room(ledger, id).await?;
         let mut rounds = vec![];
         for (round, take, record) in before.room.takes() {
             let ballots = all_ballots(ledger, &before.room, (round, take)).await?;
@@ -265,7 +265,7 @@ async fn recounts(ledger: &dyn Ledger, id: &RoomId) -> Answer<Option<Vec<(u16, u
             let tally = record.map_or_else(|| before.sum().tally, |record| record.tally.clone());
             rounds.push((round, take, tally, recount(&ballots, choices)));
         }
-        let after = settle(ledger, id).await?;
+        let after = reconcile_room(ledger, id).await?;
         let still = before.sum().tally.version == after.sum().tally.version && before.room.seq == after.room.seq;
         counted = Some(rounds);
         if still {

@@ -7,12 +7,12 @@ use serde_json::json;
 use super::auth::Emcee;
 use super::body::Body;
 use super::error::{Answer, ApiError};
-use super::rooms::{conduct, refresh};
+use super::rooms::{execute, refresh};
 use super::site::Site;
 use crate::domain::Invalid;
 use crate::domain::command::Command;
-use crate::domain::reveal::{DEFAULT_TOP, MOST_TOP};
-use crate::ledger::conduct::{aside, rank};
+use crate::domain::reveal::{DEFAULT_TOP, MAX_TOP};
+use crate::ledger::execute::{rank, run_blocking};
 use crate::ledger::{LedgerError, RankEntry};
 use crate::wire::http::RevealBody;
 
@@ -29,13 +29,13 @@ pub async fn put_reveal(
 ) -> Answer {
     let RevealBody { place, top, auto_ms } = body.0;
     let room = site.room(&path).await?;
-    let settled = conduct(&room, &emcee, Command::Reveal { place, top, auto_ms }).await?;
-    let Some(reveal) = &settled.room.reveal else {
+    let snapshot = execute(&room, &emcee, Command::Reveal { place, top, auto_ms }).await?;
+    let Some(reveal) = &snapshot.room.reveal else {
         return Ok(HttpResponse::Ok().json(json!({ "reveal": null, "preview": { "next": [] } })));
     };
     let ranking = room.board.ranking(reveal.ranking).ok_or_else(ApiError::busy)?;
     Ok(HttpResponse::Ok().json(json!({
-        "reveal": ranking.view(reveal, settled.room.seq),
+        "reveal": ranking.view(reveal, snapshot.room.seq),
         "preview": { "next": ranking.preview(reveal) },
     })))
 }
@@ -63,8 +63,8 @@ pub async fn get_ranking(
     query: web::Query<RankingQuery>,
 ) -> Answer {
     let top = query.top;
-    if !(1..=MOST_TOP).contains(&top) {
-        return Err(Invalid::new("top", format!("must be 1 to {MOST_TOP}, not {top}")).into());
+    if !(1..=MAX_TOP).contains(&top) {
+        return Err(Invalid::new("top", format!("must be 1 to {MAX_TOP}, not {top}")).into());
     }
     let room = site.room(&path).await?;
     refresh(&site, &room).await?;
@@ -74,7 +74,7 @@ pub async fn get_ranking(
         Some(ranking) => (ranking.entries().len(), view(ranking.entries(), top)),
         None => {
             let (ledger, record) = (site.pod.ledger.clone(), record.clone());
-            aside(async move {
+            run_blocking(async move {
                 let entries = rank(&*ledger, &record).await?;
                 Ok::<_, LedgerError>((entries.len(), view(&entries, top)))
             })

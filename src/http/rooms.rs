@@ -11,7 +11,7 @@ use super::body::Body;
 use super::error::{Answer, ApiError};
 use super::site::Site;
 use crate::actors::active_room::ActiveRoom;
-use crate::actors::messages::Conduct;
+use crate::actors::messages::Execute;
 use crate::actors::rooms::Absent;
 use crate::audit;
 use crate::domain::Invalid;
@@ -20,7 +20,7 @@ use crate::domain::gate::GateSum;
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::Room;
 use crate::domain::visibility::{Audience, Blackout};
-use crate::ledger::conduct::{Settled, settle};
+use crate::ledger::execute::{RoomSnapshot, reconcile_room};
 use crate::ledger::{Creation, LedgerError};
 use crate::wire::http::{RoomBody, RoomPatch, StageBody};
 use crate::wire::room::RoomView;
@@ -69,7 +69,7 @@ pub struct ListQuery {
     deleted: bool,
 }
 
-/// All rooms, newest first; and apart from them those that can not be read.
+/// All rooms, newest first; and apart from them those that cannot be read.
 #[utoipa::path(tag = "rooms", params(ListQuery),
     responses((status = 200, description = "{rooms: [room], unreadable: [{id, room}]}")))]
 #[get("/rooms")]
@@ -89,12 +89,12 @@ pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQu
             Ok(active) => views.push(view(&site, &active, Audience::Emcee)),
             // set apart, and listed with those
             Err(Absent::Ledger(error @ LedgerError::Corrupt(_))) => {
-                site.pod.apart.add_if_corrupt(&room.id, Some(&room.code), &error);
+                site.pod.quarantine.add_if_corrupt(&room.id, Some(&room.code), &error);
             }
             Err(absent) => return Err(absent.into()),
         }
     }
-    Ok(HttpResponse::Ok().json(json!({ "rooms": views, "unreadable": site.pod.apart.views() })))
+    Ok(HttpResponse::Ok().json(json!({ "rooms": views, "unreadable": site.pod.quarantine.views() })))
 }
 
 /// The room on its board, with the ledger's time.
@@ -119,8 +119,8 @@ pub async fn get(site: web::Data<Site>, path: web::Path<String>, viewer: Viewer)
 
 /// Brings the board up to date: an emcee who has just told another pod something sees it done here too.
 pub async fn refresh(site: &Site, room: &ActiveRoom) -> Answer<()> {
-    let settled = settle(&*site.pod.ledger, &room.board.id).await?;
-    Ok(site.rooms.absorb(room, settled).await?)
+    let snapshot = reconcile_room(&*site.pod.ledger, &room.board.id).await?;
+    Ok(site.rooms.apply_snapshot(room, snapshot).await?)
 }
 
 /// Changes a room; what is left out stays.
@@ -152,7 +152,7 @@ pub async fn delete(
     query: web::Query<DeleteQuery>,
 ) -> Answer {
     let room = any_room(&site, &path).await?;
-    conduct(&room, &emcee, Command::Delete { title: query.into_inner().title }).await?;
+    execute(&room, &emcee, Command::Delete { title: query.into_inner().title }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -161,7 +161,7 @@ pub async fn delete(
 #[post("/rooms/{room}/undelete")]
 pub async fn undelete(site: web::Data<Site>, path: web::Path<String>, emcee: Emcee) -> Answer {
     let room = any_room(&site, &path).await?;
-    conduct(&room, &emcee, Command::Undelete).await?;
+    execute(&room, &emcee, Command::Undelete).await?;
     Ok(HttpResponse::Ok().json(view(&site, &room, Audience::Emcee)))
 }
 
@@ -175,16 +175,16 @@ async fn any_room(site: &Site, code: &str) -> Answer<Arc<ActiveRoom>> {
 /// Makes a command hold and answers the room as the emcee sees it then.
 pub async fn command(site: &Site, code: &str, emcee: &Emcee, command: Command) -> Answer {
     let room = site.room(code).await?;
-    conduct(&room, emcee, command).await?;
+    execute(&room, emcee, command).await?;
     Ok(HttpResponse::Ok().json(view(site, &room, Audience::Emcee)))
 }
 
 /// Makes a command hold, and notes whose it was.
-pub async fn conduct(room: &ActiveRoom, emcee: &Emcee, command: Command) -> Answer<Settled> {
+pub async fn execute(room: &ActiveRoom, emcee: &Emcee, command: Command) -> Answer<RoomSnapshot> {
     let said = format!("{command:?}");
-    let settled = room.coordinator.conduct.send(Conduct { command }).await??;
-    audit!("command", room = %settled.room.id, code = %settled.room.code, seq = settled.room.seq, device = emcee.device, command = said);
-    Ok(settled)
+    let snapshot = room.coordinator.execute.send(Execute { command }).await??;
+    audit!("command", room = %snapshot.room.id, code = %snapshot.room.code, seq = snapshot.room.seq, device = emcee.device, command = said);
+    Ok(snapshot)
 }
 
 /// Sets what the stage shows.

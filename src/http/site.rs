@@ -37,7 +37,7 @@ impl Site {
     /// The active room of a code in a path.
     ///
     /// # Errors
-    /// 404, also for what can not be a code; 503.
+    /// 404, also for what cannot be a code; 503.
     pub async fn room(&self, code: &str) -> Answer<Arc<ActiveRoom>> {
         let code = RoomCode::parse(code).map_err(|_| ApiError::no_such_room())?;
         Ok(self.rooms.enter(&code).await?)

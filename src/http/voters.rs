@@ -14,7 +14,7 @@ use super::joining::rename_voter;
 use super::site::Site;
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::coordinator::ANSWER_WITHIN;
-use crate::actors::messages::{Asker, Cast, CastAnswer, Casts};
+use crate::actors::messages::{Cast, CastOutcome, Casts, ReplyTo};
 use crate::domain::Invalid;
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::{Invite, VoterId};
@@ -26,9 +26,9 @@ use crate::wire::http::{InviteView, InvitesBody, VoterPatch, VoterView};
 use crate::wire::server::BallotView;
 
 /// Most invites of one call.
-const MOST_INVITES: usize = 10_000;
+const MAX_INVITES: usize = 10_000;
 /// Most voters of a page.
-const MOST_VOTERS: usize = 1_000;
+const MAX_VOTERS: usize = 1_000;
 
 /// Casts votes: the same rules as on the socket, for clients without one.
 #[utoipa::path(tag = "voters", params(("room" = String, Path)), request_body = CastMessage, responses(
@@ -52,10 +52,10 @@ pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMess
     let (round, take, votes) = cast.into_cast()?;
     let (answer, answered) = oneshot::channel();
     let started = Instant::now();
-    let asker = Asker::Caller(answer);
+    let reply_to = ReplyTo::Caller(answer);
     let span = site.pod.traces.cast(&room.board.id, round, take);
     let trace = span.as_ref().map(Running::trace);
-    let cast = Cast { voter: voter.clone(), round, take, votes, asker, asked_at: started, trace };
+    let cast = Cast { voter: voter.clone(), round, take, votes, reply_to, asked_at: started, trace };
     let busy = || BallotView::new(round, take, String::new(), room.board.votes_per_round(), Some(Refusal::Busy));
     if room.coordinator.casts.try_send(Casts(vec![cast])).is_err() {
         site.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
@@ -64,18 +64,18 @@ pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMess
     let answer = tokio::time::timeout(ANSWER_WITHIN, answered).await;
     site.pod.metrics.ack_seconds.observe(started.elapsed().as_secs_f64());
     if let Some(span) = span {
-        let outcome = |answered: &Result<CastAnswer, _>| answered.as_ref().map_or("busy", CastAnswer::outcome);
+        let outcome = |answered: &Result<CastOutcome, _>| answered.as_ref().map_or("busy", CastOutcome::outcome);
         span.end(answer.as_ref().map_or("busy", outcome));
     }
     match answer {
-        Ok(Ok(CastAnswer::Ballot { view, grew })) => {
+        Ok(Ok(CastOutcome::Ballot { view, grew })) => {
             if grew {
                 room.tell_others(&voter, None, &view);
             }
             Ok(view)
         }
-        Ok(Ok(CastAnswer::Removed)) => Err(ApiError::removed()),
-        Ok(Ok(CastAnswer::Busy)) => Ok(busy()),
+        Ok(Ok(CastOutcome::Removed)) => Err(ApiError::removed()),
+        Ok(Ok(CastOutcome::Busy)) => Ok(busy()),
         Ok(Err(_)) | Err(_) => {
             site.pod.metrics.casts.refused(Refusal::Busy).inc();
             Ok(busy())
@@ -111,8 +111,8 @@ pub async fn list(
     _emcee: Emcee,
     query: web::Query<ListQuery>,
 ) -> Answer {
-    if !(1..=MOST_VOTERS).contains(&query.limit) {
-        return Err(Invalid::new("limit", format!("must be 1 to {MOST_VOTERS}, not {}", query.limit)).into());
+    if !(1..=MAX_VOTERS).contains(&query.limit) {
+        return Err(Invalid::new("limit", format!("must be 1 to {MAX_VOTERS}, not {}", query.limit)).into());
     }
     let room = site.room(&path).await?;
     let after = query.after.as_deref().map(VoterId::parse).transpose();
@@ -158,7 +158,7 @@ pub async fn patch(
         let changed = site.pod.ledger.set_removed(&room.board.id, partitions, &id, removed).await?;
         voter = changed.ok_or_else(no_such_voter)?;
         if removed {
-            room.dismiss_voter(&id);
+            room.close_sessions_of_voter(&id);
         }
     }
     let present = site.pod.ledger.present(&room.board.id, &site.pod.peers(), &[id]).await?;
@@ -183,8 +183,8 @@ pub async fn invite(
         Some(kind) if kind.starts_with("text/csv") => body::names_of_csv(&bytes)?,
         _ => body::parse::<InvitesBody>(&bytes)?.names,
     };
-    if names.len() > MOST_INVITES {
-        return Err(Invalid::new("names", format!("must be at most {MOST_INVITES}, not {}", names.len())).into());
+    if names.len() > MAX_INVITES {
+        return Err(Invalid::new("names", format!("must be at most {MAX_INVITES}, not {}", names.len())).into());
     }
     let parse = |(index, name): (usize, &String)| {
         Name::parse(name).map_err(|error| Invalid::new(format!("names[{index}]"), error.detail))

@@ -7,7 +7,7 @@
 //! - A call that answers `Ok` has stored what it says, durably, before it answers.
 //! - A change is atomic: all of it or nothing. It checks everything first and writes last.
 //! - Everything may be said again. A commit repeated finds its letters on the ballots and counts nothing twice; a
-//!   target repeated moves no gate; a join repeated with the same card is the same voter.
+//!   desired repeated moves no gate; a join repeated with the same card is the same voter.
 //! - Votes are judged by [`crate::domain::ballot::judge`] against the gate, by the ledger's own clock, in the same
 //!   step that stores them.
 //! - Versions and `seq` are `max(previous + 1, ledger time in ms)`: they never fall.
@@ -22,14 +22,14 @@ use async_trait::async_trait;
 
 use crate::domain::LedgerMs;
 use crate::domain::ballot::{Ballot, Cast, Refusal};
-use crate::domain::gate::{Gate, Target};
+use crate::domain::gate::{DesiredGate, Gate};
 use crate::domain::ids::{Card, Invite, RoomCode, RoomId, VoterId};
 use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 
 pub mod archive;
-pub mod conduct;
 pub mod embedded;
+pub mod execute;
 mod feed;
 mod jobs;
 mod people;
@@ -43,7 +43,7 @@ pub use people::{Greeting, Invited, JoinOutcome, JoinRequest, RankEntry, Renamin
 pub use slow_log::{SlowCommand, SlowLog, SlowSeen};
 
 /// Most casts of one commit: Lua's `unpack` fails near 8,000 items, and a script blocks everybody else.
-pub const MOST_CASTS: usize = 1_000;
+pub const MAX_CASTS: usize = 1_000;
 /// Most ballots, voters or ranking entries of one read.
 pub const SLICE: usize = 1_000;
 
@@ -135,7 +135,7 @@ pub enum Claimed {
 
 /// A room's moving parts, read together.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct GateSnapshot {
     /// The ledger's time at the reading.
     pub now: LedgerMs,
     /// Version of the room record.
@@ -160,7 +160,7 @@ pub struct Health {
 /// Casts of one round and take, for one partition.
 ///
 /// # Invariants
-/// Each voter at most once: a second cast would be appended to the same old ballot. At most [`MOST_CASTS`].
+/// Each voter at most once: a second cast would be appended to the same old ballot. At most [`MAX_CASTS`].
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Round number, from 1.
@@ -193,7 +193,7 @@ impl Batch {
 
     /// True if it takes no more casts.
     pub fn is_full(&self) -> bool {
-        self.casts.len() == MOST_CASTS
+        self.casts.len() == MAX_CASTS
     }
 
     /// Adds a cast. `false` if it does not fit: there is one of that voter already, or the batch is full.
@@ -237,13 +237,13 @@ pub struct Commit {
     pub gate: Gate,
     /// One for each cast, in order.
     pub verdicts: Vec<Verdict>,
-    /// True if the gate was published with this commit; else somebody must call [`Lane::settle`] soon.
+    /// True if the gate was published with this commit; else somebody must call [`PartitionWriter::publish_pending`] soon.
     pub published: bool,
 }
 
 /// One partition's way to its gate: one commit at a time, over a connection of its own.
 #[async_trait]
-pub trait Lane: Send {
+pub trait PartitionWriter: Send {
     /// Judges and stores a batch in one step, and publishes the gate unless it was published within the tick.
     ///
     /// # Errors
@@ -252,7 +252,7 @@ pub trait Lane: Send {
 
     /// Stores the pod's count of acknowledged slips, and publishes the gate unless its version `committed` or a newer
     /// one was: another pod's commit may have done so meanwhile.
-    async fn settle(&mut self, acknowledged: u64, committed: u64) -> Result<Gate, LedgerError>;
+    async fn publish_pending(&mut self, acknowledged: u64, committed: u64) -> Result<Gate, LedgerError>;
 }
 
 /// See the [module](self).
@@ -302,20 +302,25 @@ pub trait Ledger: Send + Sync + 'static {
     async fn finish_import(&self, claim: &ImportClaim, room: &Room) -> Result<Room, LedgerError>;
     /// Takes back what was written under the claim, and nothing else. A room that was finished stays.
     async fn drop_import(&self, claim: &ImportClaim) -> Result<(), LedgerError>;
-    /// Takes back every import whose claim has run out. Answers how many there were.
+    /// Takes back every import whose claim has run out. Returns how many there were.
     async fn sweep_imports(&self) -> Result<usize, LedgerError>;
 
     // --- gates and ballots -------------------------------------------------------------------------------------
 
-    /// Puts a target on every gate and answers the time and all gates, each at the target or beyond it.
+    /// Puts a desired state on every gate and answers the time and all gates, each at the desired or beyond it.
     ///
     /// # Errors
     /// Some gate could not be reached; others may have followed already.
-    async fn aim(&self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), LedgerError>;
+    async fn set_gates(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        desired: &DesiredGate,
+    ) -> Result<(LedgerMs, Vec<Gate>), LedgerError>;
     /// The moving parts of a room; `None` if there is no such room.
-    async fn snapshot(&self, room: &RoomId, partitions: u16) -> Result<Option<Snapshot>, LedgerError>;
+    async fn snapshot(&self, room: &RoomId, partitions: u16) -> Result<Option<GateSnapshot>, LedgerError>;
     /// A way to one gate, for `pod`.
-    fn lane(&self, room: &RoomId, partition: u16, pod: &str) -> Box<dyn Lane>;
+    fn partition_writer(&self, room: &RoomId, partition: u16, pod: &str) -> Box<dyn PartitionWriter>;
     /// A voter's ballots in the given rounds and takes, in that order; empty where there is none.
     async fn ballots_of(
         &self,
@@ -435,8 +440,8 @@ mod tests {
         let mut batch = Batch::new(1, 1, 0);
         assert!(batch.push(&voter(0), &cast));
         assert!(!batch.push(&voter(0), &cast), "the same voter");
-        assert!((1..MOST_CASTS).all(|n| batch.push(&voter(n), &cast)));
-        assert!(batch.is_full() && !batch.push(&voter(MOST_CASTS), &cast));
-        assert_eq!(batch.casts().len(), MOST_CASTS);
+        assert!((1..MAX_CASTS).all(|n| batch.push(&voter(n), &cast)));
+        assert!(batch.is_full() && !batch.push(&voter(MAX_CASTS), &cast));
+        assert_eq!(batch.casts().len(), MAX_CASTS);
     }
 }

@@ -37,7 +37,7 @@ impl Recent {
     /// Notes that something which is over at `now` took so long.
     pub fn observe(&self, took: Duration, now: Instant) {
         let number = self.number(now);
-        let mut seconds = self.seconds.lock().expect("nobody panics with it");
+        let mut seconds = self.seconds.lock().expect("the lock is never poisoned");
         let second = &mut seconds[number as usize % WINDOW];
         if second.number != number {
             *second = Second { number, ..Second::default() };
@@ -49,7 +49,7 @@ impl Recent {
     /// edge; 0 if there was nothing.
     pub fn p99_ms(&self, now: Instant) -> f64 {
         let number = self.number(now);
-        let seconds = self.seconds.lock().expect("nobody panics with it");
+        let seconds = self.seconds.lock().expect("the lock is never poisoned");
         let recent = seconds.iter().filter(|second| number - second.number.min(number) < WINDOW as u64);
         let mut counts = [0_u64; FAST.len() + 1];
         for second in recent {

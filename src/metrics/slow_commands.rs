@@ -21,7 +21,7 @@ impl SlowCommands {
 
     /// Takes in what the log says now.
     pub fn note(&self, seen: SlowSeen) {
-        let mut next = self.next.lock().expect("nobody panics with it");
+        let mut next = self.next.lock().expect("the lock is never poisoned");
         let first_look = next.is_none();
         let fresh = fresh(next.get_or_insert(0), seen);
         if !first_look {

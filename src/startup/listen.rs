@@ -7,7 +7,7 @@ use anyhow::Context;
 /// Connections that wait to be accepted: everybody joins in one minute.
 pub(super) const BACKLOG: u32 = 4_096;
 
-/// Takes a port, with a sentence that says what to do where it can not be had.
+/// Takes a port, with a sentence that says what to do where it cannot be had.
 pub fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {
     let address: IpAddr =
         host.parse().with_context(|| format!("settings: server.host must be an IP address, not \"{host}\""))?;
@@ -22,7 +22,7 @@ pub fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {
         std::io::ErrorKind::PermissionDenied => {
             anyhow::anyhow!("port {port} needs rights that this user has not; choose one above 1023 with SERVER_PORT")
         }
-        _ => anyhow::anyhow!("{address} can not be listened on: {error}"),
+        _ => anyhow::anyhow!("{address} cannot be listened on: {error}"),
     })?;
     Ok(socket.into())
 }

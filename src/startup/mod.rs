@@ -14,16 +14,16 @@ use actix_web::dev::AppConfig;
 use actix_web::web;
 use anyhow::Context;
 
-use crate::actors::apart::SetApart;
-use crate::actors::messages::Dismiss;
+use crate::actors::messages::CloseSessions;
 use crate::actors::pod::{LedgerClock, PodHealth};
+use crate::actors::quarantine::Quarantine;
+use crate::actors::registry_handle::RegistryHandle;
 use crate::actors::rooms::Rooms;
-use crate::actors::shards::Shards;
 use crate::actors::worker::Webhook;
 use crate::actors::{Pod, RoomRegistry, RoundCoordinator, Subscriber, Worker, WorkerOptions};
-use crate::board::MOST_SHARDS;
+use crate::board::MAX_SHARDS;
 use crate::domain::ids::RoomId;
-use crate::http::ws::{Asked, Door, Places};
+use crate::http::ws::{Asked, ConnectionLimit, UpgradeService};
 use crate::http::{self, Site};
 use crate::ledger::SharedLedger;
 use crate::ledger::embedded::EmbeddedLedger;
@@ -54,7 +54,7 @@ pub struct Application {
     server: Server,
     addresses: Addresses,
     pod: Arc<Pod>,
-    shards: Arc<Shards>,
+    shards: Arc<RegistryHandle>,
     drain: Duration,
     /// What it serves.
     pub role: PodRole,
@@ -88,11 +88,11 @@ impl Application {
         let addresses =
             Addresses { main: main.local_addr()?, metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()? };
 
-        let shards = Arc::new(Shards::default());
-        let backstage = Arbiter::new();
+        let shards = Arc::new(RegistryHandle::default());
+        let control = Arbiter::new();
         let (name, metrics_of_pod) = (pod_name(), Metrics::new());
         let failed = metrics_of_pod.trace_exports_failed.clone();
-        let apart = SetApart::new(&metrics_of_pod);
+        let quarantine = Quarantine::new(&metrics_of_pod);
         let traces = Traces::start(&settings.traces, &name, settings.server.role.name(), failed)?;
         let pod = Arc::new(Pod {
             name,
@@ -101,7 +101,7 @@ impl Application {
             auth,
             metrics: metrics_of_pod,
             traces,
-            apart,
+            quarantine,
             health: PodHealth::new(settings.ledger.allow_unverified),
             tick: Duration::from_millis(settings.server.tick_ms),
             serves_emcee: settings.server.role.serves_emcee(),
@@ -110,20 +110,21 @@ impl Application {
             peers: std::sync::RwLock::default(),
             acknowledged: AtomicU64::new(0),
         });
-        let thread = backstage.handle();
+        let thread = control.handle();
         let rooms = Arc::new(Rooms::new(
             pod.clone(),
             shards.clone(),
             Box::new(move |rooms, room, partitions| RoundCoordinator::begin(rooms, room, partitions, &thread)),
         ));
         let worker = worker_options(&settings)?;
-        let places = Places::new(pod.clone(), max_sockets(&settings), settings.server.role.serves_audience());
+        let connection_limit =
+            ConnectionLimit::new(pod.clone(), max_sockets(&settings), settings.server.role.serves_audience());
         let links = match beside {
             Some(_) if pod.serves_emcee => Some(links::find(&settings, &pod, addresses.main).await?),
             _ => None,
         };
         let (starting, watched) = (rooms.clone(), shards.clone());
-        backstage.spawn(async move {
+        control.spawn(async move {
             if let Some(options) = worker {
                 Worker::begin(starting.pod.clone(), options);
             }
@@ -146,7 +147,7 @@ impl Application {
             }
         });
         let server = match settings.server.role.serves_people() {
-            true => serve(&settings, main, metrics, site, places, shards.clone())?,
+            true => serve(&settings, main, metrics, site, connection_limit, shards.clone())?,
             false => serve_probes(base(&settings), main, site)?.run(),
         };
         let drain = Duration::from_millis(settings.server.drain_ms);
@@ -174,7 +175,7 @@ impl Application {
             pod.health.drain();
             pod.metrics.draining.set(1);
             pod.is_ready();
-            shards.dismiss(&Dismiss { room: None, reason: ByeReason::Draining, within: drain });
+            shards.close_sessions(&CloseSessions { room: None, reason: ByeReason::Draining, within: drain });
             goodbyes(&pod, drain).await;
             stop(&handle).await;
         });
@@ -211,18 +212,18 @@ fn serve(
     main: TcpListener,
     metrics: Option<TcpListener>,
     site: web::Data<Site>,
-    places: Arc<Places>,
-    shards: Arc<Shards>,
+    connection_limit: Arc<ConnectionLimit>,
+    shards: Arc<RegistryHandle>,
 ) -> anyhow::Result<Server> {
     let main_site = site.clone();
     let server = base(settings).listen("tallycast", main, move || {
         let shard = RoomRegistry::start(main_site.rooms.clone(), &shards);
-        let door = Door::open(main_site.clone(), shard, places.clone());
+        let upgrades = UpgradeService::open(main_site.clone(), shard, connection_limit.clone());
         let app = http::app(main_site.clone());
         HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .tcp_nodelay(true)
-            .upgrade(fn_service(move |asked: Asked| door.clone().enter(asked)))
+            .upgrade(fn_service(move |asked: Asked| upgrades.clone().enter(asked)))
             .h1(map_config(app, |()| AppConfig::default()))
             .tcp()
     })?;
@@ -247,7 +248,7 @@ fn base(settings: &Settings) -> ServerBuilder {
 /// Threads for connections: as set, else one for each core; never more than boards have places for.
 fn workers(set: usize, cores: usize) -> usize {
     let wanted = if set == 0 { cores } else { set };
-    wanted.min(MOST_SHARDS)
+    wanted.min(MAX_SHARDS)
 }
 
 /// Adds a port for metrics and probes alone.

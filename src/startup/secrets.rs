@@ -47,7 +47,7 @@ pub fn auth(settings: &Settings, beside: Option<&Path>) -> anyhow::Result<Auth> 
 /// The chat's webhook, if there is one.
 ///
 /// # Errors
-/// Its file can not be read, or it is no URL.
+/// Its file cannot be read, or it is no URL.
 pub fn webhook(settings: &JobSettings) -> anyhow::Result<Option<SecretString>> {
     let url = configured(&settings.webhook_url, &settings.webhook_url_file)?;
     if let Some(url) = &url
@@ -66,7 +66,7 @@ fn configured(value: &SecretString, file: &str) -> anyhow::Result<Option<SecretS
     if file.is_empty() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(file).with_context(|| format!("settings: {file} can not be read"))?;
+    let text = std::fs::read_to_string(file).with_context(|| format!("settings: {file} cannot be read"))?;
     match text.trim() {
         short if short.len() < 12 => bail!("settings: {file} must hold at least 12 characters"),
         text => Ok(Some(text.to_owned().into())),
@@ -79,10 +79,11 @@ fn kept(path: &Path) -> anyhow::Result<SecretString> {
         Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned().into()),
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("{} can not be read", path.display())),
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     }
     let secret = made();
-    crate::draft::replace(path, secret.as_bytes()).with_context(|| format!("{} can not be written", path.display()))?;
+    crate::atomic_file::replace(path, secret.as_bytes())
+        .with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(secret.into())
 }
 

@@ -6,9 +6,9 @@ use crate::domain::Invalid;
 use crate::domain::ballot::Cast;
 
 /// Most bytes of a frame or message from a client.
-pub const MOST_FRAME_BYTES: usize = 4 * 1024;
+pub const MAX_FRAME_BYTES: usize = 4 * 1024;
 /// Most characters of a ping's id.
-const MOST_ID_CHARS: usize = 64;
+const MAX_ID_CHARS: usize = 64;
 
 /// One message.
 #[derive(Debug, Clone, Deserialize)]
@@ -135,7 +135,7 @@ pub fn parse(text: &str) -> Result<ClientMessage, Invalid> {
     if let ClientMessage::Ping(ping) = &message {
         let fits = match &ping.id {
             serde_json::Value::Number(_) => true,
-            serde_json::Value::String(id) => id.chars().count() <= MOST_ID_CHARS,
+            serde_json::Value::String(id) => id.chars().count() <= MAX_ID_CHARS,
             _ => false,
         };
         if !fits {

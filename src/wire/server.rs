@@ -161,12 +161,12 @@ pub struct DeskView {
     pub pods: Vec<PodView>,
     /// How the ledger is.
     pub ledger: LedgerView,
-    /// Rooms of the installation that can not be read.
+    /// Rooms of the installation that cannot be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<UnreadableView>,
 }
 
-/// A room that can not be read. Nothing of it is deleted; the server's log says more.
+/// A room that cannot be read. Nothing of it is deleted; the server's log says more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnreadableView {
     /// Its id, as in the log.

@@ -64,7 +64,7 @@ async fn a_public_link_that_leads_nowhere_is_said() {
     let emcee = hall.emcee();
     let wrong = wrong(&emcee).await;
     assert_eq!(wrong.iter().map(|(item, _)| item.as_str()).collect::<Vec<_>>(), ["public_link", "socket"]);
-    assert!(wrong.iter().all(|(_, detail)| detail.contains("http://127.0.0.1:9 can not be reached")), "{wrong:?}");
+    assert!(wrong.iter().all(|(_, detail)| detail.contains("http://127.0.0.1:9 cannot be reached")), "{wrong:?}");
     // people elsewhere may see it nevertheless, and are told where to look
     let report = emcee.get("/check").await;
     let unseen = report["items"].as_array().expect("items").iter().filter(|item| item["seen"] == false);

@@ -10,23 +10,23 @@ use crate::support::voter::{Verdict, Voter, card, join};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-struct Door {
+struct UpgradeService {
     hall: Hall,
     emcee: Emcee,
     http: Http,
     room: String,
 }
 
-impl Door {
-    async fn new(extra: Value) -> Door {
+impl UpgradeService {
+    async fn new(extra: Value) -> UpgradeService {
         let hall = Hall::embedded().await;
         let emcee = hall.emcee();
-        let mut body = json!({"title": "Door", "rounds": [plain_round()]});
+        let mut body = json!({"title": "UpgradeService", "rounds": [plain_round()]});
         for (key, value) in extra.as_object().expect("fields") {
             body[key] = value.clone();
         }
         let room = emcee.create(body).await;
-        Door { http: Http::new(), hall, emcee, room }
+        UpgradeService { http: Http::new(), hall, emcee, room }
     }
 
     async fn join(&self, body: Value) -> Answer {
@@ -36,7 +36,7 @@ impl Door {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_join_gives_a_voter_a_token_a_card_and_a_cookie() {
-    let door = Door::new(json!({})).await;
+    let door = UpgradeService::new(json!({})).await;
     let answer = door.join(json!({"name": "Ann"})).await;
     let cookie = answer.header("set-cookie").to_owned();
     let joined = answer.expect(201, "a first join");
@@ -56,7 +56,7 @@ async fn a_join_gives_a_voter_a_token_a_card_and_a_cookie() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_known_card_or_a_valid_token_is_the_same_voter() {
-    let door = Door::new(json!({})).await;
+    let door = UpgradeService::new(json!({})).await;
     let mine = card(&mut dice(40, 0));
     let first = door.join(json!({"name": "Ann", "card": mine})).await.expect(201, "a first join");
     assert_eq!(first["card"], mine.as_str(), "the client's own card is kept");
@@ -78,7 +78,7 @@ async fn a_known_card_or_a_valid_token_is_the_same_voter() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_are_trimmed_normalised_and_counted_in_graphemes() {
-    let door = Door::new(json!({})).await;
+    let door = UpgradeService::new(json!({})).await;
     let family = "👨‍👩‍👧‍👦".repeat(24);
     let cases = [
         ("  Ann  ", "Ann"),
@@ -97,7 +97,7 @@ async fn names_are_trimmed_normalised_and_counted_in_graphemes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_are_none_are_refused_and_the_field_is_named() {
-    let door = Door::new(json!({})).await;
+    let door = UpgradeService::new(json!({})).await;
     let long = "ABCDEFGHIJKLMNOPQRSTUVWXY";
     let names = [
         json!(""),
@@ -132,7 +132,7 @@ async fn names_that_are_none_are_refused_and_the_field_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_taken_name_is_refused_without_regard_to_case_with_a_suggestion_that_is_free() {
-    let door = Door::new(json!({})).await;
+    let door = UpgradeService::new(json!({})).await;
     door.join(json!({"name": "Zo\u{e9}"})).await.expect(201, "the first");
     let widest = "ABCDEFGHIJKLMNOPQRSTUVWX";
     door.join(json!({"name": widest})).await.expect(201, "as long as a name may be");
@@ -145,7 +145,7 @@ async fn a_taken_name_is_refused_without_regard_to_case_with_a_suggestion_that_i
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cards_that_are_none_are_refused() {
-    let door = Door::new(json!({})).await;
+    let door = UpgradeService::new(json!({})).await;
     for card in
         [json!("SHORT"), json!("ABCDEFGHJKL0"), json!("ABCDEFGHJKLMN"), json!(""), json!(12), json!("ABCDEFGHJKL!")]
     {
@@ -157,7 +157,7 @@ async fn cards_that_are_none_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_door_lets_nobody_new_in_but_those_who_were_in() {
-    let door = Door::new(json!({})).await;
+    let door = UpgradeService::new(json!({})).await;
     let mine = card(&mut dice(41, 0));
     door.join(json!({"name": "Ann", "card": mine})).await.expect(201, "before");
     door.emcee.patch(&format!("/rooms/{}", door.room), json!({"join": "closed"})).await;
@@ -167,7 +167,7 @@ async fn a_closed_door_lets_nobody_new_in_but_those_who_were_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invite_lets_one_voter_in() {
-    let door = Door::new(json!({"join": "invite"})).await;
+    let door = UpgradeService::new(json!({"join": "invite"})).await;
     let path = format!("/rooms/{}/invites", door.room);
     let body = json!({"names": ["Ann", "Bea"]});
     let made = door.emcee.call(Method::POST, &path, Some(&body)).await.expect(201, "POST invites");
@@ -200,7 +200,7 @@ async fn an_invite_lets_one_voter_in() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invites_come_from_csv_as_offices_write_it() {
-    let door = Door::new(json!({"join": "invite"})).await;
+    let door = UpgradeService::new(json!({"join": "invite"})).await;
     let send = async |csv: &[u8]| {
         let key = format!("Bearer {}", crate::support::server::EMCEE_KEY);
         let url = format!("http://{}/api/v1/rooms/{}/invites", door.hall.addresses()[0], door.room);
@@ -232,19 +232,21 @@ async fn invites_come_from_csv_as_offices_write_it() {
 
     let mut large = String::from("\u{feff}name\r\n");
     for number in 0..10_000 {
-        large.push_str(&format!("\"Guest, {number}\"\r\n"));
+        large.push_str(&format!("\"HandshakeContext, {number}\"\r\n"));
     }
     let made = send(large.as_bytes()).await.expect(201, "10,000 rows");
     assert_eq!(array(&made, "invites").len(), 10_000);
     let again = send(large.as_bytes()).await.expect(201, "10,000 rows again");
     let last = |made: &Value| text(&array(made, "invites")[9_999], "invite");
     assert_eq!(last(&again), last(&made), "and each keeps its invite");
-    door.join(json!({"name": "Guest, 9999", "invite": last(&made)})).await.expect(201, "the last of them joins");
+    door.join(json!({"name": "HandshakeContext, 9999", "invite": last(&made)}))
+        .await
+        .expect(201, "the last of them joins");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_voter_may_change_the_name_until_the_first_vote() {
-    let door = Door::new(json!({})).await;
+    let door = UpgradeService::new(json!({})).await;
     let pods = door.hall.addresses();
     let mut ann = Voter::join(&door.http, &pods, &door.room, "Ann", dice(42, 0)).await;
     Voter::join(&door.http, &pods, &door.room, "Bea", dice(42, 1)).await;
@@ -265,7 +267,7 @@ async fn a_voter_may_change_the_name_until_the_first_vote() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_of_one_room_is_worth_nothing_in_another() {
-    let door = Door::new(json!({})).await;
+    let door = UpgradeService::new(json!({})).await;
     let other = door.emcee.create_plain("Other", 1).await;
     let mut ann = Voter::join(&door.http, &door.hall.addresses(), &door.room, "Ann", dice(43, 0)).await;
     ann.room = other.clone();

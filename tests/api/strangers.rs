@@ -148,8 +148,8 @@ fn forgeries(of: &Forgery) -> Vec<(&'static str, &'static str, String)> {
         ("a gate that is ahead of its record", "command_seq", gate(|g| g["command_seq"] = json!(1_000))),
         ("a gate from a far future", "clock", gate(|g| g["clock"] = json!(9_000_000_000_000_u64))),
         ("a time that no number holds", "created_at", record(|r| r["created_at"] = json!(u64::MAX))),
-        ("a number of commands that can not rise", "command_seq", record(|r| r["command_seq"] = json!(1_u64 << 46))),
-        ("a version that can not rise", "seq", record(|r| r["seq"] = json!(u64::MAX))),
+        ("a number of commands that cannot rise", "command_seq", record(|r| r["command_seq"] = json!(1_u64 << 46))),
+        ("a version that cannot rise", "seq", record(|r| r["seq"] = json!(u64::MAX))),
         ("a gate of a partition that is not there", "partition", of.with("gate", |line| line["partition"] = json!(1))),
         ("a head that names another room", "archive", of.with("archive", |line| line["room"] = json!("ZZZZZZ"))),
         ("a ranking that nobody shows", "ranked", {

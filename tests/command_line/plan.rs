@@ -48,7 +48,7 @@ async fn a_plan_that_was_applied_leaves_nothing_to_plan() {
 async fn a_change_is_shown_and_applied_exactly() {
     for hall in [Hall::embedded().await, Hall::redis(2).await] {
         let (desk, code) = applied(&hall).await;
-        let stage = json!({"screen": "auto", "message": "Welcome", "join_code": true});
+        let stage = json!({"screen": "auto", "message": "AcceptedHandshake", "join_code": true});
         hall.emcee().put(&format!("/rooms/{code}/stage"), stage).await;
         let before = party(&hall.emcee()).await;
         desk.rewrite("\"Party\"", "\"Gala\"");

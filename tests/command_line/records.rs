@@ -154,7 +154,7 @@ async fn a_check_tells_by_its_exit_code_whether_the_evening_may_begin() {
     ];
     let hall = Hall::embedded_with(&settings).await;
     let desk = Desk::at(&hall);
-    let says = ["http://127.0.0.1:9 can not be reached from here", "tallycast check --url http://desk.example"];
+    let says = ["http://127.0.0.1:9 cannot be reached from here", "tallycast check --url http://desk.example"];
     let told = desk.run(&["check"]).await.expect(4, &says);
     assert_eq!((told.out.matches("UNSEEN  ").count(), told.out.matches("WRONG").count()), (2, 0), "{told:?}");
     assert_eq!(desk.run(&["check", "--json"]).await.expect(4, &[]).json()["ok"], false);
@@ -162,7 +162,7 @@ async fn a_check_tells_by_its_exit_code_whether_the_evening_may_begin() {
 
 /// What a server says that cannot reach its own public link.
 fn blind(link: &str, ledger: bool) -> Value {
-    let unseen = |item| json!({"item": item, "ok": false, "seen": false, "ms": 1, "detail": "it can not be reached"});
+    let unseen = |item| json!({"item": item, "ok": false, "seen": false, "ms": 1, "detail": "it cannot be reached"});
     json!({"ok": false, "public_link": {"url": link, "assumed": false}, "admin_url": "http://desk.example", "items": [
         unseen("public_link"), unseen("socket"), {"item": "ledger", "ok": ledger, "ms": 1, "detail": "it answers"},
     ]})
@@ -194,5 +194,5 @@ async fn a_server_of_an_older_version_is_believed() {
         item.as_object_mut().expect("an object").remove("seen");
     }
     let server = answers::serve(&[("/api/v1/check", report)]).await;
-    Desk::before(&server.url).run(&["check"]).await.expect(3, &["WRONG", "it can not be reached"]);
+    Desk::before(&server.url).run(&["check"]).await.expect(3, &["WRONG", "it cannot be reached"]);
 }

@@ -210,7 +210,7 @@ async fn every_version_is_higher_than_the_one_before(ledger: SharedLedger) {
         assert!(commit.gate.tally.version >= commit.now);
         version = commit.gate.tally.version;
     }
-    let moved = hall.aim(open(0, 1, 1, Deadline::After(3_600_000))).await.remove(0);
+    let moved = hall.set_gates(open(0, 1, 1, Deadline::After(3_600_000))).await.remove(0);
     assert!(moved.tally.version > version);
 }
 
@@ -228,7 +228,7 @@ async fn a_refusal_changes_nothing(ledger: SharedLedger) {
 
 async fn the_largest_batch_is_one_commit(ledger: SharedLedger) {
     let hall = opened(&ledger).await;
-    let voters: Vec<_> = (0..tallycast::ledger::MOST_CASTS).map(voter).collect();
+    let voters: Vec<_> = (0..tallycast::ledger::MAX_CASTS).map(voter).collect();
     let casts: Vec<_> = voters.iter().map(|voter| (voter, 1, "aabbccaabb")).collect();
     let commit = hall.commit(&casts).await;
     assert!(commit.verdicts.iter().all(|verdict| matches!(verdict, Verdict::Ballot { added: 10, refused: None, .. })));
@@ -238,7 +238,7 @@ async fn the_largest_batch_is_one_commit(ledger: SharedLedger) {
 async fn the_longest_ballot_is_stored(ledger: SharedLedger) {
     let mut hall = Hall::new(&ledger, 1).await;
     let target = open(0, 1, 1, Deadline::Never);
-    hall.aim(tallycast::domain::gate::Target { votes_per_round: 100, choices: 8, ..target }).await;
+    hall.set_gates(tallycast::domain::gate::DesiredGate { votes_per_round: 100, choices: 8, ..target }).await;
     let votes = "abcdefgh".repeat(13)[..100].to_owned();
     assert_eq!(hall.cast(&voter(1), 1, &votes).await, told(&votes, None));
     assert_eq!(hall.cast(&voter(1), 101, "a").await, told(&votes, OutOfVotes));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use tallycast::domain::ballot::{Cast, Refusal};
-use tallycast::domain::gate::{Deadline, Target, partition_of, sum};
+use tallycast::domain::gate::{Deadline, DesiredGate, partition_of, sum};
 use tallycast::domain::ids::VoterId;
 use tallycast::ledger::{Batch, Commit, SLICE, SharedLedger, Verdict};
 use tokio::sync::oneshot;
@@ -20,12 +20,12 @@ contract! { tick_ms = 0;
     what_a_pod_has_acknowledged_is_kept_absolute,
 }
 
-/// One cast over a lane of its own.
+/// One cast over a writer of its own.
 async fn commit_alone(hall: &Hall, voter: &VoterId, slip: u32, votes: &str) -> Commit {
     let partition = partition_of(voter.as_str(), hall.partitions);
     let cast = (voter.clone(), Cast::parse(slip, votes.into()).unwrap());
     let batch = Batch::of(1, 1, 0, [cast]);
-    hall.ledger.lane(hall.id(), partition, &format!("pod-{slip}-{votes}")).commit(&batch).await.unwrap()
+    hall.ledger.partition_writer(hall.id(), partition, &format!("pod-{slip}-{votes}")).commit(&batch).await.unwrap()
 }
 
 async fn opened(ledger: &SharedLedger, partitions: u16) -> Hall {
@@ -80,8 +80,8 @@ async fn what_was_taken_before_a_close_is_in_its_count_and_nothing_else(ledger: 
         };
         let close = async {
             is_halfway.await.unwrap();
-            let target = Target { open: None, ..open(2, 1, 1, Deadline::Never) };
-            ledger.aim(hall.id(), 3, &target).await.unwrap().1
+            let target = DesiredGate { open: None, ..open(2, 1, 1, Deadline::Never) };
+            ledger.set_gates(hall.id(), 3, &target).await.unwrap().1
         };
         let (taken, frozen) = tokio::join!(casts, close);
         assert_eq!(sum(&frozen).tally.total(), taken);
@@ -149,17 +149,18 @@ async fn ballots_come_in_slices_and_none_is_missed(ledger: SharedLedger) {
 
 async fn what_a_pod_has_acknowledged_is_kept_absolute(ledger: SharedLedger) {
     let hall = opened(&ledger, 1).await;
-    let (mut one, mut two) = (ledger.lane(hall.id(), 0, "one"), ledger.lane(hall.id(), 0, "two"));
+    let (mut one, mut two) =
+        (ledger.partition_writer(hall.id(), 0, "one"), ledger.partition_writer(hall.id(), 0, "two"));
     let batch = |number: usize, acknowledged| {
         Batch::of(1, 1, acknowledged, [(voter(number), Cast::parse(1, "aa".into()).unwrap())])
     };
     assert_eq!(one.commit(&batch(1, 0)).await.unwrap().gate.acknowledged, 0);
     assert_eq!(one.commit(&batch(2, 2)).await.unwrap().gate.acknowledged, 2);
     assert_eq!(one.commit(&batch(2, 2)).await.unwrap().gate.acknowledged, 2, "said again");
-    assert_eq!(two.settle(3, u64::MAX).await.unwrap().acknowledged, 5);
+    assert_eq!(two.publish_pending(3, u64::MAX).await.unwrap().acknowledged, 5);
     let version = hall.snapshot().await.gates[0].tally.version;
-    assert_eq!(one.settle(4, u64::MAX).await.unwrap().acknowledged, 7);
-    assert_eq!(one.settle(1, u64::MAX).await.unwrap().acknowledged, 7, "what comes late is less");
+    assert_eq!(one.publish_pending(4, u64::MAX).await.unwrap().acknowledged, 7);
+    assert_eq!(one.publish_pending(1, u64::MAX).await.unwrap().acknowledged, 7, "what comes late is less");
     let gate = hall.snapshot().await.gates.remove(0);
     assert_eq!((gate.acknowledged, gate.stored, gate.tally.version), (7, 4, version));
 }

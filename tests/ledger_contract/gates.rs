@@ -1,7 +1,7 @@
 //! Targets, and the gates that follow them.
 
 use tallycast::domain::ballot::Refusal;
-use tallycast::domain::gate::{Deadline, Gate, GatePhase, Target};
+use tallycast::domain::gate::{Deadline, DesiredGate, Gate, GatePhase};
 use tallycast::ledger::SharedLedger;
 
 use crate::ledger_support::{Hall, open, voter};
@@ -31,7 +31,7 @@ async fn a_room_begins_with_idle_gates(ledger: SharedLedger) {
 async fn a_target_reaches_every_partition(ledger: SharedLedger) {
     let hall = Hall::new(&ledger, 64).await;
     let target = open(7, 2, 3, Deadline::Never);
-    let (now, gates) = ledger.aim(hall.id(), 64, &target).await.unwrap();
+    let (now, gates) = ledger.set_gates(hall.id(), 64, &target).await.unwrap();
     assert_eq!(gates, hall.snapshot().await.gates);
     assert_eq!(gates.len(), 64);
     for gate in gates {
@@ -45,39 +45,39 @@ async fn a_target_reaches_every_partition(ledger: SharedLedger) {
 
 async fn a_gate_follows_only_a_newer_target(ledger: SharedLedger) {
     let hall = Hall::new(&ledger, 2).await;
-    let aimed = |target: Target| {
+    let aimed = |target: DesiredGate| {
         let (ledger, id) = (ledger.clone(), hall.id().clone());
-        async move { ledger.aim(&id, 2, &target).await.unwrap().1 }
+        async move { ledger.set_gates(&id, 2, &target).await.unwrap().1 }
     };
     let opened = aimed(open(5, 1, 1, Deadline::Never)).await;
     for late in [
         open(5, 1, 1, Deadline::Never),
         open(4, 1, 2, Deadline::Never),
-        Target { open: None, ..open(5, 1, 1, Deadline::Never) },
+        DesiredGate { open: None, ..open(5, 1, 1, Deadline::Never) },
     ] {
         assert_eq!(aimed(late).await, opened);
         assert_eq!(hall.snapshot().await.gates, opened);
     }
-    let closed = aimed(Target { open: None, ..open(6, 1, 1, Deadline::Never) }).await;
+    let closed = aimed(DesiredGate { open: None, ..open(6, 1, 1, Deadline::Never) }).await;
     assert!(closed.iter().all(|gate| gate.phase == GatePhase::Closed));
     assert_eq!(aimed(open(5, 1, 1, Deadline::Never)).await, closed);
 }
 
 async fn a_deadline_is_counted_from_the_opening_of_each_gate(ledger: SharedLedger) {
     let mut hall = Hall::new(&ledger, 3).await;
-    for gate in hall.aim(open(0, 1, 1, Deadline::After(60_000))).await {
+    for gate in hall.set_gates(open(0, 1, 1, Deadline::After(60_000))).await {
         assert_eq!(gate.deadline, Some(gate.opened_at + 60_000));
     }
     let at = ledger.check().await.unwrap().now + 90_000;
-    assert!(hall.aim(open(0, 1, 1, Deadline::At(at))).await.iter().all(|gate| gate.deadline == Some(at)));
+    assert!(hall.set_gates(open(0, 1, 1, Deadline::At(at))).await.iter().all(|gate| gate.deadline == Some(at)));
 }
 
 async fn a_passed_deadline_refuses_votes_by_the_ledgers_clock(ledger: SharedLedger) {
     let mut hall = Hall::new(&ledger, 1).await;
-    hall.aim(open(0, 1, 1, Deadline::After(3_600_000))).await;
+    hall.set_gates(open(0, 1, 1, Deadline::After(3_600_000))).await;
     let commit = hall.commit(&[(&voter(1), 1, "ab")]).await;
     assert_eq!(commit.gate.tally.total(), 2);
-    hall.aim(open(0, 1, 1, Deadline::At(commit.now))).await;
+    hall.set_gates(open(0, 1, 1, Deadline::At(commit.now))).await;
     assert_eq!(hall.cast(&voter(1), 3, "c").await, ("ab".into(), Some(Refusal::Closed)));
     assert_eq!(hall.cast(&voter(2), 1, "c").await, (String::new(), Some(Refusal::Closed)));
     assert_eq!(hall.cast(&voter(1), 1, "ab").await, ("ab".into(), None), "a repeat is a repeat");
@@ -89,21 +89,21 @@ async fn a_close_after_the_deadline_is_dated_at_it(ledger: SharedLedger) {
     let mut hall = Hall::new(&ledger, 2).await;
     let opened = hall.open(1, 1).await;
     let deadline = opened.iter().map(|gate| gate.opened_at).max().unwrap();
-    hall.aim(open(0, 1, 1, Deadline::At(deadline))).await;
+    hall.set_gates(open(0, 1, 1, Deadline::At(deadline))).await;
     assert!(hall.close(1, 1).await.iter().all(|gate| gate.closed_at == Some(deadline)));
-    // a deadline before the opening can not date the close before it
-    hall.aim(open(0, 2, 1, Deadline::At(1))).await;
+    // a deadline before the opening cannot date the close before it
+    hall.set_gates(open(0, 2, 1, Deadline::At(1))).await;
     assert!(hall.close(2, 1).await.iter().all(|gate| gate.closed_at == Some(gate.opened_at)));
 }
 
 async fn a_deadline_can_be_moved_and_taken_away(ledger: SharedLedger) {
     let mut hall = Hall::new(&ledger, 1).await;
-    let opened = hall.aim(open(0, 1, 1, Deadline::At(1))).await.remove(0);
+    let opened = hall.set_gates(open(0, 1, 1, Deadline::At(1))).await.remove(0);
     assert_eq!(hall.cast(&voter(1), 1, "a").await.1, Some(Refusal::Closed));
-    let moved = hall.aim(open(0, 1, 1, Deadline::After(3_600_000))).await.remove(0);
+    let moved = hall.set_gates(open(0, 1, 1, Deadline::After(3_600_000))).await.remove(0);
     assert_eq!((moved.opened_at, moved.deadline), (opened.opened_at, Some(opened.opened_at + 3_600_000)));
     assert_eq!(hall.cast(&voter(1), 1, "a").await, ("a".into(), None));
-    let gate = hall.aim(open(0, 1, 1, Deadline::Never)).await.remove(0);
+    let gate = hall.set_gates(open(0, 1, 1, Deadline::Never)).await.remove(0);
     assert_eq!((gate.deadline, gate.tally.total()), (None, 1));
 }
 
@@ -154,7 +154,7 @@ async fn targets_at_once_end_at_the_newest(ledger: SharedLedger) {
     let hall = Hall::new(&ledger, 4).await;
     let targets: Vec<_> = (1..=20).rev().map(|seq| open(seq, 1, seq as u16, Deadline::Never)).collect();
     let aims = targets.iter().map(|target| async {
-        let (_, gates) = ledger.aim(hall.id(), 4, target).await.unwrap();
+        let (_, gates) = ledger.set_gates(hall.id(), 4, target).await.unwrap();
         assert!(gates.iter().all(|gate| gate.command_seq >= target.command_seq));
     });
     futures_util::future::join_all(aims).await;

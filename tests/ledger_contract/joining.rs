@@ -189,7 +189,7 @@ async fn a_name_that_was_invited_before_keeps_its_invite(ledger: SharedLedger) {
     let people = [(name("Cleo"), third.clone()), (name("bela"), invite()), (name("Anna"), first.clone())];
     assert_eq!(ledger.invite(&room, &people).await.unwrap(), [third, second, first]);
     assert_eq!(ledger.invite(&room, &[]).await.unwrap(), []);
-    let many: Vec<_> = (0..2_500).map(|number| (name(&format!("Guest {number}")), invite())).collect();
+    let many: Vec<_> = (0..2_500).map(|number| (name(&format!("HandshakeContext {number}")), invite())).collect();
     let given = ledger.invite(&room, &many).await.unwrap();
     assert!(given.iter().eq(many.iter().map(|(_, invite)| invite)));
 }

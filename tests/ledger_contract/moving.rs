@@ -6,7 +6,7 @@ use tallycast::domain::command::Command;
 use tallycast::domain::ids::{RoomId, VoterId};
 use tallycast::domain::room::Room;
 use tallycast::ledger::archive::{Archive, Import};
-use tallycast::ledger::conduct::{Settled, conduct, settle};
+use tallycast::ledger::execute::{RoomSnapshot, conduct, reconcile_room};
 use tallycast::ledger::{Claimed, Creation, ImportClaim, JoinOutcome, JoinRequest, Part, SharedLedger};
 
 use crate::ledger_support::{Hall, Stand, invite, name, newcomer, voter};
@@ -37,8 +37,8 @@ const KEY: &str = "dGhlLWtleS1vZi10aGUtdG9rZW5zLWlzLXNlY3JldCE";
 /// A claim that does not run out while a test runs.
 const LONG: Duration = Duration::from_secs(3_600);
 
-async fn command(hall: &Hall, command: Command) -> Settled {
-    conduct(&hall.ledger, hall.id(), &command).await.unwrap()
+async fn command(hall: &Hall, command: Command) -> RoomSnapshot {
+    execute(&hall.ledger, hall.id(), &command).await.unwrap()
 }
 
 /// A room in its second round, with people of every kind.
@@ -84,14 +84,14 @@ async fn claimed(ledger: &SharedLedger, room: &Room, lease: Duration) -> ImportC
 async fn a_room_goes_on_elsewhere_where_it_was(ledger: SharedLedger) {
     let there = Stand::embedded(0);
     let (source, anna, bela) = lively(&there.ledger, 3).await;
-    let before = settle(&*source.ledger, source.id()).await.unwrap();
+    let before = reconcile_room(&*source.ledger, source.id()).await.unwrap();
     let room = imported(&ledger, &archived(&source).await).await;
     assert_eq!(room.token_key.as_deref(), Some(KEY));
     assert_eq!(Room { seq: 0, token_key: None, ..room.clone() }, Room { seq: 0, ..before.room.clone() });
     assert!(room.seq > before.room.seq, "versions never fall back");
 
     let hall = Hall::found(&ledger, room).await;
-    let after = settle(&*ledger, hall.id()).await.unwrap();
+    let after = reconcile_room(&*ledger, hall.id()).await.unwrap();
     assert_eq!(after.sum().tally.votes, before.sum().tally.votes);
     assert_eq!((after.sum().stored, after.voters), (6, before.voters));
     assert_eq!(hall.ballot(&anna.voter, (1, 1)).await, source.ballot(&anna.voter, (1, 1)).await);
@@ -105,7 +105,7 @@ async fn a_room_goes_on_elsewhere_where_it_was(ledger: SharedLedger) {
     assert!(matches!(ledger.join(hall.id(), &newcomer("anna")).await.unwrap(), JoinOutcome::NameTaken(_)));
     assert!(matches!(ledger.join(hall.id(), &newcomer("Dora")).await.unwrap(), JoinOutcome::NameTaken(_)));
     assert_eq!(ledger.invites(hall.id()).await.unwrap(), source.ledger.invites(source.id()).await.unwrap());
-    let closed = conduct(&ledger, hall.id(), &Command::Close { round: 2, take: None }).await.unwrap();
+    let closed = execute(&ledger, hall.id(), &Command::Close { round: 2, take: None }).await.unwrap();
     assert_eq!(closed.room.rounds[1].takes[0].tally.votes, [1, 0, 2]);
 }
 
@@ -115,7 +115,7 @@ async fn an_archive_is_brought_in_once(ledger: SharedLedger) {
     let archive = Archive::read(&archived(&source).await).unwrap();
     let Import::Done(room) = archive.import(&*ledger).await.unwrap() else { panic!("it is new here") };
     assert!(matches!(archive.import(&*ledger).await.unwrap(), Import::Unchanged(same) if same == room));
-    conduct(&ledger, &room.id, &Command::Close { round: 2, take: None }).await.unwrap();
+    execute(&ledger, &room.id, &Command::Close { round: 2, take: None }).await.unwrap();
     assert!(matches!(archive.import(&*ledger).await.unwrap(), Import::Exists(_)));
 }
 
@@ -184,7 +184,7 @@ async fn a_purged_room_leaves_nothing(ledger: SharedLedger) {
     let other = lively(&ledger, 2).await.0;
     command(&hall, Command::Close { round: 2, take: None }).await;
     command(&hall, Command::Reveal { place: Some(1), top: None, auto_ms: None }).await;
-    let Settled { room, .. } = command(&hall, Command::Delete { title: hall.room.title.to_string() }).await;
+    let RoomSnapshot { room, .. } = command(&hall, Command::Delete { title: hall.room.title.to_string() }).await;
     let ranking = room.reveal.as_ref().unwrap().ranking;
     ledger.purge_room(&room).await.unwrap();
     // whoever died at the end of a purge begins again

@@ -27,12 +27,12 @@ async fn a_gate_that_follows_a_target_is_published_at_once(ledger: SharedLedger)
     let mut hall = Hall::new(&ledger, 3).await;
     let mut ear = hall.listen().await;
     for deadline in [Deadline::Never, Deadline::After(60_000)] {
-        let gates = hall.aim(open(0, 1, 1, deadline)).await;
+        let gates = hall.set_gates(open(0, 1, 1, deadline)).await;
         let mut heard = ear.gates().await;
         heard.sort_by_key(|(partition, _)| *partition);
         assert_eq!(heard, (0..).zip(gates).collect::<Vec<(u16, Gate)>>());
     }
-    ledger.aim(hall.id(), 3, &open(1, 1, 1, Deadline::Never)).await.unwrap();
+    ledger.set_gates(hall.id(), 3, &open(1, 1, 1, Deadline::Never)).await.unwrap();
     assert_eq!(ear.gates().await, [], "a late target moves nothing");
 }
 
@@ -48,48 +48,48 @@ async fn within_a_tick_commits_publish_nothing(ledger: SharedLedger) {
 async fn settling_publishes_what_was_not_and_only_once(ledger: SharedLedger) {
     let hall = opened(&ledger, 1).await;
     let mut ear = hall.listen().await;
-    let mut lane = ledger.lane(hall.id(), 0, "pod");
+    let mut writer = ledger.partition_writer(hall.id(), 0, "pod");
     for number in 0..3 {
         hall.cast(&voter(number), 1, "ab").await;
     }
-    let settled = lane.settle(0, u64::MAX).await.unwrap();
-    assert_eq!(settled.tally.votes, [3, 3, 0]);
-    assert_eq!(ear.gates().await, [(0, settled.clone())]);
-    assert_eq!(lane.settle(0, u64::MAX).await.unwrap(), settled);
+    let snapshot = writer.publish_pending(0, u64::MAX).await.unwrap();
+    assert_eq!(snapshot.tally.votes, [3, 3, 0]);
+    assert_eq!(ear.gates().await, [(0, snapshot.clone())]);
+    assert_eq!(writer.publish_pending(0, u64::MAX).await.unwrap(), snapshot);
     assert_eq!(ear.gates().await, []);
     // a commit of repeats leaves the version as it was, and that one is out
     assert!(hall.commit(&[(&voter(0), 1, "ab")]).await.published);
     assert_eq!(ear.gates().await, []);
     assert!(!hall.commit(&[(&voter(0), 3, "c")]).await.published);
-    assert_eq!(lane.settle(0, u64::MAX).await.unwrap().tally.votes, [3, 3, 1]);
+    assert_eq!(writer.publish_pending(0, u64::MAX).await.unwrap().tally.votes, [3, 3, 1]);
     assert_eq!(ear.gates().await.len(), 1);
 }
 
 async fn settling_publishes_nothing_that_others_have_published(ledger: SharedLedger) {
     let hall = opened(&ledger, 1).await;
     let mut ear = hall.listen().await;
-    let mut lane = ledger.lane(hall.id(), 0, "pod");
+    let mut writer = ledger.partition_writer(hall.id(), 0, "pod");
     let mine = hall.commit(&[(&voter(1), 1, "a")]).await.gate.tally.version;
-    let others = ledger.lane(hall.id(), 0, "other").settle(0, u64::MAX).await.unwrap();
+    let others = ledger.partition_writer(hall.id(), 0, "other").publish_pending(0, u64::MAX).await.unwrap();
     assert_eq!(ear.gates().await, [(0, others.clone())]);
     assert!(others.tally.version >= mine);
     // newer counts are for whoever has committed them
     let newer = hall.commit(&[(&voter(2), 1, "a")]).await.gate.tally.version;
-    lane.settle(0, mine).await.unwrap();
+    writer.publish_pending(0, mine).await.unwrap();
     assert_eq!(ear.gates().await, []);
-    lane.settle(0, newer).await.unwrap();
+    writer.publish_pending(0, newer).await.unwrap();
     assert_eq!(ear.gates().await.len(), 1);
 }
 
 async fn what_is_published_is_absolute(ledger: SharedLedger) {
     let mut hall = opened(&ledger, 1).await;
     let mut ear = hall.listen().await;
-    let mut lane = ledger.lane(hall.id(), 0, "pod");
+    let mut writer = ledger.partition_writer(hall.id(), 0, "pod");
     for number in 0..5 {
         hall.cast(&voter(number), 1, "a").await;
-        let settled = lane.settle(0, u64::MAX).await.unwrap();
+        let snapshot = writer.publish_pending(0, u64::MAX).await.unwrap();
         let heard = ear.gates().await;
-        assert_eq!(heard, [(0, settled)]);
+        assert_eq!(heard, [(0, snapshot)]);
         assert_eq!((heard[0].1.tally.total(), heard[0].1.round, heard[0].1.take), (number as u64 + 1, 1, 1));
     }
     let closed = hall.close(1, 1).await;
@@ -103,9 +103,9 @@ async fn each_partition_has_a_tick_of_its_own(ledger: SharedLedger) {
     for number in 0..10 {
         hall.cast(&voter(number), 1, "a").await;
     }
-    let one = ledger.lane(hall.id(), 1, "pod").settle(0, u64::MAX).await.unwrap();
+    let one = ledger.partition_writer(hall.id(), 1, "pod").publish_pending(0, u64::MAX).await.unwrap();
     assert_eq!(ear.gates().await, [(1, one)]);
-    let zero = ledger.lane(hall.id(), 0, "pod").settle(0, u64::MAX).await.unwrap();
+    let zero = ledger.partition_writer(hall.id(), 0, "pod").publish_pending(0, u64::MAX).await.unwrap();
     assert_eq!(ear.gates().await, [(0, zero)]);
 }
 

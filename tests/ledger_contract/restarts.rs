@@ -4,7 +4,7 @@ use tallycast::domain::ballot::Cast;
 use tallycast::domain::command::Command;
 use tallycast::domain::gate::{partition_of, sum};
 use tallycast::domain::room::Room;
-use tallycast::ledger::conduct::{conduct, conduct_due};
+use tallycast::ledger::execute::{execute, execute_due};
 use tallycast::ledger::{
     Batch, Creation, JoinOutcome, JoinRequest, LedgerError, RankEntry, Replacement, Verdict, Voter, VotersQuery,
 };
@@ -23,19 +23,19 @@ async fn a_blackout_that_has_begun_is_known_after_a_restart_whatever_the_deadlin
     planned.rounds[0].blackout_seconds = 600;
     let Creation::Created(room) = ledger.create_room(&planned).await.unwrap() else { panic!("all is free") };
     let open = Command::Open { round: 1, take: None, seconds: Some(3_600) };
-    let opened = conduct(&ledger, &room.id, &open).await.unwrap();
-    let due = conduct_due(&ledger, &room.id).await.unwrap();
+    let opened = execute(&ledger, &room.id, &open).await.unwrap();
+    let due = execute_due(&ledger, &room.id).await.unwrap();
     assert_eq!(due.room, opened.room, "it has not begun");
     let closes_at = Some(opened.now + 600_000);
-    conduct(&ledger, &room.id, &Command::Deadline { round: 1, closes_at }).await.unwrap();
-    let dark = conduct_due(&ledger, &room.id).await.unwrap().room;
+    execute(&ledger, &room.id, &Command::Deadline { round: 1, closes_at }).await.unwrap();
+    let dark = execute_due(&ledger, &room.id).await.unwrap().room;
     assert!(dark.running.as_ref().is_some_and(|running| running.dark), "{:?}", dark.running);
-    assert_eq!(conduct_due(&ledger, &room.id).await.unwrap().room.seq, dark.seq, "said once");
+    assert_eq!(execute_due(&ledger, &room.id).await.unwrap().room.seq, dark.seq, "said once");
     drop(ledger);
 
     let stand = stand.restart();
     let later = Command::Deadline { round: 1, closes_at: Some(opened.now + 3_600_000) };
-    let moved = conduct(&stand.ledger, &room.id, &later).await.unwrap().room;
+    let moved = execute(&stand.ledger, &room.id, &later).await.unwrap().room;
     assert!(moved.running.is_some_and(|running| running.dark));
 }
 
@@ -101,9 +101,9 @@ async fn a_restart_in_the_middle_of_a_round_goes_on_where_it_was(stand: Stand) {
         other => panic!("{other:?}"),
     };
     hall.ledger.set_removed(hall.id(), 3, &removed.voter, true).await.unwrap();
-    hall.ledger.lane(hall.id(), 0, "pod").settle(20, u64::MAX).await.unwrap();
+    hall.ledger.partition_writer(hall.id(), 0, "pod").publish_pending(20, u64::MAX).await.unwrap();
     let before = hall.snapshot().await;
-    let mut lane = hall.ledger.lane(hall.id(), 0, "pod");
+    let mut writer = hall.ledger.partition_writer(hall.id(), 0, "pod");
     let casts = voters.iter().filter(|voter| partition_of(voter.as_str(), 3) == 0);
     let casts = casts.map(|voter| (voter.clone(), Cast::parse(4, "a".into()).unwrap()));
     let batch = Batch::of(1, 1, 20, casts);
@@ -114,10 +114,10 @@ async fn a_restart_in_the_middle_of_a_round_goes_on_where_it_was(stand: Stand) {
     let mut hall = Hall::found(&stand.ledger, room).await;
     let after = hall.snapshot().await;
     assert_eq!((after.seq, &after.gates), (before.seq, &before.gates));
-    // a lane from before the restart may or may not find its way; it does not hang, and nothing is counted twice
-    let told = lane.commit(&batch).await;
+    // a writer from before the restart may or may not find its way; it does not hang, and nothing is counted twice
+    let told = writer.commit(&batch).await;
     assert!(!matches!(told, Err(LedgerError::Corrupt(_))), "{told:?}");
-    let commit = hall.ledger.lane(hall.id(), 0, "pod").commit(&batch).await.unwrap();
+    let commit = hall.ledger.partition_writer(hall.id(), 0, "pod").commit(&batch).await.unwrap();
     assert_eq!(commit.gate.tally.total(), before.gates[0].tally.total() + batch.casts().len() as u64);
     assert!(commit.gate.tally.version > before.gates[0].tally.version);
     assert_eq!(commit.gate.acknowledged, 20);

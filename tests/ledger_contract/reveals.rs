@@ -2,7 +2,7 @@
 
 use tallycast::domain::command::Command;
 use tallycast::domain::ids::RoomId;
-use tallycast::ledger::conduct::{Settled, conduct};
+use tallycast::ledger::execute::{RoomSnapshot, execute};
 use tallycast::ledger::{RankEntry, SharedLedger};
 
 use crate::ledger_support::{Hall, name, voter};
@@ -11,8 +11,8 @@ contract! { tick_ms = 0;
     a_reveal_that_begins_or_ends_drops_what_an_earlier_one_left_half_done,
 }
 
-async fn must(ledger: &SharedLedger, room: &RoomId, command: Command) -> Settled {
-    conduct(ledger, room, &command).await.unwrap_or_else(|error| panic!("{command:?}: {error}"))
+async fn must(ledger: &SharedLedger, room: &RoomId, command: Command) -> RoomSnapshot {
+    execute(ledger, room, &command).await.unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 /// Slices as a process leaves them that dies while it stores a ranking.

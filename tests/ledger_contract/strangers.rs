@@ -18,7 +18,7 @@ use tallycast::domain::jobs::caused_by;
 use tallycast::domain::room::{Decision, Room};
 use tallycast::domain::visibility::{Audience, Blackout};
 use tallycast::ledger::archive::{Archive, Import};
-use tallycast::ledger::conduct::{ConductError, conduct, rank, settle, voters};
+use tallycast::ledger::execute::{ExecuteError, conduct, rank, reconcile_room, voters};
 use tallycast::ledger::{Batch, SharedLedger};
 use tallycast::wire::room::RoomView;
 
@@ -261,14 +261,14 @@ fn are_rooms_like_any_other(stand: &Stand, cases: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ledger = &stand.ledger;
     let beside = runtime.block_on(Hall::new(ledger, 1));
-    let before = runtime.block_on(settle(&**ledger, beside.id())).unwrap();
+    let before = runtime.block_on(reconcile_room(&**ledger, beside.id())).unwrap();
     let let_through = std::cell::Cell::new(0);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let evening = |text: String| {
         let Some(archive) = is_refused_or_sound(&text)? else { return Ok(()) };
         runtime.block_on(has_its_evening(ledger, &archive));
         let_through.set(let_through.get() + 1);
-        let after = runtime.block_on(settle(&**ledger, beside.id())).unwrap();
+        let after = runtime.block_on(reconcile_room(&**ledger, beside.id())).unwrap();
         prop_assert_eq!((&after.room, &after.gates), (&before.room, &before.gates));
         let listing = runtime.block_on(ledger.rooms()).unwrap();
         prop_assert_eq!(listing.unreadable, vec![]);
@@ -286,9 +286,9 @@ async fn has_its_evening(ledger: &SharedLedger, archive: &Archive) {
     };
     assert!(ledger.rooms().await.unwrap().rooms.contains(&room));
     for command in commands(&room) {
-        match conduct(ledger, &room.id, &command).await {
-            Ok(settled) => show(&settled.room, &sum(&settled.gates)),
-            Err(ConductError::Refused(_)) => {}
+        match execute(ledger, &room.id, &command).await {
+            Ok(snapshot) => show(&snapshot.room, &sum(&snapshot.gates)),
+            Err(ExecuteError::Refused(_)) => {}
             Err(error) => panic!("{command:?}: {error}"),
         }
         if let Some((round, take)) = room.current_take().filter(|_| matches!(command, Command::Open { .. })) {
@@ -296,11 +296,11 @@ async fn has_its_evening(ledger: &SharedLedger, archive: &Archive) {
                 let partition = partition_of(voter.voter.as_str(), room.partitions);
                 let cast = Cast::parse(1, "ab".into()).unwrap();
                 let batch = Batch::of(round, take, 0, [(voter.voter, cast)]);
-                ledger.lane(&room.id, partition, "pod").commit(&batch).await.unwrap();
+                ledger.partition_writer(&room.id, partition, "pod").commit(&batch).await.unwrap();
             }
         }
-        let settled = settle(&**ledger, &room.id).await.unwrap();
-        rank(&**ledger, &settled.room).await.unwrap();
+        let snapshot = reconcile_room(&**ledger, &room.id).await.unwrap();
+        rank(&**ledger, &snapshot.room).await.unwrap();
     }
     // and it can move on, as it is now
     let key = archive.room.token_key.as_deref().unwrap_or("dGhlLWtleS1vZi10aGUtdG9rZW5zLWlzLXNlY3JldCE");

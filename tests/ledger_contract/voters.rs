@@ -209,7 +209,7 @@ async fn pages(ledger: &SharedLedger, room: &RoomId, text: &str, limit: usize) -
 
 async fn pages_of_voters_neither_overlap_nor_skip(ledger: SharedLedger) {
     let room = Hall::new(&ledger, 1).await.room.id;
-    let requests: Vec<_> = (0..30).map(|number| newcomer(&format!("Guest {number}"))).collect();
+    let requests: Vec<_> = (0..30).map(|number| newcomer(&format!("HandshakeContext {number}"))).collect();
     let mut expected = vec![];
     for outcome in join_all(requests.iter().map(|request| ledger.join(&room, request))).await {
         let JoinOutcome::Done(voter) = outcome.unwrap() else { panic!("all names differ") };
@@ -248,7 +248,7 @@ async fn a_frozen_ranking_is_kept_in_slices_until_it_is_dropped(ledger: SharedLe
     let entry = |number: usize| RankEntry {
         place: number as u32 + 1,
         voter: VoterId::parse(&format!("v{number}")).unwrap(),
-        name: name(&format!("Guest {number}")),
+        name: name(&format!("HandshakeContext {number}")),
         score: 70 - number as u64 % 70,
         time_ms: 1_234_567,
         rounds: vec![(1, 10), (2, 0), (7, 3)],

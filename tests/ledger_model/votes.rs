@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use tallycast::domain::ballot::{Cast, Refusal};
-use tallycast::domain::gate::{Deadline, Gate, GatePhase, Target, partition_of};
+use tallycast::domain::gate::{Deadline, DesiredGate, Gate, GatePhase, partition_of};
 use tallycast::ledger::{Batch, JoinOutcome, JoinRequest, Verdict, Voter};
 
 use crate::ledger_support::{Hall, Stand, newcomer, voter};
@@ -22,7 +22,7 @@ const HOUR_MS: u64 = 3_600_000;
 
 #[derive(Debug, Clone)]
 pub enum Command {
-    Aim(Target),
+    SetGates(DesiredGate),
     /// Each voter at most once; goes to the partitions in their order.
     Commit {
         take: (u16, u16),
@@ -52,11 +52,11 @@ struct Slip {
     letter: char,
 }
 
-/// The reference: every slip ever used, in order, and the target that the gates are at.
+/// The reference: every slip ever used, in order, and the desired state that the gates are at.
 #[derive(Debug, Clone)]
 pub struct Reference<const PARTITIONS: u16> {
     slips: Vec<Slip>,
-    target: Option<Target>,
+    desired: Option<DesiredGate>,
     deadline: Option<Deadline>,
     /// Takes that ran before the one that runs.
     left: Vec<(u16, u16)>,
@@ -79,17 +79,17 @@ impl<const PARTITIONS: u16> Reference<PARTITIONS> {
         partition_of(voter(voter_number).as_str(), PARTITIONS)
     }
 
-    fn follow(&mut self, target: &Target) {
-        if target.command_seq <= self.target.as_ref().map_or(0, |target| target.command_seq) {
+    fn follow(&mut self, desired: &DesiredGate) {
+        if desired.command_seq <= self.desired.as_ref().map_or(0, |desired| desired.command_seq) {
             return;
         }
-        let same_take = self.target.as_ref().is_some_and(|now| (now.round, now.take) == (target.round, target.take));
-        match target.open {
+        let same_take = self.desired.as_ref().is_some_and(|now| (now.round, now.take) == (desired.round, desired.take));
+        match desired.open {
             Some(deadline) => self.deadline = Some(deadline),
             None if !same_take => self.deadline = None,
             None => {}
         }
-        if let Some(before) = self.target.replace(target.clone())
+        if let Some(before) = self.desired.replace(desired.clone())
             && !same_take
         {
             self.left.push((before.round, before.take));
@@ -109,9 +109,9 @@ impl<const PARTITIONS: u16> Reference<PARTITIONS> {
         let refused = if asked().all(|(number, letter)| on_slip(number) == Some(&letter)) {
             None
         } else {
-            let open = self.target.clone().filter(|target| {
-                let is_over = matches!(target.open, Some(Deadline::At(time)) if time < FAR);
-                target.open.is_some() && !is_over && target.round == take.0
+            let open = self.desired.clone().filter(|desired| {
+                let is_over = matches!(desired.open, Some(Deadline::At(time)) if time < FAR);
+                desired.open.is_some() && !is_over && desired.round == take.0
             });
             match open {
                 None => Some(Refusal::Closed),
@@ -147,25 +147,25 @@ impl<const PARTITIONS: u16> Reference<PARTITIONS> {
         assert_eq!(gate.stored, self.slips.iter().filter(mine).count() as u64, "stored");
         let newest = |pod| self.reports.iter().filter(|(p, q, _)| (*p, *q) == (pod, partition)).map(|r| r.2).max();
         assert_eq!(gate.acknowledged, (0..3).filter_map(newest).sum::<u64>(), "acknowledged");
-        let Some(target) = &self.target else {
+        let Some(desired) = &self.desired else {
             assert_eq!((gate.phase, gate.command_seq), (GatePhase::Idle, 0));
             return;
         };
-        let phase = if target.open.is_some() { GatePhase::Open } else { GatePhase::Closed };
+        let phase = if desired.open.is_some() { GatePhase::Open } else { GatePhase::Closed };
         assert_eq!(
             (gate.command_seq, gate.round, gate.take, gate.phase),
-            (target.command_seq, target.round, target.take, phase)
+            (desired.command_seq, desired.round, desired.take, phase)
         );
-        assert_eq!((gate.choices, gate.votes_per_round), (target.choices, target.votes_per_round));
+        assert_eq!((gate.choices, gate.votes_per_round), (desired.choices, desired.votes_per_round));
         let deadline = match self.deadline {
             None | Some(Deadline::Never) => None,
             Some(Deadline::At(time)) => Some(time),
             Some(Deadline::After(ms)) => Some(gate.opened_at + ms),
         };
         assert_eq!((gate.deadline, gate.closed_at.is_some()), (deadline, phase == GatePhase::Closed));
-        let now = (target.round, target.take);
+        let now = (desired.round, desired.take);
         let count = |letter| self.slips.iter().filter(mine).filter(|s| s.take == now && s.letter == letter).count();
-        let votes: Vec<_> = ('a'..).take(usize::from(target.choices)).map(|letter| count(letter) as u64).collect();
+        let votes: Vec<_> = ('a'..).take(usize::from(desired.choices)).map(|letter| count(letter) as u64).collect();
         let voters = (0..VOTERS).filter(|v| Self::partition(*v) == partition && !self.ballot(*v, now).is_empty());
         assert_eq!((&gate.tally.votes, gate.tally.voters), (&votes, voters.count() as u64));
     }
@@ -180,8 +180,8 @@ fn take() -> impl Strategy<Value = (u16, u16)> {
     select(takes().collect::<Vec<_>>())
 }
 
-/// The next target: of the same take, or of one that never ran. No command goes back to a take that was left.
-fn aim(command_seq: u64, now: (u16, u16), left: &[(u16, u16)]) -> impl Strategy<Value = Command> + use<> {
+/// The next desired: of the same take, or of one that never ran. No command goes back to a take that was left.
+fn set_gates(command_seq: u64, now: (u16, u16), left: &[(u16, u16)]) -> impl Strategy<Value = Command> + use<> {
     let fresh: Vec<_> = takes().filter(|take| *take == now || !left.contains(take)).collect();
     let to = prop_oneof![2 => Just(now), 1 => select(fresh)];
     let newer = (1..3u64, to).prop_map(move |(step, to)| (command_seq + step, to));
@@ -189,10 +189,10 @@ fn aim(command_seq: u64, now: (u16, u16), left: &[(u16, u16)]) -> impl Strategy<
     let late = (0..=3u64, take()).prop_map(move |(step, to)| (command_seq.saturating_sub(step), to));
     let deadlines = [Deadline::Never, Deadline::After(HOUR_MS), Deadline::At(FAR), Deadline::At(1)];
     let open = prop_oneof![4 => select(deadlines.to_vec()).prop_map(Some), 1 => Just(None)];
-    let target = (prop_oneof![4 => newer, 1 => late], 2..7u16, open);
-    target.prop_map(|((command_seq, (round, take)), votes_per_round, open)| {
+    let desired = (prop_oneof![4 => newer, 1 => late], 2..7u16, open);
+    desired.prop_map(|((command_seq, (round, take)), votes_per_round, open)| {
         // a take keeps its choices
-        Command::Aim(Target { command_seq, round, take, choices: 1 + round as u8, votes_per_round, open })
+        Command::SetGates(DesiredGate { command_seq, round, take, choices: 1 + round as u8, votes_per_round, open })
     })
 }
 
@@ -222,7 +222,7 @@ impl<const PARTITIONS: u16> ReferenceStateMachine for Reference<PARTITIONS> {
         let removed = [false; VOTERS];
         Just(Self {
             slips: vec![],
-            target: None,
+            desired: None,
             deadline: None,
             left: vec![],
             removed,
@@ -234,7 +234,7 @@ impl<const PARTITIONS: u16> ReferenceStateMachine for Reference<PARTITIONS> {
     }
 
     fn transitions(state: &Self) -> BoxedStrategy<Command> {
-        let (seq, now) = state.target.as_ref().map_or((0, (1, 1)), |t| (t.command_seq, (t.round, t.take)));
+        let (seq, now) = state.desired.as_ref().map_or((0, (1, 1)), |t| (t.command_seq, (t.round, t.take)));
         prop_oneof![
             3 => aim(seq, now, &state.left),
             8 => commit(now),
@@ -249,7 +249,7 @@ impl<const PARTITIONS: u16> ReferenceStateMachine for Reference<PARTITIONS> {
     fn apply(mut state: Self, command: &Command) -> Self {
         state.told.clear();
         match command {
-            Command::Aim(target) => state.follow(target),
+            Command::SetGates(desired) => state.follow(desired),
             Command::Commit { take, casts, pod, acknowledged } => {
                 for (voter, slip, votes) in casts {
                     let verdict = state.cast(*voter, *take, *slip, votes);
@@ -258,7 +258,7 @@ impl<const PARTITIONS: u16> ReferenceStateMachine for Reference<PARTITIONS> {
                 }
             }
             Command::Settle { partition, pod, acknowledged } => state.report(*pod, *partition, *acknowledged),
-            // who has not joined can not be removed
+            // who has not joined cannot be removed
             Command::Remove { voter, removed } if voter % 2 == 0 => state.removed[*voter] = *removed,
             Command::Remove { .. } | Command::ReadBallots { .. } => {}
         }
@@ -305,8 +305,8 @@ impl<K: Kind, const PARTITIONS: u16> VotesTest<K, PARTITIONS> {
             if batch.casts().is_empty() {
                 continue;
             }
-            let mut lane = self.hall.ledger.lane(self.hall.id(), partition, &format!("pod-{pod}"));
-            let commit = wait(lane.commit(&batch)).unwrap();
+            let mut writer = self.hall.ledger.partition_writer(self.hall.id(), partition, &format!("pod-{pod}"));
+            let commit = wait(writer.commit(&batch)).unwrap();
             let told: Vec<_> =
                 reference.told.iter().filter(|(number, _)| of_it(number)).map(|(_, v)| v.clone()).collect();
             assert_eq!(commit.verdicts, told);
@@ -347,14 +347,14 @@ impl<K: Kind, const PARTITIONS: u16> StateMachineTest for VotesTest<K, PARTITION
     fn apply(mut test: Self, reference: &Reference<PARTITIONS>, command: Command) -> Self {
         let (ledger, id) = (test.hall.ledger.clone(), test.hall.id().clone());
         match &command {
-            Command::Aim(target) => {
-                let (_, gates) = wait(ledger.aim(&id, PARTITIONS, target)).unwrap();
+            Command::SetGates(desired) => {
+                let (_, gates) = wait(ledger.set_gates(&id, PARTITIONS, desired)).unwrap();
                 test.check_gates(reference, &gates);
             }
             Command::Commit { .. } => test.commit(reference, &command),
             Command::Settle { partition, pod, acknowledged } => {
-                let mut lane = ledger.lane(&id, *partition, &format!("pod-{pod}"));
-                let gate = wait(lane.settle(*acknowledged, u64::MAX)).unwrap();
+                let mut writer = ledger.partition_writer(&id, *partition, &format!("pod-{pod}"));
+                let gate = wait(writer.publish_pending(*acknowledged, u64::MAX)).unwrap();
                 test.check_gate(reference, *partition, &gate);
             }
             Command::Remove { voter: number, removed } => {

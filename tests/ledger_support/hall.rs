@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use tallycast::domain::ballot::{Ballot, Cast, Refusal};
-use tallycast::domain::gate::{Deadline, Gate, GateSum, Target, partition_of, sum};
+use tallycast::domain::gate::{Deadline, DesiredGate, Gate, GateSum, partition_of, sum};
 use tallycast::domain::ids::{Card, Invite, RoomCode, RoomId, VoterId};
 use tallycast::domain::room::{JoinMode, Programme, Room};
 use tallycast::domain::setup::{Plan, RoundPlan};
 use tallycast::domain::text::{Name, Title};
-use tallycast::ledger::{Batch, Commit, Creation, Feed, FeedEvent, JoinRequest, SharedLedger, Snapshot, Verdict};
+use tallycast::ledger::{Batch, Commit, Creation, Feed, FeedEvent, GateSnapshot, JoinRequest, SharedLedger, Verdict};
 use tokio::time::timeout;
 
 /// How long something may take that must come.
@@ -48,8 +48,8 @@ pub fn newcomer(called: &str) -> JoinRequest {
 }
 
 /// A target that opens a round.
-pub fn open(command_seq: u64, round: u16, take: u16, deadline: Deadline) -> Target {
-    Target { command_seq, round, take, choices: 3, votes_per_round: 10, open: Some(deadline) }
+pub fn open(command_seq: u64, round: u16, take: u16, deadline: Deadline) -> DesiredGate {
+    DesiredGate { command_seq, round, take, choices: 3, votes_per_round: 10, open: Some(deadline) }
 }
 
 /// A room with rounds of three choices and ten votes.
@@ -100,20 +100,20 @@ impl Hall {
     }
 
     /// Puts the next target on the gates.
-    pub async fn aim(&mut self, target: Target) -> Vec<Gate> {
+    pub async fn set_gates(&mut self, target: DesiredGate) -> Vec<Gate> {
         self.command_seq += 1;
-        let target = Target { command_seq: self.command_seq, ..target };
-        self.ledger.aim(self.id(), self.partitions, &target).await.unwrap().1
+        let target = DesiredGate { command_seq: self.command_seq, ..target };
+        self.ledger.set_gates(self.id(), self.partitions, &target).await.unwrap().1
     }
 
     /// Opens a take, without a deadline.
     pub async fn open(&mut self, round: u16, take: u16) -> Vec<Gate> {
-        self.aim(open(0, round, take, Deadline::Never)).await
+        self.set_gates(open(0, round, take, Deadline::Never)).await
     }
 
     /// Closes a take.
     pub async fn close(&mut self, round: u16, take: u16) -> Vec<Gate> {
-        self.aim(Target { open: None, ..open(0, round, take, Deadline::Never) }).await
+        self.set_gates(DesiredGate { open: None, ..open(0, round, take, Deadline::Never) }).await
     }
 
     /// Commits casts for the first round and take that all belong to one partition.
@@ -129,7 +129,7 @@ impl Hall {
             ((*voter).clone(), Cast::parse(*slip, (*votes).to_owned()).unwrap())
         });
         let batch = Batch::of(round, take, 0, casts);
-        self.ledger.lane(self.id(), partition, "pod").commit(&batch).await.unwrap()
+        self.ledger.partition_writer(self.id(), partition, "pod").commit(&batch).await.unwrap()
     }
 
     /// One cast in the first round and take: the whole ballot, and why not all of it was taken.
@@ -152,7 +152,7 @@ impl Hall {
         }
     }
 
-    pub async fn snapshot(&self) -> Snapshot {
+    pub async fn snapshot(&self) -> GateSnapshot {
         self.ledger.snapshot(self.id(), self.partitions).await.unwrap().expect("the room")
     }
 

@@ -30,18 +30,18 @@ async fn a_gate_is_published_once_a_tick_and_its_last_version_by_settling() {
     let mut feed = ledger.feed();
     feed.follow(vec![room.clone()]).await;
     assert_eq!(hear(&mut feed).await, FeedEvent::Resumed);
-    let (_, gates) = ledger.aim(&room, 1, &opened(1)).await.unwrap();
+    let (_, gates) = ledger.set_gates(&room, 1, &opened(1)).await.unwrap();
     assert_eq!(hear_version(&mut feed, 0).await, gates[0]);
 
-    let mut lane = ledger.lane(&room, 0, "pod");
-    let commit = lane.commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
+    let mut writer = ledger.partition_writer(&room, 0, "pod");
+    let commit = writer.commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
     assert!(!commit.published);
-    let again = lane.commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
+    let again = writer.commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
     assert!(!again.published, "the vote of the first commit is still to be shown");
-    let settled = lane.settle(1, u64::MAX).await.unwrap();
-    assert_eq!(settled.acknowledged, 1);
-    assert_eq!(hear(&mut feed).await, FeedEvent::Gate { room: room.clone(), partition: 0, gate: settled.into() });
-    let repeated = lane.commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
+    let snapshot = writer.publish_pending(1, u64::MAX).await.unwrap();
+    assert_eq!(snapshot.acknowledged, 1);
+    assert_eq!(hear(&mut feed).await, FeedEvent::Gate { room: room.clone(), partition: 0, gate: snapshot.into() });
+    let repeated = writer.commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
     assert!(repeated.published, "nothing is left to show");
 
     // nothing else was published: the next message is this one
@@ -57,8 +57,8 @@ async fn only_followed_rooms_are_heard() {
     let mut feed = ledger.feed();
     feed.follow(vec![other.clone()]).await;
     feed.follow(vec![ours.clone()]).await;
-    ledger.aim(&other, 1, &opened(1)).await.unwrap();
-    ledger.aim(&ours, 1, &opened(1)).await.unwrap();
+    ledger.set_gates(&other, 1, &opened(1)).await.unwrap();
+    ledger.set_gates(&ours, 1, &opened(1)).await.unwrap();
     loop {
         match hear(&mut feed).await {
             FeedEvent::Gate { room, .. } => break assert_eq!(room, ours),
@@ -74,8 +74,8 @@ async fn a_publish_that_is_forbidden_does_not_hide_stored_votes() {
     redis.command("ACL SETUSER mute on >word ~* +@all resetchannels").await;
     let url = redis.url().replace("redis://", "redis://mute:word@");
     let ledger = RedisLedger::new(RedisOptions::new(url)).unwrap();
-    ledger.aim(&room, 1, &opened(1)).await.unwrap();
-    let commit = ledger.lane(&room, 0, "pod").commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
+    ledger.set_gates(&room, 1, &opened(1)).await.unwrap();
+    let commit = ledger.partition_writer(&room, 0, "pod").commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
     assert_eq!((commit.gate.stored, commit.published), (1, false));
 }
 
@@ -91,13 +91,13 @@ async fn a_feed_says_that_it_was_lost_and_comes_back_with_its_rooms() {
     assert_eq!(hear(&mut feed).await, FeedEvent::Lost);
     redis.launch().await;
     assert_eq!(hear(&mut feed).await, FeedEvent::Resumed);
-    ledger.aim(&room, 1, &opened(1)).await.unwrap();
+    ledger.set_gates(&room, 1, &opened(1)).await.unwrap();
     assert!(matches!(hear(&mut feed).await, FeedEvent::Gate { .. }));
 
     feed.reconnect().await;
     assert_eq!(hear(&mut feed).await, FeedEvent::Lost);
     assert_eq!(hear(&mut feed).await, FeedEvent::Resumed);
-    ledger.aim(&room, 1, &opened(2)).await.unwrap();
+    ledger.set_gates(&room, 1, &opened(2)).await.unwrap();
     assert!(matches!(hear(&mut feed).await, FeedEvent::Gate { .. }));
 }
 

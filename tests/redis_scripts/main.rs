@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use support::redis::Redis;
 use tallycast::domain::ballot::Cast;
-use tallycast::domain::gate::{Deadline, Target};
+use tallycast::domain::gate::{Deadline, DesiredGate};
 use tallycast::domain::ids::{RoomId, VoterId};
 use tallycast::domain::room::JoinMode;
 use tallycast::domain::text::Name;
@@ -44,8 +44,8 @@ fn batch(casts: Vec<(VoterId, Cast)>) -> Batch {
     Batch::of(1, 1, 0, casts)
 }
 
-fn opened(command_seq: u64) -> Target {
-    Target { command_seq, round: 1, take: 1, choices: 2, votes_per_round: 10, open: Some(Deadline::Never) }
+fn opened(command_seq: u64) -> DesiredGate {
+    DesiredGate { command_seq, round: 1, take: 1, choices: 2, votes_per_round: 10, open: Some(Deadline::Never) }
 }
 
 async fn join(ledger: &dyn Ledger, room: &RoomId, voter: VoterId) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
-use tallycast::domain::gate::Target;
+use tallycast::domain::gate::DesiredGate;
 use tallycast::domain::ids::{Invite, RoomCode, RoomId};
 use tallycast::domain::jobs::{Job, Task};
 use tallycast::domain::room::{JoinMode, Room};
@@ -42,9 +42,9 @@ fn entry() -> RankEntry {
 async fn prepared(redis: &Redis) -> Room {
     let plain = ledger(redis, 0);
     let Creation::Created(room) = plain.create_room(&planned()).await.unwrap() else { panic!("all is free") };
-    plain.aim(&room.id, 1, &opened(1)).await.unwrap();
+    plain.set_gates(&room.id, 1, &opened(1)).await.unwrap();
     join(&plain, &room.id, voter(1)).await;
-    plain.lane(&room.id, 0, "pod").commit(&batch(vec![(voter(1), cast(1, "ab"))])).await.unwrap();
+    plain.partition_writer(&room.id, 0, "pod").commit(&batch(vec![(voter(1), cast(1, "ab"))])).await.unwrap();
     plain.store_ranking(&room.id, 1, 0, &[entry()]).await.unwrap();
     plain.enqueue(&room.id, &[job("one")]).await.unwrap();
     room
@@ -79,7 +79,7 @@ async fn without_replicas_reads_answer_at_once() {
         asked.rooms() => |listing: tallycast::ledger::Listing| listing.rooms.len() == 1,
         asked.find_room(&room.code) => |found: Option<Room>| found.is_some(),
         asked.room(id) => |found: Option<Room>| found.is_some(),
-        asked.snapshot(id, 1) => |found: Option<tallycast::ledger::Snapshot>| found.unwrap().gates[0].stored == 2,
+        asked.snapshot(id, 1) => |found: Option<tallycast::ledger::GateSnapshot>| found.unwrap().gates[0].stored == 2,
         asked.ballots_of(id, 1, &voter(1), &[(1, 1)]) => |ballots: Vec<tallycast::domain::ballot::Ballot>| ballots[0].votes == "ab",
         asked.ballots(id, 0, (1, 1), None) => |(ballots, _): (Vec<_>, _)| ballots.len() == 1,
         asked.greet(id, 1, &[greeting(1)]) => |greeted: Vec<_>| greeted.len() == 1,
@@ -113,21 +113,21 @@ async fn without_replicas_no_change_is_acknowledged_and_the_check_says_so() {
     };
     let renaming = Renaming { voter: voter(1), name: Name::parse("Anne").unwrap(), suggestions: vec![] };
     let invite = (Name::parse("Cleo").unwrap(), Invite::from_entropy(rand::random()));
-    let closed = Target { open: None, ..opened(2) };
+    let closed = DesiredGate { open: None, ..opened(2) };
     let other = planned();
     let (greetings, invites, jobs, ranking) = ([greeting(3)], [invite], [job("two")], [entry()]);
     let edited = Room { rehearsal: true, ..room.clone() };
     let votes = batch(vec![(voter(1), cast(3, "a"))]);
     let repeated = batch(vec![(voter(1), cast(1, "ab"))]);
-    let lane = || asked.lane(id, 0, "pod");
-    let (mut one, mut two, mut three) = (lane(), lane(), lane());
+    let writer = || asked.partition_writer(id, 0, "pod");
+    let (mut one, mut two, mut three) = (partition_writer(), partition_writer(), partition_writer());
     let changes: Vec<(&str, BoxFuture<'_, Result<(), LedgerError>>)> = vec![
         ("create_room", asked.create_room(&other).map(|answer| answer.map(drop)).boxed()),
         ("replace_room", asked.replace_room(&edited, &[]).map(|answer| answer.map(drop)).boxed()),
-        ("aim", asked.aim(id, 1, &closed).map(|answer| answer.map(drop)).boxed()),
+        ("aim", asked.set_gates(id, 1, &closed).map(|answer| answer.map(drop)).boxed()),
         ("commit", one.commit(&votes).map(|answer| answer.map(drop)).boxed()),
         ("a repeat", two.commit(&repeated).map(|answer| answer.map(drop)).boxed()),
-        ("settle", three.settle(1, 0).map(|answer| answer.map(drop)).boxed()),
+        ("settle", three.publish_pending(1, 0).map(|answer| answer.map(drop)).boxed()),
         ("join", asked.join(id, &newcomer).map(|answer| answer.map(drop)).boxed()),
         ("rename", asked.rename(id, &renaming).map(|answer| answer.map(drop)).boxed()),
         ("greet a lost voter", asked.greet(id, 1, &greetings).map(|answer| answer.map(drop)).boxed()),
@@ -162,7 +162,7 @@ async fn a_repeat_waits_until_a_replica_has_what_was_stored_before_and_a_read_do
     replica.signal("STOP");
     // each on a connection of its own: the second stores nothing, and must not be told that all is well
     for what in ["stored", "repeated"] {
-        let told = asked.lane(&room.id, 0, "pod").commit(&votes).await;
+        let told = asked.partition_writer(&room.id, 0, "pod").commit(&votes).await;
         assert!(matches!(told, Err(LedgerError::MaybeApplied(_))), "{what}: {told:?}");
     }
     let since = Instant::now();
@@ -172,7 +172,7 @@ async fn a_repeat_waits_until_a_replica_has_what_was_stored_before_and_a_read_do
 
     replica.signal("CONT");
     commits_at_last(&asked, &room.id, "the replica goes on").await;
-    let told = asked.lane(&room.id, 0, "pod").commit(&votes).await.unwrap();
+    let told = asked.partition_writer(&room.id, 0, "pod").commit(&votes).await.unwrap();
     assert_eq!(told.gate.stored, 3);
 }
 
@@ -180,7 +180,7 @@ async fn a_repeat_waits_until_a_replica_has_what_was_stored_before_and_a_read_do
 async fn commits_at_last(ledger: &dyn Ledger, room: &RoomId, what: &str) {
     let repeated = batch(vec![(voter(1), cast(1, "ab"))]);
     let since = Instant::now();
-    while let Err(error) = ledger.lane(room, 0, "pod").commit(&repeated).await {
+    while let Err(error) = ledger.partition_writer(room, 0, "pod").commit(&repeated).await {
         assert!(since.elapsed() < Duration::from_secs(30), "{what}: {error}");
     }
 }

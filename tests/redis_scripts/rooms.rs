@@ -94,9 +94,9 @@ async fn only_presence_and_ended_sign_ins_are_forgotten_by_themselves() {
     let Creation::Created(room) = ledger.create_room(&room("ABCDEF", Some("party"))).await.unwrap() else {
         panic!("it is new")
     };
-    ledger.aim(&room.id, 1, &opened(1)).await.unwrap();
+    ledger.set_gates(&room.id, 1, &opened(1)).await.unwrap();
     join(&ledger, &room.id, voter(1)).await;
-    ledger.lane(&room.id, 0, "pod").commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
+    ledger.partition_writer(&room.id, 0, "pod").commit(&batch(vec![(voter(1), cast(1, "a"))])).await.unwrap();
     ledger.set_removed(&room.id, 1, &voter(1), true).await.unwrap();
     let now = ledger.check().await.unwrap().now;
     ledger.sign_out("s", now + 60_000).await.unwrap();

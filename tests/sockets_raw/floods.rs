@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// What the kernels of both ends may hold of a stream that nobody reads.
-const MOST_SWALLOWED: usize = 8 << 20;
+const MAX_SWALLOWED: usize = 8 << 20;
 
 /// A hall with a round open in which everybody has 100 votes.
 async fn voting() -> (Hall, String) {
@@ -63,7 +63,7 @@ async fn a_frame_announced_too_long_is_closed_at_its_header_and_not_stored() {
             let what = format!("{first:#x} of {length}: {swallowed} bytes in {:?}, told {said:x?}", since.elapsed());
             assert_eq!(said, close_frame(code), "{what}");
             assert!(since.elapsed() < Duration::from_secs(1), "{what}");
-            assert!(swallowed <= MOST_SWALLOWED, "{what}");
+            assert!(swallowed <= MAX_SWALLOWED, "{what}");
         }
     }
     let each = (metric(pod, "process_resident_memory_bytes").await - before) / (lengths.len() * 5) as f64;

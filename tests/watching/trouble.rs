@@ -70,7 +70,7 @@ fn vote_on(voters: Vec<Voter>, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<V
 /// Goes on where a good evening has ended: `hall` is two servers, an admin and a worker, which reaches Redis by `way`.
 pub async fn is_told(hall: &mut Hall, prometheus: &Prometheus, way: &Cutter) {
     let addresses = hall.addresses();
-    let target = |pod: &str, component: &'static str, place: usize| Target {
+    let target = |pod: &str, component: &'static str, place: usize| DesiredGate {
         pod: pod.to_owned(),
         component,
         address: addresses[place],
@@ -79,7 +79,7 @@ pub async fn is_told(hall: &mut Hall, prometheus: &Prometheus, way: &Cutter) {
         || vec![target("server-0", "server", 0), target("admin-2", "admin", 2), target("worker-3", "worker", 3)];
 
     let emcee = hall.emcee().at(2).patient();
-    let room = room(&emcee, "Trouble", 1).await;
+    let room = room(&emcee, "StoreError", 1).await;
     let mut voters = vec![];
     for number in 0..40 {
         let name = format!("Voter {number}");

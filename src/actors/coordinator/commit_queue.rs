@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use prometheus::IntGauge;
 
-use crate::actors::asking::OVERDUE;
-use crate::actors::messages::{Asker, Cast};
-use crate::ledger::{Batch, MOST_CASTS};
+use crate::actors::in_flight::OVERDUE;
+use crate::actors::messages::{Cast, ReplyTo};
+use crate::ledger::{Batch, MAX_CASTS};
 use crate::traces::CastTrace;
 
 /// Most casts that wait for one partition: what a stalled ledger takes in about a minute once it is back. A cast takes
 /// some 250 bytes, so this is 8 MB.
-const MOST_WAITING: usize = 32 * MOST_CASTS;
+const MAX_WAITING: usize = 32 * MAX_CASTS;
 
 /// See [module](self).
 ///
@@ -41,7 +41,7 @@ impl CommitQueue {
     /// # Errors
     /// The queue is full; the cast comes back.
     pub fn push(&mut self, cast: Cast) -> Result<(), Cast> {
-        if self.waiting.len() == MOST_WAITING {
+        if self.waiting.len() == MAX_WAITING {
             return Err(cast);
         }
         self.waiting.push_back(cast);
@@ -60,7 +60,7 @@ impl CommitQueue {
 
     /// Takes the casts that can go together: of one round and take, each voter once, as many as a batch holds. The
     /// others wait in their order. `acknowledged` as in [`Batch`]. With it come those who asked, and which casts are traced.
-    pub fn next_batch(&mut self, acknowledged: u64) -> (Batch, Vec<Asker>, Vec<CastTrace>) {
+    pub fn next_batch(&mut self, acknowledged: u64) -> (Batch, Vec<ReplyTo>, Vec<CastTrace>) {
         let (round, take) = self.waiting.front().map_or((0, 0), |first| (first.round, first.take));
         let mut batch = Batch::new(round, take, acknowledged);
         let (mut asked, mut traced, mut rest) = (vec![], vec![], VecDeque::new());
@@ -71,7 +71,7 @@ impl CommitQueue {
         {
             let fits = (cast.round, cast.take) == (round, take) && !held.contains(&cast.voter);
             if fits && batch.push(&cast.voter, &cast.votes) {
-                asked.push(cast.asker);
+                asked.push(cast.reply_to);
                 traced.extend(cast.trace);
             } else {
                 held.insert(cast.voter.clone());
@@ -98,15 +98,18 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::actors::messages::CastAnswer;
+    use crate::actors::messages::CastOutcome;
     use crate::domain::ballot::Cast as Votes;
     use crate::domain::ids::VoterId;
 
-    fn cast(voter: &str, round: u16, asked_at: Instant) -> (Cast, oneshot::Receiver<CastAnswer>) {
+    fn cast(voter: &str, round: u16, asked_at: Instant) -> (Cast, oneshot::Receiver<CastOutcome>) {
         let (answer, receiver) = oneshot::channel();
         let votes = Votes::parse(1, "a".into()).unwrap();
-        let asker = Asker::Caller(answer);
-        (Cast { voter: VoterId::parse(voter).unwrap(), round, take: 1, votes, asker, asked_at, trace: None }, receiver)
+        let reply_to = ReplyTo::Caller(answer);
+        (
+            Cast { voter: VoterId::parse(voter).unwrap(), round, take: 1, votes, reply_to, asked_at, trace: None },
+            receiver,
+        )
     }
 
     fn queue_of(casts: impl IntoIterator<Item = Cast>) -> CommitQueue {
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn a_full_queue_gives_the_cast_back() {
         let now = Instant::now();
-        let mut queue = queue_of((0..MOST_WAITING).map(|_| cast("anna", 1, now).0));
+        let mut queue = queue_of((0..MAX_WAITING).map(|_| cast("anna", 1, now).0));
         assert!(queue.push(cast("bela", 1, now).0).is_err_and(|cast| cast.voter.as_str() == "bela"));
         queue.next_batch(0);
         assert!(queue.push(cast("bela", 1, now).0).is_ok());

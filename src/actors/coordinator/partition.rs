@@ -1,13 +1,13 @@
-//! One partition of a room: what waits for its next commit, what is under way, and what is to be settled afterwards.
+//! One partition of a room: what waits for its next commit, what is under way, and what is to be snapshot afterwards.
 
 use super::commit_queue::CommitQueue;
-use crate::ledger::Lane;
+use crate::ledger::PartitionWriter;
 use crate::metrics::Metrics;
 
 /// The way to one partition's gate, and who waits for it.
 pub(super) struct Partition {
     /// Away while a commit is under way.
-    pub(super) lane: Option<Box<dyn Lane>>,
+    pub(super) writer: Option<Box<dyn PartitionWriter>>,
     pub(super) waiting: CommitQueue,
     /// Slips of this partition stored anew whose reply came, since the start.
     pub(super) acknowledged: u64,
@@ -15,26 +15,26 @@ pub(super) struct Partition {
     pub(super) reported: u64,
     /// The version of a commit that was not published yet.
     pub(super) unpublished: Option<u64>,
-    /// Settling is armed.
-    pub(super) settling: Option<Settling>,
+    /// Pending is armed.
+    pub(super) pending: Option<Pending>,
 }
 
 impl Partition {
-    pub(super) fn new(lane: Box<dyn Lane>, metrics: &Metrics) -> Self {
+    pub(super) fn new(writer: Box<dyn PartitionWriter>, metrics: &Metrics) -> Self {
         Self {
-            lane: Some(lane),
+            writer: Some(writer),
             waiting: CommitQueue::new(metrics.casts_waiting.clone()),
             acknowledged: 0,
             reported: 0,
             unpublished: None,
-            settling: None,
+            pending: None,
         }
     }
 }
 
-/// What a lane is to settle when its time comes.
+/// What a writer is to settle when its time comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Settling {
+pub(super) enum Pending {
     /// Publish the counts of this version: a tick after its commit, unless somebody does so meanwhile.
     Publish(u64),
     /// Report what was acknowledged. Nobody waits for that, and the next commit carries it anyway.

@@ -20,12 +20,12 @@ pub const VOTER_COOKIE: &str = "tallycast_voter_";
 
 /// What a socket brought along at its handshake.
 #[derive(Debug, Clone, Default)]
-pub struct Guest {
+pub struct HandshakeContext {
     /// The Cookie header; only where the Origin header showed one of our own pages.
     pub cookies: Option<String>,
 }
 
-impl Guest {
+impl HandshakeContext {
     fn cookie(&self, name: &str) -> Option<&str> {
         let cookies = self.cookies.as_deref()?.split(';');
         cookies.filter_map(|cookie| cookie.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -38,7 +38,7 @@ impl Guest {
 }
 
 /// A place in a room, before it is taken.
-pub struct Seating {
+pub struct Admission {
     /// Where.
     pub room: Arc<ActiveRoom>,
     /// As what.
@@ -55,7 +55,7 @@ pub struct Seating {
 ///
 /// # Errors
 /// The code to close with: definite only where the finding is.
-pub async fn seat(rooms: Arc<Rooms>, guest: Guest, hello: Hello) -> Result<Seating, CloseCode> {
+pub async fn admit(rooms: Arc<Rooms>, context: HandshakeContext, hello: Hello) -> Result<Admission, CloseCode> {
     let code = RoomCode::parse(&hello.room).map_err(|_| CloseCode::NoSuchRoom)?;
     let pod = rooms.pod.clone();
     let room = rooms.enter(&code).await.map_err(|absent| match absent {
@@ -65,30 +65,30 @@ pub async fn seat(rooms: Arc<Rooms>, guest: Guest, hello: Hello) -> Result<Seati
             CloseCode::Restart
         }
     })?;
-    let empty = Seating { room, role: hello.role, you: None, voter: None, desk: None };
+    let empty = Admission { room, role: hello.role, you: None, voter: None, desk: None };
     match hello.role {
         Role::Stage => Ok(empty),
         Role::Emcee => {
-            let desk = emcee(&pod, &guest, hello.token.as_deref()).await?;
-            Ok(Seating { desk: Some(desk), ..empty })
+            let desk = emcee(&pod, &context, hello.token.as_deref()).await?;
+            Ok(Admission { desk: Some(desk), ..empty })
         }
         Role::Voter => {
             let record = empty.room.board.room();
-            let token = voter_token(&pod, &guest, &record, hello.token.as_deref()).ok_or(CloseCode::BadToken)?;
+            let token = voter_token(&pod, &context, &record, hello.token.as_deref()).ok_or(CloseCode::BadToken)?;
             voter(&pod, empty, token).await
         }
     }
 }
 
-fn voter_token(pod: &Pod, guest: &Guest, room: &Room, token: Option<&str>) -> Option<VoterToken> {
+fn voter_token(pod: &Pod, context: &HandshakeContext, room: &Room, token: Option<&str>) -> Option<VoterToken> {
     let token = match token {
         Some(token) => token,
-        None => guest.cookie(&format!("{VOTER_COOKIE}{}", room.id))?,
+        None => context.cookie(&format!("{VOTER_COOKIE}{}", room.id))?,
     };
     pod.token_key(room).read(token)
 }
 
-async fn voter(pod: &Arc<Pod>, empty: Seating, token: VoterToken) -> Result<Seating, CloseCode> {
+async fn voter(pod: &Arc<Pod>, empty: Admission, token: VoterToken) -> Result<Admission, CloseCode> {
     let record = empty.room.board.room();
     let take = record.current_take();
     let greeting = Greeting { voter: token.voter, name: token.name, card: fresh_card(), take };
@@ -102,11 +102,15 @@ async fn voter(pod: &Arc<Pod>, empty: Seating, token: VoterToken) -> Result<Seat
     let ballot = take.map(|(round, take)| BallotView::new(round, take, ballot.votes, record.votes_per_round, None));
     let you =
         You { voter: voter.voter.to_string(), name: voter.name.to_string(), card: voter.card.to_string(), ballot };
-    Ok(Seating { you: Some(you), voter: Some(voter.voter), ..empty })
+    Ok(Admission { you: Some(you), voter: Some(voter.voter), ..empty })
 }
 
 /// Which sign-in an emcee's socket belongs to, and its device.
-async fn emcee(pod: &Pod, guest: &Guest, token: Option<&str>) -> Result<(Option<String>, String), CloseCode> {
+async fn emcee(
+    pod: &Pod,
+    context: &HandshakeContext,
+    token: Option<&str>,
+) -> Result<(Option<String>, String), CloseCode> {
     if !pod.serves_emcee {
         return Err(CloseCode::BadToken);
     }
@@ -116,7 +120,7 @@ async fn emcee(pod: &Pod, guest: &Guest, token: Option<&str>) -> Result<(Option<
             false => Err(CloseCode::BadToken),
         };
     }
-    let sign_in = guest.sign_in(pod).ok_or(CloseCode::BadToken)?;
+    let sign_in = context.sign_in(pod).ok_or(CloseCode::BadToken)?;
     match pod.ledger.is_signed_out(&sign_in.id).await {
         Ok(false) => Ok((Some(sign_in.id), sign_in.device)),
         Ok(true) => Err(CloseCode::BadToken),

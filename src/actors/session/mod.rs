@@ -1,11 +1,11 @@
 //! `Session`: one for each socket, on its worker's thread. Parses what comes, hands one cast at a time on, and says
-//! what concerns this socket alone; everything else reaches the socket through its seat in the registry.
+//! what concerns this socket alone; everything else reaches the socket through its subscription in the registry.
 //!
-//! In: frames from the peer, [`Whisper`]s. Out: casts to the shard, frames. Mailbox: 16, the default; a full one
-//! means that the session is stuck, and the registry closes its socket within a second, see [`Line`].
+//! In: frames from the peer, [`SessionMessage`]s. Out: casts to the shard, frames. Mailbox: 16, the default; a full one
+//! means that the session is stuck, and the registry closes its socket within a second, see [`SessionHandle`].
 //!
 //! It has no game logic. While a cast is unanswered further casts wait here, in order; the socket's reader stops at
-//! 4 KiB of them. The answer goes from the registry's shard straight to the socket, see [`super::asking`].
+//! 4 KiB of them. The answer goes from the registry's shard straight to the socket, see [`super::in_flight`].
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -17,65 +17,65 @@ use actix_http::ws::Item;
 use actix_web_actors::ws::{self, CloseReason, Message, ProtocolError, WebsocketContext};
 
 use super::active_room::{ActiveRoom, DeskSocket, StageSocket};
-use super::asking::Asking;
-use super::line::Line;
-use super::messages::{Asker, Cast, Whisper};
+use super::in_flight::InFlightCast;
+use super::messages::{Cast, ReplyTo, SessionMessage};
 use super::pod::Pod;
-use super::registry::{Outlet, Seat, SeatGuard, Shard};
+use super::registry::{FrameSink, Subscribers, Subscription, SubscriptionGuard};
 use super::rooms::Rooms;
+use super::session_handle::SessionHandle;
 use crate::board::STATE;
 use crate::domain::ids::VoterId;
 use crate::traces::Running;
-use crate::wire::client::{self, CastMessage, ClientMessage, Hello, MOST_FRAME_BYTES, Ping, Role};
+use crate::wire::client::{self, CastMessage, ClientMessage, Hello, MAX_FRAME_BYTES, Ping, Role};
 use crate::wire::codes::CloseCode;
 use crate::wire::server::{ByeReason, ServerMessage};
 
 mod hello;
 
-use hello::Seating;
-pub use hello::{EMCEE_COOKIE, Guest, VOTER_COOKIE};
+use hello::Admission;
+pub use hello::{EMCEE_COOKIE, HandshakeContext, VOTER_COOKIE};
 
 /// Frames not understood that end a socket.
-const MOST_STRIKES: u8 = 5;
+const MAX_STRIKES: u8 = 5;
 /// Pings that a client may send at once, and how long each takes to be forgotten.
 const PING_BURST: u32 = 5;
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// Casts that may wait behind an unanswered one.
-const MOST_WAITING: usize = 64;
+const MAX_WAITING: usize = 64;
 /// Longest name of a screen that is kept.
-const MOST_SCREEN_CHARS: usize = 32;
+const MAX_SCREEN_CHARS: usize = 32;
 
 /// See [module](self).
 pub struct Session {
     rooms: Arc<Rooms>,
-    shard: Shard,
-    outlet: Rc<dyn Outlet>,
-    guest: Guest,
+    shard: Subscribers,
+    sink: Rc<dyn FrameSink>,
+    context: HandshakeContext,
     id: u64,
-    seated: Option<Seated>,
+    subscribed: Option<Subscribed>,
     strikes: u8,
     pings: PingBudget,
     /// Fragments of a message that is not whole yet.
     partial: Option<Vec<u8>>,
-    /// The cast under way; the socket's reader and its seat look at this too.
-    asking: Rc<Asking>,
+    /// The cast under way; the socket's reader and its subscription look at this too.
+    in_flight: Rc<InFlightCast>,
     waiting: VecDeque<CastMessage>,
     /// Go as soon as the cast under way is answered.
     leaving: Option<(ByeReason, Option<u64>)>,
 }
 
 /// A session that has said hello. Dropping it gives everything free, however the session ends.
-struct Seated {
+struct Subscribed {
     room: Arc<ActiveRoom>,
     role: Role,
     id: u64,
     voter: Option<VoterId>,
     desk: Option<DeskSocket>,
     pod: Arc<Pod>,
-    _seat: SeatGuard,
+    _subscription: SubscriptionGuard,
 }
 
-impl Drop for Seated {
+impl Drop for Subscribed {
     fn drop(&mut self) {
         self.pod.metrics.sessions.with_label_values(&[self.role.as_str()]).dec();
         match &self.voter {
@@ -111,20 +111,26 @@ impl PingBudget {
 type Ctx = WebsocketContext<Session>;
 
 impl Session {
-    /// A session for a socket; `outlet` is its writing end, `asking` tells its reader that a cast is under way.
-    pub fn new(rooms: Arc<Rooms>, shard: Shard, outlet: Rc<dyn Outlet>, guest: Guest, asking: Rc<Asking>) -> Self {
+    /// A session for a socket; `sink` is its writing end, `in_flight` tells its reader that a cast is under way.
+    pub fn new(
+        rooms: Arc<Rooms>,
+        shard: Subscribers,
+        sink: Rc<dyn FrameSink>,
+        context: HandshakeContext,
+        in_flight: Rc<InFlightCast>,
+    ) -> Self {
         let id = rooms.pod.next_session.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Self {
             rooms,
             shard,
-            outlet,
-            guest,
+            sink,
+            context,
             id,
-            seated: None,
+            subscribed: None,
             strikes: 0,
             pings: PingBudget::new(),
             partial: None,
-            asking,
+            in_flight,
             waiting: VecDeque::new(),
             leaving: None,
         }
@@ -138,9 +144,9 @@ impl Session {
     }
 
     fn leave(&mut self, reason: ByeReason, retry_ms: Option<u64>, ctx: &mut Ctx) {
-        if self.asking.is_open() {
+        if self.in_flight.is_open() {
             self.leaving = Some((reason, retry_ms));
-            self.asking.want();
+            self.in_flight.want();
             return;
         }
         ctx.text(ServerMessage::Bye { reason, retry_ms }.encode());
@@ -159,7 +165,7 @@ impl Session {
         self.rooms.pod.metrics.frame_errors.inc();
         ctx.text(ServerMessage::Error { code, detail }.encode());
         self.strikes += 1;
-        if self.strikes >= MOST_STRIKES {
+        if self.strikes >= MAX_STRIKES {
             self.close(CloseCode::Policy, ctx);
         }
     }
@@ -167,51 +173,59 @@ impl Session {
     fn text(&mut self, text: &str, ctx: &mut Ctx) {
         match client::parse(text) {
             Err(error) => self.strike("bad_request", error.to_string(), ctx),
-            Ok(ClientMessage::Hello(hello)) if self.seated.is_none() => self.hello(hello, ctx),
+            Ok(ClientMessage::Hello(hello)) if self.subscribed.is_none() => self.hello(hello, ctx),
             Ok(ClientMessage::Hello(_)) => self.strike("bad_request", "hello was said already".into(), ctx),
-            Ok(_) if self.seated.is_none() => self.strike("bad_request", "hello comes first".into(), ctx),
+            Ok(_) if self.subscribed.is_none() => self.strike("bad_request", "hello comes first".into(), ctx),
             Ok(ClientMessage::Ping(ping)) => self.ping(ping, ctx),
             Ok(ClientMessage::Cast(cast)) => self.cast(cast, ctx),
         }
     }
 
     fn hello(&mut self, hello: Hello, ctx: &mut Ctx) {
-        let seating = hello::seat(self.rooms.clone(), self.guest.clone(), hello);
-        ctx.wait(seating.into_actor(self).map(|seating, session, ctx| match seating {
-            // the drain has sent away those who had a seat; nobody would tell this one
+        let admission = hello::admit(self.rooms.clone(), self.context.clone(), hello);
+        ctx.wait(admission.into_actor(self).map(|admission, session, ctx| match admission {
+            // the drain has sent away those who had a subscription; nobody would tell this one
             Ok(_) if session.rooms.pod.health.is_draining() => session.leave(ByeReason::Draining, None, ctx),
-            Ok(seating) => session.sit(seating, ctx),
+            Ok(admission) => session.subscribe(admission, ctx),
             Err(code) => session.close(code, ctx),
         }));
     }
 
-    fn sit(&mut self, seating: Seating, ctx: &mut Ctx) {
-        let Seating { room, role, you, voter, desk } = seating;
-        let line = Line::new(ctx.address().recipient(), &self.rooms.pod);
-        let (outlet, asking) = (self.outlet.clone(), self.asking.clone());
-        let seat = Seat::new(self.id, role, voter.clone(), outlet, line.clone(), asking);
-        let frames = room.board.frames(seat.audience(), self.rooms.pod.clock.now());
+    fn subscribe(&mut self, admission: Admission, ctx: &mut Ctx) {
+        let Admission { room, role, you, voter, desk } = admission;
+        let session = SessionHandle::new(ctx.address().recipient(), &self.rooms.pod);
+        let (sink, in_flight) = (self.sink.clone(), self.in_flight.clone());
+        let subscription = Subscription::new(self.id, role, voter.clone(), sink, session.clone(), in_flight);
+        let frames = room.board.frames(subscription.audience(), self.rooms.pod.clock.now());
         if let Some(ballot) = you.as_ref().and_then(|you| you.ballot.as_ref()) {
-            self.asking.know(ballot);
+            self.in_flight.know(ballot);
         }
         // read after the frames, so never older than what they are marked with
-        let view = room.board.view(seat.audience(), self.rooms.pod.clock.now());
+        let view = room.board.view(subscription.audience(), self.rooms.pod.clock.now());
         ctx.text(ServerMessage::State { room: &view, you }.encode());
-        seat.mark(&frames, STATE);
-        seat.catch_up(&room.board, &frames, |frame| {
+        subscription.mark(&frames, STATE);
+        subscription.catch_up(&room.board, &frames, |frame| {
             ctx.text(frame.text());
             true
         });
         if let Some(voter) = &voter {
-            room.voter_came(voter, self.id, line.clone());
+            room.voter_came(voter, self.id, session.clone());
         }
-        let desk = desk.map(|(sign_in, device)| DeskSocket { sign_in, device, seen: Instant::now(), session: line });
+        let desk = desk.map(|(sign_in, device)| DeskSocket { sign_in, device, seen: Instant::now(), session });
         if let Some(desk) = desk.clone() {
             room.desk_seen(self.id, desk);
         }
         self.rooms.pod.metrics.sessions.with_label_values(&[role.as_str()]).inc();
-        let guard = self.shard.seat(&self.rooms.pod, &room, seat, &frames);
-        self.seated = Some(Seated { room, role, id: self.id, voter, desk, pod: self.rooms.pod.clone(), _seat: guard });
+        let guard = self.shard.subscribe(&self.rooms.pod, &room, subscription, &frames);
+        self.subscribed = Some(Subscribed {
+            room,
+            role,
+            id: self.id,
+            voter,
+            desk,
+            pod: self.rooms.pod.clone(),
+            _subscription: guard,
+        });
     }
 
     fn ping(&mut self, ping: Ping, ctx: &mut Ctx) {
@@ -219,25 +233,25 @@ impl Session {
             self.strike("too_many", "at most one ping a second".into(), ctx);
             return;
         }
-        let Some(seated) = &self.seated else { return };
-        if let Some(desk) = &seated.desk {
-            seated.room.desk_seen(self.id, DeskSocket { seen: Instant::now(), ..desk.clone() });
+        let Some(subscribed) = &self.subscribed else { return };
+        if let Some(desk) = &subscribed.desk {
+            subscribed.room.desk_seen(self.id, DeskSocket { seen: Instant::now(), ..desk.clone() });
         }
-        if let (Role::Stage, Some(showing)) = (seated.role, ping.showing) {
-            let screen = showing.screen.chars().filter(|c| !c.is_control()).take(MOST_SCREEN_CHARS).collect();
-            seated.room.stage_seen(self.id, StageSocket { screen, seq: showing.seq, seen: Instant::now() });
+        if let (Role::Stage, Some(showing)) = (subscribed.role, ping.showing) {
+            let screen = showing.screen.chars().filter(|c| !c.is_control()).take(MAX_SCREEN_CHARS).collect();
+            subscribed.room.stage_seen(self.id, StageSocket { screen, seq: showing.seq, seen: Instant::now() });
         }
         let pong = ServerMessage::Pong {
             id: ping.id,
             now: self.rooms.pod.clock.now(),
-            seq: seated.room.board.room().seq,
+            seq: subscribed.room.board.room().seq,
             ledger: self.rooms.pod.health.ledger(),
         };
         ctx.text(pong.encode());
     }
 
     fn cast(&mut self, cast: CastMessage, ctx: &mut Ctx) {
-        if self.waiting.len() == MOST_WAITING {
+        if self.waiting.len() == MAX_WAITING {
             self.strike("too_many", "one cast may be unanswered at a time".into(), ctx);
             return;
         }
@@ -247,18 +261,18 @@ impl Session {
 
     /// Forwards the casts that wait until one is under way: some are answered here at once.
     fn forward(&mut self, ctx: &mut Ctx) {
-        while !self.asking.is_open()
+        while !self.in_flight.is_open()
             && let Some(cast) = self.waiting.pop_front()
         {
             self.forward_one(cast, ctx);
         }
         if !self.waiting.is_empty() {
-            self.asking.want();
+            self.in_flight.want();
         }
     }
 
     fn forward_one(&mut self, cast: CastMessage, ctx: &mut Ctx) {
-        let Some(Seated { room, voter: Some(voter), .. }) = &self.seated else {
+        let Some(Subscribed { room, voter: Some(voter), .. }) = &self.subscribed else {
             self.strike("bad_request", "only a voter casts".into(), ctx);
             return;
         };
@@ -269,12 +283,12 @@ impl Session {
                 return;
             }
         };
-        let number = self.asking.ask(round, take);
-        let asker = Asker::Socket { shard: self.shard.index, seat: self.id, number };
+        let number = self.in_flight.ask(round, take);
+        let reply_to = ReplyTo::Socket { shard: self.shard.index, subscription: self.id, number };
         let span = self.rooms.pod.traces.cast(&room.board.id, round, take);
         let trace = span.as_ref().map(Running::trace);
-        self.asking.carry(span);
-        let cast = Cast { voter: voter.clone(), round, take, votes, asker, asked_at: Instant::now(), trace };
+        self.in_flight.carry(span);
+        let cast = Cast { voter: voter.clone(), round, take, votes, reply_to, asked_at: Instant::now(), trace };
         self.shard.forward(&self.rooms.pod, room, cast);
     }
 
@@ -290,7 +304,7 @@ impl Session {
         };
         let Some(partial) = &mut self.partial else { return self.close(CloseCode::Protocol, ctx) };
         partial.extend_from_slice(&bytes);
-        if partial.len() > MOST_FRAME_BYTES {
+        if partial.len() > MAX_FRAME_BYTES {
             return self.close(CloseCode::TooBig, ctx);
         }
         if last && let Some(message) = self.partial.take() {
@@ -306,7 +320,7 @@ impl Actor for Session {
     type Context = Ctx;
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        self.seated = None;
+        self.subscribed = None;
     }
 }
 
@@ -330,18 +344,18 @@ impl StreamHandler<Result<Message, ProtocolError>> for Session {
     }
 }
 
-impl Handler<Whisper> for Session {
+impl Handler<SessionMessage> for Session {
     type Result = ();
 
-    fn handle(&mut self, whisper: Whisper, ctx: &mut Self::Context) {
-        match whisper {
-            Whisper::Answered => match self.leaving.take() {
+    fn handle(&mut self, message: SessionMessage, ctx: &mut Self::Context) {
+        match message {
+            SessionMessage::Answered => match self.leaving.take() {
                 Some((reason, retry_ms)) => self.leave(reason, retry_ms, ctx),
                 None => self.forward(ctx),
             },
-            Whisper::Leave { reason, retry_ms } => self.leave(reason, retry_ms, ctx),
-            Whisper::Mine(view) => {
-                if self.asking.know(&view) {
+            SessionMessage::Leave { reason, retry_ms } => self.leave(reason, retry_ms, ctx),
+            SessionMessage::Mine(view) => {
+                if self.in_flight.know(&view) {
                     ctx.text(ServerMessage::Mine(view).encode());
                 }
             }

@@ -9,38 +9,38 @@ use crate::actors::pod::Pod;
 use crate::actors::rooms::{Absent, Rooms};
 use crate::domain::ids::RoomId;
 use crate::ledger::LedgerError;
-use crate::ledger::conduct::{ConductError, reconcile, settle};
+use crate::ledger::execute::{ExecuteError, reconcile, reconcile_room};
 use crate::wire::server::LedgerState;
 
-/// Reads a changed room, and makes it active if it has something due. Answers the room if it was deleted.
+/// Reads a changed room, and makes it active if it has something due. Returns the room if it was deleted.
 pub async fn refresh(rooms: &Arc<Rooms>, id: &RoomId) -> Option<RoomId> {
     let pod = &rooms.pod;
     let active = rooms.get(id);
     let read = async {
-        let settled = settle(&*pod.ledger, id).await?;
-        let deleted = settled.room.deleted_at.is_some();
-        let has_due = settled.room.running.is_some() || settled.room.next_auto_step().is_some();
+        let snapshot = reconcile_room(&*pod.ledger, id).await?;
+        let deleted = snapshot.room.deleted_at.is_some();
+        let has_due = snapshot.room.running.is_some() || snapshot.room.next_auto_step().is_some();
         match active {
-            Some(active) => rooms.absorb(&active, settled).await?,
+            Some(active) => rooms.apply_snapshot(&active, snapshot).await?,
             None if has_due => drop(rooms.activate(id).await),
             None => {}
         }
-        Ok::<_, ConductError>(deleted)
+        Ok::<_, ExecuteError>(deleted)
     };
     match read.await {
         Ok(deleted) => deleted.then(|| id.clone()),
         Err(error) => {
             // the comparison of the next second tries again
             tracing::debug!(room = %id, %error, "a changed room could not be read");
-            if let ConductError::Ledger(error) = &error {
-                pod.apart.add_if_corrupt(id, None, error);
+            if let ExecuteError::Ledger(error) = &error {
+                pod.quarantine.add_if_corrupt(id, None, error);
             }
             None
         }
     }
 }
 
-/// Compares every active board with the ledger. Answers whether it also looked for rooms with something due.
+/// Compares every active board with the ledger. Returns whether it also looked for rooms with something due.
 pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
     let (started, pod) = (Instant::now(), &rooms.pod);
     if check {
@@ -62,7 +62,7 @@ pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
         match compare_room(&rooms, &room).await {
             Ok(()) => {}
             Err(error @ LedgerError::Corrupt(_)) => {
-                pod.apart.add_if_corrupt(&room.board.id, Some(&room.board.code), &error);
+                pod.quarantine.add_if_corrupt(&room.board.id, Some(&room.board.code), &error);
             }
             Err(error) => return note(pod, &error),
         }
@@ -81,7 +81,7 @@ pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
         Ok(listing) => listing,
         Err(error) => return note(pod, &error),
     };
-    if let Err(error) = pod.apart.review(&*pod.ledger, &listing).await {
+    if let Err(error) = pod.quarantine.review(&*pod.ledger, &listing).await {
         return note(pod, &error);
     }
     for room in listing.rooms.iter().filter(|room| room.running.is_some() || room.next_auto_step().is_some()) {
@@ -108,10 +108,10 @@ fn note(pod: &Pod, error: &LedgerError) -> bool {
 async fn compare_room(rooms: &Rooms, active: &ActiveRoom) -> Result<(), LedgerError> {
     let started = Instant::now();
     let record = active.board.room();
-    let Some(settled) = reconcile(&*rooms.pod.ledger, (*record).clone()).await? else { return Ok(()) };
-    rooms.note_ledger_answer(started, settled.now);
-    if settled.room.seq != record.seq {
+    let Some(snapshot) = reconcile(&*rooms.pod.ledger, (*record).clone()).await? else { return Ok(()) };
+    rooms.note_ledger_answer(started, snapshot.now);
+    if snapshot.room.seq != record.seq {
         rooms.pod.metrics.feed_gaps.inc();
     }
-    rooms.absorb(active, settled).await
+    rooms.apply_snapshot(active, snapshot).await
 }

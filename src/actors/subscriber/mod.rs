@@ -15,10 +15,10 @@ use actix::prelude::*;
 use tokio::sync::mpsc;
 
 use super::active_room::ActiveRoom;
-use super::messages::Dismiss;
-use super::pod::{Vital, die};
+use super::messages::CloseSessions;
+use super::pod::{AbortOnPanic, die};
+use super::registry_handle::RegistryHandle;
 use super::rooms::Rooms;
-use super::shards::Shards;
 use super::worker::raise_alarm;
 use crate::domain::ids::RoomId;
 use crate::ledger::{Beacon, DeskSeen, Feed, FeedEvent, StageSeen};
@@ -52,7 +52,7 @@ enum FeedOrder {
 /// See [module](self).
 pub struct Subscriber {
     rooms: Arc<Rooms>,
-    shards: Arc<Shards>,
+    shards: Arc<RegistryHandle>,
     orders: mpsc::UnboundedSender<FeedOrder>,
     followed: Vec<RoomId>,
     beacons: HashMap<String, (Instant, Beacon)>,
@@ -63,12 +63,12 @@ pub struct Subscriber {
     comparing: bool,
     /// Slips stored a tick ago, and since when nobody is here, by room.
     last: HashMap<RoomId, (u64, Option<Instant>)>,
-    _vital: Vital,
+    _abort_on_panic: AbortOnPanic,
 }
 
 impl Subscriber {
     /// Starts it on the thread that calls this.
-    pub fn begin(rooms: Arc<Rooms>, shards: Arc<Shards>) -> Addr<Self> {
+    pub fn begin(rooms: Arc<Rooms>, shards: Arc<RegistryHandle>) -> Addr<Self> {
         Self::create(|ctx: &mut Context<Self>| {
             let (orders, inbox) = mpsc::unbounded_channel();
             let (events, outbox) = mpsc::channel(1_024);
@@ -92,7 +92,7 @@ impl Subscriber {
                 scanned: None,
                 comparing: false,
                 last: HashMap::new(),
-                _vital: Vital("subscriber"),
+                _abort_on_panic: AbortOnPanic("subscriber"),
             }
         })
     }
@@ -184,13 +184,13 @@ impl Subscriber {
         if !names.contains(&self.rooms.pod.name) {
             names.push(self.rooms.pod.name.clone());
         }
-        *self.rooms.pod.peers.write().expect("nobody panics with it") = names;
+        *self.rooms.pod.peers.write().expect("the lock is never poisoned") = names;
         let pod_views: Vec<_> = pods
             .iter()
             .map(|pod| PodView { name: pod.pod.clone(), ready: pod.ready, sessions: pod.sessions })
             .collect();
         let commit_p99_ms = pods.iter().map(|pod| pod.commit_p99_ms).fold(0.0, f64::max);
-        let unreadable = self.rooms.pod.apart.views();
+        let unreadable = self.rooms.pod.quarantine.views();
         for room in rooms {
             let said: Vec<_> = pods.iter().flat_map(|pod| &pod.rooms).filter(|r| r.room == room.board.id).collect();
             let connected = said.iter().map(|said| said.connected).sum();
@@ -271,21 +271,21 @@ impl Subscriber {
                 if !known {
                     ctx.spawn(async move { refresh(&rooms, &room).await }.into_actor(self).map(|deleted, act, _| {
                         if let Some(room) = deleted {
-                            act.dismiss(room);
+                            act.close_sessions(room);
                         }
                     }));
                 } else if rooms.get(&room).is_some_and(|active| active.board.room().deleted_at.is_some()) {
-                    self.dismiss(room);
+                    self.close_sessions(room);
                 }
             }
             FeedEvent::VoterRemoved { room, voter } => {
                 if let Some(room) = rooms.get(&room) {
-                    room.dismiss_voter(&voter);
+                    room.close_sessions_of_voter(&voter);
                 }
             }
             FeedEvent::SignedOut { sign_in } => {
                 for room in rooms.all() {
-                    room.dismiss_sign_in(&sign_in);
+                    room.close_sessions_of_sign_in(&sign_in);
                 }
             }
             FeedEvent::Beacon(beacon) => {
@@ -308,8 +308,12 @@ impl Subscriber {
     }
 
     /// Ends the sockets of a deleted room.
-    fn dismiss(&self, room: RoomId) {
-        self.shards.dismiss(&Dismiss { room: Some(room), reason: ByeReason::RoomDeleted, within: Duration::ZERO });
+    fn close_sessions(&self, room: RoomId) {
+        self.shards.close_sessions(&CloseSessions {
+            room: Some(room),
+            reason: ByeReason::RoomDeleted,
+            within: Duration::ZERO,
+        });
     }
 }
 

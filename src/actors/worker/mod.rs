@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
-use super::pod::{Pod, Vital};
+use super::pod::{AbortOnPanic, Pod};
 use crate::audit;
 use crate::domain::Refused;
 use crate::domain::command::Command;
@@ -21,7 +21,7 @@ use crate::domain::ids::RoomId;
 use crate::domain::jobs::{Job, Task};
 use crate::domain::room::Room;
 use crate::ledger::archive::Archive;
-use crate::ledger::conduct::{ConductError, aside, conduct};
+use crate::ledger::execute::{ExecuteError, execute, run_blocking};
 use crate::ledger::{LedgerError, TakenJob};
 
 mod webhook;
@@ -33,7 +33,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Between two looks for imports that were cut off.
 const SWEEP: Duration = Duration::from_secs(30);
 /// A job that was tried so often is given up.
-const MOST_ATTEMPTS: u64 = 20;
+const MAX_ATTEMPTS: u64 = 20;
 
 /// How a worker does its jobs.
 #[derive(Clone)]
@@ -53,13 +53,14 @@ pub struct Worker {
     working: bool,
     /// When imports that were cut off were last looked for.
     swept: Option<Instant>,
-    _vital: Vital,
+    _abort_on_panic: AbortOnPanic,
 }
 
 impl Worker {
     /// Starts it on the thread that calls this.
     pub fn begin(pod: Arc<Pod>, options: WorkerOptions) -> Addr<Self> {
-        Self { pod, options: Arc::new(options), working: false, swept: None, _vital: Vital("worker") }.start()
+        Self { pod, options: Arc::new(options), working: false, swept: None, _abort_on_panic: AbortOnPanic("worker") }
+            .start()
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
@@ -95,7 +96,7 @@ async fn sweep_imports(pod: &Pod) {
     match pod.ledger.sweep_imports().await {
         Ok(0) => {}
         Ok(count) => tracing::info!(count, "imports that were cut off were taken back"),
-        Err(error) => tracing::warn!(%error, "imports that were cut off can not be looked for"),
+        Err(error) => tracing::warn!(%error, "imports that were cut off cannot be looked for"),
     }
 }
 
@@ -103,7 +104,7 @@ async fn sweep_imports(pod: &Pod) {
 async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
     let backlog = match pod.ledger.backlog().await {
         Ok(backlog) => backlog,
-        Err(error) => return tracing::warn!(%error, "the jobs can not be read"),
+        Err(error) => return tracing::warn!(%error, "the jobs cannot be read"),
     };
     pod.metrics.jobs_waiting.set(backlog.iter().map(|backlog| backlog.waiting as i64).sum());
     let oldest = backlog.iter().map(|backlog| pod.clock.now().saturating_sub(backlog.since)).max().unwrap_or_default();
@@ -123,10 +124,10 @@ async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
                 Ok(None) => break,
                 // other rooms have jobs too
                 Err(error @ LedgerError::Corrupt(_)) => {
-                    pod.apart.name_once(&backlog.room, "a job of a room makes no sense, so its jobs wait", &error);
+                    pod.quarantine.name_once(&backlog.room, "a job of a room makes no sense, so its jobs wait", &error);
                     break;
                 }
-                Err(error) => return tracing::warn!(%error, "a job can not be taken"),
+                Err(error) => return tracing::warn!(%error, "a job cannot be taken"),
             }
         }
     }
@@ -147,7 +148,7 @@ async fn see_to(pod: &Arc<Pod>, options: &WorkerOptions, room: &RoomId, taken: T
         }
         Err(error) => {
             pod.metrics.jobs_failed.with_label_values(&[kind]).inc();
-            let give_up = attempts >= MOST_ATTEMPTS;
+            let give_up = attempts >= MAX_ATTEMPTS;
             tracing::warn!(job = id, kind, attempts, give_up, error = format!("{error:#}"), "a job failed");
             if !give_up {
                 return;
@@ -174,22 +175,23 @@ async fn perform(pod: &Arc<Pod>, options: &WorkerOptions, room: &RoomId, job: &J
 async fn keep_archive(pod: &Arc<Pod>, room: &RoomId, folder: PathBuf) -> anyhow::Result<()> {
     let Some(record) = pod.ledger.room(room).await? else { return Ok(()) };
     let (ledger, key, id) = (pod.ledger.clone(), pod.token_key(&record), room.clone());
-    let text = aside(async move { Ok::<_, ConductError>(Archive::of(&*ledger, &id, key.expose()).await?.write()?) });
+    let text =
+        run_blocking(async move { Ok::<_, ExecuteError>(Archive::of(&*ledger, &id, key.expose()).await?.write()?) });
     let text = text.await?;
     let name = format!("{}.ndjson", record.code);
-    tokio::task::spawn_blocking(move || crate::draft::replace(&folder.join(name), text.as_bytes())).await??;
+    tokio::task::spawn_blocking(move || crate::atomic_file::replace(&folder.join(name), text.as_bytes())).await??;
     Ok(())
 }
 
 async fn purge(pod: &Arc<Pod>, room: &RoomId, seq: u64) -> anyhow::Result<()> {
-    match conduct(&pod.ledger, room, &Command::BeginPurge { seq }).await {
-        Ok(settled) => {
-            pod.ledger.purge_room(&settled.room).await?;
-            audit!("purged", room = %room, code = %settled.room.code, title = %settled.room.title);
+    match execute(&pod.ledger, room, &Command::BeginPurge { seq }).await {
+        Ok(snapshot) => {
+            pod.ledger.purge_room(&snapshot.room).await?;
+            audit!("purged", room = %room, code = %snapshot.room.code, title = %snapshot.room.title);
             Ok(())
         }
-        Err(ConductError::NoSuchRoom) => Ok(()),
-        Err(ConductError::Refused(refused @ Refused::NotPurgeable)) => {
+        Err(ExecuteError::NoSuchRoom) => Ok(()),
+        Err(ExecuteError::Refused(refused @ Refused::NotPurgeable)) => {
             tracing::warn!(room = %room, %refused, "a purge was left undone");
             Ok(())
         }

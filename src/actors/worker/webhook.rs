@@ -24,7 +24,7 @@ impl Webhook {
     pub fn new(url: SecretString) -> anyhow::Result<Self> {
         // a redirect would take the message where nobody wanted it
         let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
-        Ok(Self { url, client: client.context("the webhook's client can not be made")? })
+        Ok(Self { url, client: client.context("the webhook's client cannot be made")? })
     }
 
     /// Tells the chat. `id` goes along as `Idempotency-Key`, the same however often this is tried.

@@ -210,8 +210,8 @@ fn refusal(present: &Room, wanted: &Room, field: &str) -> Option<String> {
     };
     let why = match field {
         "partitions" => "is fixed when a room is made",
-        field if field.starts_with("rounds") => "can not change any more: the round was opened",
-        _ => "can not change any more: a round was opened",
+        field if field.starts_with("rounds") => "cannot change any more: the round was opened",
+        _ => "cannot change any more: a round was opened",
     };
     edit.apply(present).err().map(|_| why.to_owned())
 }

@@ -1,25 +1,25 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::MOST_NUMBER;
+use crate::domain::MAX_NUMBER;
 
-const OPEN: Admission = Admission::Open { choices: 2, votes_per_round: 10 };
+const OPEN: GateCheck = GateCheck::Open { choices: 2, votes_per_round: 10 };
 
 fn cast(slip: u32, votes: &str) -> Cast {
     Cast::parse(slip, votes.to_owned()).unwrap()
 }
 
-fn told(ballot: &str, slip: u32, votes: &str, admission: Admission) -> (String, Option<Refusal>) {
+fn told(ballot: &str, slip: u32, votes: &str, gate_check: GateCheck) -> (String, Option<Refusal>) {
     let cast = cast(slip, votes);
-    let judgement = judge(ballot, &cast, admission);
+    let judgement = judge(ballot, &cast, gate_check);
     (judgement.append.to_owned(), judgement.refused)
 }
 
 #[test]
 fn a_repeat_is_answered_with_the_ballot_even_after_the_close() {
-    for admission in [OPEN, Admission::Closed, Admission::OtherTake] {
-        assert_eq!(told("aab", 1, "aab", admission), (String::new(), None));
-        assert_eq!(told("aab", 2, "a", admission), (String::new(), None));
+    for gate_check in [OPEN, GateCheck::Closed, GateCheck::OtherTake] {
+        assert_eq!(told("aab", 1, "aab", gate_check), (String::new(), None));
+        assert_eq!(told("aab", 2, "a", gate_check), (String::new(), None));
     }
 }
 
@@ -32,9 +32,9 @@ fn what_overlaps_must_agree_and_the_rest_is_appended() {
 
 #[test]
 fn a_closed_round_outranks_every_other_finding() {
-    assert_eq!(told("ab", 1, "aa", Admission::Closed).1, Some(Refusal::Closed));
-    assert_eq!(told("", 9, "z", Admission::Closed).1, Some(Refusal::Closed));
-    assert_eq!(told("", 9, "z", Admission::OtherTake).1, Some(Refusal::StaleTake));
+    assert_eq!(told("ab", 1, "aa", GateCheck::Closed).1, Some(Refusal::Closed));
+    assert_eq!(told("", 9, "z", GateCheck::Closed).1, Some(Refusal::Closed));
+    assert_eq!(told("", 9, "z", GateCheck::OtherTake).1, Some(Refusal::StaleTake));
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_cast_without_form_is_none() {
 
 #[test]
 fn the_stored_form_keeps_letters_and_time() {
-    for (votes, time_ms) in [("", 0), ("aab", 1732), ("h", MOST_NUMBER)] {
+    for (votes, time_ms) in [("", 0), ("aab", 1732), ("h", MAX_NUMBER)] {
         let ballot = Ballot { votes: votes.into(), time_ms };
         assert_eq!(Ballot::decode(&ballot.encode()), Some(ballot));
     }
@@ -82,12 +82,12 @@ proptest! {
         casts in prop::collection::vec((1u32..13, "[a-c]{1,4}"), 1..60),
         budget in 1u16..=10,
     ) {
-        let admission = Admission::Open { choices: 2, votes_per_round: budget };
+        let gate_check = GateCheck::Open { choices: 2, votes_per_round: budget };
         let mut ballot = String::new();
         let mut accepted: Vec<Cast> = vec![];
         for (slip, votes) in casts {
             let cast = cast(slip, &votes);
-            let judgement = judge(&ballot, &cast, admission);
+            let judgement = judge(&ballot, &cast, gate_check);
             let before = ballot.clone();
             ballot.push_str(judgement.append);
             prop_assert!(ballot.starts_with(&before));
@@ -98,8 +98,8 @@ proptest! {
                 Some(_) => prop_assert_eq!(judgement.append, ""),
             }
             for earlier in &accepted {
-                for admission in [admission, Admission::Closed, Admission::OtherTake] {
-                    prop_assert_eq!(judge(&ballot, earlier, admission), Judgement { append: "", refused: None });
+                for gate_check in [gate_check, GateCheck::Closed, GateCheck::OtherTake] {
+                    prop_assert_eq!(judge(&ballot, earlier, gate_check), Judgement { append: "", refused: None });
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
 use crate::domain::visibility::{self, Audience, Blackout};
 
-/// A room with its one gate, carried along as `ledger::conduct` does it.
+/// A room with its one gate, carried along as `ledger::execute` does it.
 #[derive(Debug, Clone)]
 struct Show {
     room: Room,
@@ -35,8 +35,8 @@ impl Show {
         // as a ledger does it
         let seq = self.now.max(self.room.seq + 1);
         self.room = Room { seq, ..room };
-        if let Some(target) = self.room.target() {
-            self.gate.follow(&target, self.now);
+        if let Some(desired) = self.room.desired_gate() {
+            self.gate.follow(&desired, self.now);
         }
         // whatever commands make of a room can be read again, and moved
         assert_eq!(self.room.validate(), Ok(()), "{:?}", self.room);
@@ -44,7 +44,7 @@ impl Show {
     }
 
     /// Makes a command hold; `true` if anything had to be done.
-    fn conduct(&mut self, command: &Command) -> Result<bool, Refused> {
+    fn execute(&mut self, command: &Command) -> Result<bool, Refused> {
         let ranking = FrozenRanking { ranking: 7, of: 3, places: vec![1, 2] };
         let mut changed = false;
         loop {
@@ -66,11 +66,11 @@ impl Show {
     }
 
     fn must(&mut self, command: Command) {
-        self.conduct(&command).unwrap_or_else(|refused| panic!("{command:?}: {refused}"));
+        self.execute(&command).unwrap_or_else(|refused| panic!("{command:?}: {refused}"));
     }
 
     fn refused(&mut self, command: Command) -> Refused {
-        self.conduct(&command).expect_err("must not fit")
+        self.execute(&command).expect_err("must not fit")
     }
 
     fn vote(&mut self, letters: &str) {
@@ -273,7 +273,7 @@ fn an_automatic_reveal_goes_on_group_by_group() {
     show.must(step);
     assert_eq!(show.room.reveal.as_ref().unwrap().place, 2);
     let (due, step) = show.room.next_auto_step().unwrap();
-    assert_eq!(show.conduct(&step), Ok(false), "it is not due yet");
+    assert_eq!(show.execute(&step), Ok(false), "it is not due yet");
     show.now = due;
     show.must(step);
     assert!(show.room.reveal.as_ref().unwrap().is_done());
@@ -293,7 +293,7 @@ fn an_automatic_step_lapses_when_the_emcee_was_faster() {
         show.now = due;
         show.must(faster.clone());
         let left = show.room.reveal.clone();
-        assert_eq!(show.conduct(&step), Ok(false), "behind {faster:?}");
+        assert_eq!(show.execute(&step), Ok(false), "behind {faster:?}");
         assert_eq!(show.room.reveal, left, "behind {faster:?}");
     }
 }
@@ -352,16 +352,16 @@ proptest! {
         let mut show = Show::new(&[Split::Live, Split::Hidden, Split::Held]);
         for (command, pause, votes) in commands {
             show.now += pause;
-            if matches!(show.gate.admission(show.gate.round, show.gate.take, show.now), crate::domain::ballot::Admission::Open { .. }) {
+            if matches!(show.gate.check(show.gate.round, show.gate.take, show.now), crate::domain::ballot::GateCheck::Open { .. }) {
                 show.vote(&votes);
             }
             let before = show.clone();
-            if show.conduct(&command).is_ok() {
+            if show.execute(&command).is_ok() {
                 let mut again = show.clone();
                 // a deadline in the past means now, so it may close the round when it is said again
                 let closes_now = matches!(&command, Command::Deadline { closes_at: Some(at), .. } if *at <= show.now);
                 if !closes_now {
-                    prop_assert_eq!(again.conduct(&command), Ok(false), "{:?}", command);
+                    prop_assert_eq!(again.execute(&command), Ok(false), "{:?}", command);
                     prop_assert_eq!(&again.room, &show.room);
                 }
             }

@@ -11,40 +11,40 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::net::TcpStream;
 
+use super::connection_limit::Permit;
+use super::connection_table::ConnectionTable;
 use super::inbound::Inbound;
-use super::places::Place;
 use super::reader::Reader;
-use super::roll::Roll;
 use super::socket::{Socket, Stage};
-use crate::actors::registry::Shard;
-use crate::actors::session::Guest;
-use crate::actors::{Asking, Pod, Rooms, Session};
+use crate::actors::registry::Subscribers;
+use crate::actors::session::HandshakeContext;
+use crate::actors::{InFlightCast, Pod, Rooms, Session};
 
 /// A connection that has passed the handshake.
 pub struct Upgraded {
     /// The bare stream.
     pub tcp: TcpStream,
     /// To be written before anything else.
-    pub greeting: Bytes,
+    pub response_head: Bytes,
     /// Read already, behind the request.
     pub first: Bytes,
     /// What came with the request.
-    pub guest: Guest,
+    pub context: HandshakeContext,
 }
 
 /// The life of a socket. Dropping it, at any time, gives everything free.
 pub fn drive(
     upgraded: Upgraded,
-    place: Place,
+    place: Permit,
     rooms: Arc<Rooms>,
-    shard: Shard,
-    roll: &Roll,
+    shard: Subscribers,
+    connections: &ConnectionTable,
 ) -> impl Future<Output = ()> + use<> {
-    let Upgraded { tcp, greeting, first, guest } = upgraded;
-    let asking = Rc::new(Asking::default());
-    let socket = Socket::new(tcp, greeting, Reader::new(first, asking.clone()));
-    roll.add(&socket);
-    let session = Session::new(rooms.clone(), shard, socket.clone(), guest, asking);
+    let Upgraded { tcp, response_head, first, context } = upgraded;
+    let in_flight = Rc::new(InFlightCast::default());
+    let socket = Socket::new(tcp, response_head, Reader::new(first, in_flight.clone()));
+    connections.add(&socket);
+    let session = Session::new(rooms.clone(), shard, socket.clone(), context, in_flight);
     let output = Box::pin(WebsocketContext::create(session, Inbound(socket.clone())));
     async move {
         let _place = place;
@@ -81,7 +81,7 @@ async fn talk<E>(socket: &Socket, mut output: Pin<Box<impl Stream<Item = Result<
     .await;
 }
 
-/// Lets the last bytes out and waits for the peer's own end. The roll sees to it that this does not last.
+/// Lets the last bytes out and waits for the peer's own end. The connections sees to it that this does not last.
 async fn close(socket: &Socket, pod: &Pod) {
     let code = match socket.fault() {
         Some(fault) => {
@@ -89,7 +89,7 @@ async fn close(socket: &Socket, pod: &Pod) {
             Some(fault.code())
         }
         None => match socket.stage() {
-            Stage::TurnedAway(code) => Some(code),
+            Stage::Disconnecting(code) => Some(code),
             _ => None,
         },
     };

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
-use crate::actors::session::Guest;
+use crate::actors::session::HandshakeContext;
 use crate::http::auth::Origin;
 use crate::http::error::ApiError;
 
@@ -27,18 +27,18 @@ const ACCEPT: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A request that may become a socket.
 #[derive(Debug)]
-pub struct Welcome {
+pub struct AcceptedHandshake {
     /// The head of the 101.
-    pub greeting: Bytes,
+    pub response_head: Bytes,
     /// What the socket brings along.
-    pub guest: Guest,
+    pub context: HandshakeContext,
 }
 
 /// Judges a request that asks for an upgrade. It has not passed the App, so everything is judged here.
 ///
 /// # Errors
 /// 404 and 405 for what is not `GET /ws`, 400 and 426 for what is no handshake, 403 for a foreign page.
-pub fn welcome(request: &Request, own_urls: &[&str]) -> Result<Welcome, ApiError> {
+pub fn accept(request: &Request, own_urls: &[&str]) -> Result<AcceptedHandshake, ApiError> {
     let headers = request.headers();
     if request.method() != Method::CONNECT && request.path() != PATH {
         return Err(ApiError::not_found("not_found", &format!("there is no socket at {}", request.path())));
@@ -64,8 +64,8 @@ pub fn welcome(request: &Request, own_urls: &[&str]) -> Result<Welcome, ApiError
         return Err(ApiError::forbidden("cross_origin", "this page is of another origin than the server's own"));
     }
     let cookies = headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok());
-    let guest = Guest { cookies: cookies.filter(|_| origin == Origin::Own).map(str::to_owned) };
-    Ok(Welcome { greeting: greeting(key, asks_for_protocol(headers)), guest })
+    let context = HandshakeContext { cookies: cookies.filter(|_| origin == Origin::Own).map(str::to_owned) };
+    Ok(AcceptedHandshake { response_head: response_head(key, asks_for_protocol(headers)), context })
 }
 
 /// 426: this is no handshake of the version that is spoken here.
@@ -95,7 +95,7 @@ fn asks_for_protocol(headers: &HeaderMap) -> bool {
     offers.flat_map(|offers| offers.split(',')).any(|offer| offer.trim() == PROTOCOL)
 }
 
-fn greeting(key: &str, protocol: bool) -> Bytes {
+fn response_head(key: &str, protocol: bool) -> Bytes {
     let accept = STANDARD.encode(Sha1::new().chain_update(key).chain_update(ACCEPT).finalize());
     let protocol = if protocol { format!("Sec-WebSocket-Protocol: {PROTOCOL}\r\n") } else { String::new() };
     Bytes::from(format!(

@@ -7,12 +7,12 @@
 //! | file | is |
 //! | --- | --- |
 //! | [`handshake`] | who may come in, and the answers |
-//! | [`places`] | how many |
+//! | [`connection_limit`] | how many |
 //! | [`drive`] | a socket's life |
 //! | [`socket`] | the connection, as session and registry share it |
 //! | [`reader`] | what comes in, bounded |
-//! | [`guard`] | which frames may |
-//! | [`roll`], [`vigil`] | who is looked after, and when one is dropped |
+//! | [`validator`] | which frames may |
+//! | [`connections`], [`keepalive`] | who is looked after, and when one is dropped |
 //! | [`options`] | what the kernel is asked for |
 
 use std::io;
@@ -30,27 +30,27 @@ use tokio::net::TcpStream;
 use super::auth::{address_of, bearer};
 use super::error::{Answer, ApiError};
 use super::site::Site;
-use crate::actors::registry::Shard;
-use crate::actors::session::Guest;
+use crate::actors::registry::Subscribers;
+use crate::actors::session::HandshakeContext;
 use crate::auth::looks_like_token;
 
+mod connection_limit;
+mod connection_table;
 mod drive;
-mod guard;
+mod frame_validator;
 mod handshake;
 mod inbound;
+mod keepalive;
 mod options;
-mod places;
 mod reader;
-mod roll;
 mod socket;
-mod vigil;
 
-pub use places::Places;
+pub use connection_limit::ConnectionLimit;
 
+use connection_limit::{Kind, Permit};
+use connection_table::ConnectionTable;
 use drive::Upgraded;
-use handshake::Welcome;
-use places::{Kind, Place};
-use roll::Roll;
+use handshake::AcceptedHandshake;
 
 /// For a peer to take a refusal and go.
 const REFUSAL_WITHIN: Duration = Duration::from_secs(2);
@@ -61,18 +61,18 @@ const REFUSED_BYTES: usize = 64 * 1024;
 pub type Asked = (Request, Framed<TcpStream, h1::Codec>);
 
 /// One worker's way in for sockets.
-pub struct Door {
+pub struct UpgradeService {
     site: web::Data<Site>,
-    shard: Shard,
-    places: Arc<Places>,
-    roll: Roll,
+    shard: Subscribers,
+    connection_limit: Arc<ConnectionLimit>,
+    connections: ConnectionTable,
 }
 
-impl Door {
-    /// The door of the worker thread that calls this.
-    pub fn open(site: web::Data<Site>, shard: Shard, places: Arc<Places>) -> Rc<Self> {
-        let roll = Roll::begin(site.pod.clone());
-        Rc::new(Self { site, shard, places, roll })
+impl UpgradeService {
+    /// The upgrades of the worker thread that calls this.
+    pub fn open(site: web::Data<Site>, shard: Subscribers, connection_limit: Arc<ConnectionLimit>) -> Rc<Self> {
+        let connections = ConnectionTable::begin(site.pod.clone());
+        Rc::new(Self { site, shard, connection_limit, connections })
     }
 
     /// Takes over a connection that asks to be upgraded: it becomes a socket, or is refused and ends.
@@ -86,13 +86,13 @@ impl Door {
         // answers to requests before this one
         let mut answers = parts.write_buf;
         match judged {
-            Ok((Welcome { greeting, guest }, place)) => {
-                answers.extend_from_slice(&greeting);
+            Ok((AcceptedHandshake { response_head, context }, place)) => {
+                answers.extend_from_slice(&response_head);
                 // a copy, for the buffer itself has 8 KiB and would stay with the socket
                 let first = Bytes::copy_from_slice(&parts.read_buf);
-                let upgraded = Upgraded { tcp: parts.io, greeting: answers.freeze(), first, guest };
+                let upgraded = Upgraded { tcp: parts.io, response_head: answers.freeze(), first, context };
                 let rooms = self.site.rooms.clone();
-                actix_web::rt::spawn(drive::drive(upgraded, place, rooms, self.shard.clone(), &self.roll));
+                actix_web::rt::spawn(drive::drive(upgraded, place, rooms, self.shard.clone(), &self.connections));
             }
             Err(error) => {
                 answers.extend_from_slice(&handshake::refusal(&error));
@@ -102,13 +102,13 @@ impl Door {
         Ok(())
     }
 
-    fn judge(&self, request: &Request) -> Result<(Welcome, Place), ApiError> {
-        let welcome = handshake::welcome(request, &self.site.own_urls())?;
+    fn judge(&self, request: &Request) -> Result<(AcceptedHandshake, Permit), ApiError> {
+        let accepted = handshake::accept(request, &self.site.own_urls())?;
         if self.site.pod.health.is_draining() {
             return Err(ApiError::busy());
         }
-        match self.place(request, &welcome.guest)? {
-            Some(place) => Ok((welcome, place)),
+        match self.place(request, &accepted.context)? {
+            Some(place) => Ok((accepted, place)),
             None => {
                 self.site.pod.metrics.sockets_refused.inc();
                 Err(ApiError::busy())
@@ -117,8 +117,8 @@ impl Door {
     }
 
     /// A common place, or a reserved one for an emcee, who is known as in any call: by the key or the cookie.
-    fn place(&self, request: &Request, guest: &Guest) -> Result<Option<Place>, ApiError> {
-        if let Some(place) = self.places.take(Kind::Common) {
+    fn place(&self, request: &Request, context: &HandshakeContext) -> Result<Option<Permit>, ApiError> {
+        if let Some(place) = self.connection_limit.take(Kind::Common) {
             return Ok(Some(place));
         }
         let pod = &self.site.pod;
@@ -133,9 +133,9 @@ impl Door {
                 return Err(self.site.wrong_keys.refuse(from));
             }
             // whether it was signed out is seen at hello
-            _ => guest.sign_in(pod).is_some(),
+            _ => context.sign_in(pod).is_some(),
         };
-        Ok(if is_emcee { self.places.take(Kind::Reserved) } else { None })
+        Ok(if is_emcee { self.connection_limit.take(Kind::Reserved) } else { None })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The reading half of a socket: from the wire through the guard to the session.
+//! The reading half of a socket: from the wire through the validator to the session.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,13 +11,13 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::guard::Guard;
-use crate::actors::Asking;
+use super::frame_validator::FrameValidator;
+use crate::actors::InFlightCast;
 
 /// Bytes read at once, and at most while a cast is unanswered.
 const READ_BYTES: usize = 4 * 1024;
 /// Bytes of a peer that may come after the end, before it is taken for one that will not stop: what can be under way.
-const MOST_LATE_BYTES: usize = 16 * 1024;
+const MAX_LATE_BYTES: usize = 16 * 1024;
 
 thread_local! {
     /// One for all sockets of the thread: what is read leaves it at once.
@@ -28,11 +28,11 @@ thread_local! {
 pub struct Reader {
     /// What came right behind the handshake, in the same segment.
     first: Bytes,
-    pub(super) guard: Guard,
+    pub(super) validator: FrameValidator,
     /// Whole frames that the codec holds and has not taken yet.
     held_by_codec: usize,
     /// The session waits for the answer to a cast.
-    asking: Rc<Asking>,
+    in_flight: Rc<InFlightCast>,
     /// Bytes read since it does.
     ahead: usize,
     /// Not reading, for that reason.
@@ -42,8 +42,16 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(first: Bytes, asking: Rc<Asking>) -> Self {
-        Self { first, guard: Guard::new(Instant::now()), held_by_codec: 0, asking, ahead: 0, pausing: false, late: 0 }
+    pub(super) fn new(first: Bytes, in_flight: Rc<InFlightCast>) -> Self {
+        Self {
+            first,
+            validator: FrameValidator::new(Instant::now()),
+            held_by_codec: 0,
+            in_flight,
+            ahead: 0,
+            pausing: false,
+            late: 0,
+        }
     }
 
     /// True while reading waits for the answer to a cast.
@@ -53,7 +61,7 @@ impl Reader {
 
     /// True if reading waited for an answer that has come: whoever polls must do so once more.
     pub(super) fn may_go_on(&self) -> bool {
-        self.pausing && !self.asking.is_open()
+        self.pausing && !self.in_flight.is_open()
     }
 
     /// The next bytes for the codec; `None`: there will be no more.
@@ -70,11 +78,11 @@ impl Reader {
             self.held_by_codec -= 1;
             return Poll::Pending;
         }
-        if !self.asking.is_open() {
+        if !self.in_flight.is_open() {
             self.ahead = 0;
         }
         loop {
-            if self.guard.has_ended() {
+            if self.validator.has_ended() {
                 return Poll::Ready(None);
             }
             self.pausing = self.ahead == READ_BYTES;
@@ -87,10 +95,10 @@ impl Reader {
                 if read == 0 {
                     return Poll::Ready(None);
                 }
-                if self.asking.is_open() {
+                if self.in_flight.is_open() {
                     self.ahead += read;
                 }
-                Poll::Ready(Some(self.guard.pass(&scratch[..read], Instant::now())))
+                Poll::Ready(Some(self.validator.pass(&scratch[..read], Instant::now())))
             });
             let Some(passed) = ready!(passed) else { return Poll::Ready(None) };
             heard(passed.pong);
@@ -119,11 +127,11 @@ impl Reader {
     /// peer is gone, or when it will not stop.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>, tcp: &mut TcpStream) -> Poll<()> {
         SCRATCH.with_borrow_mut(|scratch| {
-            while !self.guard.said_goodbye() && self.late < MOST_LATE_BYTES {
+            while !self.validator.said_goodbye() && self.late < MAX_LATE_BYTES {
                 match ready!(self.poll_bytes(cx, tcp, scratch)) {
                     Ok(read) if read > 0 => {
                         self.late += read;
-                        self.guard.pass(&scratch[..read], Instant::now());
+                        self.validator.pass(&scratch[..read], Instant::now());
                     }
                     _ => break,
                 }
@@ -141,7 +149,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::actors::messages::CastAnswer;
+    use crate::actors::messages::CastOutcome;
 
     /// Texts in frames of 100 bytes each.
     fn frames(count: usize) -> Vec<u8> {
@@ -179,14 +187,14 @@ mod tests {
         let (mut tcp, mut peer) = pair().await;
         peer.write_all(&frames(200)).await.unwrap();
         peer.shutdown().await.unwrap();
-        let asking = Rc::new(Asking::default());
-        let number = asking.ask(1, 1);
+        let in_flight = Rc::new(InFlightCast::default());
+        let number = in_flight.ask(1, 1);
         let came_with_the_handshake = frames(100).into();
-        let mut reader = Reader::new(came_with_the_handshake, asking.clone());
+        let mut reader = Reader::new(came_with_the_handshake, in_flight.clone());
         assert_eq!(read_on(&mut reader, &mut tcp).await.0, READ_BYTES);
         assert_eq!(read_on(&mut reader, &mut tcp).await.0, 0, "asked again");
         assert!(!reader.may_go_on());
-        asking.answer(number, CastAnswer::Busy, || 10);
+        in_flight.answer(number, CastOutcome::Busy, || 10);
         assert!(reader.may_go_on());
         let (rest, most) = read_on(&mut reader, &mut tcp).await;
         assert_eq!(READ_BYTES + rest, 300 * 100);

@@ -18,16 +18,16 @@ use socket2::SockRef;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
-use super::guard::Fault;
+use super::frame_validator::Fault;
+use super::keepalive::{Action, Activity, Keepalive};
 use super::options;
 use super::reader::Reader;
-use super::vigil::{Order, Signs, Vigil};
-use crate::actors::registry::{CatchUp, Outlet};
+use crate::actors::registry::{CatchUp, FrameSink};
 use crate::board::Frame;
 use crate::wire::codes::CloseCode;
 
 /// Unsent bytes from which on the session is not run: it would only add to them.
-const MOST_UNSENT_BYTES: usize = 8 * 1024;
+const MAX_UNSENT_BYTES: usize = 8 * 1024;
 /// Seconds until a hello must have come and found a seat.
 const HELLO_WITHIN: u8 = 10;
 /// An empty ping, final and not masked.
@@ -37,7 +37,7 @@ const PING: &[u8] = &[0x89, 0];
 pub struct Socket {
     tcp: RefCell<TcpStream>,
     reader: RefCell<Reader>,
-    /// In the order in which it goes out; the first may be the rest of a frame.
+    /// In the action in which it goes out; the first may be the rest of a frame.
     unsent: RefCell<VecDeque<Bytes>>,
     unsent_bytes: Cell<usize>,
     /// A direct write was refused: when all is sent, the newest must follow.
@@ -46,11 +46,11 @@ pub struct Socket {
     /// The driver.
     task: RefCell<Option<Waker>>,
     stage: Cell<Stage>,
-    vigil: RefCell<Vigil>,
+    keepalive: RefCell<Keepalive>,
     /// Looks at it while it had no seat.
-    unseated: Cell<u8>,
+    looks_before_hello: Cell<u8>,
     /// Since the last look.
-    signs: Cell<Signs>,
+    activity: Cell<Activity>,
 }
 
 /// How far a socket has come.
@@ -59,7 +59,7 @@ pub enum Stage {
     /// The session runs.
     Talking,
     /// The session is told nothing more: it has no seat and gets none, or is stuck.
-    TurnedAway(CloseCode),
+    Disconnecting(CloseCode),
     /// The session is over; the last bytes go out.
     Closing,
     /// Given up.
@@ -67,8 +67,8 @@ pub enum Stage {
 }
 
 impl Socket {
-    /// A socket on `tcp`, which writes `greeting` first.
-    pub fn new(tcp: TcpStream, greeting: Bytes, reader: Reader) -> Rc<Self> {
+    /// A socket on `tcp`, which writes `response_head` first.
+    pub fn new(tcp: TcpStream, response_head: Bytes, reader: Reader) -> Rc<Self> {
         options::tune(&tcp);
         let socket = Self {
             tcp: RefCell::new(tcp),
@@ -79,11 +79,11 @@ impl Socket {
             catch_up: RefCell::default(),
             task: RefCell::default(),
             stage: Cell::new(Stage::Talking),
-            vigil: RefCell::default(),
-            unseated: Cell::new(0),
-            signs: Cell::default(),
+            keepalive: RefCell::default(),
+            looks_before_hello: Cell::new(0),
+            activity: Cell::default(),
         };
-        socket.queue(greeting);
+        socket.queue(response_head);
         Rc::new(socket)
     }
 
@@ -92,9 +92,9 @@ impl Socket {
         self.stage.get()
     }
 
-    /// Why the guard lets nothing pass any more.
+    /// Why the validator lets nothing pass any more.
     pub fn fault(&self) -> Option<Fault> {
-        self.reader.borrow().guard.fault()
+        self.reader.borrow().validator.fault()
     }
 
     /// Whoever polls this socket, to be woken when others write to it.
@@ -112,22 +112,22 @@ impl Socket {
         }
     }
 
-    fn note(&self, sign: impl FnOnce(&mut Signs)) {
-        let mut signs = self.signs.get();
-        sign(&mut signs);
-        self.signs.set(signs);
+    fn note(&self, sign: impl FnOnce(&mut Activity)) {
+        let mut activity = self.activity.get();
+        sign(&mut activity);
+        self.activity.set(activity);
     }
 
     /// Queues whole frames behind what is unsent.
     pub fn queue(&self, frames: Bytes) {
         self.unsent_bytes.set(self.unsent_bytes.get() + frames.len());
         self.unsent.borrow_mut().push_back(frames);
-        self.note(|signs| signs.sent = true);
+        self.note(|activity| activity.sent = true);
     }
 
     /// True while so much is unsent that the session has to wait.
     pub fn is_full(&self) -> bool {
-        self.unsent_bytes.get() >= MOST_UNSENT_BYTES
+        self.unsent_bytes.get() >= MAX_UNSENT_BYTES
     }
 
     /// Writes all that is unsent, and then what was skipped meanwhile.
@@ -152,7 +152,7 @@ impl Socket {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.note(|signs| signs.moved = true);
+            self.note(|activity| activity.moved = true);
             self.unsent_bytes.set(self.unsent_bytes.get() - written);
             first.advance(written);
             if first.is_empty() {
@@ -221,9 +221,9 @@ impl Socket {
     /// What the session reads; see [`Reader`].
     pub(super) fn poll_inbound(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let heard = |pong| {
-            self.note(|signs| {
-                signs.heard = true;
-                signs.pong |= pong;
+            self.note(|activity| {
+                activity.heard = true;
+                activity.pong |= pong;
             });
         };
         self.reader.borrow_mut().poll(cx, &mut self.tcp.borrow_mut(), heard)
@@ -240,30 +240,30 @@ impl Socket {
             return false;
         }
         if self.stage.get() == Stage::Talking && self.catch_up.borrow().is_none() {
-            let looks = self.unseated.get() + 1;
-            self.unseated.set(looks);
+            let looks = self.looks_before_hello.get() + 1;
+            self.looks_before_hello.set(looks);
             let late = (looks > HELLO_WITHIN).then_some(CloseCode::NoHello);
             if let Some(code) = draining.then_some(CloseCode::Restart).or(late) {
-                self.end(Stage::TurnedAway(code));
+                self.end(Stage::Disconnecting(code));
                 return false;
             }
         }
-        let signs = Signs {
+        let activity = Activity {
             unsent: self.unsent_bytes.get() > 0 || self.skipped.get(),
             deaf: self.is_full() || self.reader.borrow().is_pausing(),
             closing: self.stage.get() == Stage::Closing,
-            ..self.signs.take()
+            ..self.activity.take()
         };
-        let order = self.vigil.borrow_mut().look(signs);
-        match order {
-            Order::Rest => {}
-            Order::Ping => drop(self.write_now(&Bytes::from_static(PING))),
-            Order::Drop | Order::Finish => {
+        let action = self.keepalive.borrow_mut().look(activity);
+        match action {
+            Action::Wait => {}
+            Action::Ping => drop(self.write_now(&Bytes::from_static(PING))),
+            Action::Drop | Action::Finish => {
                 options::forget_unsent(&self.tcp.borrow());
                 self.end(Stage::Dropped);
             }
         }
-        order == Order::Drop
+        action == Action::Drop
     }
 
     fn end(&self, stage: Stage) {
@@ -272,11 +272,11 @@ impl Socket {
     }
 }
 
-impl Outlet for Socket {
-    fn offer(&self, frame: &Frame) -> bool {
+impl FrameSink for Socket {
+    fn try_send(&self, frame: &Frame) -> bool {
         let written = self.write_now(frame.wire());
         if written {
-            self.note(|signs| signs.sent = true);
+            self.note(|activity| activity.sent = true);
         } else if self.stage.get() == Stage::Talking && !self.skipped.replace(true) {
             // when nothing is unsent here, only the driver can wait for the kernel
             self.wake();
@@ -288,7 +288,7 @@ impl Outlet for Socket {
         self.stage.get() == Stage::Talking && self.unsent_bytes.get() == 0 && !self.skipped.get()
     }
 
-    fn deliver(&self, frames: &[u8]) {
+    fn enqueue(&self, frames: &[u8]) {
         if self.stage.get() != Stage::Talking {
             return;
         }
@@ -297,16 +297,16 @@ impl Outlet for Socket {
             self.queue(Bytes::copy_from_slice(&frames[written..]));
             self.wake();
         }
-        self.note(|signs| signs.sent = true);
+        self.note(|activity| activity.sent = true);
         // reading may have stopped at the answer that was just given
         if self.reader.borrow().may_go_on() {
             self.wake();
         }
     }
 
-    fn turn_away(&self) {
+    fn disconnect(&self) {
         if self.stage.get() == Stage::Talking {
-            self.end(Stage::TurnedAway(CloseCode::Restart));
+            self.end(Stage::Disconnecting(CloseCode::Restart));
         }
     }
 

@@ -10,7 +10,7 @@ use super::read::at_line;
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::{Deadline, Tally, partition_of};
 use crate::domain::ids::VoterId;
-use crate::domain::reveal::{MOST_TOP, Reveal};
+use crate::domain::reveal::{MAX_TOP, Reveal};
 use crate::domain::room::{Room, letter};
 use crate::domain::setup::{SECONDS, check_reference};
 use crate::domain::validate::check_number;
@@ -19,10 +19,10 @@ use crate::ledger::people::{Invited, RankEntry, Voter};
 
 /// A clock may be so far ahead of ours, in ms. The times of a room never fall back, so one that comes from the future
 /// stands still until our clock is there.
-const MOST_AHEAD_MS: LedgerMs = 3_600_000;
+const MAX_AHEAD_MS: LedgerMs = 3_600_000;
 
 /// Most commands that a room may have had: its number goes on from there, and must not come to its end.
-const MOST_COMMANDS: u64 = u32::MAX as u64;
+const MAX_COMMANDS: u64 = u32::MAX as u64;
 
 /// Ballots of one round and take, by voter.
 type Ballots<'a> = HashMap<(u16, u16), HashMap<&'a VoterId, &'a str>>;
@@ -35,7 +35,7 @@ impl Archive {
     /// Checks it, and takes the counts of the gates from the ballots.
     pub(super) fn check(&mut self) -> Result<(), Invalid> {
         let record = self.room.validate().and_then(|()| check_reference(self.room.reference.as_deref()));
-        let room_to_rise = || must(self.room.command_seq <= MOST_COMMANDS, "command_seq", "is too large");
+        let room_to_rise = || must(self.room.command_seq <= MAX_COMMANDS, "command_seq", "is too large");
         record.and_then(|()| room_to_rise()).map_err(|error| at_line(1, &error.inside("record")))?;
         let same = self.head.room == self.room.code
             && self.head.reference == self.room.reference
@@ -118,7 +118,7 @@ impl Archive {
 
     /// Checks its times against the ledger's clock, which they are to follow from now on.
     pub(super) fn check_times(&self, now: LedgerMs) -> Result<(), Invalid> {
-        let latest = now.saturating_add(MOST_AHEAD_MS);
+        let latest = now.saturating_add(MAX_AHEAD_MS);
         let longest = LedgerMs::from(*SECONDS.end()) * 1_000;
         let check = |field: &str, time: LedgerMs| {
             let ahead = time.saturating_sub(now) / 1_000;
@@ -198,7 +198,7 @@ fn check_ranking(room: &Room, entries: &[RankEntry]) -> Result<(), Invalid> {
         let shares = before.filter(|before| key(before) == key(entry));
         let place = shares.map_or(position, |before| before.place);
         must(entry.place == place, "ranked.place", format_args!("must be {place}, not {}", entry.place))?;
-        if shares.is_none() && entry.score > 0 && place <= MOST_TOP {
+        if shares.is_none() && entry.score > 0 && place <= MAX_TOP {
             first_places.push(place);
         }
         before = Some(entry);

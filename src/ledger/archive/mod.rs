@@ -12,7 +12,7 @@
 
 use serde::Serialize;
 
-use super::conduct::{ConductError, all_ballots, frozen, settle, voters};
+use super::execute::{ExecuteError, all_ballots, frozen, reconcile_room, voters};
 use super::people::RankEntry;
 use super::{Ledger, LedgerError, fresh_card};
 use crate::domain::Invalid;
@@ -47,10 +47,10 @@ impl Archive {
     /// Reads all that is kept of a room. `token_key` is what its voters' tokens are signed with.
     ///
     /// # Errors
-    /// There is no such room, or the ledger's; [`ConductError::Contended`] if rounds keep opening and closing.
-    pub async fn of(ledger: &dyn Ledger, id: &RoomId, token_key: &str) -> Result<Self, ConductError> {
+    /// There is no such room, or the ledger's; [`ExecuteError::Contended`] if rounds keep opening and closing.
+    pub async fn of(ledger: &dyn Ledger, id: &RoomId, token_key: &str) -> Result<Self, ExecuteError> {
         for _ in 0..READINGS {
-            let before = settle(ledger, id).await?;
+            let before = reconcile_room(ledger, id).await?;
             // voters last: whoever has used an invite or cast a vote meanwhile is among them
             let mut parts: Vec<_> = ledger.invites(id).await?.into_iter().map(Part::Invited).collect();
             for (round, take, _) in before.room.takes() {
@@ -69,7 +69,7 @@ impl Archive {
                 None => vec![],
             };
             parts.extend(voters(ledger, id).await?.into_iter().map(Part::Voter));
-            let after = settle(ledger, id).await?;
+            let after = reconcile_room(ledger, id).await?;
             let ahead = after.gates.iter().any(|gate| gate.command_seq > after.room.command_seq);
             if after.room.seq != before.room.seq || ahead {
                 continue;
@@ -86,7 +86,7 @@ impl Archive {
             let room = Room { token_key: Some(token_key.to_owned()), ..after.room };
             return Ok(Self { head, room, parts: gates.chain(parts).collect(), ranking });
         }
-        Err(ConductError::Contended)
+        Err(ExecuteError::Contended)
     }
 
     /// Without names, cards, invites and the key of the tokens: for a copy to try things on.

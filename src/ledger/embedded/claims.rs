@@ -3,7 +3,7 @@
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table};
 use serde::{Deserialize, Serialize};
 
-use super::tables::{IMPORTS, Json, Trouble, parse};
+use super::tables::{IMPORTS, Json, StoreError, parse};
 use crate::domain::LedgerMs;
 use crate::domain::ids::RoomCode;
 
@@ -21,12 +21,12 @@ pub struct Running {
 }
 
 /// True if the room is claimed by an import that is not finished.
-pub fn is_importing(transaction: &ReadTransaction, id: &str) -> Result<bool, Trouble> {
+pub fn is_importing(transaction: &ReadTransaction, id: &str) -> Result<bool, StoreError> {
     Ok(transaction.open_table(IMPORTS)?.get(id)?.is_some())
 }
 
 /// True if any import is not finished.
-pub fn are_any(transaction: &ReadTransaction) -> Result<bool, Trouble> {
+pub fn are_any(transaction: &ReadTransaction) -> Result<bool, StoreError> {
     Ok(!transaction.open_table(IMPORTS)?.is_empty()?)
 }
 

@@ -10,17 +10,17 @@ use redb::{
 };
 
 use super::claims;
-use super::look::Look;
+use super::read_only_overlay::ReadOnlyOverlay;
 use super::tables::{CLOCK_KEY, FORMAT_KEY, META, Tables};
 use crate::domain::LedgerMs;
 use crate::platform;
 
-/// Format of the file; raised by a change that an older version can not read.
+/// Format of the file; raised by a change that an older version cannot read.
 pub const FORMAT: u64 = 1;
 /// Memory for pages of the file. A whole evening of 1,000 voters takes a few MiB, so all of it stays in memory.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Why the file can not be used, and what to do about it.
+/// Why the file cannot be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A second process would count votes that the first does not know.
@@ -37,7 +37,7 @@ pub enum OpenError {
         /// How that was seen.
         detail: String,
     },
-    /// A ledger file that can not be read.
+    /// A ledger file that cannot be read.
     #[error(
         "the ledger file {path} is broken ({detail}), and was left as it is: put a copy of it in its place, or move it away, start anew, and bring the rooms back from their archives with `tallycast import`"
     )]
@@ -58,7 +58,7 @@ pub enum OpenError {
         found: u64,
     },
     /// No file can be made there.
-    #[error("can not make a ledger file in {directory} ({cause}): make the directory writable, or name another file")]
+    #[error("cannot make a ledger file in {directory} ({cause}): make the directory writable, or name another file")]
     NotWritable {
         /// Where it should be.
         directory: PathBuf,
@@ -66,7 +66,7 @@ pub enum OpenError {
         cause: io::Error,
     },
     /// The system refuses, or the disk fails.
-    #[error("can not open the ledger file {path} ({cause}): let it be read and written, or name another file")]
+    #[error("cannot open the ledger file {path} ({cause}): let it be read and written, or name another file")]
     Failed {
         /// The file.
         path: PathBuf,
@@ -183,7 +183,7 @@ fn inspect(path: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Foreign { path: path.to_owned(), detail: "it is empty".into() });
     }
     let check = || {
-        let look = Look::new(file).map_err(|error| refusal(path, error))?;
+        let look = ReadOnlyOverlay::new(file).map_err(|error| refusal(path, error))?;
         let mut database = builder().create_with_backend(look).map_err(|error| refusal(path, error))?;
         match database.check_integrity() {
             Ok(true) => check_format(path, &database),

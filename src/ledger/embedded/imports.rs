@@ -6,7 +6,7 @@ use redb::ReadableTable;
 
 use super::claims::Running;
 use super::rooms::load_room;
-use super::tables::{IMPORT_KEY, Trouble, load, parse, store};
+use super::tables::{IMPORT_KEY, StoreError, load, parse, store};
 use super::work::Work;
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
@@ -15,11 +15,11 @@ use crate::domain::ids::RoomId;
 use crate::domain::room::Room;
 use crate::ledger::{Claimed, ImportClaim, Part, SLICE};
 
-const LOST: Trouble = Trouble::Misused("this import was given up, for its claim had run out; begin again");
+const LOST: StoreError = StoreError::Misused("this import was given up, for its claim had run out; begin again");
 
 impl Work<'_> {
     /// Claims id, code and `ref` of a room that is to be brought in.
-    pub fn begin_import(&mut self, room: &Room, lease: Duration) -> Result<Claimed, Trouble> {
+    pub fn begin_import(&mut self, room: &Room, lease: Duration) -> Result<Claimed, StoreError> {
         let id = room.id.as_str();
         if let Some(here) = load_room(&self.tables.rooms, id)? {
             return Ok(Claimed::Exists(here));
@@ -59,9 +59,9 @@ impl Work<'_> {
     }
 
     /// Writes parts of a room that has no record yet, and renews the claim.
-    pub fn write_parts(&mut self, claim: &ImportClaim, parts: &[Part]) -> Result<(), Trouble> {
+    pub fn write_parts(&mut self, claim: &ImportClaim, parts: &[Part]) -> Result<(), StoreError> {
         if parts.len() > SLICE {
-            return Err(Trouble::Misused("at most 1,000 parts are written at once"));
+            return Err(StoreError::Misused("at most 1,000 parts are written at once"));
         }
         let running = self.claimed(claim)?.ok_or(LOST)?;
         let until = self.now + claim.lease.as_millis() as LedgerMs;
@@ -69,7 +69,7 @@ impl Work<'_> {
         parts.iter().try_for_each(|part| self.write_part(&claim.room, claim.partitions, part))
     }
 
-    fn write_part(&mut self, room: &RoomId, partitions: u16, part: &Part) -> Result<(), Trouble> {
+    fn write_part(&mut self, room: &RoomId, partitions: u16, part: &Part) -> Result<(), StoreError> {
         match part {
             Part::Gate { partition, gate } => store(&mut self.tables.gates, (room.as_str(), *partition), gate),
             Part::Voter(voter) => self.bring_voter(room, voter),
@@ -86,7 +86,7 @@ impl Work<'_> {
     }
 
     /// Stores the record of a room that is here whole, and gives the claim back.
-    pub fn finish_import(&mut self, claim: &ImportClaim, room: &Room) -> Result<Room, Trouble> {
+    pub fn finish_import(&mut self, claim: &ImportClaim, room: &Room) -> Result<Room, StoreError> {
         self.claimed(claim)?.ok_or(LOST)?;
         let room = Room { seq: (room.seq + 1).max(self.now), ..room.clone() };
         store(&mut self.tables.rooms, room.id.as_str(), &room)?;
@@ -95,7 +95,7 @@ impl Work<'_> {
     }
 
     /// Takes back what was written under the claim, if it was not finished.
-    pub fn drop_import(&mut self, claim: &ImportClaim) -> Result<(), Trouble> {
+    pub fn drop_import(&mut self, claim: &ImportClaim) -> Result<(), StoreError> {
         match self.claimed(claim)? {
             Some(running) => self.take_back(&claim.room, &running),
             None => Ok(()),
@@ -103,13 +103,13 @@ impl Work<'_> {
     }
 
     /// Takes back every import whose claim has run out.
-    pub fn sweep_imports(&mut self) -> Result<usize, Trouble> {
+    pub fn sweep_imports(&mut self) -> Result<usize, StoreError> {
         let mut over = vec![];
         for entry in self.tables.imports.iter()? {
             let (id, running) = entry?;
             let running: Running = parse(running.value())?;
             if running.until <= self.now {
-                let id = RoomId::parse(id.value()).map_err(|error| Trouble::Corrupt(error.to_string()))?;
+                let id = RoomId::parse(id.value()).map_err(|error| StoreError::Corrupt(error.to_string()))?;
                 over.push((id, running));
             }
         }
@@ -117,17 +117,17 @@ impl Work<'_> {
         Ok(over.len())
     }
 
-    fn take_back(&mut self, id: &RoomId, running: &Running) -> Result<(), Trouble> {
+    fn take_back(&mut self, id: &RoomId, running: &Running) -> Result<(), StoreError> {
         self.purge_parts(id, &running.code, running.reference.as_deref())?;
         self.tables.imports.remove(id.as_str())?;
         Ok(())
     }
 
-    fn is_importing(&self, id: &str) -> Result<bool, Trouble> {
+    fn is_importing(&self, id: &str) -> Result<bool, StoreError> {
         Ok(self.tables.imports.get(id)?.is_some())
     }
 
-    fn claimed(&self, claim: &ImportClaim) -> Result<Option<Running>, Trouble> {
+    fn claimed(&self, claim: &ImportClaim) -> Result<Option<Running>, StoreError> {
         let running: Option<Running> = load(&self.tables.imports, claim.room.as_str())?;
         Ok(running.filter(|running| running.token == claim.token))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redb::{ReadTransaction, ReadableTable};
 use serde::{Deserialize, Serialize};
 
-use super::tables::{JOBS, Trouble, parse, store};
+use super::tables::{JOBS, StoreError, parse, store};
 use super::work::Work;
 use crate::domain::LedgerMs;
 use crate::domain::ids::RoomId;
@@ -25,7 +25,7 @@ struct Waiting {
 
 impl Work<'_> {
     /// Stores jobs whose ids were not stored before.
-    pub fn enqueue(&mut self, room: &RoomId, jobs: &[Job]) -> Result<(), Trouble> {
+    pub fn enqueue(&mut self, room: &RoomId, jobs: &[Job]) -> Result<(), StoreError> {
         for job in jobs {
             let id = (room.as_str(), job.id.as_str());
             if self.tables.job_ids.get(id)?.is_some() {
@@ -42,7 +42,7 @@ impl Work<'_> {
     }
 
     /// Takes the oldest job that nobody has.
-    pub fn take_job(&mut self, room: &RoomId, lease: Duration) -> Result<Option<TakenJob>, Trouble> {
+    pub fn take_job(&mut self, room: &RoomId, lease: Duration) -> Result<Option<TakenJob>, StoreError> {
         let mut free = None;
         for entry in self.tables.jobs.range::<(&str, u64)>((room.as_str(), 0)..=(room.as_str(), u64::MAX))? {
             let (key, value) = entry?;
@@ -60,15 +60,15 @@ impl Work<'_> {
     }
 
     /// Forgets a job, but not its id.
-    pub fn finish_job(&mut self, room: &RoomId, entry: &str) -> Result<(), Trouble> {
-        let number = entry.parse().map_err(|_| Trouble::Misused("this is no job"))?;
+    pub fn finish_job(&mut self, room: &RoomId, entry: &str) -> Result<(), StoreError> {
+        let number = entry.parse().map_err(|_| StoreError::Misused("this is no job"))?;
         self.tables.jobs.remove((room.as_str(), number))?;
         Ok(())
     }
 }
 
 /// Rooms with jobs that are not done.
-pub fn backlog(transaction: &ReadTransaction) -> Result<Vec<Backlog>, Trouble> {
+pub fn backlog(transaction: &ReadTransaction) -> Result<Vec<Backlog>, StoreError> {
     let mut rooms: BTreeMap<String, (u64, LedgerMs)> = BTreeMap::new();
     for entry in transaction.open_table(JOBS)?.iter()? {
         let (key, value) = entry?;

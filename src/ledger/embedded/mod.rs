@@ -25,13 +25,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Claimed, Creation, Feed, FeedEvent, Greeting, Health, ImportClaim, Invited, JoinOutcome, JoinRequest,
-    Lane, Ledger, LedgerError, Listing, Part, RankEntry, Renaming, Replacement, SlowLog, Snapshot, TakenJob, Voter,
-    VotersPage, VotersQuery,
+    Backlog, Claimed, Creation, Feed, FeedEvent, GateSnapshot, Greeting, Health, ImportClaim, Invited, JoinOutcome,
+    JoinRequest, Ledger, LedgerError, Listing, Part, PartitionWriter, RankEntry, Renaming, Replacement, SlowLog,
+    TakenJob, Voter, VotersPage, VotersQuery,
 };
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
-use crate::domain::gate::{Gate, Target};
+use crate::domain::gate::{DesiredGate, Gate};
 use crate::domain::ids::{Invite, RoomCode, RoomId, VoterId};
 use crate::domain::jobs::Job;
 use crate::domain::room::Room;
@@ -42,11 +42,11 @@ mod clock;
 mod file;
 mod imports;
 mod jobs;
-mod look;
-mod moving;
 mod people;
 mod pods;
+mod purge;
 mod ranking;
+mod read_only_overlay;
 mod rooms;
 mod store;
 mod tables;
@@ -61,7 +61,7 @@ pub use file::OpenError;
 use file::Opened;
 use pods::{EmbeddedFeed, Presence};
 use store::Store;
-use votes::{Address, EmbeddedLane};
+use votes::{Address, EmbeddedPartitionWriter};
 use writer::{Reopen, Writer};
 
 /// How much work a purge is, in casts: it is a transaction of its own.
@@ -78,7 +78,7 @@ impl EmbeddedLedger {
     /// Opens the ledger file at `path`, or makes it, and publishes each gate at most once in `tick_ms`.
     ///
     /// # Errors
-    /// The file is in use, is not a ledger, is broken, or can not be made or opened. Nothing was changed then.
+    /// The file is in use, is not a ledger, is broken, or cannot be made or opened. Nothing was changed then.
     pub fn open(path: impl AsRef<Path>, tick_ms: u64) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let opened = file::open_or_create(&path)?;
@@ -178,19 +178,24 @@ impl Ledger for EmbeddedLedger {
         self.store.change(PURGE_WEIGHT, |work| work.sweep_imports()).await
     }
 
-    async fn aim(&self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
-        let (room, target) = (room.clone(), target.clone());
-        self.store.change(usize::from(partitions), move |work| work.aim(&room, partitions, &target)).await
+    async fn set_gates(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        desired: &DesiredGate,
+    ) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
+        let (room, desired) = (room.clone(), desired.clone());
+        self.store.change(usize::from(partitions), move |work| work.set_gates(&room, partitions, &desired)).await
     }
 
-    async fn snapshot(&self, room: &RoomId, partitions: u16) -> Result<Option<Snapshot>, LedgerError> {
+    async fn snapshot(&self, room: &RoomId, partitions: u16) -> Result<Option<GateSnapshot>, LedgerError> {
         let (room, store) = (room.clone(), Arc::clone(&self.store));
         self.store.read(move |transaction| rooms::snapshot(transaction, store.now(), &room, partitions)).await
     }
 
-    fn lane(&self, room: &RoomId, partition: u16, pod: &str) -> Box<dyn Lane> {
+    fn partition_writer(&self, room: &RoomId, partition: u16, pod: &str) -> Box<dyn PartitionWriter> {
         let address = Address { room: room.clone(), partition, pod: pod.to_owned() };
-        Box::new(EmbeddedLane::new(Arc::clone(&self.store), address))
+        Box::new(EmbeddedPartitionWriter::new(Arc::clone(&self.store), address))
     }
 
     async fn ballots_of(

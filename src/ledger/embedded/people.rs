@@ -8,7 +8,7 @@ use std::ops::Bound;
 use redb::{ReadTransaction, ReadableTable};
 use serde::{Deserialize, Serialize};
 
-use super::tables::{BALLOTS, BEHIND_ALL_IDS, INVITES, Trouble, VOTERS, load, parse, store};
+use super::tables::{BALLOTS, BEHIND_ALL_IDS, INVITES, StoreError, VOTERS, load, parse, store};
 use super::votes::stored_ballot;
 use super::work::Work;
 use crate::domain::ballot::Ballot;
@@ -29,7 +29,7 @@ struct Invitation {
 
 impl Work<'_> {
     /// Joins a voter. Whoever is known by token, card or invite is answered as known, whatever else is asked.
-    pub fn join(&mut self, room: &RoomId, request: &JoinRequest) -> Result<JoinOutcome, Trouble> {
+    pub fn join(&mut self, room: &RoomId, request: &JoinRequest) -> Result<JoinOutcome, StoreError> {
         if let Some(voter) = self.known_by_token_or_card(room, request)? {
             return Ok(known(voter));
         }
@@ -54,7 +54,7 @@ impl Work<'_> {
             return first_free(&request.suggestions, free).map(JoinOutcome::NameTaken);
         }
         if self.voter(room, &request.voter)?.is_some() {
-            return Err(Trouble::Misused("a new voter needs a new id"));
+            return Err(StoreError::Misused("a new voter needs a new id"));
         }
         let voter =
             Voter { voter: request.voter.clone(), name: name.clone(), card: request.card.clone(), removed: false };
@@ -67,7 +67,7 @@ impl Work<'_> {
     }
 
     /// Writes a voter again whom the ledger has lost. The name may be somebody else's by now: then a variation of it.
-    pub fn restore(&mut self, room: &RoomId, greeting: &Greeting) -> Result<Voter, Trouble> {
+    pub fn restore(&mut self, room: &RoomId, greeting: &Greeting) -> Result<Voter, StoreError> {
         if let Some(voter) = self.voter(room, &greeting.voter)? {
             return Ok(voter);
         }
@@ -84,7 +84,7 @@ impl Work<'_> {
     }
 
     /// Gives a voter another name; the old one is free then, unless an invite reserves it.
-    pub fn rename(&mut self, room: &RoomId, renaming: &Renaming) -> Result<JoinOutcome, Trouble> {
+    pub fn rename(&mut self, room: &RoomId, renaming: &Renaming) -> Result<JoinOutcome, StoreError> {
         let Some(voter) = self.voter(room, &renaming.voter)? else { return Ok(JoinOutcome::NoSuchVoter) };
         let free = |name: &Name| self.is_free(room, name, &renaming.voter, None);
         if !free(&renaming.name)? {
@@ -98,7 +98,7 @@ impl Work<'_> {
     }
 
     /// Removes a voter or takes that back. Votes are refused from this transaction on.
-    pub fn set_removed(&mut self, room: &RoomId, id: &VoterId, removed: bool) -> Result<Option<Voter>, Trouble> {
+    pub fn set_removed(&mut self, room: &RoomId, id: &VoterId, removed: bool) -> Result<Option<Voter>, StoreError> {
         let Some(voter) = self.voter(room, id)? else { return Ok(None) };
         let changed = Voter { removed, ..voter.clone() };
         if voter.removed != removed {
@@ -112,20 +112,20 @@ impl Work<'_> {
     }
 
     /// Invites people; a name that was invited before keeps its invite.
-    pub fn invite(&mut self, room: &RoomId, people: &[(Name, Invite)]) -> Result<Vec<Invite>, Trouble> {
+    pub fn invite(&mut self, room: &RoomId, people: &[(Name, Invite)]) -> Result<Vec<Invite>, StoreError> {
         for (name, invite) in people {
             let holder = self.invitation(room, invite)?;
             if holder.is_some_and(|holder| holder.name.folded() != name.folded()) {
-                return Err(Trouble::Misused("an invite is for one name"));
+                return Err(StoreError::Misused("an invite is for one name"));
             }
         }
         people.iter().map(|(name, invite)| self.invite_one(room, name, invite)).collect()
     }
 
-    fn invite_one(&mut self, room: &RoomId, name: &Name, invite: &Invite) -> Result<Invite, Trouble> {
+    fn invite_one(&mut self, room: &RoomId, name: &Name, invite: &Invite) -> Result<Invite, StoreError> {
         let folded = name.folded();
         if let Some(before) = self.tables.invited.get((room.as_str(), folded.as_str()))? {
-            return Invite::parse(before.value()).map_err(|error| Trouble::Corrupt(error.to_string()));
+            return Invite::parse(before.value()).map_err(|error| StoreError::Corrupt(error.to_string()));
         }
         self.tables.invited.insert((room.as_str(), folded.as_str()), invite.as_str())?;
         let invitation = Invitation { name: name.clone(), voter: None };
@@ -133,7 +133,7 @@ impl Work<'_> {
         Ok(invite.clone())
     }
 
-    fn known_by_token_or_card(&self, room: &RoomId, request: &JoinRequest) -> Result<Option<Voter>, Trouble> {
+    fn known_by_token_or_card(&self, room: &RoomId, request: &JoinRequest) -> Result<Option<Voter>, StoreError> {
         if request.has_token
             && let Some(voter) = self.voter(room, &request.voter)?
         {
@@ -144,7 +144,7 @@ impl Work<'_> {
     }
 
     /// Nobody else has the name, and no invite but that of `voter`, or the one in hand, reserves it.
-    fn is_free(&self, room: &RoomId, name: &Name, voter: &VoterId, hand: Option<&Invite>) -> Result<bool, Trouble> {
+    fn is_free(&self, room: &RoomId, name: &Name, voter: &VoterId, hand: Option<&Invite>) -> Result<bool, StoreError> {
         let folded = name.folded();
         let key = (room.as_str(), folded.as_str());
         if self.tables.names.get(key)?.is_some_and(|holder| holder.value() != voter.as_str()) {
@@ -158,7 +158,7 @@ impl Work<'_> {
         Ok(invitation.is_none_or(|invitation| invitation.voter.as_ref() == Some(voter)))
     }
 
-    fn write_voter(&mut self, room: &RoomId, voter: &Voter) -> Result<(), Trouble> {
+    fn write_voter(&mut self, room: &RoomId, voter: &Voter) -> Result<(), StoreError> {
         let id = voter.voter.as_str();
         store(&mut self.tables.voters, (room.as_str(), id), voter)?;
         self.tables.names.insert((room.as_str(), voter.name.folded().as_str()), id)?;
@@ -167,7 +167,7 @@ impl Work<'_> {
     }
 
     /// Writes a voter who comes from elsewhere; the same again changes nothing.
-    pub fn bring_voter(&mut self, room: &RoomId, voter: &Voter) -> Result<(), Trouble> {
+    pub fn bring_voter(&mut self, room: &RoomId, voter: &Voter) -> Result<(), StoreError> {
         if self.voter(room, &voter.voter)?.is_some() {
             return Ok(());
         }
@@ -176,28 +176,28 @@ impl Work<'_> {
     }
 
     /// Writes an invite that comes from elsewhere.
-    pub fn bring_invite(&mut self, room: &RoomId, invited: &Invited) -> Result<(), Trouble> {
+    pub fn bring_invite(&mut self, room: &RoomId, invited: &Invited) -> Result<(), StoreError> {
         let invite = invited.invite.as_str();
         self.tables.invited.insert((room.as_str(), invited.name.folded().as_str()), invite)?;
         let invitation = Invitation { name: invited.name.clone(), voter: invited.voter.clone() };
         store(&mut self.tables.invites, (room.as_str(), invite), &invitation)
     }
 
-    fn add_heads(&mut self, room: &RoomId, difference: i64) -> Result<(), Trouble> {
+    fn add_heads(&mut self, room: &RoomId, difference: i64) -> Result<(), StoreError> {
         let heads = self.tables.headcounts.get(room.as_str())?.map_or(0, |count| count.value());
         self.tables.headcounts.insert(room.as_str(), heads.saturating_add_signed(difference))?;
         Ok(())
     }
 
-    fn voter(&self, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, Trouble> {
+    fn voter(&self, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, StoreError> {
         load(&self.tables.voters, (room.as_str(), voter.as_str()))
     }
 
-    fn expect_voter(&self, room: &RoomId, voter: &VoterId) -> Result<Voter, Trouble> {
-        self.voter(room, voter)?.ok_or_else(|| Trouble::Corrupt("an invite leads to no voter".into()))
+    fn expect_voter(&self, room: &RoomId, voter: &VoterId) -> Result<Voter, StoreError> {
+        self.voter(room, voter)?.ok_or_else(|| StoreError::Corrupt("an invite leads to no voter".into()))
     }
 
-    fn invitation(&self, room: &RoomId, invite: &Invite) -> Result<Option<Invitation>, Trouble> {
+    fn invitation(&self, room: &RoomId, invite: &Invite) -> Result<Option<Invitation>, StoreError> {
         load(&self.tables.invites, (room.as_str(), invite.as_str()))
     }
 }
@@ -206,7 +206,7 @@ fn known(voter: Voter) -> JoinOutcome {
     if voter.removed { JoinOutcome::Removed } else { JoinOutcome::Known(voter) }
 }
 
-fn first_free(names: &[Name], free: impl Fn(&Name) -> Result<bool, Trouble>) -> Result<Option<Name>, Trouble> {
+fn first_free(names: &[Name], free: impl Fn(&Name) -> Result<bool, StoreError>) -> Result<Option<Name>, StoreError> {
     for name in names {
         if free(name)? {
             return Ok(Some(name.clone()));
@@ -216,18 +216,18 @@ fn first_free(names: &[Name], free: impl Fn(&Name) -> Result<bool, Trouble>) -> 
 }
 
 /// A voter by id.
-pub fn voter(transaction: &ReadTransaction, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, Trouble> {
+pub fn voter(transaction: &ReadTransaction, room: &RoomId, voter: &VoterId) -> Result<Option<Voter>, StoreError> {
     load(&transaction.open_table(VOTERS)?, (room.as_str(), voter.as_str()))
 }
 
 /// All invites.
-pub fn invites(transaction: &ReadTransaction, room: &RoomId) -> Result<Vec<Invited>, Trouble> {
+pub fn invites(transaction: &ReadTransaction, room: &RoomId) -> Result<Vec<Invited>, StoreError> {
     let table = transaction.open_table(INVITES)?;
     let invites = table.range::<(&str, &str)>((room.as_str(), "")..(room.as_str(), BEHIND_ALL_IDS))?;
     let invites = invites.map(|entry| {
         let (key, value) = entry?;
         let Invitation { name, voter } = parse(value.value())?;
-        let invite = Invite::parse(key.value().1).map_err(|error| Trouble::Corrupt(error.to_string()))?;
+        let invite = Invite::parse(key.value().1).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         Ok(Invited { invite, name, voter })
     });
     invites.collect()
@@ -239,7 +239,7 @@ pub fn greeted(
     room: &RoomId,
     partitions: u16,
     greetings: &[Greeting],
-) -> Result<Vec<(Option<Voter>, Ballot)>, Trouble> {
+) -> Result<Vec<(Option<Voter>, Ballot)>, StoreError> {
     let (voters, ballots) = (transaction.open_table(VOTERS)?, transaction.open_table(BALLOTS)?);
     let greeted = greetings.iter().map(|greeting| {
         let id = greeting.voter.as_str();
@@ -251,7 +251,7 @@ pub fn greeted(
 }
 
 /// A page of voters, by id, whose name holds the text asked for.
-pub fn voters(transaction: &ReadTransaction, room: &RoomId, query: &VotersQuery) -> Result<VotersPage, Trouble> {
+pub fn voters(transaction: &ReadTransaction, room: &RoomId, query: &VotersQuery) -> Result<VotersPage, StoreError> {
     let table = transaction.open_table(VOTERS)?;
     let after = query.after.as_ref().map_or("", VoterId::as_str);
     let range = (Bound::Excluded((room.as_str(), after)), Bound::Excluded((room.as_str(), BEHIND_ALL_IDS)));

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 
 use super::store::Store;
-use super::tables::{SIGN_OUTS, Trouble};
+use super::tables::{SIGN_OUTS, StoreError};
 use super::work::Work;
 use crate::domain::LedgerMs;
 use crate::domain::ids::{RoomId, VoterId};
@@ -21,7 +21,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 
 impl Work<'_> {
     /// Remembers an ended sign-in until it would have ended by itself, and forgets those that have.
-    pub fn sign_out(&mut self, sign_in: &str, until: LedgerMs) -> Result<(), Trouble> {
+    pub fn sign_out(&mut self, sign_in: &str, until: LedgerMs) -> Result<(), StoreError> {
         let now = self.now;
         self.tables.sign_outs.retain(|_, until| until > now)?;
         self.tables.sign_outs.insert(sign_in, until)?;
@@ -31,7 +31,7 @@ impl Work<'_> {
 }
 
 /// True if the sign-in was ended.
-pub fn is_signed_out(transaction: &ReadTransaction, now: LedgerMs, sign_in: &str) -> Result<bool, Trouble> {
+pub fn is_signed_out(transaction: &ReadTransaction, now: LedgerMs, sign_in: &str) -> Result<bool, StoreError> {
     let until = transaction.open_table(SIGN_OUTS)?.get(sign_in)?;
     Ok(until.is_some_and(|until| until.value() > now))
 }

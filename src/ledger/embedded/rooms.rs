@@ -3,42 +3,42 @@
 use redb::{ReadTransaction, ReadableTable};
 
 use super::claims::is_importing;
-use super::tables::{CODES, GATES, HEADCOUNTS, Json, ROOMS, Trouble, load, parse, store};
+use super::tables::{CODES, GATES, HEADCOUNTS, Json, ROOMS, StoreError, load, parse, store};
 use super::work::Work;
 use crate::domain::LedgerMs;
-use crate::domain::gate::{Gate, Target};
+use crate::domain::gate::{DesiredGate, Gate};
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::jobs::Job;
 use crate::domain::room::Room;
-use crate::ledger::{Creation, FeedEvent, Listing, Replacement, Snapshot, Unreadable};
+use crate::ledger::{Creation, FeedEvent, GateSnapshot, Listing, Replacement, Unreadable};
 
-/// The gate of a partition, which is idle until a target reaches it.
+/// The gate of a partition, which is idle until a desired state reaches it.
 pub fn gate(
     gates: &impl ReadableTable<(&'static str, u16), Json>,
     room: &RoomId,
     partition: u16,
-) -> Result<Gate, Trouble> {
+) -> Result<Gate, StoreError> {
     let gate: Gate = load(gates, (room.as_str(), partition))?.unwrap_or_default();
-    let corrupt = |error| Trouble::Corrupt(format!("gate {partition} of room {room}: {error}"));
+    let corrupt = |error| StoreError::Corrupt(format!("gate {partition} of room {room}: {error}"));
     gate.validate().map_err(corrupt)?;
     Ok(gate)
 }
 
 /// A room record. Every one is read by this, and holds to the rules of the domain.
-pub fn load_room(rooms: &impl ReadableTable<&'static str, Json>, id: &str) -> Result<Option<Room>, Trouble> {
+pub fn load_room(rooms: &impl ReadableTable<&'static str, Json>, id: &str) -> Result<Option<Room>, StoreError> {
     rooms.get(id)?.map(|json| read_room(id, json.value())).transpose()
 }
 
-fn read_room(id: &str, json: &[u8]) -> Result<Room, Trouble> {
+fn read_room(id: &str, json: &[u8]) -> Result<Room, StoreError> {
     let room: Room = parse(json)?;
-    let corrupt = |error: &dyn std::fmt::Display| Trouble::Corrupt(format!("the record of room {id}: {error}"));
+    let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the record of room {id}: {error}"));
     room.validate().map_err(|error| corrupt(&error))?;
     if room.id.as_str() == id { Ok(room) } else { Err(corrupt(&format!("is that of room {}", room.id))) }
 }
 
 impl Work<'_> {
     /// Stores a new room. The same room again is a repeat, and answered with what is stored.
-    pub fn create_room(&mut self, room: &Room) -> Result<Creation, Trouble> {
+    pub fn create_room(&mut self, room: &Room) -> Result<Creation, StoreError> {
         if let Some(stored) = load_room(&self.tables.rooms, room.id.as_str())? {
             return Ok(Creation::Created(stored));
         }
@@ -47,7 +47,7 @@ impl Work<'_> {
             && let Some(holder) = self.tables.refs.get(reference.as_str())?
         {
             if self.tables.imports.get(holder.value())?.is_some() {
-                return Err(Trouble::Misused("a room with this ref is just being brought in; say it again"));
+                return Err(StoreError::Misused("a room with this ref is just being brought in; say it again"));
             }
             let holder = self.holder_of_reference(holder.value())?;
             if holder.deleted_at.is_none() {
@@ -72,20 +72,20 @@ impl Work<'_> {
     }
 
     /// The room that a `ref` leads to.
-    pub fn holder_of_reference(&self, id: &str) -> Result<Room, Trouble> {
+    pub fn holder_of_reference(&self, id: &str) -> Result<Room, StoreError> {
         load_room(&self.tables.rooms, id)?.ok_or_else(|| dangling("ref"))
     }
 
     /// A deleted room's `ref` may be given out again; the room comes back without it.
-    pub fn take_reference_from(&mut self, holder: Room) -> Result<(), Trouble> {
+    pub fn take_reference_from(&mut self, holder: Room) -> Result<(), StoreError> {
         let holder = Room { reference: None, seq: (holder.seq + 1).max(self.now), ..holder };
         store(&mut self.tables.rooms, holder.id.as_str(), &holder)
     }
 
     /// Compare-and-set of the record, by its `seq`, with the jobs that this causes.
-    pub fn replace_room(&mut self, room: &Room, jobs: &[Job]) -> Result<Replacement, Trouble> {
+    pub fn replace_room(&mut self, room: &Room, jobs: &[Job]) -> Result<Replacement, StoreError> {
         let stored = load_room(&self.tables.rooms, room.id.as_str())?;
-        let stored = stored.ok_or(Trouble::Misused("there is no such room"))?;
+        let stored = stored.ok_or(StoreError::Misused("there is no such room"))?;
         if stored.seq != room.seq {
             return Ok(Replacement::Changed(stored));
         }
@@ -96,12 +96,17 @@ impl Work<'_> {
         Ok(Replacement::Stored(room))
     }
 
-    /// Puts a target on every gate; those that follow it are published.
-    pub fn aim(&mut self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), Trouble> {
+    /// Puts a desired state on every gate; those that follow it are published.
+    pub fn set_gates(
+        &mut self,
+        room: &RoomId,
+        partitions: u16,
+        desired: &DesiredGate,
+    ) -> Result<(LedgerMs, Vec<Gate>), StoreError> {
         let gates = (0..partitions).map(|partition| gate(&self.tables.gates, room, partition));
         let mut gates = gates.collect::<Result<Vec<_>, _>>()?;
         for (gate, partition) in gates.iter_mut().zip(0..) {
-            if gate.follow(target, self.now) {
+            if gate.follow(desired, self.now) {
                 store(&mut self.tables.gates, (room.as_str(), partition), gate)?;
                 self.publish(room, partition, gate);
             }
@@ -111,10 +116,10 @@ impl Work<'_> {
 }
 
 /// All rooms.
-pub fn rooms(transaction: &ReadTransaction) -> Result<Listing, Trouble> {
+pub fn rooms(transaction: &ReadTransaction) -> Result<Listing, StoreError> {
     let (rooms, codes) = (transaction.open_table(ROOMS)?, transaction.open_table(CODES)?);
     let mut listing = Listing::default();
-    let mut set_apart = |id: &str, why: String| -> Result<(), Trouble> {
+    let mut set_apart = |id: &str, why: String| -> Result<(), StoreError> {
         let mut code = None;
         for entry in codes.iter()? {
             let (text, holder) = entry?;
@@ -130,8 +135,8 @@ pub fn rooms(transaction: &ReadTransaction) -> Result<Listing, Trouble> {
         let (id, json) = entry?;
         match read_room(id.value(), json.value()) {
             Ok(room) => found.push(room),
-            Err(Trouble::Corrupt(why)) => set_apart(id.value(), why)?,
-            Err(trouble) => return Err(trouble),
+            Err(StoreError::Corrupt(why)) => set_apart(id.value(), why)?,
+            Err(error) => return Err(error),
         }
     }
     for entry in codes.iter()? {
@@ -145,12 +150,12 @@ pub fn rooms(transaction: &ReadTransaction) -> Result<Listing, Trouble> {
 }
 
 /// A room by its id.
-pub fn room(transaction: &ReadTransaction, id: &RoomId) -> Result<Option<Room>, Trouble> {
+pub fn room(transaction: &ReadTransaction, id: &RoomId) -> Result<Option<Room>, StoreError> {
     load_room(&transaction.open_table(ROOMS)?, id.as_str())
 }
 
 /// A room by its code.
-pub fn find_room(transaction: &ReadTransaction, code: &RoomCode) -> Result<Option<Room>, Trouble> {
+pub fn find_room(transaction: &ReadTransaction, code: &RoomCode) -> Result<Option<Room>, StoreError> {
     let Some(id) = transaction.open_table(CODES)?.get(code.as_str())? else { return Ok(None) };
     match load_room(&transaction.open_table(ROOMS)?, id.value())? {
         None if !is_importing(transaction, id.value())? => Err(dangling("code")),
@@ -164,14 +169,14 @@ pub fn snapshot(
     now: LedgerMs,
     id: &RoomId,
     partitions: u16,
-) -> Result<Option<Snapshot>, Trouble> {
+) -> Result<Option<GateSnapshot>, StoreError> {
     let Some(room) = room(transaction, id)? else { return Ok(None) };
     let gates = transaction.open_table(GATES)?;
     let gates = (0..partitions).map(|partition| gate(&gates, id, partition)).collect::<Result<_, _>>()?;
     let voters = transaction.open_table(HEADCOUNTS)?.get(id.as_str())?.map_or(0, |count| count.value());
-    Ok(Some(Snapshot { now, seq: room.seq, gates, voters }))
+    Ok(Some(GateSnapshot { now, seq: room.seq, gates, voters }))
 }
 
-fn dangling(what: &str) -> Trouble {
-    Trouble::Corrupt(format!("a {what} leads to no room"))
+fn dangling(what: &str) -> StoreError {
+    StoreError::Corrupt(format!("a {what} leads to no room"))
 }

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::clock::{Clock, Clocks};
 use super::file::Opened;
-use super::tables::Trouble;
+use super::tables::StoreError;
 use super::work::{Asked, Order, Work};
 use crate::domain::LedgerMs;
 use crate::ledger::{FeedEvent, LedgerError};
@@ -26,7 +26,7 @@ const FEED: usize = 1_024;
 
 /// See the [module](self).
 pub struct Store {
-    /// `None` while it can not be opened, and after the close.
+    /// `None` while it cannot be opened, and after the close.
     file: RwLock<Option<Database>>,
     /// A read of the open file has failed. The store then refuses every read and change until it is opened again.
     read_failed: AtomicBool,
@@ -94,7 +94,7 @@ impl Store {
     pub async fn change<T, F>(&self, weight: usize, change: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Work<'_>) -> Result<T, Trouble> + Send + 'static,
+        F: FnOnce(&mut Work<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let place = Arc::clone(&self.places).acquire_owned();
         let Ok(Ok(place)) = timeout(PATIENCE, place).await else {
@@ -120,7 +120,7 @@ impl Store {
     pub async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&ReadTransaction) -> Result<T, Trouble> + Send + 'static,
+        F: FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     {
         let not_read = |why: &str| LedgerError::NotApplied(format!("not read: {why}"));
         let turn = Arc::clone(&self.readers).acquire_owned();
@@ -134,9 +134,11 @@ impl Store {
             let Some(file) = file.as_ref() else {
                 return Err(LedgerError::NotApplied("the ledger file is not open at the moment".into()));
             };
-            let result = file.begin_read().map_err(Trouble::from).and_then(|transaction| read(&transaction));
+            let result = file.begin_read().map_err(StoreError::from).and_then(|transaction| read(&transaction));
             // while the file is held, so that it is this one that is opened again
-            if result.as_ref().is_err_and(Trouble::stops_the_store) && !store.read_failed.swap(true, Ordering::AcqRel) {
+            if result.as_ref().is_err_and(StoreError::stops_the_store)
+                && !store.read_failed.swap(true, Ordering::AcqRel)
+            {
                 let _ = store.queue.send(Order::Reopen);
             }
             Ok(result?)
@@ -150,16 +152,16 @@ impl Store {
     }
 }
 
-impl From<Trouble> for LedgerError {
+impl From<StoreError> for LedgerError {
     /// For a read, and for a change that has written nothing.
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::File(error) => match *error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::File(error) => match *error {
                 redb::Error::Corrupted(detail) => Self::Corrupt(detail),
                 error => Self::NotApplied(error.to_string()),
             },
-            Trouble::Corrupt(detail) => Self::Corrupt(detail),
-            Trouble::Misused(detail) => Self::NotApplied(detail.into()),
+            StoreError::Corrupt(detail) => Self::Corrupt(detail),
+            StoreError::Misused(detail) => Self::NotApplied(detail.into()),
         }
     }
 }

@@ -64,7 +64,7 @@ pub const SIGN_OUTS: TableDefinition<&str, u64> = TableDefinition::new("sign_out
 
 /// Why a change or a read could not be carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum StoreError {
     /// The file failed: the whole transaction is lost.
     #[error(transparent)]
     File(Box<redb::Error>),
@@ -76,7 +76,7 @@ pub enum Trouble {
     Misused(&'static str),
 }
 
-impl Trouble {
+impl StoreError {
     /// True if the store refuses everything from now on, until the file is opened again.
     pub fn stops_the_store(&self) -> bool {
         matches!(self, Self::File(error) if matches!(**error, redb::Error::Io(_) | redb::Error::PreviousIo))
@@ -85,7 +85,7 @@ impl Trouble {
 
 macro_rules! file_trouble {
     ($($error:ty),*) => {$(
-        impl From<$error> for Trouble {
+        impl From<$error> for StoreError {
             fn from(error: $error) -> Self {
                 Self::File(Box::new(error.into()))
             }
@@ -98,7 +98,7 @@ file_trouble!(StorageError, TableError, TransactionError);
 pub fn load<'k, K, T>(
     table: &impl ReadableTable<K, Json>,
     key: impl Borrow<K::SelfType<'k>>,
-) -> Result<Option<T>, Trouble>
+) -> Result<Option<T>, StoreError>
 where
     K: Key + 'static,
     T: DeserializeOwned,
@@ -107,10 +107,10 @@ where
 }
 
 /// Reads the stored form of a record.
-pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, Trouble> {
+pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(json).map_err(|error| {
         let kind = std::any::type_name::<T>();
-        Trouble::Corrupt(format!("stored {kind} can not be read: {error}"))
+        StoreError::Corrupt(format!("stored {kind} cannot be read: {error}"))
     })
 }
 
@@ -119,12 +119,12 @@ pub fn store<'k, K, T>(
     table: &mut Table<'_, K, Json>,
     key: impl Borrow<K::SelfType<'k>>,
     record: &T,
-) -> Result<(), Trouble>
+) -> Result<(), StoreError>
 where
     K: Key + 'static,
     T: Serialize,
 {
-    let json = serde_json::to_vec(record).map_err(|error| Trouble::Corrupt(error.to_string()))?;
+    let json = serde_json::to_vec(record).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     table.insert(key, json.as_slice())?;
     Ok(())
 }
@@ -152,7 +152,7 @@ pub struct Tables<'txn> {
 }
 
 impl<'txn> Tables<'txn> {
-    /// Opens them all, and makes those that a new file lacks: a read transaction can not.
+    /// Opens them all, and makes those that a new file lacks: a read transaction cannot.
     pub fn open(txn: &'txn WriteTransaction) -> Result<Self, TableError> {
         Ok(Self {
             meta: txn.open_table(META)?,

@@ -9,11 +9,11 @@ use tempfile::TempDir;
 
 use super::EmbeddedLedger;
 use crate::domain::ballot::Cast;
-use crate::domain::gate::{Deadline, Target};
+use crate::domain::gate::{Deadline, DesiredGate};
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
 use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
-use crate::ledger::{Batch, Commit, Creation, Lane, Ledger, LedgerError, Verdict};
+use crate::ledger::{Batch, Commit, Creation, Ledger, LedgerError, PartitionWriter, Verdict};
 
 /// Round and take that the tests vote in.
 const TAKE: (u16, u16) = (1, 1);
@@ -38,18 +38,18 @@ async fn open_round(ledger: &EmbeddedLedger) -> Result<(), LedgerError> {
     let room = plan.into_room(room_id(), RoomCode::parse("ABCDEF").unwrap(), 0).unwrap();
     assert!(matches!(ledger.create_room(&room).await?, Creation::Created(_)));
     let open = Some(Deadline::Never);
-    let target = Target { command_seq: 1, round: TAKE.0, take: TAKE.1, choices: 2, votes_per_round: 10, open };
-    ledger.aim(&room_id(), 1, &target).await.map(drop)
+    let desired = DesiredGate { command_seq: 1, round: TAKE.0, take: TAKE.1, choices: 2, votes_per_round: 10, open };
+    ledger.set_gates(&room_id(), 1, &desired).await.map(drop)
 }
 
-fn lane(ledger: &EmbeddedLedger) -> Box<dyn Lane> {
-    ledger.lane(&room_id(), 0, "pod")
+fn partition_writer(ledger: &EmbeddedLedger) -> Box<dyn PartitionWriter> {
+    ledger.partition_writer(&room_id(), 0, "pod")
 }
 
 /// One voter's first letters.
-async fn vote(lane: &mut dyn Lane, voter: &VoterId, votes: &str) -> Result<Commit, LedgerError> {
+async fn vote(writer: &mut dyn PartitionWriter, voter: &VoterId, votes: &str) -> Result<Commit, LedgerError> {
     let cast = (voter.clone(), Cast::parse(1, votes.into()).unwrap());
-    lane.commit(&Batch::of(TAKE.0, TAKE.1, 0, [cast])).await
+    writer.commit(&Batch::of(TAKE.0, TAKE.1, 0, [cast])).await
 }
 
 async fn stored(ledger: &EmbeddedLedger, voter: &VoterId) -> String {

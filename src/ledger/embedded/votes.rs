@@ -8,12 +8,12 @@ use redb::{ReadTransaction, ReadableTable};
 
 use super::rooms::gate;
 use super::store::Store;
-use super::tables::{BALLOTS, BEHIND_ALL_IDS, BallotKey, Trouble, load, store};
+use super::tables::{BALLOTS, BEHIND_ALL_IDS, BallotKey, StoreError, load, store};
 use super::work::Work;
 use crate::domain::ballot::{Ballot, judge};
 use crate::domain::gate::{Gate, partition_of};
 use crate::domain::ids::{RoomId, VoterId};
-use crate::ledger::{Batch, Commit, Lane, LedgerError, SLICE, Verdict, Voter};
+use crate::ledger::{Batch, Commit, LedgerError, PartitionWriter, SLICE, Verdict, Voter};
 
 /// Where a commit goes, and from whom.
 #[derive(Debug, Clone)]
@@ -26,13 +26,13 @@ pub struct Address {
     pub pod: String,
 }
 
-/// One partition's way to its gate. See [`Lane`].
-pub struct EmbeddedLane {
+/// One partition's way to its gate. See [`PartitionWriter`].
+pub struct EmbeddedPartitionWriter {
     store: Arc<Store>,
     address: Address,
 }
 
-impl EmbeddedLane {
+impl EmbeddedPartitionWriter {
     /// To the gate at `address`.
     pub fn new(store: Arc<Store>, address: Address) -> Self {
         Self { store, address }
@@ -40,24 +40,24 @@ impl EmbeddedLane {
 }
 
 #[async_trait]
-impl Lane for EmbeddedLane {
+impl PartitionWriter for EmbeddedPartitionWriter {
     async fn commit(&mut self, batch: &Batch) -> Result<Commit, LedgerError> {
         let (address, batch) = (self.address.clone(), batch.clone());
         self.store.change(batch.casts().len() + 1, move |work| work.commit(&address, &batch)).await
     }
 
-    async fn settle(&mut self, acknowledged: u64, committed: u64) -> Result<Gate, LedgerError> {
+    async fn publish_pending(&mut self, acknowledged: u64, committed: u64) -> Result<Gate, LedgerError> {
         let address = self.address.clone();
-        self.store.change(1, move |work| work.settle(&address, acknowledged, committed)).await
+        self.store.change(1, move |work| work.publish_pending(&address, acknowledged, committed)).await
     }
 }
 
 impl Work<'_> {
     /// Judges a batch against its gate, stores the ballots that grew, and counts what was added.
-    fn commit(&mut self, at: &Address, batch: &Batch) -> Result<Commit, Trouble> {
+    fn commit(&mut self, at: &Address, batch: &Batch) -> Result<Commit, StoreError> {
         let mut gate = gate(&self.tables.gates, &at.room, at.partition)?;
         let now = gate.time(self.now);
-        let admission = gate.admission(batch.round, batch.take, now);
+        let gate_check = gate.check(batch.round, batch.take, now);
         let mut verdicts = Vec::with_capacity(batch.casts().len());
         let mut grown = false;
         for (voter, cast) in batch.casts() {
@@ -67,7 +67,7 @@ impl Work<'_> {
             }
             let key = (at.room.as_str(), at.partition, batch.round, batch.take, voter.as_str());
             let mut ballot = stored_ballot(&self.tables.ballots, key)?;
-            let judgement = judge(&ballot.votes, cast, admission);
+            let judgement = judge(&ballot.votes, cast, gate_check);
             if !judgement.append.is_empty() {
                 gate.count(judgement.append, ballot.votes.is_empty(), now);
                 ballot.votes.push_str(judgement.append);
@@ -87,7 +87,7 @@ impl Work<'_> {
     }
 
     /// Stores what a pod has acknowledged, and publishes the gate unless version `committed` or a newer one was.
-    fn settle(&mut self, at: &Address, acknowledged: u64, committed: u64) -> Result<Gate, Trouble> {
+    fn publish_pending(&mut self, at: &Address, acknowledged: u64, committed: u64) -> Result<Gate, StoreError> {
         let mut gate = gate(&self.tables.gates, &at.room, at.partition)?;
         if self.report(at, acknowledged, &mut gate)? {
             store(&mut self.tables.gates, (at.room.as_str(), at.partition), &gate)?;
@@ -99,7 +99,7 @@ impl Work<'_> {
     }
 
     /// Notes a pod's own count, which only rises, and adds the difference to the gate's sum. True if it rose.
-    fn report(&mut self, at: &Address, acknowledged: u64, gate: &mut Gate) -> Result<bool, Trouble> {
+    fn report(&mut self, at: &Address, acknowledged: u64, gate: &mut Gate) -> Result<bool, StoreError> {
         let key = (at.room.as_str(), at.partition, at.pod.as_str());
         let before = self.tables.acknowledged.get(key)?.map_or(0, |count| count.value());
         if acknowledged <= before {
@@ -110,7 +110,7 @@ impl Work<'_> {
         Ok(true)
     }
 
-    fn is_removed(&self, room: &RoomId, voter: &VoterId) -> Result<bool, Trouble> {
+    fn is_removed(&self, room: &RoomId, voter: &VoterId) -> Result<bool, StoreError> {
         let voter: Option<Voter> = load(&self.tables.voters, (room.as_str(), voter.as_str()))?;
         Ok(voter.is_some_and(|voter| voter.removed))
     }
@@ -119,15 +119,18 @@ impl Work<'_> {
 type Key<'k> = (&'k str, u16, u16, u16, &'k str);
 
 /// The ballot under a key; empty where there is none.
-pub fn stored_ballot(ballots: &impl ReadableTable<BallotKey, &'static str>, key: Key<'_>) -> Result<Ballot, Trouble> {
+pub fn stored_ballot(
+    ballots: &impl ReadableTable<BallotKey, &'static str>,
+    key: Key<'_>,
+) -> Result<Ballot, StoreError> {
     match ballots.get(key)? {
         Some(text) => decode(text.value()),
         None => Ok(Ballot::default()),
     }
 }
 
-fn decode(text: &str) -> Result<Ballot, Trouble> {
-    Ballot::decode(text).ok_or_else(|| Trouble::Corrupt("a stored ballot is none".into()))
+fn decode(text: &str) -> Result<Ballot, StoreError> {
+    Ballot::decode(text).ok_or_else(|| StoreError::Corrupt("a stored ballot is none".into()))
 }
 
 /// A voter's ballots in the given rounds and takes.
@@ -137,7 +140,7 @@ pub fn ballots_of(
     partitions: u16,
     voter: &VoterId,
     takes: &[(u16, u16)],
-) -> Result<Vec<Ballot>, Trouble> {
+) -> Result<Vec<Ballot>, StoreError> {
     let ballots = transaction.open_table(BALLOTS)?;
     let partition = partition_of(voter.as_str(), partitions);
     let key = |(round, take)| (room.as_str(), partition, round, take, voter.as_str());
@@ -154,7 +157,7 @@ pub fn ballots(
     partition: u16,
     (round, take): (u16, u16),
     cursor: Option<&str>,
-) -> Result<Slice, Trouble> {
+) -> Result<Slice, StoreError> {
     let table = transaction.open_table(BALLOTS)?;
     let key = |voter| (room.as_str(), partition, round, take, voter);
     let range = (Bound::Excluded(key(cursor.unwrap_or_default())), Bound::Excluded(key(BEHIND_ALL_IDS)));
@@ -162,7 +165,7 @@ pub fn ballots(
     for entry in table.range::<Key<'_>>(range)?.take(SLICE) {
         let (key, text) = entry?;
         let (.., voter) = key.value();
-        let voter = VoterId::parse(voter).map_err(|error| Trouble::Corrupt(error.to_string()))?;
+        let voter = VoterId::parse(voter).map_err(|error| StoreError::Corrupt(error.to_string()))?;
         slice.push((voter, decode(text.value())?));
     }
     let next = slice.last().filter(|_| slice.len() == SLICE).map(|(voter, _)| voter.to_string());

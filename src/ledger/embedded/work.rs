@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::tables::{Tables, Trouble};
+use super::tables::{StoreError, Tables};
 use crate::domain::LedgerMs;
 use crate::domain::gate::Gate;
 use crate::domain::ids::RoomId;
@@ -52,14 +52,14 @@ impl<T, F> Asked<T, F> {
 impl<T, F> Pending for Asked<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Work<'_>) -> Result<T, Trouble> + Send,
+    F: FnOnce(&mut Work<'_>) -> Result<T, StoreError> + Send,
 {
     fn apply(&mut self, work: &mut Work<'_>) -> Result<(), Box<redb::Error>> {
         let Some(change) = self.change.take() else { return Ok(()) };
         self.result = Some(match change(work) {
             Ok(value) => Ok(value),
-            Err(Trouble::File(error)) => return Err(error),
-            Err(trouble) => Err(trouble.into()),
+            Err(StoreError::File(error)) => return Err(error),
+            Err(error) => Err(error.into()),
         });
         Ok(())
     }

@@ -16,15 +16,15 @@ use std::time::Duration;
 
 use super::file::{self, OpenError, Opened};
 use super::store::Store;
-use super::tables::{CLOCK_KEY, Tables, Trouble};
+use super::tables::{CLOCK_KEY, StoreError, Tables};
 use super::work::{Order, Pending, Published, Work};
 use crate::domain::ids::RoomId;
 use crate::ledger::{FeedEvent, LedgerError};
 use redb::WriteTransaction;
 
 /// Most work of one transaction, in casts: a few tens of milliseconds, so that nobody waits long for the next one.
-const MOST_WEIGHT: usize = 4_000;
-/// Pause between two tries to open a file that can not be opened.
+const MAX_WEIGHT: usize = 4_000;
+/// Pause between two tries to open a file that cannot be opened.
 const RETRY: Duration = Duration::from_millis(250);
 
 /// Opens the file again.
@@ -70,7 +70,7 @@ impl Writer {
             if self.is_usable() || self.open_again() {
                 self.carry_out(batch);
             } else {
-                let closed = || Some(LedgerError::NotApplied("the ledger file can not be opened".into()));
+                let closed = || Some(LedgerError::NotApplied("the ledger file cannot be opened".into()));
                 batch.into_iter().for_each(|pending| pending.answer(closed()));
             }
         }
@@ -103,7 +103,7 @@ impl Writer {
                     batch.push(pending);
                 }
             }
-            if work >= MOST_WEIGHT {
+            if work >= MAX_WEIGHT {
                 return true;
             }
             order = match self.orders.try_recv() {
@@ -139,7 +139,7 @@ impl Writer {
         let Some(database) = file.as_ref() else {
             return Err(LedgerError::NotApplied("the ledger file is not open".into()));
         };
-        let lost = |error| LedgerError::from(Trouble::File(Box::new(error)));
+        let lost = |error| LedgerError::from(StoreError::File(Box::new(error)));
         let transaction = file::begin(database).map_err(lost)?;
         let events = self.apply(&transaction, batch).map_err(lost)?;
         transaction.commit().map_err(|error| LedgerError::MaybeApplied(error.to_string()))?;
@@ -173,10 +173,10 @@ impl Writer {
                 *file = Some(opened.database);
             }
             Err(error) if error.is_for_good() => {
-                tracing::error!(%error, "the ledger file can not be used any more: this process ends");
+                tracing::error!(%error, "the ledger file cannot be used any more: this process ends");
                 std::process::abort();
             }
-            Err(error) if was_open => tracing::error!(%error, "the ledger file can not be opened again, trying on"),
+            Err(error) if was_open => tracing::error!(%error, "the ledger file cannot be opened again, trying on"),
             Err(_) => {}
         }
         file.is_some()

@@ -4,28 +4,28 @@ use futures_util::future::try_join_all;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 
-use super::gate::{self, FIELDS};
+use super::gate_codec::{self, FIELDS};
 use super::keys::{PartitionKeys, RoomKeys, gates_channel};
-use super::lane::label;
 use super::link::Link;
+use super::partition_writer::label;
 use super::{fault, health, scripts};
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
-use crate::domain::gate::{Deadline, Gate, Target};
+use crate::domain::gate::{Deadline, DesiredGate, Gate};
 use crate::domain::ids::{RoomId, VoterId};
-use crate::ledger::{LedgerError, SLICE, Snapshot};
+use crate::ledger::{GateSnapshot, LedgerError, SLICE};
 
 /// One script a gate, all at once. When one fails the others may have followed.
-pub(super) async fn aim(
+pub(super) async fn set_all(
     link: &Link,
     room: &RoomId,
     partitions: u16,
-    target: &Target,
+    desired: &DesiredGate,
 ) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
     let aimed = link
         .change(|redis| async move {
-            let aims = (0..partitions).map(|partition| aim_one(redis.clone(), room, partition, target));
-            let aimed = try_join_all(aims).await;
+            let calls = (0..partitions).map(|partition| set_one(redis.clone(), room, partition, desired));
+            let aimed = try_join_all(calls).await;
             if partitions > 1 { aimed.map_err(fault::after_a_step) } else { aimed }
         })
         .await?;
@@ -33,27 +33,31 @@ pub(super) async fn aim(
     Ok((now, aimed.into_iter().map(|(_, gate)| gate).collect()))
 }
 
-async fn aim_one(
+async fn set_one(
     mut redis: MultiplexedConnection,
     room: &RoomId,
     partition: u16,
-    target: &Target,
+    desired: &DesiredGate,
 ) -> Result<(LedgerMs, Gate), LedgerError> {
-    let (open, ms) = match target.open {
+    let (open, ms) = match desired.open {
         None => ("closed", 0),
         Some(Deadline::Never) => ("never", 0),
         Some(Deadline::After(ms)) => ("after", ms),
         Some(Deadline::At(time)) => ("at", time),
     };
     let key = PartitionKeys::new(room, partition).gate();
-    let mut call = scripts::AIM.key(&key);
-    call.arg(target.command_seq).arg(target.round).arg(target.take).arg(target.choices).arg(target.votes_per_round);
+    let mut call = scripts::SET_GATE.key(&key);
+    call.arg(desired.command_seq)
+        .arg(desired.round)
+        .arg(desired.take)
+        .arg(desired.choices)
+        .arg(desired.votes_per_round);
     call.arg(open).arg(ms).arg(gates_channel(room)).arg(label(room, partition));
     let (now, line): (LedgerMs, String) = call.invoke_async(&mut redis).await?;
-    Ok((now, gate::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &key))?))
+    Ok((now, gate_codec::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &key))?))
 }
 
-pub(super) async fn snapshot(link: &Link, room: &RoomId, partitions: u16) -> Result<Option<Snapshot>, LedgerError> {
+pub(super) async fn snapshot(link: &Link, room: &RoomId, partitions: u16) -> Result<Option<GateSnapshot>, LedgerError> {
     let keys = RoomKeys(room);
     link.run(|redis| async move {
         let (mut a, mut b, mut c, mut d) = (redis.clone(), redis.clone(), redis.clone(), redis.clone());
@@ -67,7 +71,7 @@ pub(super) async fn snapshot(link: &Link, room: &RoomId, partitions: u16) -> Res
             health::time(&mut d),
         );
         let Some(seq) = seq? else { return Ok(None) };
-        Ok(Some(Snapshot { now: now?, seq, gates: gates?, voters: joined?.saturating_sub(removed?) }))
+        Ok(Some(GateSnapshot { now: now?, seq, gates: gates?, voters: joined?.saturating_sub(removed?) }))
     })
     .await
 }
@@ -75,7 +79,7 @@ pub(super) async fn snapshot(link: &Link, room: &RoomId, partitions: u16) -> Res
 async fn read(mut redis: MultiplexedConnection, room: &RoomId, partition: u16) -> Result<Gate, LedgerError> {
     let key = PartitionKeys::new(room, partition).gate();
     let fields: Vec<Option<String>> = redis.hmget(&key, &FIELDS).await?;
-    gate::from_fields(&fields).ok_or_else(|| fault::corrupt("no gate", &key))
+    gate_codec::from_fields(&fields).ok_or_else(|| fault::corrupt("no gate", &key))
 }
 
 pub(super) async fn ballots_of(

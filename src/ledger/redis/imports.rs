@@ -11,10 +11,10 @@ use std::time::Duration;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 
-use super::gate::{FIELDS, to_line};
+use super::gate_codec::{FIELDS, to_line};
 use super::keys::{CODES, IMPORT_TOKEN, IMPORTS, PartitionKeys, REFS, RoomKeys};
 use super::link::Link;
-use super::moving::scan;
+use super::purge::scan;
 use super::{fault, people, rooms, scripts};
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::partition_of;

@@ -41,11 +41,11 @@ impl AllRooms {
     }
 
     fn are_due(&self) -> bool {
-        self.last.lock().expect("nobody panics with it").is_none_or(|last| last.elapsed() >= self.every)
+        self.last.lock().expect("the lock is never poisoned").is_none_or(|last| last.elapsed() >= self.every)
     }
 
     fn were_seen(&self, when: Instant) {
-        *self.last.lock().expect("nobody panics with it") = Some(when);
+        *self.last.lock().expect("the lock is never poisoned") = Some(when);
     }
 }
 

@@ -14,7 +14,7 @@ use redis::aio::{PubSub, PubSubSink};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use super::gate;
+use super::gate_codec;
 use super::keys::{control_channel, gates_channel};
 use super::link::Link;
 use super::outbox::Outbox;
@@ -32,7 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the feed wants.
 pub(super) enum Order {
-    /// Follow these rooms, and drop the sender when they are followed, or can not be for now.
+    /// Follow these rooms, and drop the sender when they are followed, or cannot be for now.
     Follow(BTreeSet<RoomId>, oneshot::Sender<()>),
     /// Drop the connection and make another.
     Reconnect,
@@ -208,7 +208,7 @@ fn read(payload: &[u8]) -> Option<FeedEvent> {
     Some(FeedEvent::Gate {
         room: RoomId::parse(room).ok()?,
         partition: partition.parse().ok()?,
-        gate: Box::new(gate::from_line(line)?),
+        gate: Box::new(gate_codec::from_line(line)?),
     })
 }
 
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_gate_is_read_from_its_line_with_room_and_partition() {
         let gate = Gate { stored: 3, ..Gate::default() };
-        let event = read(format!("abcdefghijklmnop 7 {}", gate::to_line(&gate)).as_bytes());
+        let event = read(format!("abcdefghijklmnop 7 {}", gate_codec::to_line(&gate)).as_bytes());
         assert_eq!(
             event,
             Some(FeedEvent::Gate { room: RoomId::parse("abcdefghijklmnop").unwrap(), partition: 7, gate: gate.into() })

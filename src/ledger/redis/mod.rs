@@ -27,12 +27,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Backlog, Claimed, Creation, Feed, FeedEvent, Greeting, Health, ImportClaim, Invited, JoinOutcome, JoinRequest,
-    Lane, Ledger, LedgerError, Listing, Part, RankEntry, Renaming, Replacement, SlowLog, Snapshot, TakenJob, Voter,
-    VotersPage, VotersQuery,
+    Backlog, Claimed, Creation, Feed, FeedEvent, GateSnapshot, Greeting, Health, ImportClaim, Invited, JoinOutcome,
+    JoinRequest, Ledger, LedgerError, Listing, Part, PartitionWriter, RankEntry, Renaming, Replacement, SlowLog,
+    TakenJob, Voter, VotersPage, VotersQuery,
 };
 use crate::domain::ballot::Ballot;
-use crate::domain::gate::{Gate, Target};
+use crate::domain::gate::{DesiredGate, Gate};
 use crate::domain::ids::{Invite, RoomCode, RoomId, VoterId};
 use crate::domain::jobs::Job;
 use crate::domain::room::Room;
@@ -41,20 +41,20 @@ use crate::domain::{Invalid, LedgerMs};
 
 mod fault;
 mod feed;
-mod gate;
+mod gate_codec;
 mod gates;
 mod health;
 mod imports;
 mod jobs;
 mod keys;
-mod lane;
 mod link;
 mod listener;
-mod moving;
 mod options;
 mod outbox;
+mod partition_writer;
 mod people;
 mod pods;
+mod purge;
 mod ranking;
 mod rooms;
 mod roster;
@@ -123,7 +123,7 @@ impl Ledger for RedisLedger {
     }
 
     async fn purge_room(&self, room: &Room) -> Result<(), LedgerError> {
-        moving::purge(&self.link, room).await
+        purge::purge(&self.link, room).await
     }
 
     async fn begin_import(&self, room: &Room, lease: Duration) -> Result<Claimed, LedgerError> {
@@ -152,16 +152,21 @@ impl Ledger for RedisLedger {
         imports::sweep(&self.link).await
     }
 
-    async fn aim(&self, room: &RoomId, partitions: u16, target: &Target) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
-        gates::aim(&self.link, room, partitions, target).await
+    async fn set_gates(
+        &self,
+        room: &RoomId,
+        partitions: u16,
+        desired: &DesiredGate,
+    ) -> Result<(LedgerMs, Vec<Gate>), LedgerError> {
+        gates::set_all(&self.link, room, partitions, desired).await
     }
 
-    async fn snapshot(&self, room: &RoomId, partitions: u16) -> Result<Option<Snapshot>, LedgerError> {
+    async fn snapshot(&self, room: &RoomId, partitions: u16) -> Result<Option<GateSnapshot>, LedgerError> {
         gates::snapshot(&self.link, room, partitions).await
     }
 
-    fn lane(&self, room: &RoomId, partition: u16, pod: &str) -> Box<dyn Lane> {
-        Box::new(lane::RedisLane::new(self.link.clone(), room, partition, pod, self.tick_ms))
+    fn partition_writer(&self, room: &RoomId, partition: u16, pod: &str) -> Box<dyn PartitionWriter> {
+        Box::new(partition_writer::RedisPartitionWriter::new(self.link.clone(), room, partition, pod, self.tick_ms))
     }
 
     async fn ballots_of(

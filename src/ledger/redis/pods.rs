@@ -4,9 +4,9 @@ use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 
 use super::keys::{RoomKeys, control_channel, gates_channel, signed_out};
-use super::lane::label;
 use super::link::Link;
-use super::{fault, gate};
+use super::partition_writer::label;
+use super::{fault, gate_codec};
 use crate::domain::LedgerMs;
 use crate::domain::ids::{RoomId, VoterId};
 use crate::ledger::{FeedEvent, LedgerError, SLICE};
@@ -19,7 +19,7 @@ pub(super) async fn announce(link: &Link, event: &FeedEvent) -> Result<(), Ledge
     link.run(|mut redis| async move {
         match event {
             FeedEvent::Gate { room, partition, gate } => {
-                let line = format!("{} {}", label(room, *partition), gate::to_line(gate));
+                let line = format!("{} {}", label(room, *partition), gate_codec::to_line(gate));
                 Ok(redis.publish(gates_channel(room), line).await?)
             }
             // a feed makes these itself

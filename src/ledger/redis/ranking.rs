@@ -7,7 +7,7 @@ use redis::AsyncCommands;
 use super::fault;
 use super::keys::RoomKeys;
 use super::link::Link;
-use super::moving::unlink_matching;
+use super::purge::unlink_matching;
 use crate::domain::ids::RoomId;
 use crate::ledger::{LedgerError, RankEntry, SLICE};
 

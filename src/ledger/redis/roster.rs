@@ -11,7 +11,7 @@ use crate::domain::text::folded;
 use crate::ledger::{LedgerError, SLICE, Voter, VotersPage, VotersQuery};
 
 /// Most slices that one call looks through: a rare name in a huge room may take more than one call to find.
-const MOST_SLICES: usize = 100;
+const MAX_SLICES: usize = 100;
 
 pub(super) async fn page(link: &Link, room: &RoomId, query: &VotersQuery) -> Result<VotersPage, LedgerError> {
     let wanted = folded(&query.text);
@@ -20,7 +20,7 @@ pub(super) async fn page(link: &Link, room: &RoomId, query: &VotersQuery) -> Res
     let slice = if wanted.is_empty() { limit + 1 } else { SLICE };
     link.run(|mut redis| async move {
         let mut page = VotersPage { voters: vec![], next: query.after.clone() };
-        for _ in 0..MOST_SLICES {
+        for _ in 0..MAX_SLICES {
             let voters = read(&mut redis, room, page.next.as_ref(), slice).await?;
             let is_last = voters.len() < slice;
             for voter in voters {

@@ -23,8 +23,8 @@ macro_rules! scripts {
 
 scripts! {
     COMMIT = "gate" "commit";
-    SETTLE = "gate" "settle";
-    AIM = "gate" "aim";
+    PUBLISH_PENDING = "gate" "publish_pending";
+    SET_GATE = "gate" "set_gate";
     CREATE_ROOM = "create_room";
     CLAIM_CODE = "claim_code";
     BEGIN_IMPORT = "begin_import";

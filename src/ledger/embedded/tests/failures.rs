@@ -38,16 +38,16 @@ async fn a_failed_commit_may_be_applied_and_its_repeat_is_counted_once() {
         let disk = Disk::default();
         let ledger = ledger_on(&disk);
         open_round(&ledger).await.unwrap();
-        let mut lane = lane(&ledger);
-        vote(lane.as_mut(), &voter(1), "ab").await.unwrap();
+        let mut writer = partition_writer(&ledger);
+        vote(writer.as_mut(), &voter(1), "ab").await.unwrap();
         disk.fail_after(operations);
-        let told = vote(lane.as_mut(), &voter(2), "b").await;
+        let told = vote(writer.as_mut(), &voter(2), "b").await;
         disk.heal();
         if operations == 0 {
-            assert!(told.is_err(), "a commit without a single operation can not be stored");
+            assert!(told.is_err(), "a commit without a single operation cannot be stored");
         }
         let again = loop {
-            match vote(lane.as_mut(), &voter(2), "b").await {
+            match vote(writer.as_mut(), &voter(2), "b").await {
                 Ok(commit) => break commit,
                 Err(LedgerError::NotApplied(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
                 Err(error) => panic!("after {operations} operations: {error}"),
@@ -64,7 +64,7 @@ async fn a_failed_read_is_over_when_the_disk_is_well_again_although_nobody_write
     let disk = Disk::default();
     let ledger = ledger_on(&disk);
     open_round(&ledger).await.unwrap();
-    vote(lane(&ledger).as_mut(), &voter(1), "a").await.unwrap();
+    vote(partition_writer(&ledger).as_mut(), &voter(1), "a").await.unwrap();
     // one that has just begun has nothing of the file in its memory
     let disk = disk.after_power_cut(&mut StdRng::seed_from_u64(1));
     let ledger = ledger_on(&disk);
@@ -87,16 +87,16 @@ async fn while_the_disk_is_dead_nothing_is_applied_and_then_it_goes_on() {
     let disk = Disk::default();
     let ledger = ledger_on(&disk);
     open_round(&ledger).await.unwrap();
-    let mut lane = lane(&ledger);
+    let mut writer = partition_writer(&ledger);
     disk.fail_after(0);
-    assert!(vote(lane.as_mut(), &voter(1), "a").await.is_err());
+    assert!(vote(writer.as_mut(), &voter(1), "a").await.is_err());
     for _ in 0..3 {
-        let told = vote(lane.as_mut(), &voter(1), "a").await;
+        let told = vote(writer.as_mut(), &voter(1), "a").await;
         assert!(matches!(told, Err(LedgerError::NotApplied(_))), "{told:?}");
     }
     assert!(ledger.check().await.is_err(), "it does not keep what it is told");
     disk.heal();
-    let commit = vote(lane.as_mut(), &voter(1), "a").await.unwrap();
+    let commit = vote(writer.as_mut(), &voter(1), "a").await.unwrap();
     assert_eq!(commit.gate.tally.votes, [1, 0]);
     assert!(ledger.check().await.is_ok());
 }
@@ -108,10 +108,10 @@ async fn a_power_cut_loses_nothing_that_was_acknowledged() {
         let disk = Disk::default();
         let ledger = ledger_on(&disk);
         open_round(&ledger).await.unwrap();
-        let mut lane = lane(&ledger);
+        let mut writer = partition_writer(&ledger);
         disk.fail_after(rng.random_range(0..250));
         let mut acknowledged = 0;
-        while vote(lane.as_mut(), &voter(acknowledged), "ab").await.is_ok() {
+        while vote(writer.as_mut(), &voter(acknowledged), "ab").await.is_ok() {
             acknowledged += 1;
         }
         let found = disk.after_power_cut(&mut rng);
@@ -176,9 +176,9 @@ async fn child_that_votes_until_it_is_killed() {
     if ledger.room(&room_id()).await.unwrap().is_none() {
         open_round(&ledger).await.unwrap();
     }
-    let mut lane = lane(&ledger);
+    let mut writer = partition_writer(&ledger);
     for number in 0.. {
-        assert!(is_stored(&vote(lane.as_mut(), &voter(number), "a").await.unwrap(), "a"));
+        assert!(is_stored(&vote(writer.as_mut(), &voter(number), "a").await.unwrap(), "a"));
         println!("acknowledged {}", number + 1);
     }
 }

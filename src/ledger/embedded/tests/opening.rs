@@ -161,8 +161,9 @@ async fn what_is_queued_is_stored_before_the_file_is_closed() {
     let directory = directory();
     let path = ledger_file(&directory).await;
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
-    let mut lanes: Vec<_> = (0..50).map(|number| (voter(number), lane(&ledger))).collect();
-    let mut commits: Vec<_> = lanes.iter_mut().map(|(voter, lane)| Box::pin(vote(lane.as_mut(), voter, "a"))).collect();
+    let mut writers: Vec<_> = (0..50).map(|number| (voter(number), partition_writer(&ledger))).collect();
+    let mut commits: Vec<_> =
+        writers.iter_mut().map(|(voter, writer)| Box::pin(vote(writer.as_mut(), voter, "a"))).collect();
     // each is asked for, and none is waited for
     for commit in &mut commits {
         assert!(commit.now_or_never().is_none());
@@ -172,7 +173,7 @@ async fn what_is_queued_is_stored_before_the_file_is_closed() {
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
     let gate = &ledger.snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0];
     assert_eq!(gate.tally.votes, [50, 0]);
-    let told = vote(lanes[0].1.as_mut(), &voter(99), "a").await;
+    let told = vote(writers[0].1.as_mut(), &voter(99), "a").await;
     assert!(matches!(told, Err(LedgerError::NotApplied(_))), "{told:?}");
 }
 

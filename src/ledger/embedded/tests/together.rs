@@ -18,8 +18,8 @@ use crate::ledger::{Claimed, Part};
 
 /// Commits of one vote each, asked for while the disk stands still, so that they wait together.
 async fn vote_together(ledger: &EmbeddedLedger, disk: &Disk, voters: usize) -> Vec<Result<Commit, LedgerError>> {
-    let mut lanes: Vec<_> = (0..voters).map(|number| (voter(number), lane(ledger))).collect();
-    let commits = lanes.iter_mut().map(|(voter, lane)| vote(lane.as_mut(), voter, "a").boxed_local());
+    let mut writers: Vec<_> = (0..voters).map(|number| (voter(number), partition_writer(ledger))).collect();
+    let commits = writers.iter_mut().map(|(voter, writer)| vote(writer.as_mut(), voter, "a").boxed_local());
     let mut commits: Vec<Pin<Box<dyn Future<Output = _>>>> = commits.collect();
     let still = disk.stand_still();
     for commit in &mut commits {
@@ -35,7 +35,7 @@ async fn changes_that_wait_together_share_a_commit() {
     let ledger = ledger_on(&disk);
     open_round(&ledger).await.unwrap();
     let alone = disk.syncs();
-    vote(lane(&ledger).as_mut(), &voter(1_000), "a").await.unwrap();
+    vote(partition_writer(&ledger).as_mut(), &voter(1_000), "a").await.unwrap();
     let alone = disk.syncs() - alone;
     let together = disk.syncs();
     let commits = vote_together(&ledger, &disk, 100).await;
@@ -79,7 +79,7 @@ async fn a_record_that_makes_no_sense_hurts_nobody_else() {
     drop(database);
 
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
-    let (mut one, mut two) = (lane(&ledger), lane(&ledger));
+    let (mut one, mut two) = (partition_writer(&ledger), partition_writer(&ledger));
     let (of_hurt, of_well) = tokio::join!(vote(one.as_mut(), &hurt, "a"), vote(two.as_mut(), &well, "a"));
     assert!(matches!(of_hurt, Err(LedgerError::Corrupt(_))), "{of_hurt:?}");
     assert_eq!(of_well.unwrap().gate.tally.votes, [1, 0]);
@@ -93,20 +93,20 @@ async fn when_the_systems_clock_is_set_back_a_deadline_still_comes_and_votes_dif
     let ledger = ledger_with(&Disk::default(), set.clocks());
     open_round(&ledger).await.unwrap();
     let deadline = Some(Deadline::After(60_000));
-    let target =
-        Target { command_seq: 2, round: TAKE.0, take: TAKE.1, choices: 2, votes_per_round: 10, open: deadline };
-    ledger.aim(&room_id(), 1, &target).await.unwrap();
+    let desired =
+        DesiredGate { command_seq: 2, round: TAKE.0, take: TAKE.1, choices: 2, votes_per_round: 10, open: deadline };
+    ledger.set_gates(&room_id(), 1, &desired).await.unwrap();
 
     set.set_system(1_700_000_000_000 - 3_600_000);
     let mut times = vec![];
     for number in 0..2 {
         set.pass(1_000);
-        assert!(is_stored(&vote(lane(&ledger).as_mut(), &voter(number), "a").await.unwrap(), "a"));
+        assert!(is_stored(&vote(partition_writer(&ledger).as_mut(), &voter(number), "a").await.unwrap(), "a"));
         times.push(ledger.ballots_of(&room_id(), 1, &voter(number), &[TAKE]).await.unwrap()[0].time_ms);
     }
     assert_eq!(times, [1_000, 2_000]);
     set.pass(58_000);
-    let late = vote(lane(&ledger).as_mut(), &voter(2), "a").await.unwrap();
+    let late = vote(partition_writer(&ledger).as_mut(), &voter(2), "a").await.unwrap();
     let refused = matches!(&late.verdicts[0], Verdict::Ballot { refused: Some(Refusal::Closed), .. });
     assert!(refused, "{:?}", late.verdicts);
 }

@@ -1,4 +1,4 @@
-//! The guard between the wire and the frame codec: it reads frame headers (RFC 6455, 5.2) as their bytes come, and
+//! The validator between the wire and the frame codec: it reads frame headers (RFC 6455, 5.2) as their bytes come, and
 //! lets nothing pass that a client of ours may not send.
 //!
 //! The codec behind it buffers a frame as long as its header says before it looks at its length. So everything that a
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::wire::client::MOST_FRAME_BYTES;
+use crate::wire::client::MAX_FRAME_BYTES;
 use crate::wire::codes::CloseCode;
 
 /// Pieces that a message may come in, empty ones too.
-const MOST_PIECES: u16 = 128;
+const MAX_PIECES: u16 = 128;
 /// Frames that a client may send at once, and how long each takes to be forgotten: far more than comes of casting
 /// again as soon as the last cast is answered, for one is under way at a time.
 const FRAME_BURST: u32 = 5_000;
@@ -21,7 +21,7 @@ const FRAME_EVERY: Duration = Duration::from_micros(200);
 const CONTROL_BURST: u32 = 60;
 const CONTROL_EVERY: Duration = Duration::from_millis(50);
 /// Most payload of a control frame.
-const MOST_CONTROL_BYTES: u64 = 125;
+const MAX_CONTROL_BYTES: u64 = 125;
 
 /// Why a stream of frames ends here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +82,7 @@ pub struct Passed {
 }
 
 /// See [module](self).
-pub struct Guard {
+pub struct FrameValidator {
     /// The header under way: not passed on before it is whole and judged.
     head: [u8; 14],
     have: usize,
@@ -107,8 +107,8 @@ enum End {
     Fault(Fault),
 }
 
-impl Guard {
-    /// A guard at the beginning of a stream.
+impl FrameValidator {
+    /// A validator at the beginning of a stream.
     pub fn new(now: Instant) -> Self {
         Self {
             head: [0; 14],
@@ -252,7 +252,7 @@ impl Guard {
         let length = self.head[2..2 + self.extended()].iter().fold(0, |length, byte| length << 8 | u64::from(*byte));
         let (length, shortest) = match self.extended() {
             0 => (u64::from(self.head[1] & 0x7F), true),
-            2 => (length, length > MOST_CONTROL_BYTES),
+            2 => (length, length > MAX_CONTROL_BYTES),
             _ => (length, length > u64::from(u16::MAX) && length <= i64::MAX as u64),
         };
         if !shortest {
@@ -260,7 +260,7 @@ impl Guard {
         }
         let (pieces, before) = self.pieces.unwrap_or_default();
         let is_piece = self.head[0] & 0x0F < CLOSE;
-        if is_piece && (before + length > MOST_FRAME_BYTES as u64 || pieces == MOST_PIECES) {
+        if is_piece && (before + length > MAX_FRAME_BYTES as u64 || pieces == MAX_PIECES) {
             return Err(Fault::TooBig);
         }
         self.length = length;

@@ -1,8 +1,8 @@
 //! Carrying out a command: the room record decides, gates follow.
 //!
-//! Every step is a compare-and-set on the record, or a target that a gate takes only once. So any pod may do any of
+//! Every step is a compare-and-set on the record, or a desired state that a gate takes only once. So any pod may do any of
 //! it at any time, two may do the same at once, and whoever dies in between leaves work that the next one finds and
-//! finishes: whoever reads a room does so by [`settle`] or [`reconcile`], which put the record's target on every gate
+//! finishes: whoever reads a room does so by [`reconcile_room`] or [`reconcile`], which put the record's desired state on every gate
 //! that is behind it.
 
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ use crate::domain::gate::{Gate, GateSum, sum};
 use crate::domain::ids::{RoomId, VoterId};
 use crate::domain::jobs::caused_by;
 use crate::domain::ranking::{Group, Scores};
-use crate::domain::reveal::MOST_TOP;
+use crate::domain::reveal::MAX_TOP;
 use crate::domain::room::{ClosedBy, Room, Round};
 use crate::domain::text::Name;
 use crate::domain::visibility::darkened;
@@ -35,15 +35,15 @@ const REACH_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum ConductError {
+pub enum ExecuteError {
     /// It does not fit.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// There is no such room.
     #[error("there is no such room")]
     NoSuchRoom,
-    /// The close has begun, votes are refused, and some gate can not be reached. It is completed by itself.
-    #[error("a part of the ledger can not be reached; votes are refused and the close is completed by itself")]
+    /// The close has begun, votes are refused, and some gate cannot be reached. It is completed by itself.
+    #[error("a part of the ledger cannot be reached; votes are refused and the close is completed by itself")]
     Closing,
     /// Others kept changing the record.
     #[error("others keep changing the room; say it again")]
@@ -53,7 +53,7 @@ pub enum ConductError {
     Ledger(#[from] LedgerError),
 }
 
-impl ConductError {
+impl ExecuteError {
     /// In a word.
     pub fn name(&self) -> &'static str {
         match self {
@@ -66,9 +66,9 @@ impl ConductError {
     }
 }
 
-/// A room with its gates, all of them at its target.
+/// A room with its gates, all of them at its desired state.
 #[derive(Debug, Clone)]
-pub struct Settled {
+pub struct RoomSnapshot {
     /// The record.
     pub room: Room,
     /// By partition.
@@ -79,7 +79,7 @@ pub struct Settled {
     pub voters: u64,
 }
 
-impl Settled {
+impl RoomSnapshot {
     /// What the gates say together.
     pub fn sum(&self) -> GateSum {
         sum(&self.gates)
@@ -91,13 +91,13 @@ impl Settled {
     }
 }
 
-/// Reads a room and puts its target on gates that lack it.
+/// Reads a room and puts its desired state on gates that lack it.
 ///
 /// # Errors
 /// There is no such room, or the ledger's.
-pub async fn settle(ledger: &dyn Ledger, id: &RoomId) -> Result<Settled, ConductError> {
-    let room = ledger.room(id).await?.ok_or(ConductError::NoSuchRoom)?;
-    reconcile(ledger, room).await?.ok_or(ConductError::NoSuchRoom)
+pub async fn reconcile_room(ledger: &dyn Ledger, id: &RoomId) -> Result<RoomSnapshot, ExecuteError> {
+    let room = ledger.room(id).await?.ok_or(ExecuteError::NoSuchRoom)?;
+    reconcile(ledger, room).await?.ok_or(ExecuteError::NoSuchRoom)
 }
 
 /// Reads what has changed of a room whose record was `known`, and finishes a command that was cut off between the
@@ -105,7 +105,7 @@ pub async fn settle(ledger: &dyn Ledger, id: &RoomId) -> Result<Settled, Conduct
 ///
 /// # Errors
 /// The ledger's. Some gates may have followed.
-pub async fn reconcile(ledger: &dyn Ledger, known: Room) -> Result<Option<Settled>, LedgerError> {
+pub async fn reconcile(ledger: &dyn Ledger, known: Room) -> Result<Option<RoomSnapshot>, LedgerError> {
     let Some(snapshot) = ledger.snapshot(&known.id, known.partitions).await? else { return Ok(None) };
     let room = match snapshot.seq == known.seq {
         true => known,
@@ -114,49 +114,49 @@ pub async fn reconcile(ledger: &dyn Ledger, known: Room) -> Result<Option<Settle
             None => return Ok(None),
         },
     };
-    let mut settled = Settled { room, gates: snapshot.gates, now: snapshot.now, voters: snapshot.voters };
-    follow(ledger, &mut settled).await?;
-    Ok(Some(settled))
+    let mut snapshot = RoomSnapshot { room, gates: snapshot.gates, now: snapshot.now, voters: snapshot.voters };
+    follow(ledger, &mut snapshot).await?;
+    Ok(Some(snapshot))
 }
 
-/// Puts the record's target on every gate that is behind it.
-async fn follow(ledger: &dyn Ledger, settled: &mut Settled) -> Result<(), LedgerError> {
-    let Some(target) = settled.room.target() else { return Ok(()) };
-    if settled.gates.iter().all(|gate| gate.command_seq >= target.command_seq) {
+/// Puts the record's desired state on every gate that is behind it.
+async fn follow(ledger: &dyn Ledger, snapshot: &mut RoomSnapshot) -> Result<(), LedgerError> {
+    let Some(desired) = snapshot.room.desired_gate() else { return Ok(()) };
+    if snapshot.gates.iter().all(|gate| gate.command_seq >= desired.command_seq) {
         return Ok(());
     }
-    let (now, gates) = ledger.aim(&settled.room.id, settled.room.partitions, &target).await?;
-    settled.now = now.max(settled.now);
-    settled.gates = gates;
+    let (now, gates) = ledger.set_gates(&snapshot.room.id, snapshot.room.partitions, &desired).await?;
+    snapshot.now = now.max(snapshot.now);
+    snapshot.gates = gates;
     Ok(())
 }
 
 /// Makes `command` hold, whatever is under way, and answers the room as it is then.
 ///
 /// # Errors
-/// See [`ConductError`]; after [`ConductError::Ledger`] and [`ConductError::Closing`] the command may hold or come to
+/// See [`ExecuteError`]; after [`ExecuteError::Ledger`] and [`ExecuteError::Closing`] the command may hold or come to
 /// hold.
-pub async fn conduct(ledger: &SharedLedger, id: &RoomId, command: &Command) -> Result<Settled, ConductError> {
+pub async fn execute(ledger: &SharedLedger, id: &RoomId, command: &Command) -> Result<RoomSnapshot, ExecuteError> {
     let shared = ledger;
     let ledger = &**shared;
     let mut frozen: Option<FrozenRanking> = None;
     for _ in 0..ATTEMPTS {
-        let mut settled = settle(ledger, id).await?;
-        let mut step = settled.room.apply(command, settled.moment(None))?;
+        let mut snapshot = reconcile_room(ledger, id).await?;
+        let mut step = snapshot.room.apply(command, snapshot.moment(None))?;
         if step == Step::RankFirst {
             // a ranking frozen for an older record is of no use: its results may have changed
             drop_unused(ledger, id, frozen.take()).await;
-            let ranking = freeze(shared, &settled.room).await?;
-            step = settled.room.apply(command, settled.moment(Some(&ranking)))?;
+            let ranking = freeze(shared, &snapshot.room).await?;
+            step = snapshot.room.apply(command, snapshot.moment(Some(&ranking)))?;
             frozen = Some(ranking);
         }
         match step {
             Step::Unchanged => {
                 drop_unused(ledger, id, frozen).await;
-                return Ok(settled);
+                return Ok(snapshot);
             }
             Step::CloseFirst(by) => {
-                if let Some(closed) = close(ledger, settled, by).await?
+                if let Some(closed) = close(ledger, snapshot, by).await?
                     && matches!(command, Command::Close { .. })
                     && closed.room.apply(command, closed.moment(None)) == Ok(Step::Unchanged)
                 {
@@ -165,70 +165,74 @@ pub async fn conduct(ledger: &SharedLedger, id: &RoomId, command: &Command) -> R
             }
             Step::RankFirst => unreachable!("a ranking was given"),
             Step::Store(room) => {
-                let jobs = caused_by(&settled.room, &room);
+                let jobs = caused_by(&snapshot.room, &room);
                 if let Replacement::Stored(stored) = ledger.replace_room(&room, &jobs).await? {
-                    let before = std::mem::replace(&mut settled.room, stored);
-                    drop_older_rankings(ledger, &before, &settled.room).await;
-                    follow(ledger, &mut settled).await?;
-                    return Ok(settled);
+                    let before = std::mem::replace(&mut snapshot.room, stored);
+                    drop_older_rankings(ledger, &before, &snapshot.room).await;
+                    follow(ledger, &mut snapshot).await?;
+                    return Ok(snapshot);
                 }
             }
         }
     }
-    Err(ConductError::Contended)
+    Err(ExecuteError::Contended)
 }
 
 /// Does what is due by itself: a close whose deadline has passed or that somebody began, a blackout that begins, a step
 /// of an automatic reveal. Early calls do nothing.
-pub async fn conduct_due(ledger: &SharedLedger, id: &RoomId) -> Result<Settled, ConductError> {
+pub async fn execute_due(ledger: &SharedLedger, id: &RoomId) -> Result<RoomSnapshot, ExecuteError> {
     let shared = ledger;
     let ledger = &**shared;
-    let mut settled = settle(ledger, id).await?;
-    let Moment { now, closes_at, .. } = settled.moment(None);
-    if let Some(by) = settled.room.close_due(now, closes_at) {
-        settled = match close(ledger, settled, by).await? {
+    let mut snapshot = reconcile_room(ledger, id).await?;
+    let Moment { now, closes_at, .. } = snapshot.moment(None);
+    if let Some(by) = snapshot.room.close_due(now, closes_at) {
+        snapshot = match close(ledger, snapshot, by).await? {
             Some(closed) => closed,
-            None => settle(ledger, id).await?,
+            None => reconcile_room(ledger, id).await?,
         };
-    } else if let Some(dark) = darkened(&settled.room, closes_at, now) {
-        settled = match ledger.replace_room(&dark, &[]).await? {
-            Replacement::Stored(stored) => Settled { room: stored, ..settled },
-            Replacement::Changed(_) => settle(ledger, id).await?,
+    } else if let Some(dark) = darkened(&snapshot.room, closes_at, now) {
+        snapshot = match ledger.replace_room(&dark, &[]).await? {
+            Replacement::Stored(stored) => RoomSnapshot { room: stored, ..snapshot },
+            Replacement::Changed(_) => reconcile_room(ledger, id).await?,
         };
     }
-    match settled.room.next_auto_step() {
-        Some((due, step)) if settled.now >= due => conduct(shared, id, &step).await,
-        _ => Ok(settled),
+    match snapshot.room.next_auto_step() {
+        Some((due, step)) if snapshot.now >= due => execute(shared, id, &step).await,
+        _ => Ok(snapshot),
     }
 }
 
 /// Closes the running round: the record says so, every gate freezes, and the sum of the frozen gates becomes the
 /// record. `None` if somebody else changed the record meanwhile.
-async fn close(ledger: &dyn Ledger, mut settled: Settled, by: ClosedBy) -> Result<Option<Settled>, ConductError> {
-    let begun = settled.room.begin_close(by);
-    if begun != settled.room {
+async fn close(
+    ledger: &dyn Ledger,
+    mut snapshot: RoomSnapshot,
+    by: ClosedBy,
+) -> Result<Option<RoomSnapshot>, ExecuteError> {
+    let begun = snapshot.room.begin_close(by);
+    if begun != snapshot.room {
         match ledger.replace_room(&begun, &[]).await? {
-            Replacement::Stored(stored) => settled.room = stored,
+            Replacement::Stored(stored) => snapshot.room = stored,
             Replacement::Changed(_) => return Ok(None),
         }
     }
     let give_up = Instant::now() + REACH;
-    while let Err(error) = follow(ledger, &mut settled).await {
+    while let Err(error) = follow(ledger, &mut snapshot).await {
         if Instant::now() >= give_up {
-            tracing::warn!(room = %settled.room.id, %error, "a gate is out of reach, the close waits for it");
-            return Err(ConductError::Closing);
+            tracing::warn!(room = %snapshot.room.id, %error, "a gate is out of reach, the close waits for it");
+            return Err(ExecuteError::Closing);
         }
         tokio::time::sleep(REACH_PAUSE).await;
     }
-    let finished = settled.room.finish_close(&settled.sum(), settled.now);
-    let jobs = caused_by(&settled.room, &finished);
+    let finished = snapshot.room.finish_close(&snapshot.sum(), snapshot.now);
+    let jobs = caused_by(&snapshot.room, &finished);
     match ledger.replace_room(&finished, &jobs).await {
         Ok(Replacement::Stored(stored)) => {
             note_close(&stored);
-            Ok(Some(Settled { room: stored, ..settled }))
+            Ok(Some(RoomSnapshot { room: stored, ..snapshot }))
         }
         Ok(Replacement::Changed(_)) => Ok(None),
-        Err(_) => Err(ConductError::Closing),
+        Err(_) => Err(ExecuteError::Closing),
     }
 }
 
@@ -258,7 +262,7 @@ fn ranking_numbers(seq: u64) -> Range<u64> {
 }
 
 /// Drops what nobody shows any more once a reveal begins or is taken away: also what a reveal left behind that failed
-/// half way. What can not be dropped now goes the next time, or with the room.
+/// half way. What cannot be dropped now goes the next time, or with the room.
 async fn drop_older_rankings(ledger: &dyn Ledger, before: &Room, stored: &Room) {
     let shown = |room: &Room| room.reveal.as_ref().map(|reveal| reveal.ranking);
     if shown(before) != shown(stored) {
@@ -327,7 +331,7 @@ pub async fn all_voters(
 ///
 /// # Errors
 /// Those of the work.
-pub async fn aside<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+pub async fn run_blocking<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
 where
     T: Send + 'static,
     E: From<LedgerError> + Send + 'static,
@@ -373,14 +377,14 @@ fn entries(groups: Vec<Group>, scores: Scores, names: &HashMap<VoterId, Name>) -
 /// Computes the ranking and stores it, so that every step of the reveal reads the same.
 async fn freeze(ledger: &SharedLedger, room: &Room) -> Result<FrozenRanking, LedgerError> {
     let (ledger, room) = (ledger.clone(), room.clone());
-    aside(async move {
+    run_blocking(async move {
         let entries = rank(&*ledger, &room).await?;
         let ranking = rand::random_range(ranking_numbers(room.seq));
         for (slice, entries) in (0..).zip(entries.chunks(SLICE)) {
             ledger.store_ranking(&room.id, ranking, slice, entries).await?;
         }
         let mut places: Vec<u32> = vec![];
-        for entry in entries.iter().take_while(|entry| entry.place <= MOST_TOP && entry.score > 0) {
+        for entry in entries.iter().take_while(|entry| entry.place <= MAX_TOP && entry.score > 0) {
             if places.last() != Some(&entry.place) {
                 places.push(entry.place);
             }

@@ -12,7 +12,7 @@ use crate::audit;
 use crate::auth::SIGN_IN_MS;
 use crate::wire::http::SessionBody;
 
-/// Signs an emcee in: the key for a cookie.
+/// Activity an emcee in: the key for a cookie.
 #[utoipa::path(tag = "emcee", request_body = SessionBody, responses(
     (status = 204, description = "signed in: an HttpOnly, SameSite=Strict cookie"),
     (status = 401, description = "bad_key"), (status = 429, description = "too_many")))]
@@ -33,7 +33,7 @@ pub async fn begin_session(request: HttpRequest, site: web::Data<Site>, body: Bo
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
 }
 
-/// Signs an emcee out: the cookie is worth nothing any more, and its sockets end.
+/// Activity an emcee out: the cookie is worth nothing any more, and its sockets end.
 #[utoipa::path(tag = "emcee", responses((status = 204, description = "signed out")))]
 #[delete("/session")]
 pub async fn end_session(request: HttpRequest, site: web::Data<Site>) -> Answer {

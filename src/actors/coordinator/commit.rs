@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::actor::RoundCoordinator;
-use super::handout::Handout;
-use super::partition::Settling;
-use crate::actors::messages::{Asker, CastAnswer};
+use super::partition::Pending;
+use super::replies::Replies;
+use crate::actors::messages::{CastOutcome, ReplyTo};
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::VoterId;
 use crate::ledger::{Batch, Commit, LedgerError, Verdict};
@@ -18,26 +18,26 @@ use crate::wire::server::BallotView;
 const REPORT_AFTER: Duration = Duration::from_secs(1);
 
 impl RoundCoordinator {
-    /// Commits what waits for a free lane.
+    /// Commits what waits for a free writer.
     pub(super) fn commit(&mut self, partition: u16, ctx: &mut Context<Self>) {
-        let queue = &mut self.lanes[usize::from(partition)];
+        let queue = &mut self.partitions[usize::from(partition)];
         queue.waiting.drop_overdue(Instant::now());
         if queue.waiting.is_empty() {
             return;
         }
-        let Some(mut lane) = queue.lane.take() else { return };
+        let Some(mut writer) = queue.writer.take() else { return };
         let (batch, asked, traced) = queue.waiting.next_batch(queue.acknowledged);
         self.rooms.pod.metrics.batch_casts.observe(asked.len() as f64);
         let trace = self.rooms.pod.traces.batch(&self.room, partition, asked.len(), traced);
         let started = Instant::now();
         let commit = async move {
-            let result = lane.commit(&batch).await;
-            (lane, batch, result)
+            let result = writer.commit(&batch).await;
+            (writer, batch, result)
         };
-        ctx.spawn(commit.into_actor(self).map(move |(lane, batch, result), coordinator, ctx| {
+        ctx.spawn(commit.into_actor(self).map(move |(writer, batch, result), coordinator, ctx| {
             let took = started.elapsed();
             coordinator.rooms.pod.metrics.note_commit(took);
-            coordinator.lanes[usize::from(partition)].lane = Some(lane);
+            coordinator.partitions[usize::from(partition)].writer = Some(writer);
             let outcome = if result.is_ok() { "committed" } else { "failed" };
             match result {
                 Ok(commit) => {
@@ -46,7 +46,7 @@ impl RoundCoordinator {
                 }
                 Err(error) => coordinator.failed(&error, asked),
             }
-            coordinator.settle_later(partition, ctx);
+            coordinator.publish_later(partition, ctx);
             coordinator.commit(partition, ctx);
             // after whoever waits for an answer or a commit
             if let Some(trace) = trace {
@@ -55,32 +55,39 @@ impl RoundCoordinator {
         }));
     }
 
-    fn committed(&mut self, partition: u16, batch: &Batch, commit: Commit, asked: Vec<Asker>, ctx: &mut Context<Self>) {
+    fn committed(
+        &mut self,
+        partition: u16,
+        batch: &Batch,
+        commit: Commit,
+        asked: Vec<ReplyTo>,
+        ctx: &mut Context<Self>,
+    ) {
         let added = commit.verdicts.iter().map(|verdict| match verdict {
             Verdict::Ballot { added, .. } => u64::from(*added),
             Verdict::Removed => 0,
         });
         let added: u64 = added.sum();
-        let queue = &mut self.lanes[usize::from(partition)];
+        let queue = &mut self.partitions[usize::from(partition)];
         queue.reported = queue.reported.max(batch.acknowledged);
         queue.acknowledged += added;
         queue.unpublished = (!commit.published).then_some(commit.gate.tally.version);
         let (round, take) = (commit.gate.round, commit.gate.take);
         let room = self.active();
         let budget = room.as_ref().map_or(commit.gate.votes_per_round, |room| room.board.votes_per_round());
-        // on the board before any verdict is handed out; the shards are nudged after that
-        let _nudging =
+        // on the board before any verdict is handed out; the shards are notified after that
+        let _notification =
             room.as_ref().map(|room| room.board.put_gate(partition, commit.gate, self.rooms.pod.clock.now()));
         let casts = &self.rooms.pod.metrics.casts;
-        let mut answers = Handout::default();
-        for ((verdict, asker), (voter, _)) in commit.verdicts.into_iter().zip(asked).zip(batch.casts()) {
+        let mut answers = Replies::default();
+        for ((verdict, reply_to), (voter, _)) in commit.verdicts.into_iter().zip(asked).zip(batch.casts()) {
             let answer = match verdict {
                 Verdict::Removed => {
                     casts.removed.inc();
-                    CastAnswer::Removed
+                    CastOutcome::Removed
                 }
                 Verdict::Ballot { refused: Some(Refusal::StaleTake), .. } => {
-                    self.answer_stale(voter.clone(), (round, take), budget, asker, ctx);
+                    self.answer_stale(voter.clone(), (round, take), budget, reply_to, ctx);
                     continue;
                 }
                 Verdict::Ballot { votes, added, refused } => {
@@ -90,18 +97,26 @@ impl RoundCoordinator {
                         None => casts.repeat.inc(),
                     }
                     let view = BallotView::new(batch.round, batch.take, votes, budget, refused);
-                    CastAnswer::Ballot { view, grew: added > 0 }
+                    CastOutcome::Ballot { view, grew: added > 0 }
                 }
             };
-            answers.add(asker, answer);
+            answers.add(reply_to, answer);
         }
         answers.send(&self.rooms, &self.room);
         self.rooms.pod.acknowledged.fetch_add(added, Ordering::Release);
     }
 
     /// A cast for another take is answered with the ballot of the present one.
-    fn answer_stale(&self, voter: VoterId, present: (u16, u16), budget: u16, asker: Asker, ctx: &mut Context<Self>) {
-        let (ledger, room, partitions) = (self.rooms.pod.ledger.clone(), self.room.clone(), self.lanes.len() as u16);
+    fn answer_stale(
+        &self,
+        voter: VoterId,
+        present: (u16, u16),
+        budget: u16,
+        reply_to: ReplyTo,
+        ctx: &mut Context<Self>,
+    ) {
+        let (ledger, room, partitions) =
+            (self.rooms.pod.ledger.clone(), self.room.clone(), self.partitions.len() as u16);
         let read = async move { ledger.ballots_of(&room, partitions, &voter, &[present]).await };
         ctx.spawn(read.into_actor(self).map(move |ballots, coordinator, _| {
             let found = ballots.map(|mut ballots| ballots.pop().unwrap_or_default());
@@ -110,72 +125,72 @@ impl RoundCoordinator {
                     let (round, take) = present;
                     let view = BallotView::new(round, take, ballot.votes, budget, Some(Refusal::StaleTake));
                     coordinator.rooms.pod.metrics.casts.refused(Refusal::StaleTake).inc();
-                    let answer = CastAnswer::Ballot { view, grew: false };
-                    Handout::of(asker, answer).send(&coordinator.rooms, &coordinator.room);
+                    let answer = CastOutcome::Ballot { view, grew: false };
+                    Replies::of(reply_to, answer).send(&coordinator.rooms, &coordinator.room);
                 }
-                Err(error) => coordinator.failed(&error, vec![asker]),
+                Err(error) => coordinator.failed(&error, vec![reply_to]),
             }
         }));
     }
 
-    fn failed(&self, error: &LedgerError, asked: Vec<Asker>) {
+    fn failed(&self, error: &LedgerError, asked: Vec<ReplyTo>) {
         self.rooms.pod.note_ledger_error(error);
         tracing::warn!(room = %self.room, casts = asked.len(), %error, "a batch has no answer");
         self.answer_busy(asked);
     }
 
-    pub(super) fn answer_busy(&self, asked: Vec<Asker>) {
+    pub(super) fn answer_busy(&self, asked: Vec<ReplyTo>) {
         if asked.is_empty() {
             return;
         }
         self.rooms.pod.metrics.casts.refused(Refusal::Busy).inc_by(asked.len() as u64);
-        let mut answers = Handout::default();
-        asked.into_iter().for_each(|asker| answers.add(asker, CastAnswer::Busy));
+        let mut answers = Replies::default();
+        asked.into_iter().for_each(|reply_to| answers.add(reply_to, CastOutcome::Busy));
         answers.send(&self.rooms, &self.room);
     }
 
     /// Without further commits the rest is published after a tick, and reported after a while.
-    fn settle_later(&mut self, partition: u16, ctx: &mut Context<Self>) {
-        let queue = &mut self.lanes[usize::from(partition)];
+    fn publish_later(&mut self, partition: u16, ctx: &mut Context<Self>) {
+        let queue = &mut self.partitions[usize::from(partition)];
         let (due, wait) = if let Some(version) = queue.unpublished {
-            (Settling::Publish(version), self.rooms.pod.tick)
+            (Pending::Publish(version), self.rooms.pod.tick)
         } else if queue.reported < queue.acknowledged {
-            (Settling::Report, REPORT_AFTER)
+            (Pending::Report, REPORT_AFTER)
         } else {
             return;
         };
         // a report that is armed does not keep a publish waiting
-        match (queue.settling, due) {
-            (None, _) | (Some(Settling::Report), Settling::Publish(_)) => queue.settling = Some(due),
+        match (queue.pending, due) {
+            (None, _) | (Some(Pending::Report), Pending::Publish(_)) => queue.pending = Some(due),
             _ => return,
         }
         ctx.run_later(wait, move |coordinator, ctx| {
-            let queue = &mut coordinator.lanes[usize::from(partition)];
-            if queue.settling == Some(due) {
-                queue.settling = None;
-                coordinator.settle(partition, due, ctx);
+            let queue = &mut coordinator.partitions[usize::from(partition)];
+            if queue.pending == Some(due) {
+                queue.pending = None;
+                coordinator.publish_pending(partition, due, ctx);
             }
         });
     }
 
-    fn settle(&mut self, partition: u16, due: Settling, ctx: &mut Context<Self>) {
-        let queue = &mut self.lanes[usize::from(partition)];
+    fn publish_pending(&mut self, partition: u16, due: Pending, ctx: &mut Context<Self>) {
+        let queue = &mut self.partitions[usize::from(partition)];
         let committed = match due {
-            Settling::Publish(version) if queue.unpublished.is_some() => version,
+            Pending::Publish(version) if queue.unpublished.is_some() => version,
             // a later commit has published it
-            Settling::Publish(_) => return self.settle_later(partition, ctx),
-            Settling::Report => 0,
+            Pending::Publish(_) => return self.publish_later(partition, ctx),
+            Pending::Report => 0,
         };
         // a commit under way carries the report, and arms this again if it is not published
-        let Some(mut lane) = queue.lane.take() else { return };
+        let Some(mut writer) = queue.writer.take() else { return };
         let acknowledged = queue.acknowledged;
-        let settle = async move {
-            let result = lane.settle(acknowledged, committed).await;
-            (lane, result)
+        let publish = async move {
+            let result = writer.publish_pending(acknowledged, committed).await;
+            (writer, result)
         };
-        ctx.spawn(settle.into_actor(self).map(move |(lane, result), coordinator, ctx| {
-            let queue = &mut coordinator.lanes[usize::from(partition)];
-            queue.lane = Some(lane);
+        ctx.spawn(publish.into_actor(self).map(move |(writer, result), coordinator, ctx| {
+            let queue = &mut coordinator.partitions[usize::from(partition)];
+            queue.writer = Some(writer);
             match result {
                 Ok(gate) => {
                     queue.reported = acknowledged;
@@ -187,7 +202,7 @@ impl RoundCoordinator {
                 }
                 Err(error) => coordinator.rooms.pod.note_ledger_error(&error),
             }
-            coordinator.settle_later(partition, ctx);
+            coordinator.publish_later(partition, ctx);
             coordinator.commit(partition, ctx);
         }));
     }

@@ -1,6 +1,6 @@
 //! A look at a file that changes nothing in it.
 //!
-//! The store can not even tell whose a file is without repairing it first, if its last process was killed. So it is
+//! The store cannot even tell whose a file is without repairing it first, if its last process was killed. So it is
 //! opened through this: writes stay in memory, and the locks are real.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ const BLOCK: usize = 4_096;
 
 /// See the [module](self).
 #[derive(Debug)]
-pub struct Look {
+pub struct ReadOnlyOverlay {
     file: FileBackend,
     written: Mutex<Written>,
 }
@@ -31,7 +31,7 @@ struct Written {
     blocks: HashMap<u64, Box<[u8; BLOCK]>>,
 }
 
-impl Look {
+impl ReadOnlyOverlay {
     /// At an open file.
     pub fn new(file: std::fs::File) -> Result<Self, DatabaseError> {
         let file = FileBackend::new(file)?;
@@ -66,7 +66,7 @@ fn blocks(offset: u64, length: usize) -> impl Iterator<Item = (u64, std::ops::Ra
     })
 }
 
-impl StorageBackend for Look {
+impl StorageBackend for ReadOnlyOverlay {
     fn len(&self) -> io::Result<u64> {
         Ok(self.written().length)
     }

@@ -1,4 +1,4 @@
-//! The sockets of one worker thread, by room: how far each room's walk has come, and the casts on their way out.
+//! The sockets of one worker thread, by room: how far each room's broadcast has come, and the casts on their way out.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::SendError;
 
-use super::seat::{CatchUp, Seat};
+use super::subscription::{CatchUp, Subscription};
 use crate::actors::active_room::ActiveRoom;
-use crate::actors::messages::{Asker, Cast, CastAnswer, Casts};
+use crate::actors::messages::{Cast, CastOutcome, Casts, ReplyTo};
 use crate::actors::pod::Pod;
 use crate::board::Frames;
 use crate::domain::ballot::Refusal;
@@ -21,55 +21,55 @@ type Outbox = HashMap<RoomId, (Arc<ActiveRoom>, Vec<Cast>)>;
 
 /// The sockets of one thread, shared between its registry and its sessions.
 #[derive(Clone)]
-pub struct Shard {
+pub struct Subscribers {
     /// Which of the pod's shards this is.
     pub index: usize,
-    pub(super) rooms: Rc<RefCell<HashMap<RoomId, Gallery>>>,
+    pub(super) rooms: Rc<RefCell<HashMap<RoomId, RoomSubscribers>>>,
     /// Casts of this turn of the thread, by room.
     outbox: Rc<RefCell<Outbox>>,
 }
 
 /// The sockets of one room on this thread.
-pub(super) struct Gallery {
+pub(super) struct RoomSubscribers {
     pub(super) room: Arc<ActiveRoom>,
-    pub(super) seats: BTreeMap<u64, Rc<Seat>>,
-    /// When the last walk began.
+    pub(super) subscriptions: BTreeMap<u64, Rc<Subscription>>,
+    /// When the last broadcast began.
     pub(super) begun: Option<Instant>,
-    pub(super) walk: Walk,
-    /// There were news during the walk.
+    pub(super) broadcast: Broadcast,
+    /// There were news during the broadcast.
     pub(super) again: bool,
-    /// The newest counts that a walk has told were put on the board then.
+    /// The newest counts that a broadcast has told were put on the board then.
     pub(super) told_at: Instant,
 }
 
-/// Writing the news of a board to all seats.
+/// Writing the news of a board to all subscriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Walk {
+pub(super) enum Broadcast {
     /// Nothing is new.
-    Resting,
+    Idle,
     /// Waits for the tick.
-    Armed,
-    /// Under way: seats from this id on are still to be written to.
-    At(u64),
+    Scheduled,
+    /// Under way: subscriptions from this id on are still to be written to.
+    From(u64),
 }
 
-impl Gallery {
-    /// How long until a walk may begin: a tick after the last one did.
+impl RoomSubscribers {
+    /// How long until a broadcast may begin: a tick after the last one did.
     pub(super) fn wait(&self, tick: Duration) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| tick.saturating_sub(begun.elapsed()))
     }
 
-    /// From which id on seats may be sent news now; `None`: it is not their time.
+    /// From which id on subscriptions may be sent news now; `None`: it is not their time.
     pub(super) fn due_from(&self, tick: Duration) -> Option<u64> {
-        match self.walk {
-            Walk::At(next) => Some(next),
-            Walk::Resting if self.wait(tick).is_zero() => Some(0),
-            Walk::Resting | Walk::Armed => None,
+        match self.broadcast {
+            Broadcast::From(next) => Some(next),
+            Broadcast::Idle if self.wait(tick).is_zero() => Some(0),
+            Broadcast::Idle | Broadcast::Scheduled => None,
         }
     }
 }
 
-impl Shard {
+impl Subscribers {
     pub(super) fn new(index: usize) -> Self {
         Self { index, rooms: Rc::default(), outbox: Rc::default() }
     }
@@ -98,60 +98,66 @@ impl Shard {
             pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
             pod.metrics.casts.refused(Refusal::Busy).inc_by(casts.len() as u64);
             let rooms = self.rooms.borrow();
-            let Some(gallery) = rooms.get(&id) else { continue };
+            let Some(subscribers) = rooms.get(&id) else { continue };
             for cast in casts {
-                if let Asker::Socket { seat, number, .. } = cast.asker
-                    && let Some(seat) = gallery.seats.get(&seat)
+                if let ReplyTo::Socket { subscription, number, .. } = cast.reply_to
+                    && let Some(subscription) = subscribers.subscriptions.get(&subscription)
                 {
-                    seat.answer(pod, &room, number, CastAnswer::Busy, None);
+                    subscription.answer(pod, &room, number, CastOutcome::Busy, None);
                 }
             }
         }
     }
 
     /// Seats a socket that was sent `frames`, until the guard is dropped.
-    pub fn seat(&self, pod: &Arc<Pod>, room: &Arc<ActiveRoom>, seat: Rc<Seat>, frames: &Frames) -> SeatGuard {
-        seat.open_outlet(CatchUp::new(pod, room, &seat));
+    pub fn subscribe(
+        &self,
+        pod: &Arc<Pod>,
+        room: &Arc<ActiveRoom>,
+        subscription: Rc<Subscription>,
+        frames: &Frames,
+    ) -> SubscriptionGuard {
+        subscription.catch_up_when_drained(CatchUp::new(pod, room, &subscription));
         let mut rooms = self.rooms.borrow_mut();
-        let gallery = rooms.entry(room.board.id.clone()).or_insert_with(|| Gallery {
+        let subscribers = rooms.entry(room.board.id.clone()).or_insert_with(|| RoomSubscribers {
             room: room.clone(),
-            seats: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
             begun: None,
-            walk: Walk::Resting,
+            broadcast: Broadcast::Idle,
             again: false,
             told_at: frames.tally_at,
         });
-        if gallery.seats.is_empty() {
+        if subscribers.subscriptions.is_empty() {
             room.board.note_shown(self.index, frames.stored);
         }
-        let guard = SeatGuard { shard: self.clone(), room: room.board.id.clone(), id: seat.id };
-        gallery.seats.insert(seat.id, seat);
+        let guard = SubscriptionGuard { shard: self.clone(), room: room.board.id.clone(), id: subscription.id };
+        subscribers.subscriptions.insert(subscription.id, subscription);
         guard
     }
 
-    /// All seats, or those of one room.
-    pub(super) fn seats(&self, room: Option<&RoomId>) -> Vec<Rc<Seat>> {
+    /// All subscriptions, or those of one room.
+    pub(super) fn subscriptions(&self, room: Option<&RoomId>) -> Vec<Rc<Subscription>> {
         let rooms = self.rooms.borrow();
-        let galleries = rooms.iter().filter(|(id, _)| room.is_none_or(|room| room == *id));
-        galleries.flat_map(|(_, gallery)| gallery.seats.values().cloned()).collect()
+        let matching = rooms.iter().filter(|(id, _)| room.is_none_or(|room| room == *id));
+        matching.flat_map(|(_, subscribers)| subscribers.subscriptions.values().cloned()).collect()
     }
 }
 
-/// Gives the seat free when its session ends, however it ends.
-pub struct SeatGuard {
-    shard: Shard,
+/// Gives the subscription free when its session ends, however it ends.
+pub struct SubscriptionGuard {
+    shard: Subscribers,
     room: RoomId,
     id: u64,
 }
 
-impl Drop for SeatGuard {
+impl Drop for SubscriptionGuard {
     fn drop(&mut self) {
         let mut rooms = self.shard.rooms.borrow_mut();
-        if let Some(gallery) = rooms.get_mut(&self.room) {
-            gallery.seats.remove(&self.id);
-            if gallery.seats.is_empty() {
-                gallery.room.board.note_nobody(self.shard.index);
-                if gallery.walk == Walk::Resting {
+        if let Some(subscribers) = rooms.get_mut(&self.room) {
+            subscribers.subscriptions.remove(&self.id);
+            if subscribers.subscriptions.is_empty() {
+                subscribers.room.board.note_nobody(self.shard.index);
+                if subscribers.broadcast == Broadcast::Idle {
                     rooms.remove(&self.room);
                 }
             }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::auth::Emcee;
 use super::body::Body;
 use super::error::{Answer, ApiError};
-use super::rooms::{conduct, fresh_view, view};
+use super::rooms::{execute, fresh_view, view};
 use super::site::Site;
 use crate::audit;
 use crate::domain::Invalid;
@@ -18,10 +18,10 @@ use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 use crate::domain::visibility::Audience;
 use crate::ledger::archive::{Archive, Import};
-use crate::ledger::conduct::aside;
+use crate::ledger::execute::run_blocking;
 
 /// Most bytes of an archive: about two million ballots.
-const MOST_ARCHIVE_BYTES: usize = 512 * 1024 * 1024;
+const MAX_ARCHIVE_BYTES: usize = 512 * 1024 * 1024;
 
 /// How an archive is brought in.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -46,13 +46,13 @@ pub async fn import(
     let mut bytes = web::BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| Invalid::new("body", error.to_string()))?;
-        if bytes.len() + chunk.len() > MOST_ARCHIVE_BYTES {
-            return Err(Invalid::new("body", format!("must be at most {MOST_ARCHIVE_BYTES} bytes")).into());
+        if bytes.len() + chunk.len() > MAX_ARCHIVE_BYTES {
+            return Err(Invalid::new("body", format!("must be at most {MAX_ARCHIVE_BYTES} bytes")).into());
         }
         bytes.extend_from_slice(&chunk);
     }
     let (ledger, fresh) = (site.pod.ledger.clone(), query.fresh);
-    let imported = aside(async move {
+    let imported = run_blocking(async move {
         let text = std::str::from_utf8(&bytes).map_err(|error| Invalid::new("body", error.to_string()))?;
         let archive = Archive::read(text)?;
         let archive = if fresh { archive.fresh() } else { archive };
@@ -140,7 +140,7 @@ pub async fn purge(site: web::Data<Site>, emcee: Emcee, body: Body<PurgeBody>) -
 async fn order(site: &Site, emcee: &Emcee, mut room: Room) -> Answer<String> {
     if room.deleted_at.is_none() {
         let active = site.rooms.activate(&room.id).await?;
-        room = conduct(&active, emcee, Command::Delete { title: room.title.to_string() }).await?.room;
+        room = execute(&active, emcee, Command::Delete { title: room.title.to_string() }).await?.room;
     }
     let job = Job::purge(&room);
     site.pod.ledger.enqueue(&room.id, std::slice::from_ref(&job)).await?;

@@ -1,28 +1,28 @@
 //! How many sockets this process holds, and may hold.
 //!
-//! Everybody gets one of the common places, until all are taken. Then the pod is full, and says so until one in twenty
+//! Everybody gets one of the common connection_limit, until all are taken. Then the pod is full, and says so until one in twenty
 //! is free again: a pod at its limit would else be in and out of its Service with each phone that goes. Emcees have a
-//! few further places, so that a full hall never keeps them out. Who is one is told by the handshake alone, since what
+//! few further connection_limit, so that a full hall never keeps them out. Who is one is told by the handshake alone, since what
 //! a hello says is known only when a place is taken: so no crowd can take them, however fast it comes.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::actors::Pod;
 
-/// Places that only emcees get, beyond the common ones: their desks, stages, and phones to try it with.
+/// ConnectionLimit that only emcees get, beyond the common ones: their desks, stages, and phones to try it with.
 const RESERVED: usize = 16;
-/// A full pod has room again when so many of a hundred places are taken.
+/// A full pod has room again when so many of a hundred connection_limit are taken.
 const ROOM_AGAIN_PERCENT: usize = 95;
 
 /// Shared by all workers.
-pub struct Places {
+pub struct ConnectionLimit {
     pod: Arc<Pod>,
     /// Voters are sent here: being full makes this pod unready.
     serves_audience: bool,
     taken: Mutex<Taken>,
 }
 
-/// Which places a socket may have.
+/// Which connection_limit a socket may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Everybody gets them.
@@ -32,8 +32,8 @@ pub enum Kind {
 }
 
 /// Room for one socket; free again when it is dropped.
-pub struct Place {
-    places: Arc<Places>,
+pub struct Permit {
+    connection_limit: Arc<ConnectionLimit>,
     kind: Kind,
 }
 
@@ -69,7 +69,7 @@ impl Taken {
     }
 }
 
-impl Places {
+impl ConnectionLimit {
     /// Room for `most` sockets, and for some of emcees where they are served.
     pub fn new(pod: Arc<Pod>, most: usize, serves_audience: bool) -> Arc<Self> {
         pod.metrics.sessions_capacity.set(most as i64);
@@ -79,33 +79,33 @@ impl Places {
     }
 
     /// A place, unless all of that kind are taken.
-    pub fn take(self: &Arc<Self>, kind: Kind) -> Option<Place> {
+    pub fn take(self: &Arc<Self>, kind: Kind) -> Option<Permit> {
         let mut taken = self.lock();
         let fits = taken.take(kind);
         self.tell(&taken);
         drop(taken);
         fits.then(|| {
             self.pod.metrics.sockets.inc();
-            Place { places: self.clone(), kind }
+            Permit { connection_limit: self.clone(), kind }
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().expect("nobody panics with it")
+        self.taken.lock().expect("the lock is never poisoned")
     }
 
-    /// Readiness follows at once, in the order in which places are taken and given back.
+    /// Readiness follows at once, in the order in which connection_limit are taken and given back.
     fn tell(&self, taken: &Taken) {
         self.pod.health.set_full(taken.full && self.serves_audience);
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.places.pod.metrics.sockets.dec();
-        let mut taken = self.places.lock();
+        self.connection_limit.pod.metrics.sockets.dec();
+        let mut taken = self.connection_limit.lock();
         taken.give_back(self.kind);
-        self.places.tell(&taken);
+        self.connection_limit.tell(&taken);
     }
 }
 

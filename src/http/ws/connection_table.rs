@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::socket::Socket;
 use crate::actors::Pod;
-use crate::actors::pod::Vital;
+use crate::actors::pod::AbortOnPanic;
 
 /// Between two looks at a socket.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -18,15 +18,15 @@ const SLICE: usize = 256;
 
 /// See [module](self).
 #[derive(Clone, Default)]
-pub struct Roll(Rc<RefCell<Vec<Weak<Socket>>>>);
+pub struct ConnectionTable(Rc<RefCell<Vec<Weak<Socket>>>>);
 
-impl Roll {
-    /// A roll whose sockets are looked after, on this thread.
+impl ConnectionTable {
+    /// A connections whose sockets are looked after, on this thread.
     pub fn begin(pod: Arc<Pod>) -> Self {
-        let roll = Self::default();
-        let looked_after = roll.clone();
+        let connections = Self::default();
+        let looked_after = connections.clone();
         actix_web::rt::spawn(async move {
-            let _vital = Vital("roll");
+            let _abort_on_panic = AbortOnPanic("connections");
             let mut second = tokio::time::interval(LOOK_EVERY);
             // counts of seconds must not run ahead when this thread or the process was held up
             second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -35,10 +35,10 @@ impl Roll {
                 looked_after.look(&pod).await;
             }
         });
-        roll
+        connections
     }
 
-    /// Puts a socket on the roll until it is dropped.
+    /// Puts a socket on the connections until it is dropped.
     pub fn add(&self, socket: &Rc<Socket>) {
         self.0.borrow_mut().push(Rc::downgrade(socket));
     }

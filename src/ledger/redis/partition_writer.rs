@@ -7,14 +7,14 @@ use redis::aio::MultiplexedConnection;
 
 use super::keys::{PartitionKeys, gates_channel};
 use super::link::Link;
-use super::{fault, gate, scripts};
+use super::{fault, gate_codec, scripts};
 use crate::domain::ballot::{Ballot, Cast, Refusal};
 use crate::domain::gate::Gate;
 use crate::domain::ids::{RoomId, VoterId};
-use crate::ledger::{Batch, Commit, Lane, LedgerError, Verdict};
+use crate::ledger::{Batch, Commit, LedgerError, PartitionWriter, Verdict};
 
 /// See the [module](self). The connection is made at the first commit, and again after an error.
-pub(super) struct RedisLane {
+pub(super) struct RedisPartitionWriter {
     link: Link,
     keys: PartitionKeys,
     pod: String,
@@ -24,7 +24,7 @@ pub(super) struct RedisLane {
     connection: Option<MultiplexedConnection>,
 }
 
-impl RedisLane {
+impl RedisPartitionWriter {
     pub(super) fn new(link: Link, room: &RoomId, partition: u16, pod: &str, tick_ms: u64) -> Self {
         Self {
             link,
@@ -44,7 +44,7 @@ pub(super) fn label(room: &RoomId, partition: u16) -> String {
 }
 
 #[async_trait]
-impl Lane for RedisLane {
+impl PartitionWriter for RedisPartitionWriter {
     async fn commit(&mut self, batch: &Batch) -> Result<Commit, LedgerError> {
         let casts = batch.casts();
         let gate_key = self.keys.gate();
@@ -65,21 +65,21 @@ impl Lane for RedisLane {
             .link
             .change_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
             .await?;
-        let gate = gate::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &gate_key))?;
+        let gate = gate_codec::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &gate_key))?;
         let verdicts = verdicts(casts, &ballots, &exceptions);
         let verdicts = verdicts.ok_or_else(|| fault::corrupt("no verdicts on ballots", &gate_key))?;
         Ok(Commit { now, gate, verdicts, published })
     }
 
-    async fn settle(&mut self, acknowledged: u64, committed: u64) -> Result<Gate, LedgerError> {
+    async fn publish_pending(&mut self, acknowledged: u64, committed: u64) -> Result<Gate, LedgerError> {
         let gate_key = self.keys.gate();
-        let mut call = scripts::SETTLE.prepare_invoke();
+        let mut call = scripts::PUBLISH_PENDING.prepare_invoke();
         call.key(&gate_key).arg(&self.pod).arg(acknowledged).arg(&self.channel).arg(&self.label).arg(committed);
         let line: String = self
             .link
             .change_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
             .await?;
-        gate::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &gate_key))
+        gate_codec::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &gate_key))
     }
 }
 

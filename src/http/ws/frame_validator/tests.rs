@@ -39,15 +39,15 @@ struct Outcome {
 
 fn pass_in(chunks: &[&[u8]]) -> Outcome {
     let now = Instant::now();
-    let mut guard = Guard::new(now);
+    let mut validator = FrameValidator::new(now);
     let mut outcome = Outcome { passed: vec![], frames: 0, fault: None, goodbye: false };
     for chunk in chunks {
-        let passed = guard.pass(chunk, now);
+        let passed = validator.pass(chunk, now);
         outcome.passed.extend_from_slice(&passed.bytes);
         outcome.frames += passed.frames;
     }
-    outcome.fault = guard.fault();
-    outcome.goodbye = guard.said_goodbye();
+    outcome.fault = validator.fault();
+    outcome.goodbye = validator.said_goodbye();
     outcome
 }
 
@@ -127,7 +127,7 @@ fn pieces_are_too_big_together_or_too_many() {
     let pieces = [whole(0x01, &[b' '; 3_000]), whole(0x00, &[b' '; 1_096])];
     assert_fault(&pieces, &whole(0x80, b" "), Fault::TooBig);
     let mut empty = vec![whole(0x01, b"")];
-    empty.resize(usize::from(MOST_PIECES), whole(0x00, b""));
+    empty.resize(usize::from(MAX_PIECES), whole(0x00, b""));
     assert_fault(&empty, &whole(0x00, b""), Fault::TooBig);
 }
 
@@ -157,22 +157,22 @@ fn a_flood_ends_the_stream_and_the_rate_of_an_evening_does_not() {
     for (frame, burst, every) in
         [(whole(0x89, b""), CONTROL_BURST, CONTROL_EVERY), (whole(0x81, b"{}"), FRAME_BURST, FRAME_EVERY)]
     {
-        let mut guard = Guard::new(start);
+        let mut validator = FrameValidator::new(start);
         for _ in 0..burst {
-            assert_eq!(guard.pass(&frame, start).frames, 1);
+            assert_eq!(validator.pass(&frame, start).frames, 1);
         }
-        assert_eq!(guard.pass(&frame, start + every).frames, 1, "one more has been earned");
-        assert_eq!(guard.pass(&frame, start + every).frames, 0);
-        assert_eq!(guard.fault().map(Fault::code), Some(CloseCode::Policy));
+        assert_eq!(validator.pass(&frame, start + every).frames, 1, "one more has been earned");
+        assert_eq!(validator.pass(&frame, start + every).frames, 0);
+        assert_eq!(validator.fault().map(Fault::code), Some(CloseCode::Policy));
     }
-    let mut guard = Guard::new(start);
+    let mut validator = FrameValidator::new(start);
     for second in 0..3_600 {
         for _ in 0..20 {
-            guard.pass(&whole(0x8A, b""), start + Duration::from_secs(second));
-            guard.pass(&whole(0x81, b"{}"), start + Duration::from_secs(second));
+            validator.pass(&whole(0x8A, b""), start + Duration::from_secs(second));
+            validator.pass(&whole(0x81, b"{}"), start + Duration::from_secs(second));
         }
     }
-    assert_eq!(guard.fault(), None);
+    assert_eq!(validator.fault(), None);
 }
 
 fn some_frame() -> impl Strategy<Value = Vec<u8>> {

@@ -200,7 +200,7 @@ fn evening(site: &Site, active: &ActiveRoom, room: &Room, voter: &Voter, ballot:
 fn open_round(site: &Site, active: &ActiveRoom, room: &Room, ballot: &Ballot) -> String {
     let Some((number, take)) = room.current_take() else { return String::new() };
     let Some(round) = room.round(number) else { return String::new() };
-    let (_, gates) = active.board.settled();
+    let (_, gates) = active.board.record_and_counts();
     let mut html = format!("<h2>Round {number}: {}</h2>", escape(round.title.as_str()));
     let used = ballot.votes.len();
     let left = usize::from(room.votes_per_round).saturating_sub(used);

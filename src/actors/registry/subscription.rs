@@ -1,4 +1,4 @@
-//! A seat: a socket that takes part in a room, and what it was sent.
+//! A subscription: a socket that takes part in a room, and what it was sent.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::actors::active_room::ActiveRoom;
-use crate::actors::asking::{Asking, Told};
-use crate::actors::line::Line;
-use crate::actors::messages::{CastAnswer, Whisper};
+use crate::actors::in_flight::{CastReply, InFlightCast};
+use crate::actors::messages::{CastOutcome, SessionMessage};
 use crate::actors::pod::Pod;
+use crate::actors::session_handle::SessionHandle;
 use crate::board::{Board, Frame, Frames, SLOTS, Slot, TALLY, append};
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::VoterId;
@@ -24,81 +24,81 @@ thread_local! {
 }
 
 /// The writing end of a socket.
-pub trait Outlet {
-    /// Writes a whole frame, or nothing: `false` if earlier bytes are still unsent. What can not be sent at once is
+pub trait FrameSink {
+    /// Writes a whole frame, or nothing: `false` if earlier bytes are still unsent. What cannot be sent at once is
     /// kept and sent first.
-    fn offer(&self, frame: &Frame) -> bool;
+    fn try_send(&self, frame: &Frame) -> bool;
 
     /// True if nothing is unsent, so that an offer would be taken.
     fn is_clear(&self) -> bool;
 
     /// Writes whole frames that must not be skipped, behind what is unsent.
-    fn deliver(&self, frames: &[u8]);
+    fn enqueue(&self, frames: &[u8]);
 
     /// Ends the socket without its session, which is stuck: the peer is told to come back.
-    fn turn_away(&self);
+    fn disconnect(&self);
 
     /// Runs `catch_up` whenever frames were refused and everything has been sent since.
     fn on_drained(&self, catch_up: CatchUp);
 }
 
-/// Brings a seat up to date with its board.
+/// Brings a subscription up to date with its board.
 pub struct CatchUp {
     pod: Arc<Pod>,
     room: Arc<ActiveRoom>,
-    /// Not kept alive: without its session a seat gets nothing more.
-    seat: Weak<Seat>,
+    /// Not kept alive: without its session a subscription gets nothing more.
+    subscription: Weak<Subscription>,
 }
 
 impl CatchUp {
-    /// For a seat in `room`.
-    pub(super) fn new(pod: &Arc<Pod>, room: &Arc<ActiveRoom>, seat: &Rc<Seat>) -> Self {
-        Self { pod: pod.clone(), room: room.clone(), seat: Rc::downgrade(seat) }
+    /// For a subscription in `room`.
+    pub(super) fn new(pod: &Arc<Pod>, room: &Arc<ActiveRoom>, subscription: &Rc<Subscription>) -> Self {
+        Self { pod: pod.clone(), room: room.clone(), subscription: Rc::downgrade(subscription) }
     }
 
-    /// Offers the seat's outlet each frame that is newer than what was sent last.
+    /// Offers the subscription's sink each frame that is newer than what was sent last.
     pub fn run(&self) {
-        if let Some(seat) = self.seat.upgrade() {
-            let frames = self.room.board.frames(seat.audience(), self.pod.clock.now());
-            seat.offer(&self.pod, &self.room.board, &frames);
+        if let Some(subscription) = self.subscription.upgrade() {
+            let frames = self.room.board.frames(subscription.audience(), self.pod.clock.now());
+            subscription.send_newer(&self.pod, &self.room.board, &frames);
         }
     }
 }
 
 /// See [module](self).
-pub struct Seat {
-    /// Rises in the order of arrival: sockets are walked in that order, which is that of their memory.
+pub struct Subscription {
+    /// Rises in the order of arrival: sockets are progress in that order, which is that of their memory.
     pub id: u64,
     /// What it is for.
     pub role: Role,
     /// Whose it is.
     pub voter: Option<VoterId>,
     /// Where frames go.
-    outlet: Rc<dyn Outlet>,
+    sink: Rc<dyn FrameSink>,
     /// Its session.
-    line: Line,
+    session: SessionHandle,
     /// Its cast under way.
-    asking: Rc<Asking>,
+    in_flight: Rc<InFlightCast>,
     sent: [Cell<u64>; SLOTS],
     standing: Cell<u64>,
 }
 
-impl Seat {
-    /// A seat that has been sent nothing.
+impl Subscription {
+    /// A subscription that has been sent nothing.
     pub fn new(
         id: u64,
         role: Role,
         voter: Option<VoterId>,
-        outlet: Rc<dyn Outlet>,
-        line: Line,
-        asking: Rc<Asking>,
+        sink: Rc<dyn FrameSink>,
+        session: SessionHandle,
+        in_flight: Rc<InFlightCast>,
     ) -> Rc<Self> {
-        Rc::new(Self { id, role, voter, outlet, line, asking, sent: Default::default(), standing: Cell::new(0) })
+        Rc::new(Self { id, role, voter, sink, session, in_flight, sent: Default::default(), standing: Cell::new(0) })
     }
 
     /// True if an offer would be taken.
     pub(super) fn is_clear(&self) -> bool {
-        self.outlet.is_clear()
+        self.sink.is_clear()
     }
 
     /// Who is looking.
@@ -106,9 +106,9 @@ impl Seat {
         if self.role == Role::Emcee { Audience::Emcee } else { Audience::Public }
     }
 
-    /// From now on the outlet catches up by itself when it has drained.
-    pub(super) fn open_outlet(&self, catch_up: CatchUp) {
-        self.outlet.on_drained(catch_up);
+    /// From now on the sink catches up by itself when it has drained.
+    pub(super) fn catch_up_when_drained(&self, catch_up: CatchUp) {
+        self.sink.on_drained(catch_up);
     }
 
     /// The frames of `frames` in `slot` have been sent by other means.
@@ -118,7 +118,7 @@ impl Seat {
         }
     }
 
-    /// Hands `write` each frame that is newer than what was sent last, until it refuses one. Answers how many it took,
+    /// Hands `write` each frame that is newer than what was sent last, until it refuses one. Returns how many it took,
     /// and whether it took all.
     pub fn catch_up(&self, board: &Board, frames: &Frames, mut write: impl FnMut(&Frame) -> bool) -> (u64, bool) {
         let mut written = 0;
@@ -140,21 +140,21 @@ impl Seat {
         (written, true)
     }
 
-    /// Offers the outlet what [`Seat::catch_up`] finds, and counts it. True if there was a tally that it took.
-    pub(super) fn offer(&self, pod: &Pod, board: &Board, frames: &Frames) -> bool {
+    /// Offers the sink what [`Subscription::catch_up`] finds, and counts it. True if there was a tally that it took.
+    pub(super) fn send_newer(&self, pod: &Pod, board: &Board, frames: &Frames) -> bool {
         let last_tally = self.sent[TALLY].get();
         let newer = |(sent, slot): (&Cell<u64>, &Option<Slot>)| slot.as_ref().is_some_and(|s| s.revision > sent.get());
         let several = self.sent.iter().zip(&frames.slots).filter(|slot| newer(*slot)).nth(1).is_some();
-        let (written, all) = if several && self.outlet.is_clear() {
+        let (written, all) = if several && self.sink.is_clear() {
             // in one write
             SCRATCH.with_borrow_mut(|scratch| {
                 scratch.clear();
                 let took = self.gather(board, frames, scratch);
-                self.outlet.deliver(scratch);
+                self.sink.enqueue(scratch);
                 took
             })
         } else {
-            self.catch_up(board, frames, |frame| self.outlet.offer(frame))
+            self.catch_up(board, frames, |frame| self.sink.try_send(frame))
         };
         pod.metrics.fanout_frames.inc_by(written);
         pod.metrics.fanout_skips.inc_by(u64::from(!all));
@@ -180,50 +180,50 @@ impl Seat {
         (self.standing.get() != ranking + 1).then_some((ranking + 1, standing))
     }
 
-    /// Answers the cast with that number, if it is still under way. `due` is what a walk of the board would send now:
+    /// Answers the cast with that number, if it is still under way. `due` is what a broadcast of the board would send now:
     /// it goes along in the same write.
-    pub(super) fn answer(&self, pod: &Pod, room: &ActiveRoom, number: u32, answer: CastAnswer, due: Option<&Frames>) {
-        let Some(told) = self.asking.answer(number, answer, || room.board.votes_per_round()) else { return };
+    pub(super) fn answer(&self, pod: &Pod, room: &ActiveRoom, number: u32, answer: CastOutcome, due: Option<&Frames>) {
+        let Some(told) = self.in_flight.answer(number, answer, || room.board.votes_per_round()) else { return };
         match told {
-            Told::Removed => self.whisper(Whisper::Leave { reason: ByeReason::Removed, retry_ms: None }),
-            Told::Ballot { view, grew, took } => {
+            CastReply::Removed => self.send(SessionMessage::Leave { reason: ByeReason::Removed, retry_ms: None }),
+            CastReply::Ballot { view, grew, took } => {
                 pod.metrics.ack_seconds.observe(took.as_secs_f64());
                 if let (true, Some(voter)) = (grew, &self.voter) {
                     room.tell_others(voter, Some(self.id), &view);
                 }
                 SCRATCH.with_borrow_mut(|scratch| {
                     scratch.clear();
-                    if let Some(frames) = due.filter(|_| self.outlet.is_clear()) {
+                    if let Some(frames) = due.filter(|_| self.sink.is_clear()) {
                         let (written, _) = self.gather(&room.board, frames, scratch);
                         pod.metrics.fanout_frames.inc_by(written);
                     }
                     append(scratch, &ServerMessage::Ballot(view));
-                    self.outlet.deliver(scratch);
+                    self.sink.enqueue(scratch);
                 });
             }
         }
-        if self.asking.take_wanted() {
-            self.whisper(Whisper::Answered);
+        if self.in_flight.take_wanted() {
+            self.send(SessionMessage::Answered);
         }
     }
 
     /// Answers a cast that has waited too long.
     pub(super) fn answer_if_overdue(&self, pod: &Pod, room: &ActiveRoom, now: Instant) {
-        if let Some(number) = self.asking.overdue(now) {
+        if let Some(number) = self.in_flight.overdue(now) {
             pod.metrics.casts.refused(Refusal::Busy).inc();
-            self.answer(pod, room, number, CastAnswer::Busy, None);
+            self.answer(pod, room, number, CastOutcome::Busy, None);
         }
     }
 
     /// Says a word to the session.
-    pub(super) fn whisper(&self, whisper: Whisper) {
-        self.line.whisper(whisper);
+    pub(super) fn send(&self, message: SessionMessage) {
+        self.session.send(message);
     }
 
     /// Closes the socket if its session has missed a word.
     pub(super) fn close_if_stuck(&self) {
-        if self.line.has_missed() {
-            self.outlet.turn_away();
+        if self.session.has_missed_a_message() {
+            self.sink.disconnect();
         }
     }
 }

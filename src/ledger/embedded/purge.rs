@@ -2,21 +2,21 @@
 
 use redb::ReadableTable;
 
-use super::tables::{BEHIND_ALL_IDS, Trouble};
+use super::tables::{BEHIND_ALL_IDS, StoreError};
 use super::work::Work;
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::Room;
 
 impl Work<'_> {
     /// Removes all that is kept of a room, in one step.
-    pub fn purge_room(&mut self, room: &Room) -> Result<(), Trouble> {
+    pub fn purge_room(&mut self, room: &Room) -> Result<(), StoreError> {
         self.purge_parts(&room.id, &room.code, room.reference.as_deref())?;
         self.tables.rooms.remove(room.id.as_str())?;
         Ok(())
     }
 
     /// Removes all but the record, and the entries of the directory that lead to it.
-    pub fn purge_parts(&mut self, id: &RoomId, code: &RoomCode, reference: Option<&str>) -> Result<(), Trouble> {
+    pub fn purge_parts(&mut self, id: &RoomId, code: &RoomCode, reference: Option<&str>) -> Result<(), StoreError> {
         let id = id.as_str();
         let tables = &mut self.tables;
         let own = |holder: Option<redb::AccessGuard<'_, &'static str>>| holder.is_some_and(|h| h.value() == id);

@@ -1,7 +1,7 @@
 //! Rooms that are set apart: something that is stored of them makes no sense. The other rooms go on without them, and
 //! nothing of them is deleted.
 //!
-//! A room is set apart by whoever meets it, named in the log once, counted in the metrics and told to emcees. The look at
+//! A room is set set_apart by whoever meets it, named in the log once, counted in the metrics and told to emcees. The look at
 //! all rooms, twice a minute, takes it back when it can be read again.
 
 use std::collections::{BTreeMap, HashSet};
@@ -10,13 +10,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use prometheus::{IntCounter, IntGauge};
 
 use crate::domain::ids::{RoomCode, RoomId};
-use crate::ledger::conduct::{ConductError, settle};
+use crate::ledger::execute::{ExecuteError, reconcile_room};
 use crate::ledger::{Ledger, LedgerError, Listing, Unreadable};
 use crate::metrics::Metrics;
 use crate::wire::server::UnreadableView;
 
 /// See the [module](self).
-pub struct SetApart {
+pub struct Quarantine {
     /// By room id.
     rooms: Mutex<BTreeMap<String, Unreadable>>,
     /// What else was said once of a room.
@@ -27,7 +27,7 @@ pub struct SetApart {
     found: IntCounter,
 }
 
-impl SetApart {
+impl Quarantine {
     /// None yet; these metrics tell of them.
     pub fn new(metrics: &Metrics) -> Self {
         let found = metrics.ledger_errors.with_label_values(&["corrupt"]);
@@ -49,10 +49,10 @@ impl SetApart {
         self.all().into_iter().map(view).collect()
     }
 
-    /// Sets a room apart, and names it in the log if that is new.
+    /// Sets a room set_apart, and names it in the log if that is new.
     pub fn add(&self, room: Unreadable) {
-        let mut apart = self.lock();
-        let known = apart.get_mut(&room.id);
+        let mut set_apart = self.lock();
+        let known = set_apart.get_mut(&room.id);
         if let Some(known) = known {
             known.code = known.code.take().or(room.code);
             return;
@@ -61,14 +61,14 @@ impl SetApart {
             room = room.id,
             code = room.code.as_ref().map_or("", RoomCode::as_str),
             why = room.why,
-            "a room can not be read and is set apart; nothing of it is deleted, and the others go on"
+            "a room cannot be read and is set set_apart; nothing of it is deleted, and the others go on"
         );
-        apart.insert(room.id.clone(), room);
+        set_apart.insert(room.id.clone(), room);
         self.found.inc();
-        self.gauge.set(apart.len() as i64);
+        self.gauge.set(set_apart.len() as i64);
     }
 
-    /// Sets the room apart, if a call about it has failed because what is stored of it makes no sense.
+    /// Sets the room set_apart, if a call about it has failed because what is stored of it makes no sense.
     pub fn add_if_corrupt(&self, id: &RoomId, code: Option<&RoomCode>, error: &LedgerError) {
         if let LedgerError::Corrupt(why) = error {
             self.add(Unreadable { id: id.to_string(), code: code.cloned(), why: why.clone() });
@@ -83,36 +83,36 @@ impl SetApart {
         }
     }
 
-    /// All rooms. Those that can not be read are set apart.
+    /// All rooms. Those that cannot be read are set set_apart.
     ///
     /// # Errors
-    /// The ledger can not be asked.
+    /// The ledger cannot be asked.
     pub async fn list_rooms(&self, ledger: &dyn Ledger) -> Result<Listing, LedgerError> {
         let listing = ledger.rooms().await?;
         listing.unreadable.iter().for_each(|room| self.add(room.clone()));
         Ok(listing)
     }
 
-    /// Takes back into the others whatever was set apart and can be read again, or is gone.
+    /// Takes back into the others whatever was set set_apart and can be read again, or is gone.
     ///
     /// # Errors
-    /// The ledger can not be asked.
+    /// The ledger cannot be asked.
     pub async fn review(&self, ledger: &dyn Ledger, listing: &Listing) -> Result<(), LedgerError> {
         for room in self.all() {
             if listing.unreadable.iter().any(|unreadable| unreadable.id == room.id) {
                 continue;
             }
             if let Ok(id) = RoomId::parse(&room.id) {
-                match settle(ledger, &id).await {
-                    Err(ConductError::Ledger(LedgerError::Corrupt(_))) => continue,
-                    Err(ConductError::Ledger(error)) => return Err(error),
+                match reconcile_room(ledger, &id).await {
+                    Err(ExecuteError::Ledger(LedgerError::Corrupt(_))) => continue,
+                    Err(ExecuteError::Ledger(error)) => return Err(error),
                     _ => {}
                 }
             }
-            let mut apart = self.lock();
-            apart.remove(&room.id);
-            self.gauge.set(apart.len() as i64);
-            tracing::info!(room = room.id, "a room that was set apart can be read again, or is gone");
+            let mut set_apart = self.lock();
+            set_apart.remove(&room.id);
+            self.gauge.set(set_apart.len() as i64);
+            tracing::info!(room = room.id, "a room that was set set_apart can be read again, or is gone");
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ const GOODBYE: u8 = 3;
 
 /// What happened since the last look, and how things are.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Signs {
+pub struct Activity {
     /// Bytes came.
     pub heard: bool,
     /// A pong came.
@@ -32,9 +32,9 @@ pub struct Signs {
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum Action {
     /// Nothing.
-    Rest,
+    Wait,
     /// Send a ping.
     Ping,
     /// Drop a peer that does not read or answer.
@@ -45,7 +45,7 @@ pub enum Order {
 
 /// See [module](self). All in looks.
 #[derive(Debug, Default)]
-pub struct Vigil {
+pub struct Keepalive {
     /// Since bytes came.
     silent: u8,
     /// Since unsent bytes moved.
@@ -62,46 +62,46 @@ pub struct Vigil {
     closing: u8,
 }
 
-impl Vigil {
+impl Keepalive {
     /// Judges a second of a socket's life.
-    pub fn look(&mut self, signs: Signs) -> Order {
-        if signs.closing {
+    pub fn look(&mut self, activity: Activity) -> Action {
+        if activity.closing {
             self.closing += 1;
-            return if self.closing > GOODBYE { Order::Finish } else { Order::Rest };
+            return if self.closing > GOODBYE { Action::Finish } else { Action::Wait };
         }
-        self.count(signs);
+        self.count(activity);
         let mute = self.owing_frames && self.owing.is_some_and(|owing| owing >= PATIENCE);
         if self.stuck >= PATIENCE || self.silent >= SILENCE || mute {
-            return Order::Drop;
+            return Action::Drop;
         }
         let every = if self.busy { PING_BUSY } else { PING_IDLE };
         let due = self.pinged.map_or(self.busy, |pinged| pinged >= every);
-        if !due || signs.unsent {
-            return Order::Rest;
+        if !due || activity.unsent {
+            return Action::Wait;
         }
         self.pinged = Some(0);
         self.owing.get_or_insert(0);
         self.busy = false;
-        Order::Ping
+        Action::Ping
     }
 
-    fn count(&mut self, signs: Signs) {
-        if signs.pong {
+    fn count(&mut self, activity: Activity) {
+        if activity.pong {
             self.owing = None;
         }
         if self.owing.is_none() {
             self.owing_frames = false;
         }
-        self.busy |= signs.sent;
-        self.owing_frames |= signs.sent && self.owing.is_some();
-        self.stuck = if signs.unsent && !signs.moved { self.stuck + 1 } else { 0 };
+        self.busy |= activity.sent;
+        self.owing_frames |= activity.sent && self.owing.is_some();
+        self.stuck = if activity.unsent && !activity.moved { self.stuck + 1 } else { 0 };
         self.pinged = self.pinged.map(|pinged| pinged.saturating_add(1));
-        if signs.heard {
+        if activity.heard {
             self.silent = 0;
-        } else if !signs.deaf {
+        } else if !activity.deaf {
             self.silent += 1;
         }
-        if !signs.deaf {
+        if !activity.deaf {
             self.owing = self.owing.map(|owing| owing.saturating_add(1));
         }
     }
@@ -111,16 +111,16 @@ impl Vigil {
 mod tests {
     use super::*;
 
-    const QUIET: Signs =
-        Signs { heard: false, pong: false, sent: false, moved: false, unsent: false, deaf: false, closing: false };
+    const QUIET: Activity =
+        Activity { heard: false, pong: false, sent: false, moved: false, unsent: false, deaf: false, closing: false };
 
     /// Looks every second, until something other than rest and pings is ordered; the seconds of the pings, and the end.
-    fn watch(seconds: u8, mut signs: impl FnMut(u8) -> Signs) -> (Vec<u8>, Option<(u8, Order)>) {
-        let (mut vigil, mut pings) = (Vigil::default(), vec![]);
+    fn watch(seconds: u8, mut activity: impl FnMut(u8) -> Activity) -> (Vec<u8>, Option<(u8, Action)>) {
+        let (mut keepalive, mut pings) = (Keepalive::default(), vec![]);
         for second in 0..seconds {
-            match vigil.look(signs(second)) {
-                Order::Rest => {}
-                Order::Ping => pings.push(second),
+            match keepalive.look(activity(second)) {
+                Action::Wait => {}
+                Action::Ping => pings.push(second),
                 end => return (pings, Some((second, end))),
             }
         }
@@ -129,41 +129,47 @@ mod tests {
 
     #[test]
     fn a_peer_that_answers_is_pinged_every_5_seconds_while_frames_are_sent_and_every_20_else() {
-        let healthy = |second: u8| Signs { heard: true, pong: true, sent: second < 20, ..QUIET };
+        let healthy = |second: u8| Activity { heard: true, pong: true, sent: second < 20, ..QUIET };
         assert_eq!(watch(61, healthy), (vec![0, 5, 10, 15, 20, 40, 60], None));
     }
 
     #[test]
     fn a_peer_that_is_sent_frames_and_answers_no_ping_is_dropped_after_10_seconds() {
-        let (pings, end) = watch(60, |_| Signs { heard: true, sent: true, ..QUIET });
-        assert_eq!((pings[0], end), (0, Some((10, Order::Drop))));
+        let (pings, end) = watch(60, |_| Activity { heard: true, sent: true, ..QUIET });
+        assert_eq!((pings[0], end), (0, Some((10, Action::Drop))));
     }
 
     #[test]
     fn a_peer_that_is_sent_nothing_has_60_seconds() {
-        let (_, end) = watch(100, |second| Signs { sent: second == 0, ..QUIET });
-        assert_eq!(end, Some((59, Order::Drop)));
-        let (_, end) = watch(200, |second| Signs { heard: second % 50 == 0, ..QUIET });
+        let (_, end) = watch(100, |second| Activity { sent: second == 0, ..QUIET });
+        assert_eq!(end, Some((59, Action::Drop)));
+        let (_, end) = watch(200, |second| Activity { heard: second % 50 == 0, ..QUIET });
         assert_eq!(end, None);
     }
 
     #[test]
     fn unsent_bytes_must_move_within_10_seconds_and_are_not_pinged_behind() {
-        let stuck =
-            |second| Signs { unsent: second >= 1, moved: second == 20, sent: true, heard: true, pong: true, ..QUIET };
-        assert_eq!(watch(60, |second| stuck(second.max(1))), (vec![], Some((9, Order::Drop))));
-        let slow = |second: u8| Signs { moved: second.is_multiple_of(9), ..stuck(1) };
+        let stuck = |second| Activity {
+            unsent: second >= 1,
+            moved: second == 20,
+            sent: true,
+            heard: true,
+            pong: true,
+            ..QUIET
+        };
+        assert_eq!(watch(60, |second| stuck(second.max(1))), (vec![], Some((9, Action::Drop))));
+        let slow = |second: u8| Activity { moved: second.is_multiple_of(9), ..stuck(1) };
         assert_eq!(watch(100, slow), (vec![], None));
     }
 
     #[test]
     fn a_peer_that_can_not_be_heard_owes_nothing() {
-        let deaf = |second: u8| Signs { sent: true, deaf: second > 0, ..QUIET };
+        let deaf = |second: u8| Activity { sent: true, deaf: second > 0, ..QUIET };
         assert_eq!(watch(100, deaf).1, None);
     }
 
     #[test]
     fn a_goodbye_takes_3_seconds_at_most() {
-        assert_eq!(watch(60, |_| Signs { closing: true, ..QUIET }), (vec![], Some((3, Order::Finish))));
+        assert_eq!(watch(60, |_| Activity { closing: true, ..QUIET }), (vec![], Some((3, Action::Finish))));
     }
 }

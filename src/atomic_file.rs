@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use crate::platform;
 
 /// A file that is being written, under another name until it is whole. Dropped before, it leaves nothing.
-pub struct Draft {
+pub struct AtomicFile {
     path: PathBuf,
     draft: PathBuf,
     file: Option<File>,
 }
 
-impl Draft {
-    /// Begins a file at `path`; one that is there stays until [`Draft::finish`].
+impl AtomicFile {
+    /// Begins a file at `path`; one that is there stays until [`AtomicFile::finish`].
     ///
     /// # Errors
-    /// The folder is not there, or can not be written to.
+    /// The folder is not there, or cannot be written to.
     pub fn begin(path: &Path) -> io::Result<Self> {
         let name = path.file_name().ok_or_else(|| io::Error::other("this is no name of a file"))?;
         let draft = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), rand::random::<u32>()));
@@ -29,7 +29,7 @@ impl Draft {
     /// Gives the file its name, once it is on disk.
     ///
     /// # Errors
-    /// It can not be written.
+    /// It cannot be written.
     pub fn finish(mut self) -> io::Result<()> {
         if let Some(file) = self.file.take() {
             file.sync_all()?;
@@ -42,10 +42,10 @@ impl Draft {
 /// Puts `bytes` in the place of a file, whole or not at all; the folder is made if need be.
 ///
 /// # Errors
-/// It can not be written; the file is as it was then.
+/// It cannot be written; the file is as it was then.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::create_dir_all(folder(path))?;
-    let mut draft = Draft::begin(path)?;
+    let mut draft = AtomicFile::begin(path)?;
     draft.write_all(bytes)?;
     draft.finish()
 }
@@ -54,7 +54,7 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-impl Write for Draft {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.as_mut().map_or(Ok(0), |file| file.write(bytes))
     }
@@ -64,7 +64,7 @@ impl Write for Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         // gone already if it was finished
         let _ = std::fs::remove_file(&self.draft);
@@ -80,11 +80,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("room.ndjson");
         std::fs::write(&path, "before").unwrap();
-        let mut draft = Draft::begin(&path).unwrap();
+        let mut draft = AtomicFile::begin(&path).unwrap();
         draft.write_all(b"half").unwrap();
         drop(draft);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
-        let mut draft = Draft::begin(&path).unwrap();
+        let mut draft = AtomicFile::begin(&path).unwrap();
         draft.write_all(b"whole").unwrap();
         draft.finish().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole");

@@ -1,4 +1,4 @@
-//! The one cast that a socket may have unanswered, as its session, its reader and its seat share it.
+//! The one cast that a socket may have unanswered, as its session, its reader and its subscription share it.
 //!
 //! The session asks; the shard of the registry hands the answer out, straight to the socket, without the session. The
 //! session is told only when it has something to do afterwards.
@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use super::messages::CastAnswer;
+use super::messages::CastOutcome;
 use crate::domain::ballot::Refusal;
 use crate::traces::Running;
 use crate::wire::server::BallotView;
@@ -17,7 +17,7 @@ pub const OVERDUE: Duration = Duration::from_millis(3_700);
 
 /// See [module](self).
 #[derive(Default)]
-pub struct Asking {
+pub struct InFlightCast {
     asked: Cell<Option<Asked>>,
     /// Of the last cast asked.
     number: Cell<u32>,
@@ -39,7 +39,7 @@ struct Asked {
 
 /// What the socket is told.
 #[derive(Debug)]
-pub enum Told {
+pub enum CastReply {
     /// The ballot, after this time. `grew`: the voter's other sockets want to know.
     Ballot {
         /// For the wire.
@@ -53,7 +53,7 @@ pub enum Told {
     Removed,
 }
 
-impl Asking {
+impl InFlightCast {
     /// True while a cast is unanswered.
     pub fn is_open(&self) -> bool {
         self.asked.get().is_some()
@@ -83,7 +83,7 @@ impl Asking {
 
     /// Takes an answer. `None` if nobody waits for it any more: it was answered `busy`, and a later cast may be under
     /// way.
-    pub fn answer(&self, number: u32, answer: CastAnswer, votes_per_round: impl FnOnce() -> u16) -> Option<Told> {
+    pub fn answer(&self, number: u32, answer: CastOutcome, votes_per_round: impl FnOnce() -> u16) -> Option<CastReply> {
         if number != self.number.get() {
             return None;
         }
@@ -92,12 +92,14 @@ impl Asking {
             span.end(answer.outcome());
         }
         Some(match answer {
-            CastAnswer::Removed => Told::Removed,
-            CastAnswer::Busy => {
+            CastOutcome::Removed => CastReply::Removed,
+            CastOutcome::Busy => {
                 let view = self.busy(round, take, votes_per_round());
-                Told::Ballot { view, grew: false, took: since.elapsed() }
+                CastReply::Ballot { view, grew: false, took: since.elapsed() }
             }
-            CastAnswer::Ballot { view, grew } => Told::Ballot { view: self.newest(view), grew, took: since.elapsed() },
+            CastOutcome::Ballot { view, grew } => {
+                CastReply::Ballot { view: self.newest(view), grew, took: since.elapsed() }
+            }
         })
     }
 
@@ -146,48 +148,52 @@ impl Asking {
 mod tests {
     use super::*;
 
-    fn stored(votes: &str) -> CastAnswer {
-        CastAnswer::Ballot { view: BallotView::new(1, 1, votes.into(), 10, None), grew: true }
+    fn stored(votes: &str) -> CastOutcome {
+        CastOutcome::Ballot { view: BallotView::new(1, 1, votes.into(), 10, None), grew: true }
     }
 
     #[test]
     fn an_answer_is_taken_once_and_only_for_the_cast_under_way() {
-        let asking = Asking::default();
-        let first = asking.ask(1, 1);
-        assert!(asking.is_open());
-        assert!(matches!(asking.answer(first, stored("a"), || 10), Some(Told::Ballot { grew: true, .. })));
-        assert!(!asking.is_open());
-        assert!(asking.answer(first, stored("a"), || 10).is_none(), "said twice");
-        let second = asking.ask(1, 1);
-        assert!(asking.answer(first, stored("a"), || 10).is_none(), "late");
-        assert!(asking.is_open());
-        assert!(asking.answer(second, CastAnswer::Removed, || 10).is_some_and(|told| matches!(told, Told::Removed)));
+        let in_flight = InFlightCast::default();
+        let first = in_flight.ask(1, 1);
+        assert!(in_flight.is_open());
+        assert!(matches!(in_flight.answer(first, stored("a"), || 10), Some(CastReply::Ballot { grew: true, .. })));
+        assert!(!in_flight.is_open());
+        assert!(in_flight.answer(first, stored("a"), || 10).is_none(), "said twice");
+        let second = in_flight.ask(1, 1);
+        assert!(in_flight.answer(first, stored("a"), || 10).is_none(), "late");
+        assert!(in_flight.is_open());
+        assert!(
+            in_flight
+                .answer(second, CastOutcome::Removed, || 10)
+                .is_some_and(|told| matches!(told, CastReply::Removed))
+        );
     }
 
     #[test]
     fn what_comes_by_two_ways_never_takes_back_what_was_told() {
-        let told = |asking: &Asking, answer| match asking.answer(asking.ask(1, 1), answer, || 10) {
-            Some(Told::Ballot { view, .. }) => view.votes,
+        let told = |in_flight: &InFlightCast, answer| match in_flight.answer(in_flight.ask(1, 1), answer, || 10) {
+            Some(CastReply::Ballot { view, .. }) => view.votes,
             other => panic!("{other:?}"),
         };
         let view = |round, votes: &str, refused| BallotView::new(round, 1, votes.into(), 10, refused);
-        let asking = Asking::default();
-        assert_eq!(told(&asking, stored("aaaa")), "aaaa");
-        assert!(!asking.know(&view(1, "aaa", None)), "the word of another socket was overtaken by the answer");
-        assert!(asking.know(&view(1, "aaaaa", None)));
-        assert_eq!(told(&asking, stored("aaaa")), "aaaaa", "the answer was overtaken by the word");
-        let gap = CastAnswer::Ballot { view: view(1, "aa", Some(Refusal::Gap)), grew: false };
-        assert_eq!(told(&asking, gap), "aa", "a failover has lost the others, and the phone must hear of it");
-        assert_eq!(told(&asking, stored("aaa")), "aaa");
-        assert!(asking.know(&view(2, "", None)), "another round begins anew");
+        let in_flight = InFlightCast::default();
+        assert_eq!(told(&in_flight, stored("aaaa")), "aaaa");
+        assert!(!in_flight.know(&view(1, "aaa", None)), "the word of another socket was overtaken by the answer");
+        assert!(in_flight.know(&view(1, "aaaaa", None)));
+        assert_eq!(told(&in_flight, stored("aaaa")), "aaaaa", "the answer was overtaken by the word");
+        let gap = CastOutcome::Ballot { view: view(1, "aa", Some(Refusal::Gap)), grew: false };
+        assert_eq!(told(&in_flight, gap), "aa", "a failover has lost the others, and the phone must hear of it");
+        assert_eq!(told(&in_flight, stored("aaa")), "aaa");
+        assert!(in_flight.know(&view(2, "", None)), "another round begins anew");
     }
 
     #[test]
     fn busy_tells_the_last_known_ballot_of_that_take() {
-        let asking = Asking::default();
-        asking.answer(asking.ask(1, 1), stored("ab"), || 10);
-        let busy = |round| match asking.answer(asking.ask(round, 1), CastAnswer::Busy, || 10) {
-            Some(Told::Ballot { view, .. }) => (view.votes, view.left, view.refused),
+        let in_flight = InFlightCast::default();
+        in_flight.answer(in_flight.ask(1, 1), stored("ab"), || 10);
+        let busy = |round| match in_flight.answer(in_flight.ask(round, 1), CastOutcome::Busy, || 10) {
+            Some(CastReply::Ballot { view, .. }) => (view.votes, view.left, view.refused),
             other => panic!("{other:?}"),
         };
         assert_eq!(busy(1), ("ab".to_owned(), 8, Some(Refusal::Busy)));
@@ -196,11 +202,11 @@ mod tests {
 
     #[test]
     fn a_cast_is_overdue_before_five_seconds_with_a_look_each_second() {
-        let asking = Asking::default();
-        assert_eq!(asking.overdue(Instant::now() + OVERDUE), None, "nothing is asked");
-        let number = asking.ask(1, 1);
+        let in_flight = InFlightCast::default();
+        assert_eq!(in_flight.overdue(Instant::now() + OVERDUE), None, "nothing is asked");
+        let number = in_flight.ask(1, 1);
         let asked = Instant::now();
-        assert_eq!(asking.overdue(asked), None);
-        assert_eq!(asking.overdue(asked + Duration::from_millis(3_900)), Some(number));
+        assert_eq!(in_flight.overdue(asked), None);
+        assert_eq!(in_flight.overdue(asked + Duration::from_millis(3_900)), Some(number));
     }
 }
