@@ -64,7 +64,7 @@ impl Ears {
             assert_eq!(answer.status, 200, "{}", answer.text);
             texts.push(answer.text);
             let mut late = Socket::stage(*pod, &self.room).await;
-            late.publish_pending().await;
+            late.settle().await;
             texts.extend(late.recorded);
         }
         texts
@@ -345,7 +345,7 @@ async fn nothing_of_the_ranking_leaves_the_server_before_it_is_revealed() {
             let me = voters[2].http(&emcee.http, Method::GET, "/me", None).await.expect(200, "GET /me");
             assert_eq!(me["standing"].is_null(), shown > 3, "place 3 over HTTP while {shown} is shown: {me}");
             // the ping's answer comes after whatever this step told the voter
-            own.publish_pending().await;
+            own.settle().await;
             let standing = own.recorded.iter().any(|text| text.starts_with("{\"standing\""));
             assert_eq!(standing, shown <= 3, "place 3 by socket while {shown} is shown");
         }

@@ -1,4 +1,4 @@
-//! A room that is active in this process: its board, its coordinator, and who is here.
+//! A room that is active in this process: its board, its coordinator, and the sockets that are connected to it here.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,69 +16,68 @@ use crate::domain::ids::VoterId;
 use crate::ledger::{DeskSeen, Greeting, LedgerError, RoomBeacon, StageSeen, Voter};
 use crate::wire::server::{BallotView, ByeReason};
 
-/// Sockets that a voter may hold on one pod.
+/// Sockets that one voter may have on one process. A further one replaces the oldest.
 const MAX_VOTER_SOCKETS: usize = 4;
 
-/// A room that somebody on this pod uses, or that this pod watches because a round is open.
+/// A room that some socket of this process uses, or that has something due.
 pub struct ActiveRoom {
-    /// What its sockets are shown.
+    /// What its sockets are sent.
     pub board: Board,
-    /// Takes its casts and carries out its commands.
+    /// Commits its casts and executes its commands.
     pub coordinator: CoordinatorHandle,
-    /// Receives its voters.
-    batcher: Arc<HelloBatcher>,
-    here: Mutex<Here>,
-    /// Some voter has more than one socket here.
+    hellos: Arc<HelloBatcher>,
+    here: Mutex<Connected>,
+    /// True if some voter has more than one socket here.
     has_doubles: AtomicBool,
 }
 
-/// Who is here, on this pod.
+/// The sockets of this process, by what they are.
 #[derive(Default)]
-struct Here {
+struct Connected {
     voters: HashMap<VoterId, Vec<(u64, SessionHandle)>>,
     voter_sockets: u64,
     stages: HashMap<u64, StageSocket>,
     desks: HashMap<u64, DeskSocket>,
-    /// Voters whose presence changed since it was last asked for.
+    /// Voters who came or left since [`ActiveRoom::presence_changes`] was last called.
     changed: HashSet<VoterId>,
 }
 
-/// A stage page's socket.
+/// The socket of a stage page.
 #[derive(Debug, Clone)]
 pub struct StageSocket {
-    /// What it says it shows.
+    /// The screen that it says it shows.
     pub screen: String,
-    /// The `seq` that it shows.
+    /// The `seq` of the state that it shows.
     pub seq: u64,
-    /// Its last word.
+    /// When it last said so.
     pub seen: Instant,
 }
 
-/// An emcee page's socket.
+/// The socket of an emcee page.
 #[derive(Clone)]
 pub struct DeskSocket {
-    /// The sign-in it came with; `None`: the key itself.
+    /// Id of its sign-in; `None`: it came with the emcee key itself.
     pub sign_in: Option<String>,
-    /// What the emcee called the device.
+    /// The device's name, as the emcee gave it.
     pub device: String,
-    /// Its last word.
+    /// When it last sent a message.
     pub seen: Instant,
-    /// Its session.
+    /// Reaches its session.
     pub session: SessionHandle,
 }
 
 impl ActiveRoom {
-    /// A room in which nobody is yet.
+    /// A room without sockets.
     pub fn new(board: Board, coordinator: CoordinatorHandle) -> Self {
-        let (batcher, here) = (Arc::default(), Mutex::default());
-        Self { board, coordinator, batcher, here, has_doubles: AtomicBool::new(false) }
+        let (hellos, here) = (Arc::default(), Mutex::default());
+        Self { board, coordinator, hellos, here, has_doubles: AtomicBool::new(false) }
     }
 
-    fn here(&self) -> std::sync::MutexGuard<'_, Here> {
+    fn here(&self) -> std::sync::MutexGuard<'_, Connected> {
         self.here.lock().expect("the lock is never poisoned")
     }
 
-    /// A voter's socket comes. The oldest goes if there are too many.
+    /// A voter's socket has connected. Their oldest one is closed if there are more than [`MAX_VOTER_SOCKETS`].
     pub fn voter_came(&self, voter: &VoterId, socket: u64, session: SessionHandle) {
         let mut here = self.here();
         here.voter_sockets += 1;
@@ -93,11 +92,11 @@ impl ActiveRoom {
         self.note_doubles(&here);
     }
 
-    fn note_doubles(&self, here: &Here) {
+    fn note_doubles(&self, here: &Connected) {
         self.has_doubles.store(here.voter_sockets > here.voters.len() as u64, Ordering::Release);
     }
 
-    /// A voter's socket is gone; it may have been replaced before.
+    /// A voter's socket has gone. It may have been replaced before.
     pub fn voter_left(&self, voter: &VoterId, socket: u64) {
         let mut here = self.here();
         let Some(sockets) = here.voters.get_mut(voter) else { return };
@@ -112,26 +111,26 @@ impl ActiveRoom {
         self.note_doubles(&here);
     }
 
-    /// A stage says what it shows.
+    /// A stage has said what it shows.
     pub fn stage_seen(&self, socket: u64, stage: StageSocket) {
         self.here().stages.insert(socket, stage);
     }
 
-    /// An emcee page comes, or says a word.
+    /// An emcee page has connected or sent a message.
     pub fn desk_seen(&self, socket: u64, desk: DeskSocket) {
         self.here().desks.insert(socket, desk);
     }
 
-    /// A stage or an emcee page is gone.
+    /// The socket of a stage or an emcee page has gone.
     pub fn left(&self, socket: u64) {
         let mut here = self.here();
         here.stages.remove(&socket);
         here.desks.remove(&socket);
     }
 
-    /// Tells the voter's other sockets that the ballot grew.
+    /// Tells the voter's sockets, but not `except`, that the ballot grew.
     pub fn tell_others(&self, voter: &VoterId, except: Option<u64>, ballot: &BallotView) {
-        // nearly nobody has: do not look each of them up
+        // nearly no voter has a second socket: skip the lookup
         if except.is_some() && !self.has_doubles.load(Ordering::Acquire) {
             return;
         }
@@ -142,46 +141,46 @@ impl ActiveRoom {
         }
     }
 
-    /// Ends the sockets of a removed voter.
+    /// Closes the sockets of a removed voter.
     pub fn close_sessions_of_voter(&self, voter: &VoterId) {
         for (_, session) in self.here().voters.get(voter).into_iter().flatten() {
             session.send(SessionMessage::Leave { reason: ByeReason::Removed, retry_ms: None });
         }
     }
 
-    /// Ends the sockets of a sign-in.
+    /// Closes the emcee pages of a sign-in that was ended.
     pub fn close_sessions_of_sign_in(&self, sign_in: &str) {
         for desk in self.here().desks.values().filter(|desk| desk.sign_in.as_deref() == Some(sign_in)) {
             desk.session.send(SessionMessage::Leave { reason: ByeReason::SignedOut, retry_ms: None });
         }
     }
 
-    /// Voters who came and left since this was last asked.
+    /// Voters who came and voters who left since this was last called.
     pub fn presence_changes(&self) -> (Vec<VoterId>, Vec<VoterId>) {
         let mut here = self.here();
         let changed = std::mem::take(&mut here.changed);
         changed.into_iter().partition(|voter| here.voters.contains_key(voter))
     }
 
-    /// All voters here, to be noted anew.
-    pub fn note_all(&self) {
+    /// Marks all voters here as changed, so that their presence is stored again.
+    pub fn mark_all_changed(&self) {
         let mut here = self.here();
         let all: Vec<_> = here.voters.keys().cloned().collect();
         here.changed.extend(all);
     }
 
-    /// True if an emcee page is here.
+    /// True if an emcee page is connected.
     pub fn has_desks(&self) -> bool {
         !self.here().desks.is_empty()
     }
 
-    /// True if nobody is here.
+    /// True without sockets.
     pub fn is_empty(&self) -> bool {
         let here = self.here();
         here.voters.is_empty() && here.stages.is_empty() && here.desks.is_empty()
     }
 
-    /// What this pod says of the room; nothing if it has no sockets here.
+    /// The room's part of this process's beacon; `None` without sockets.
     pub fn beacon(&self) -> Option<RoomBeacon> {
         let shown = self.board.shown()?;
         let here = self.here();
@@ -204,11 +203,11 @@ impl ActiveRoom {
         })
     }
 
-    /// Greets one voter; see [`HelloBatcher::greet`].
+    /// Reads a voter and their ballot at hello, see [`HelloBatcher::greet`].
     ///
     /// # Errors
     /// The ledger's.
     pub async fn greet(&self, pod: &Pod, greeting: Greeting) -> Result<(Voter, Ballot), LedgerError> {
-        self.batcher.greet(&pod.ledger, self.board.room(), greeting).await
+        self.hellos.greet(&pod.ledger, self.board.room(), greeting).await
     }
 }

@@ -1,7 +1,7 @@
-//! The one cast that a socket may have unanswered, as its session, its reader and its subscription share it.
+//! The one cast of a socket that may be unanswered, shared by its session, its reader and its subscription.
 //!
-//! The session asks; the shard of the registry hands the answer out, straight to the socket, without the session. The
-//! session is told only when it has something to do afterwards.
+//! The session starts a cast. The registry shard takes the outcome and writes the answer straight to the socket; the
+//! session hears of it only if it waits for that.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -11,28 +11,28 @@ use crate::domain::ballot::Refusal;
 use crate::traces::Running;
 use crate::wire::server::BallotView;
 
-/// A cast without an answer for so long is `busy`. The shards look once a second, so every cast has an answer within
-/// five.
+/// A cast without an outcome for this long is answered `busy`. The shards look once a second, so every cast is answered
+/// within the five seconds of the contract.
 pub const OVERDUE: Duration = Duration::from_millis(3_700);
 
-/// See [module](self).
+/// See the [module](self).
 #[derive(Default)]
 pub struct InFlightCast {
-    asked: Cell<Option<Asked>>,
-    /// Of the last cast asked.
+    started: Cell<Option<Started>>,
+    /// Number of the last cast that was started.
     number: Cell<u32>,
-    /// The session has something to do as soon as the cast is answered.
-    wanted: Cell<bool>,
-    /// The last ballot that this socket was told, for answers that know of none.
+    /// The session has something to do once the cast is answered.
+    session_waits: Cell<bool>,
+    /// The last ballot that this socket was told, for outcomes that carry none.
     known: RefCell<Option<BallotView>>,
-    /// The span of the cast under way, if it is traced.
+    /// The cast's span, if it is traced.
     span: Cell<Option<Running>>,
 }
 
-/// A cast under way.
+/// A cast without an answer.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
-    since: Instant,
+struct Started {
+    at: Instant,
     round: u16,
     take: u16,
 }
@@ -40,11 +40,11 @@ struct Asked {
 /// What the socket is told.
 #[derive(Debug)]
 pub enum CastReply {
-    /// The ballot, after this time. `grew`: the voter's other sockets want to know.
+    /// The voter's ballot.
     Ballot {
-        /// For the wire.
+        /// Never less of its take than this socket was told before.
         view: BallotView,
-        /// The cast added to it.
+        /// True if the cast added to it: the voter's other sockets must be told.
         grew: bool,
         /// From frame to answer.
         took: Duration,
@@ -56,62 +56,67 @@ pub enum CastReply {
 impl InFlightCast {
     /// True while a cast is unanswered.
     pub fn is_open(&self) -> bool {
-        self.asked.get().is_some()
+        self.started.get().is_some()
     }
 
-    /// A cast goes out now. Its answer bears the number given here.
-    pub fn ask(&self, round: u16, take: u16) -> u32 {
-        self.asked.set(Some(Asked { since: Instant::now(), round, take }));
+    /// Starts a cast. Returns its number, which its outcome must carry.
+    pub fn start(&self, round: u16, take: u16) -> u32 {
+        self.started.set(Some(Started { at: Instant::now(), round, take }));
         self.number.set(self.number.get().wrapping_add(1));
         self.number.get()
     }
 
-    /// The cast under way is traced, or not.
-    pub fn carry(&self, span: Option<Running>) {
+    /// Sets the span of the cast that was just started. It ends with the answer.
+    pub fn set_span(&self, span: Option<Running>) {
         self.span.set(span);
     }
 
-    /// The session wants to hear of the answer.
-    pub fn want(&self) {
-        self.wanted.set(true);
+    /// The session must be told when the cast is answered.
+    pub fn set_session_waits(&self) {
+        self.session_waits.set(true);
     }
 
-    /// True if the session wanted to hear of the answer that was just given.
-    pub fn take_wanted(&self) -> bool {
-        self.wanted.take()
+    /// Returns whether the session waits for the answer that was just given, and resets it.
+    pub fn take_session_waits(&self) -> bool {
+        self.session_waits.take()
     }
 
-    /// Takes an answer. `None` if nobody waits for it any more: it was answered `busy`, and a later cast may be under
-    /// way.
-    pub fn answer(&self, number: u32, answer: CastOutcome, votes_per_round: impl FnOnce() -> u16) -> Option<CastReply> {
+    /// Takes the outcome of cast `number`. `None` if that one was answered already: it was overdue, and a later cast may
+    /// be in flight.
+    pub fn answer(
+        &self,
+        number: u32,
+        outcome: CastOutcome,
+        votes_per_round: impl FnOnce() -> u16,
+    ) -> Option<CastReply> {
         if number != self.number.get() {
             return None;
         }
-        let Asked { since, round, take } = self.asked.take()?;
+        let Started { at, round, take } = self.started.take()?;
         if let Some(span) = self.span.take() {
-            span.end(answer.outcome());
+            span.end(outcome.label());
         }
-        Some(match answer {
+        Some(match outcome {
             CastOutcome::Removed => CastReply::Removed,
             CastOutcome::Busy => {
                 let view = self.busy(round, take, votes_per_round());
-                CastReply::Ballot { view, grew: false, took: since.elapsed() }
+                CastReply::Ballot { view, grew: false, took: at.elapsed() }
             }
             CastOutcome::Ballot { view, grew } => {
-                CastReply::Ballot { view: self.newest(view), grew, took: since.elapsed() }
+                CastReply::Ballot { view: self.newest(view), grew, took: at.elapsed() }
             }
         })
     }
 
-    /// The number of a cast that has waited too long.
+    /// The number of the cast in flight if it is [`OVERDUE`] at `now`.
     pub fn overdue(&self, now: Instant) -> Option<u32> {
-        let asked = self.asked.get()?;
-        (now.saturating_duration_since(asked.since) >= OVERDUE).then(|| self.number.get())
+        let started = self.started.get()?;
+        (now.saturating_duration_since(started.at) >= OVERDUE).then(|| self.number.get())
     }
 
-    /// Notes a ballot that the socket is about to be told, unless it was told more of that take: answers and the word of
-    /// another socket come by different ways and may overtake each other. True if it is news.
-    pub fn know(&self, view: &BallotView) -> bool {
+    /// Notes a ballot that the socket is about to be told, and returns true; or returns false if it was told as much of
+    /// that take before. Answers, and messages about the voter's other sockets, may overtake each other.
+    pub fn note_ballot(&self, view: &BallotView) -> bool {
         let mut known = self.known.borrow_mut();
         let is_news = known.as_ref().is_none_or(|known| {
             (known.round, known.take) != (view.round, view.take) || known.votes.len() < view.votes.len()
@@ -122,20 +127,19 @@ impl InFlightCast {
         is_news
     }
 
-    /// What the socket is told of its stored cast: never less of that take than before. A refusal is told as it is, for
-    /// it shows what a failover may have lost.
+    /// What the socket is told of a judged cast. A refusal is told as it is: it shows what a failover may have lost.
     fn newest(&self, view: BallotView) -> BallotView {
         if view.refused.is_some() {
             *self.known.borrow_mut() = Some(view.stored());
             return view;
         }
-        if self.know(&view) {
+        if self.note_ballot(&view) {
             return view;
         }
         self.known.borrow().clone().unwrap_or(view)
     }
 
-    /// No promise; the ballot is the last that this socket was told of that take.
+    /// The answer `busy`, with the last ballot that this socket was told of that take.
     fn busy(&self, round: u16, take: u16, votes_per_round: u16) -> BallotView {
         let known = self.known.borrow();
         let known = known.as_ref().filter(|known| (known.round, known.take) == (round, take));
@@ -155,44 +159,44 @@ mod tests {
     #[test]
     fn an_answer_is_taken_once_and_only_for_the_cast_under_way() {
         let in_flight = InFlightCast::default();
-        let first = in_flight.ask(1, 1);
+        let first = in_flight.start(1, 1);
         assert!(in_flight.is_open());
         assert!(matches!(in_flight.answer(first, stored("a"), || 10), Some(CastReply::Ballot { grew: true, .. })));
         assert!(!in_flight.is_open());
-        assert!(in_flight.answer(first, stored("a"), || 10).is_none(), "said twice");
-        let second = in_flight.ask(1, 1);
+        assert!(in_flight.answer(first, stored("a"), || 10).is_none(), "the same outcome twice");
+        let second = in_flight.start(1, 1);
         assert!(in_flight.answer(first, stored("a"), || 10).is_none(), "late");
         assert!(in_flight.is_open());
         assert!(
             in_flight
                 .answer(second, CastOutcome::Removed, || 10)
-                .is_some_and(|told| matches!(told, CastReply::Removed))
+                .is_some_and(|reply| matches!(reply, CastReply::Removed))
         );
     }
 
     #[test]
-    fn what_comes_by_two_ways_never_takes_back_what_was_told() {
-        let told = |in_flight: &InFlightCast, answer| match in_flight.answer(in_flight.ask(1, 1), answer, || 10) {
+    fn a_socket_is_never_told_less_of_a_ballot_than_before() {
+        let told = |in_flight: &InFlightCast, answer| match in_flight.answer(in_flight.start(1, 1), answer, || 10) {
             Some(CastReply::Ballot { view, .. }) => view.votes,
             other => panic!("{other:?}"),
         };
         let view = |round, votes: &str, refused| BallotView::new(round, 1, votes.into(), 10, refused);
         let in_flight = InFlightCast::default();
         assert_eq!(told(&in_flight, stored("aaaa")), "aaaa");
-        assert!(!in_flight.know(&view(1, "aaa", None)), "the word of another socket was overtaken by the answer");
-        assert!(in_flight.know(&view(1, "aaaaa", None)));
-        assert_eq!(told(&in_flight, stored("aaaa")), "aaaaa", "the answer was overtaken by the word");
+        assert!(!in_flight.note_ballot(&view(1, "aaa", None)), "the answer overtook the other socket's ballot");
+        assert!(in_flight.note_ballot(&view(1, "aaaaa", None)));
+        assert_eq!(told(&in_flight, stored("aaaa")), "aaaaa", "the other socket's ballot overtook the answer");
         let gap = CastOutcome::Ballot { view: view(1, "aa", Some(Refusal::Gap)), grew: false };
-        assert_eq!(told(&in_flight, gap), "aa", "a failover has lost the others, and the phone must hear of it");
+        assert_eq!(told(&in_flight, gap), "aa", "a failover has lost the others, and the phone must know");
         assert_eq!(told(&in_flight, stored("aaa")), "aaa");
-        assert!(in_flight.know(&view(2, "", None)), "another round begins anew");
+        assert!(in_flight.note_ballot(&view(2, "", None)), "another round starts empty");
     }
 
     #[test]
-    fn busy_tells_the_last_known_ballot_of_that_take() {
+    fn busy_carries_the_last_known_ballot_of_that_take() {
         let in_flight = InFlightCast::default();
-        in_flight.answer(in_flight.ask(1, 1), stored("ab"), || 10);
-        let busy = |round| match in_flight.answer(in_flight.ask(round, 1), CastOutcome::Busy, || 10) {
+        in_flight.answer(in_flight.start(1, 1), stored("ab"), || 10);
+        let busy = |round| match in_flight.answer(in_flight.start(round, 1), CastOutcome::Busy, || 10) {
             Some(CastReply::Ballot { view, .. }) => (view.votes, view.left, view.refused),
             other => panic!("{other:?}"),
         };
@@ -201,12 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cast_is_overdue_before_five_seconds_with_a_look_each_second() {
+    fn a_cast_is_overdue_early_enough_for_a_sweep_each_second() {
         let in_flight = InFlightCast::default();
-        assert_eq!(in_flight.overdue(Instant::now() + OVERDUE), None, "nothing is asked");
-        let number = in_flight.ask(1, 1);
-        let asked = Instant::now();
-        assert_eq!(in_flight.overdue(asked), None);
-        assert_eq!(in_flight.overdue(asked + Duration::from_millis(3_900)), Some(number));
+        assert_eq!(in_flight.overdue(Instant::now() + OVERDUE), None, "nothing is in flight");
+        let number = in_flight.start(1, 1);
+        let started = Instant::now();
+        assert_eq!(in_flight.overdue(started), None);
+        assert_eq!(in_flight.overdue(started + Duration::from_millis(3_900)), Some(number));
     }
 }

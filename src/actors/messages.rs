@@ -1,14 +1,17 @@
 //! The messages between the actors of one process.
 //!
-//! | message | from | to | where its mailbox is full |
+//! Every mailbox is bounded. The last column says what happens when the receiver's is full: no sender ever waits for
+//! one, and nothing that was lost this way stays lost.
+//!
+//! | message | from | to | when the mailbox is full |
 //! | --- | --- | --- | --- |
-//! | [`Casts`] | shards, HTTP | coordinator | the sender answers `busy` |
-//! | [`Execute`] | HTTP | coordinator | the caller waits |
-//! | [`Reschedule`] | whoever puts news on a board | coordinator | counted; the comparison of the next second tells it again |
-//! | [`CastResults`] | coordinator | a shard of the registry | the sweep of the next second answers `busy` |
-//! | [`BoardChanged`] | a board | every shard | the sweep of the next second finds the news |
-//! | [`CloseSessions`] | subscriber, drain | every shard | logged |
-//! | [`SessionMessage`] | shards, rooms | a session | the sweep closes its socket, see [`super::session_handle::SessionHandle`] |
+//! | [`Casts`] | registry shard, HTTP | coordinator | the sender answers `busy` |
+//! | [`Execute`] | HTTP | coordinator | the caller waits for a place |
+//! | [`Reschedule`] | whoever changes a board | coordinator | counted; the subscriber's comparison sends it again within a second |
+//! | [`CastResults`] | coordinator | registry shard | the shard's sweep answers `busy` after [`super::in_flight::OVERDUE`] |
+//! | [`BoardChanged`] | board | every registry shard | the shard's sweep finds the change within a second |
+//! | [`CloseSessions`] | subscriber, drain | every registry shard | logged; the drain's own deadline closes the sockets |
+//! | [`SessionMessage`] | registry shard, active room | session | the sweep closes the socket, see [`super::session_handle`] |
 
 use std::time::{Duration, Instant};
 
@@ -22,64 +25,65 @@ use crate::ledger::execute::{ExecuteError, RoomSnapshot};
 use crate::traces::CastTrace;
 use crate::wire::server::{BallotView, ByeReason};
 
-/// What came in one turn of a thread: one message and one wake-up for all of it.
+/// All casts that one thread has read in one turn, in one message: waking another thread costs as much as reading
+/// several sockets.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Casts(pub Vec<Cast>);
 
-/// Votes of one voter.
+/// One voter's cast, on its way to the ledger.
 pub struct Cast {
-    /// Whose.
+    /// The voter whose ballot it extends.
     pub voter: VoterId,
-    /// Round number.
+    /// Round number, from 1.
     pub round: u16,
-    /// Take number.
+    /// Take number, from 1.
     pub take: u16,
-    /// From which slip, and which letters.
+    /// The first slip and the letters.
     pub votes: Votes,
-    /// Where the answer goes.
+    /// Where the outcome goes.
     pub reply_to: ReplyTo,
-    /// When it came: who waits is told `busy` after [`super::in_flight::OVERDUE`].
+    /// When it was received. It is answered `busy` [`super::in_flight::OVERDUE`] later.
     pub asked_at: Instant,
-    /// If it is traced.
+    /// Set if this cast is traced.
     pub trace: Option<CastTrace>,
 }
 
-/// Who waits for what becomes of a cast.
+/// Who waits for the outcome of a cast.
 #[derive(Debug)]
 pub enum ReplyTo {
-    /// A socket.
+    /// A socket of this process.
     Socket {
-        /// The shard that has its subscription.
+        /// Index of the registry shard that has the subscription.
         shard: usize,
-        /// The subscription.
+        /// Id of the subscription.
         subscription: u64,
-        /// Of the cast, to be given back with the answer.
+        /// The cast's number on that socket, sent back with the outcome.
         number: u32,
     },
-    /// A caller over HTTP. Dropped without an answer: `busy`.
+    /// A caller over HTTP.
     Caller(oneshot::Sender<CastOutcome>),
 }
 
 /// What became of a cast.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CastOutcome {
-    /// The ballot as stored; `grew` if this cast added to it.
+    /// The ledger has judged it.
     Ballot {
-        /// For the wire.
+        /// The ballot as stored.
         view: BallotView,
-        /// Other sockets of the voter want to know.
+        /// True if this cast added to it: the voter's other sockets must be told.
         grew: bool,
     },
-    /// No promise: send the same again.
+    /// Unknown: the client must send the same cast again.
     Busy,
-    /// The voter was removed.
+    /// The voter was removed from the room.
     Removed,
 }
 
 impl CastOutcome {
-    /// In a word, as the metrics have it.
-    pub fn outcome(&self) -> &'static str {
+    /// The label that metrics and traces use.
+    pub fn label(&self) -> &'static str {
         match self {
             Self::Removed => "removed",
             Self::Busy => Refusal::Busy.as_str(),
@@ -92,71 +96,71 @@ impl CastOutcome {
     }
 }
 
-/// A command of the emcee.
+/// An emcee's command. The answer comes when it holds, or cannot.
 #[derive(Message)]
 #[rtype(result = "Result<RoomSnapshot, ExecuteError>")]
 pub struct Execute {
-    /// What shall be.
+    /// What must hold.
     pub command: Command,
 }
 
-/// The board has news: look again at what is due when.
+/// The board has changed: set the timer anew for what is due next.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Reschedule;
 
-/// The board of `room` has news.
+/// The board of `room` has changed.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct BoardChanged {
-    /// Which.
+    /// The board's room.
     pub room: RoomId,
 }
 
-/// What became of casts of `room`.
+/// The outcomes of one batch for the sockets of one shard.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct CastResults {
-    /// Which.
+    /// The room of all these casts.
     pub room: RoomId,
     /// In the order of the casts.
-    pub answers: Vec<CastResult>,
+    pub results: Vec<CastResult>,
 }
 
-/// What became of one cast.
+/// The outcome of one socket's cast.
 #[derive(Debug)]
 pub struct CastResult {
-    /// Whose.
+    /// Id of the subscription.
     pub subscription: u64,
-    /// Of the cast.
+    /// The cast's number on that socket.
     pub number: u32,
     /// What the socket is told.
-    pub answer: CastOutcome,
+    pub outcome: CastOutcome,
 }
 
-/// Sockets must go.
+/// Close sockets.
 #[derive(Message, Debug, Clone)]
 #[rtype(result = "()")]
 pub struct CloseSessions {
-    /// Of this room; `None`: all.
+    /// Those of this room; `None`: all.
     pub room: Option<RoomId>,
-    /// What they are told.
+    /// Sent to each client in its goodbye.
     pub reason: ByeReason,
-    /// Spread over this time.
+    /// Each socket is closed at a random moment within this time, so that not all clients come back at once.
     pub within: Duration,
 }
 
-/// A word to one session.
+/// A message to one session.
 #[derive(Message, Debug, Clone)]
 #[rtype(result = "()")]
 pub enum SessionMessage {
-    /// The cast under way was answered.
+    /// The cast in flight was answered.
     Answered,
-    /// Say goodbye and close, once a cast under way is answered.
+    /// Say goodbye and close, after the answer to a cast in flight.
     Leave {
-        /// What the client is told.
+        /// Sent to the client.
         reason: ByeReason,
-        /// When it may come back.
+        /// How long the client stays away, in ms; `None`: its own back-off.
         retry_ms: Option<u64>,
     },
     /// The voter's ballot grew through another socket.

@@ -1,30 +1,34 @@
-//! The actors of one pod.
+//! The actors of one process.
 //!
 //! ```text
-//!  phone ─ws─ Session ──Cast──▶ RoundCoordinator ──one batch in flight──▶ Ledger
-//!    ▲          ▲                 │ verdicts back to each Session            │
-//!    │          │                 ▼ counts                                   │ feed
-//!    └──frames──┴── RoomRegistry ◀─── board ◀─── Subscriber ◀────────────────┘
+//!  client ─ws─ Session ──Casts──▶ RoundCoordinator ──one batch at a time──▶ Ledger
+//!    ▲                               │        │ counts                         │
+//!    │                               │        ▼                                │ feed
+//!    │                               │      board ◀──gates, rooms── Subscriber ◀┘
+//!    │                               │        │
+//!    │                  CastResults  ▼        ▼ BoardChanged
+//!    └────────frames──────────── RoomRegistry (one shard for each worker thread)
 //! ```
 //!
-//! `Session`: one for each connection, on its worker's thread. `RoomRegistry`: one shard for each worker thread.
-//! `RoundCoordinator` (one for each active room) and `Subscriber` (one for each pod) live on a thread of their own,
-//! control, so that no voter's traffic delays them. `Worker` does what has to be done outside because of a change; it
-//! is alone in a pod of role `worker`.
+//! `Session`: one for each socket. `RoomRegistry`: one shard for each worker thread. `RoundCoordinator` (one for each
+//! active room) and `Subscriber` (one) live on a thread of their own, the control arbiter, so that no voter's traffic
+//! delays them. `Worker` does the jobs that follow from a change, such as a post to the chat.
+//!
+//! In the order in which a vote passes them:
 //!
 //! | file | is |
 //! | --- | --- |
-//! | [`messages`] | what they say to each other |
-//! | [`session`] | one socket |
+//! | [`messages`] | what the actors send to each other |
+//! | [`session`] | one socket: hello, casts, pings |
+//! | [`in_flight`] | the one cast that a socket may have unanswered |
 //! | [`coordinator`] | commits and commands of a room |
 //! | [`subscriber`] | the ledger's feed, and the comparison of each second |
-//! | [`registry`] | the sockets of a thread, and what they are written |
-//! | [`worker`] | jobs |
+//! | [`registry`] | the subscriptions of a thread, and what they are sent |
 //! | [`active_room`], [`rooms`] | a room in use, and all of them |
-//! | [`in_flight`] | the one cast that a socket may have unanswered |
-//! | [`shards`], `line`, [`coordinator::handle`] | the ways to the registry's shards, to a session, to a coordinator |
-//! | `hello_batcher` | hellos that are asked for together |
-//! | [`pod`], [`apart`] | what all of them share; rooms that cannot be read |
+//! | `hello_batcher` | hellos that are read from the ledger together; here and not in the registry, because it belongs to a room, not to a thread |
+//! | [`coordinator::handle`], [`registry_handle`], `session_handle` | how to reach each actor without importing it |
+//! | [`worker`] | jobs |
+//! | [`pod`], [`quarantine`] | what all of them share; rooms that cannot be read |
 
 pub mod active_room;
 pub mod coordinator;

@@ -1,4 +1,4 @@
-//! What all actors of one process share: the ledger, its clock, who is who, what is measured, and how the pod is.
+//! What all actors of one process share: the ledger and its clock, keys, metrics, and the health of the process.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock};
@@ -14,44 +14,44 @@ use crate::metrics::Metrics;
 use crate::traces::Traces;
 use crate::wire::server::LedgerState;
 
-/// A call slower than this makes the ledger `slow`.
+/// After a call slower than this the ledger counts as `slow`.
 const SLOW: Duration = Duration::from_millis(500);
 
-/// One process.
+/// One process, a pod in a cluster.
 pub struct Pod {
-    /// Unique in the installation and for each start.
+    /// Unique over all processes of the installation and over restarts.
     pub name: String,
-    /// Where everything is kept.
+    /// Stores everything that must survive this process.
     pub ledger: SharedLedger,
-    /// The ledger's time, here.
+    /// This process's estimate of the ledger's clock.
     pub clock: LedgerClock,
-    /// Keys and tokens.
+    /// Makes and checks keys, tokens and cookies.
     pub auth: Auth,
-    /// Every series.
+    /// Every metric.
     pub metrics: Metrics,
-    /// Where the time goes.
+    /// Spans of casts, commands and jobs.
     pub traces: Traces,
     /// Rooms that cannot be read.
     pub quarantine: Quarantine,
-    /// How the pod is.
+    /// Whether this process can take voters, and why not.
     pub health: PodHealth,
-    /// Between two tallies to the same socket.
+    /// Shortest time between two tallies to the same socket.
     pub tick: Duration,
-    /// Emcees may sign in here.
+    /// True if emcees may sign in here.
     pub serves_emcee: bool,
     /// Where voters reach this server, without a slash at the end: as set, or the address that leads out of this
     /// machine. `None`: only the request tells.
     pub voters_url: Option<String>,
-    /// Numbers sockets, in the order of their arrival.
+    /// Id of the next socket. Ids rise in the order of arrival.
     pub next_session: AtomicU64,
-    /// Names of the pods that live, this one too.
+    /// Names of all processes whose beacons are fresh, this one too.
     pub peers: RwLock<Vec<String>>,
-    /// Slips stored anew whose reply this pod received, ever.
+    /// Slips stored anew whose reply this process received, since its start.
     pub acknowledged: AtomicU64,
 }
 
 impl Pod {
-    /// What the tokens of this room's voters are signed with.
+    /// The key that signs the tokens of this room's voters.
     pub fn token_key(&self, room: &Room) -> TokenKey {
         self.auth.token_key(&room.id, room.token_key.as_deref())
     }
@@ -66,7 +66,7 @@ impl Pod {
             LedgerError::MaybeApplied(_) => "maybe_applied",
         };
         self.metrics.ledger_errors.with_label_values(&[outcome]).inc();
-        // a ledger that says what makes no sense has answered
+        // a ledger with an invalid record has answered
         if !matches!(error, LedgerError::Corrupt(_)) {
             self.health.set_ledger(LedgerState::Down);
             self.health.doubted.store(true, Ordering::Relaxed);
@@ -78,20 +78,20 @@ impl Pod {
         self.health.set_ledger(if took > SLOW { LedgerState::Slow } else { LedgerState::Ok });
     }
 
-    /// All rooms; those that cannot be read are set apart.
+    /// Lists all rooms, and quarantines those that cannot be read.
     ///
     /// # Errors
-    /// The ledger cannot be asked.
+    /// The ledger does not answer.
     pub async fn list_rooms(&self) -> Result<Listing, LedgerError> {
         self.quarantine.list_rooms(&*self.ledger).await
     }
 
-    /// Names of the pods that live, this one too.
+    /// Names of all processes whose beacons are fresh, this one too.
     pub fn peers(&self) -> Vec<String> {
         self.peers.read().expect("the lock is never poisoned").clone()
     }
 
-    /// True if this pod takes voters, and says so in its metrics.
+    /// True if this process takes voters. Updates the metric that says so.
     pub fn is_ready(&self) -> bool {
         let ready = self.health.reasons().is_empty();
         self.metrics.ready.set(i64::from(ready));
@@ -99,10 +99,10 @@ impl Pod {
     }
 }
 
-/// Held by an actor that the pod cannot do without: if it panics the process ends, and whoever watches it starts a
-/// new one. Without its registry, subscriber or a coordinator a pod would look alive and serve nobody.
+/// Held by an actor that the process cannot do without. If the actor panics, the process aborts, and its supervisor starts
+/// a new one: without its registry, subscriber or a coordinator it would look alive and serve nobody.
 pub struct AbortOnPanic(
-    /// Its name, for the log.
+    /// The actor's name, for the log.
     pub &'static str,
 );
 
@@ -114,13 +114,13 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Ends the process because `actor` is gone.
+/// Aborts the process because `actor` is gone.
 pub fn die(actor: &str) -> ! {
-    tracing::error!(actor, "an actor is gone that this pod cannot do without");
+    tracing::error!(actor, "this process cannot go on without this actor, and aborts");
     std::process::abort();
 }
 
-/// The ledger's clock as this pod knows it, see [`ClockEstimate`]; before the first answer the system's.
+/// This process's estimate of the ledger's clock, see [`ClockEstimate`]. Before the first answer it is the system clock.
 pub struct LedgerClock {
     start: Instant,
     estimate: Mutex<ClockEstimate>,
@@ -143,12 +143,13 @@ impl LedgerClock {
         self.estimate.lock().expect("the lock is never poisoned")
     }
 
-    /// The latest that the ledger's clock may say.
+    /// The latest time that the ledger's clock may show now.
     pub fn now(&self) -> LedgerMs {
         self.estimate().now(self.local(Instant::now()))
     }
 
-    /// The ledger said `said` at some moment since it was `asked`. `false`: see [`ClockEstimate::observe`].
+    /// Notes that the ledger's clock showed `said` at some moment since `asked`. Returns false as
+    /// [`ClockEstimate::observe`] does.
     #[must_use]
     pub fn observe(&self, asked: Instant, said: LedgerMs) -> bool {
         let received = self.local(Instant::now());
@@ -161,42 +162,42 @@ impl LedgerClock {
         self.estimate().set_back(self.local(asked), received, said);
     }
 
-    /// How long until `time`; zero if it is past.
+    /// How long until `time`; zero if it has passed.
     pub fn until(&self, time: LedgerMs) -> Duration {
         Duration::from_millis(time.saturating_sub(self.now()))
     }
 }
 
-/// How a pod is.
+/// Whether a process can take voters, and why not.
 #[derive(Default)]
 pub struct PodHealth {
-    /// See [`LedgerState`]; 0 before the first answer.
+    /// 0 before the first answer, then 1, 2, 3 for the variants of [`LedgerState`] from `Ok` to `Down`.
     ledger: AtomicU8,
-    /// The ledger has answered once.
+    /// The ledger has answered at least once.
     reached: AtomicBool,
-    /// The last check found an acknowledged vote safe.
+    /// The last check found that acknowledged votes are stored durably.
     durable: AtomicBool,
     /// A call has failed since the last check.
     doubted: AtomicBool,
-    /// Take votes although they may not be.
+    /// Set by the operator: take votes even if they are not stored durably.
     allow_unverified: AtomicBool,
     /// The feed is connected.
     feed: AtomicBool,
-    /// Saying goodbye.
+    /// The process is being stopped.
     draining: AtomicBool,
-    /// All places for sockets are taken.
+    /// The limit of sockets is reached.
     full: AtomicBool,
-    /// Why votes are not safe.
+    /// Why acknowledged votes are not stored durably.
     unsafe_because: Mutex<Option<String>>,
 }
 
 impl PodHealth {
-    /// A pod that takes votes also from a ledger that may lose them, if `allow_unverified`.
+    /// With `allow_unverified` the process takes votes also where the ledger does not store them durably.
     pub fn new(allow_unverified: bool) -> Self {
         Self { allow_unverified: AtomicBool::new(allow_unverified), ..Self::default() }
     }
 
-    /// How the ledger answers.
+    /// How the ledger answered last.
     pub fn ledger(&self) -> LedgerState {
         match self.ledger.load(Ordering::Relaxed) {
             1 => LedgerState::Ok,
@@ -218,22 +219,23 @@ impl PodHealth {
         }
     }
 
-    /// True if the ledger has ever answered to this process.
+    /// True once the ledger has answered this process.
     pub fn has_reached_ledger(&self) -> bool {
         self.reached.load(Ordering::Relaxed)
     }
 
-    /// True if the last check found that an acknowledged vote survives a power cut.
+    /// True if the last check found that acknowledged votes survive a power cut.
     pub fn is_durable(&self) -> bool {
         self.durable.load(Ordering::Relaxed)
     }
 
-    /// True if a call has failed since this was last asked: reads may go on where changes do not, so only a check tells.
+    /// Returns whether a call has failed since this was last called. Then a check is due: reads may succeed where writes
+    /// fail.
     pub fn take_doubt(&self) -> bool {
         self.doubted.swap(false, Ordering::Relaxed)
     }
 
-    /// Notes what a check has found.
+    /// Notes the result of a check; `None`: votes are stored durably.
     pub fn set_durable(&self, unsafe_because: Option<String>) {
         self.durable.store(unsafe_because.is_none(), Ordering::Relaxed);
         *self.unsafe_because.lock().expect("the lock is never poisoned") = unsafe_because;
@@ -244,22 +246,22 @@ impl PodHealth {
         self.feed.store(connected, Ordering::Relaxed);
     }
 
-    /// True while the pod says goodbye.
+    /// True while the process is being stopped.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Begins the goodbye.
+    /// From now on the process takes no voters and closes its sockets.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Notes whether there is a place for one more socket.
+    /// Notes whether the limit of sockets is reached.
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::Relaxed);
     }
 
-    /// Why this pod does not take voters; empty: it does.
+    /// Why this process does not take voters; empty if it does.
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = vec![];
         if self.is_draining() {
@@ -282,7 +284,7 @@ impl PodHealth {
         reasons
     }
 
-    /// Why an acknowledged vote may be lost in a power cut, if it may.
+    /// Why an acknowledged vote may be lost in a power cut; `None` if it is safe.
     pub fn warning(&self) -> Option<String> {
         self.unsafe_because.lock().expect("the lock is never poisoned").clone()
     }

@@ -1,8 +1,8 @@
-//! Rooms that are set apart: something that is stored of them makes no sense. The other rooms go on without them, and
+//! Rooms in quarantine: the ledger has a record of them that is not valid. The other rooms go on without them, and
 //! nothing of them is deleted.
 //!
-//! A room is set set_apart by whoever meets it, named in the log once, counted in the metrics and told to emcees. The look at
-//! all rooms, twice a minute, takes it back when it can be read again.
+//! Whoever meets such a room adds it. It is logged once, counted in the metrics and shown to emcees. The scan of all
+//! rooms, twice a minute, releases it once it can be read again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,20 +19,20 @@ use crate::wire::server::UnreadableView;
 pub struct Quarantine {
     /// By room id.
     rooms: Mutex<BTreeMap<String, Unreadable>>,
-    /// What else was said once of a room.
-    named: Mutex<HashSet<(RoomId, &'static str)>>,
-    /// How many there are.
+    /// What was logged once about a room.
+    logged: Mutex<HashSet<(RoomId, &'static str)>>,
+    /// Rooms in quarantine.
     gauge: IntGauge,
-    /// Rooms found so far.
+    /// Rooms that were ever added.
     found: IntCounter,
 }
 
 impl Quarantine {
-    /// None yet; these metrics tell of them.
+    /// An empty one, which keeps `metrics` up to date.
     pub fn new(metrics: &Metrics) -> Self {
         let found = metrics.ledger_errors.with_label_values(&["corrupt"]);
         let gauge = metrics.rooms_unreadable.clone();
-        Self { rooms: Mutex::default(), named: Mutex::default(), gauge, found }
+        Self { rooms: Mutex::default(), logged: Mutex::default(), gauge, found }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Unreadable>> {
@@ -43,17 +43,16 @@ impl Quarantine {
         self.lock().values().cloned().collect()
     }
 
-    /// All of them, as emcees are told.
+    /// All rooms in quarantine, as emcees are shown them.
     pub fn views(&self) -> Vec<UnreadableView> {
         let view = |room: Unreadable| UnreadableView { id: room.id, room: room.code.map(String::from) };
         self.all().into_iter().map(view).collect()
     }
 
-    /// Sets a room set_apart, and names it in the log if that is new.
+    /// Adds a room, and logs it if it is new.
     pub fn add(&self, room: Unreadable) {
-        let mut set_apart = self.lock();
-        let known = set_apart.get_mut(&room.id);
-        if let Some(known) = known {
+        let mut rooms = self.lock();
+        if let Some(known) = rooms.get_mut(&room.id) {
             known.code = known.code.take().or(room.code);
             return;
         }
@@ -61,42 +60,42 @@ impl Quarantine {
             room = room.id,
             code = room.code.as_ref().map_or("", RoomCode::as_str),
             why = room.why,
-            "a room cannot be read and is set set_apart; nothing of it is deleted, and the others go on"
+            "a room cannot be read and is quarantined; nothing of it is deleted, and the other rooms go on"
         );
-        set_apart.insert(room.id.clone(), room);
+        rooms.insert(room.id.clone(), room);
         self.found.inc();
-        self.gauge.set(set_apart.len() as i64);
+        self.gauge.set(rooms.len() as i64);
     }
 
-    /// Sets the room set_apart, if a call about it has failed because what is stored of it makes no sense.
+    /// Adds the room if `error` says that its record is not valid.
     pub fn add_if_corrupt(&self, id: &RoomId, code: Option<&RoomCode>, error: &LedgerError) {
         if let LedgerError::Corrupt(why) = error {
             self.add(Unreadable { id: id.to_string(), code: code.cloned(), why: why.clone() });
         }
     }
 
-    /// Says something of a room in the log once, however often it is met.
-    pub fn name_once(&self, room: &RoomId, what: &'static str, error: &LedgerError) {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        if named.insert((room.clone(), what)) {
+    /// Logs an error about a room the first time that it is met.
+    pub fn log_once(&self, room: &RoomId, what: &'static str, error: &LedgerError) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.insert((room.clone(), what)) {
             tracing::error!(%room, %error, "{what}");
         }
     }
 
-    /// All rooms. Those that cannot be read are set set_apart.
+    /// Lists all rooms, and adds those that cannot be read.
     ///
     /// # Errors
-    /// The ledger cannot be asked.
+    /// The ledger does not answer.
     pub async fn list_rooms(&self, ledger: &dyn Ledger) -> Result<Listing, LedgerError> {
         let listing = ledger.rooms().await?;
         listing.unreadable.iter().for_each(|room| self.add(room.clone()));
         Ok(listing)
     }
 
-    /// Takes back into the others whatever was set set_apart and can be read again, or is gone.
+    /// Releases the rooms that can be read again or are gone.
     ///
     /// # Errors
-    /// The ledger cannot be asked.
+    /// The ledger does not answer.
     pub async fn review(&self, ledger: &dyn Ledger, listing: &Listing) -> Result<(), LedgerError> {
         for room in self.all() {
             if listing.unreadable.iter().any(|unreadable| unreadable.id == room.id) {
@@ -109,10 +108,10 @@ impl Quarantine {
                     _ => {}
                 }
             }
-            let mut set_apart = self.lock();
-            set_apart.remove(&room.id);
-            self.gauge.set(set_apart.len() as i64);
-            tracing::info!(room = room.id, "a room that was set set_apart can be read again, or is gone");
+            let mut rooms = self.lock();
+            rooms.remove(&room.id);
+            self.gauge.set(rooms.len() as i64);
+            tracing::info!(room = room.id, "a quarantined room can be read again, or is gone");
         }
         Ok(())
     }

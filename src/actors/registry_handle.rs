@@ -1,4 +1,4 @@
-//! The way to the shards of the registry: one message a shard, not one a socket.
+//! How other threads reach the registry: one message for each shard, not one for each socket.
 
 use std::sync::RwLock;
 
@@ -8,55 +8,55 @@ use super::messages::{BoardChanged, CastResult, CastResults, CloseSessions};
 use crate::board::{Board, Listeners};
 use crate::domain::ids::RoomId;
 
-/// All shards of a pod, in the order in which their threads started.
+/// All shards of a process, in the order in which their threads started.
 #[derive(Default)]
 pub struct RegistryHandle(RwLock<Vec<ShardHandle>>);
 
-/// One for each message that a shard takes.
+/// A shard's mailbox, one recipient for each message that it takes.
 struct ShardHandle {
-    notification: Recipient<BoardChanged>,
-    answers: Recipient<CastResults>,
-    close: Recipient<CloseSessions>,
+    board_changed: Recipient<BoardChanged>,
+    cast_results: Recipient<CastResults>,
+    close_sessions: Recipient<CloseSessions>,
 }
 
 impl RegistryHandle {
-    /// Adds a worker's shard and answers its index.
+    /// Adds a worker thread's shard. Returns its index.
     pub fn add<A>(&self, shard: &Addr<A>) -> usize
     where
         A: Actor<Context = Context<A>> + Handler<BoardChanged> + Handler<CastResults> + Handler<CloseSessions>,
     {
-        let (notification, answers) = (shard.clone().recipient(), shard.clone().recipient());
+        let (board_changed, cast_results) = (shard.clone().recipient(), shard.clone().recipient());
         let mut shards = self.0.write().expect("the lock is never poisoned");
-        shards.push(ShardHandle { notification, answers, close: shard.clone().recipient() });
+        shards.push(ShardHandle { board_changed, cast_results, close_sessions: shard.clone().recipient() });
         shards.len() - 1
     }
 
-    /// Hands answers to the shard that has the subscriptions. `false` if it is too busy: its sweep answers `busy`.
-    pub fn answer(&self, index: usize, room: &RoomId, answers: Vec<CastResult>) -> bool {
+    /// Sends results to the shard that has the subscriptions. Returns false if its mailbox is full.
+    pub fn send_results(&self, shard: usize, room: &RoomId, results: Vec<CastResult>) -> bool {
         let shards = self.0.read().expect("the lock is never poisoned");
-        shards
-            .get(index)
-            .is_some_and(|shard| shard.answers.try_send(CastResults { room: room.clone(), answers }).is_ok())
+        let message = CastResults { room: room.clone(), results };
+        shards.get(shard).is_some_and(|shard| shard.cast_results.try_send(message).is_ok())
     }
 
-    /// Tells every shard to send sockets away.
+    /// Tells every shard to close sockets.
     pub fn close_sessions(&self, close: &CloseSessions) {
         for shard in self.0.read().expect("the lock is never poisoned").iter() {
-            if shard.close.try_send(close.clone()).is_err() {
-                tracing::warn!(?close, "a shard is too busy to send its sockets away");
+            if shard.close_sessions.try_send(close.clone()).is_err() {
+                tracing::warn!(?close, "a shard is too busy to close its sockets");
             }
         }
     }
 }
 
 impl Listeners for RegistryHandle {
-    /// Tells every shard that the board has news, unless it is being told already.
+    /// Tells every shard that the board has changed, except those to which such a message is under way.
     fn changed(&self, board: &Board) {
         for (index, shard) in self.0.read().expect("the lock is never poisoned").iter().enumerate() {
-            if board.claim_notification(index)
-                && shard.notification.try_send(BoardChanged { room: board.id.clone() }).is_err()
-            {
-                // the shard is behind; the next news, or its own sweep, finds the board as it is then
+            if !board.claim_notification(index) {
+                continue;
+            }
+            if shard.board_changed.try_send(BoardChanged { room: board.id.clone() }).is_err() {
+                // the shard is behind: the next change, or its own sweep, finds the newest board
                 board.release_notification(index);
             }
         }

@@ -1,4 +1,4 @@
-//! Rooms that are active in this process.
+//! The rooms that are active in this process.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -18,16 +18,16 @@ use crate::domain::ids::{RoomCode, RoomId};
 use crate::ledger::LedgerError;
 use crate::ledger::execute::{ExecuteError, RoomSnapshot, frozen, reconcile_room, run_blocking};
 
-/// While something is due within so many ms, the ledger's clock is not followed backwards.
+/// A ledger clock that was set back is not followed while something is due within this time, in ms.
 const NEAR_MS: u64 = 60_000;
 
-/// Why there is no room to enter.
+/// Why a room cannot be entered.
 #[derive(Debug, thiserror::Error)]
 pub enum Absent {
-    /// A definite finding.
+    /// The ledger has no such room, or it was deleted.
     #[error("there is no such room")]
     NoSuchRoom,
-    /// The ledger could not be asked.
+    /// The ledger has not answered, so it is unknown.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -41,48 +41,48 @@ impl From<ExecuteError> for Absent {
     }
 }
 
-/// Starts the coordinator of a room in so many partitions.
+/// Starts the coordinator of a room with this number of partitions.
 pub type StartCoordinator = Box<dyn Fn(Arc<Rooms>, RoomId, u16) -> CoordinatorHandle + Send + Sync>;
 
-/// All active rooms of a pod.
+/// All active rooms of a process.
 pub struct Rooms {
-    /// The process that they are in.
+    /// What all actors of the process share.
     pub pod: Arc<Pod>,
     by_id: RwLock<HashMap<RoomId, Arc<ActiveRoom>>>,
     by_code: RwLock<HashMap<RoomCode, RoomId>>,
-    shards: Arc<RegistryHandle>,
+    registry: Arc<RegistryHandle>,
     start_coordinator: StartCoordinator,
-    /// What the metrics say already.
+    /// What the counters of votes have counted.
     measured: Mutex<Measured>,
-    /// A room became active: its gates must be followed at once.
+    /// Signals that a room became active: the feed must follow it at once.
     activated: Notify,
 }
 
 impl Rooms {
-    /// No room yet.
-    pub fn new(pod: Arc<Pod>, shards: Arc<RegistryHandle>, start_coordinator: StartCoordinator) -> Self {
+    /// No active room.
+    pub fn new(pod: Arc<Pod>, registry: Arc<RegistryHandle>, start_coordinator: StartCoordinator) -> Self {
         Self {
             pod,
             by_id: RwLock::default(),
             by_code: RwLock::default(),
-            shards,
+            registry,
             start_coordinator,
             measured: Mutex::default(),
             activated: Notify::new(),
         }
     }
 
-    /// Resolves when a room became active since it was last asked.
+    /// Returns once a room has become active since the last call.
     pub async fn activated(&self) {
         self.activated.notified().await;
     }
 
-    /// Hands answers to a shard; see [`RegistryHandle::answer`].
-    pub fn answer(&self, shard: usize, room: &RoomId, answers: Vec<CastResult>) -> bool {
-        self.shards.answer(shard, room, answers)
+    /// Sends results to a shard, see [`RegistryHandle::send_results`].
+    pub fn send_results(&self, shard: usize, room: &RoomId, results: Vec<CastResult>) -> bool {
+        self.registry.send_results(shard, room, results)
     }
 
-    /// An active room.
+    /// The room, if it is active.
     pub fn get(&self, id: &RoomId) -> Option<Arc<ActiveRoom>> {
         self.by_id.read().expect("the lock is never poisoned").get(id).cloned()
     }
@@ -92,7 +92,7 @@ impl Rooms {
         self.by_id.read().expect("the lock is never poisoned").values().cloned().collect()
     }
 
-    /// The room of a code, made active. Deleted rooms are none.
+    /// The room with this join code, made active if it is not.
     ///
     /// # Errors
     /// See [`Absent`].
@@ -112,7 +112,7 @@ impl Rooms {
         Ok(room)
     }
 
-    /// Makes a room active, deleted or not.
+    /// The room with this id, made active if it is not, also if it is deleted.
     ///
     /// # Errors
     /// See [`Absent`].
@@ -128,9 +128,9 @@ impl Rooms {
             read => read?,
         };
         let partitions = snapshot.room.partitions;
-        // made before the rooms are locked: what is read of one room never holds up the others
+        // outside of the lock: reading one room must not delay the others
         let (voters_url, now) = (self.pod.voters_url.clone(), self.pod.clock.now());
-        let board = Board::new(snapshot, ranking, self.shards.clone(), voters_url, now);
+        let board = Board::new(snapshot, ranking, self.registry.clone(), voters_url, now);
         let mut rooms = self.by_id.write().expect("the lock is never poisoned");
         if let Some(room) = rooms.get(id) {
             return Ok(room.clone());
@@ -148,16 +148,16 @@ impl Rooms {
     async fn read(&self, id: &RoomId) -> Result<(RoomSnapshot, Option<Arc<ShownRanking>>), Absent> {
         let asked = Instant::now();
         let snapshot = reconcile_room(&*self.pod.ledger, id).await?;
-        // the board's first look is by the ledger's time, also where nothing else has told it yet
+        // the board is made with the ledger's time, which nothing may have told this process yet
         self.note_ledger_time(asked, snapshot.now);
         let ranking = self.shown_ranking(&snapshot).await?;
         Ok((snapshot, ranking))
     }
 
-    /// Lets go of a room that nobody here uses. `room` must be the caller's only handle.
+    /// Deactivates a room, unless somebody else holds it. `room` must be the caller's only reference.
     pub fn retire(&self, room: &Arc<ActiveRoom>) {
         let mut rooms = self.by_id.write().expect("the lock is never poisoned");
-        // the map's handle and the caller's: nobody can get another while the map is locked
+        // the map's reference and the caller's: nobody can get another while the map is locked
         if Arc::strong_count(room) > 2 {
             return;
         }
@@ -165,10 +165,10 @@ impl Rooms {
         self.by_code.write().expect("the lock is never poisoned").remove(&room.board.code);
     }
 
-    /// Puts what was read on the board of its room, with the ranking that it shows, and wakes the coordinator.
+    /// Puts a snapshot on its room's board, with the ranking that it shows, and has the coordinator set its timer anew.
     ///
     /// # Errors
-    /// The ranking could not be read; nothing was put.
+    /// The ranking cannot be read; nothing was put.
     pub async fn apply_snapshot(&self, room: &ActiveRoom, snapshot: RoomSnapshot) -> Result<(), LedgerError> {
         let ranking = self.shown_ranking(&snapshot).await?;
         room.board.put(snapshot, ranking, self.pod.clock.now());
@@ -189,14 +189,14 @@ impl Rooms {
             .await
     }
 
-    /// Notes an answer of the ledger to what it was `asked`: what it `said` the time was, and how long it took.
+    /// Notes the ledger's answer to a call made at `asked`: its time (`said`), and how long it took.
     pub fn note_ledger_answer(&self, asked: Instant, said: LedgerMs) {
         self.note_ledger_time(asked, said);
         self.pod.note_ledger_took(asked.elapsed());
     }
 
-    /// Notes what the ledger `said` the time was, at some moment since it was `asked`. Not for the time of a gate, which
-    /// may be ahead. A clock that was set back is followed as soon as nothing is due: until then no round grows longer.
+    /// Notes the ledger's time (`said`) in the answer to a call made at `asked`. Not for a gate's time, which may be ahead.
+    /// A clock that was set back is followed once nothing is due soon, so that no round becomes longer.
     pub fn note_ledger_time(&self, asked: Instant, said: LedgerMs) {
         if self.pod.clock.observe(asked, said) {
             return;
@@ -209,8 +209,8 @@ impl Rooms {
         }
     }
 
-    /// Brings the three numbers in the metrics up to date, so that acknowledged is never more than stored: a vote is
-    /// on its board before it is acknowledged, and the boards are read last.
+    /// Updates the counters of votes acknowledged, stored and shown, so that acknowledged is never more than stored: a vote
+    /// is on its board before it is acknowledged, and the boards are read last.
     pub fn measure(&self) {
         let mut measured = self.measured.lock().expect("the lock is never poisoned");
         let acknowledged = self.pod.acknowledged.load(Ordering::Acquire);
@@ -229,16 +229,16 @@ impl Rooms {
     }
 }
 
-/// How far the three numbers in the metrics have come. Rooms stay in it when they are let go: one that comes back is not
-/// counted twice, nor are votes that a failover has lost and phones have cast again.
+/// What the counters of votes have counted. Rooms stay in it when they are deactivated: one that becomes active again is
+/// not counted twice, nor are votes that a failover has lost and phones have cast again.
 #[derive(Default)]
 pub struct Measured {
     acknowledged: u64,
-    /// Stored and shown.
+    /// Slips stored and shown, by room.
     rooms: HashMap<RoomId, (u64, u64)>,
 }
 
-/// By how much `now` is above the most that was seen before.
+/// By how much `now` is above the highest value seen before (`most`), which it becomes.
 fn raised(most: &mut u64, now: u64) -> u64 {
     let by = now.saturating_sub(*most);
     *most += by;
@@ -250,7 +250,7 @@ mod tests {
     use super::raised;
 
     #[test]
-    fn what_fell_back_and_came_again_is_counted_once() {
+    fn a_number_that_falls_and_rises_again_is_counted_once() {
         let mut most = 0;
         let counted: Vec<u64> = [3, 5, 2, 5, 6].map(|now| raised(&mut most, now)).into();
         assert_eq!(counted, [3, 2, 0, 0, 1]);

@@ -1,4 +1,4 @@
-//! The session to a session, for words from any thread.
+//! How other threads send a message to a session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +10,10 @@ use prometheus::IntCounter;
 use super::messages::SessionMessage;
 use super::pod::Pod;
 
-/// A session's mailbox, and whether it has refused a word. Such a session is stuck, mostly behind a peer that does not
-/// read, and what it has missed nobody would say again: so the sweep of its thread closes the socket, and whoever comes
-/// back is told everything anew.
+/// A session's mailbox, and whether it has ever refused a message.
+///
+/// A session that has missed a message is stuck, mostly behind a peer that does not read, and nobody repeats messages to
+/// sessions. So the sweep of its thread closes the socket: a client that comes back is told everything anew.
 #[derive(Clone)]
 pub struct SessionHandle {
     session: Recipient<SessionMessage>,
@@ -21,13 +22,13 @@ pub struct SessionHandle {
 }
 
 impl SessionHandle {
-    /// To a session of this pod.
+    /// A handle of a session of this process.
     pub fn new(session: Recipient<SessionMessage>, pod: &Pod) -> Self {
         let refusals = pod.metrics.mailbox_refusals.with_label_values(&["session"]);
         Self { session, missed: Arc::default(), refusals }
     }
 
-    /// Says a word. A session that has ended needs none.
+    /// Sends a message. A session that has ended needs none.
     pub fn send(&self, message: SessionMessage) {
         if let Err(SendError::Full(_)) = self.session.try_send(message) {
             self.refusals.inc();
@@ -35,7 +36,7 @@ impl SessionHandle {
         }
     }
 
-    /// True once a word was refused.
+    /// True once the mailbox has refused a message.
     pub fn has_missed_a_message(&self) -> bool {
         self.missed.load(Ordering::Relaxed)
     }

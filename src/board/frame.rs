@@ -1,4 +1,4 @@
-//! Frames as they go out, encoded once and shared by all sockets that get the same.
+//! Encoded WebSocket frames, shared by all sockets that are sent the same.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use bytestring::ByteString;
 
 use crate::wire::server::ServerMessage;
 
-/// A text message in a WebSocket frame of its own: final, not masked (RFC 6455, 5.2).
+/// A text message as one WebSocket frame: final and not masked (RFC 6455, 5.2).
 #[derive(Debug, Clone)]
 pub struct Frame {
     wire: Bytes,
@@ -29,44 +29,44 @@ impl Frame {
         &self.wire
     }
 
-    /// The text alone.
+    /// The text without the header.
     pub fn text(&self) -> ByteString {
         ByteString::try_from(self.wire.slice(self.header..)).expect("it was made from a text")
     }
 }
 
-/// Kinds of frames on a board, in the order in which a socket gets them.
+/// Kinds of frames on a board. A socket is sent them in this order.
 pub const SLOTS: usize = 6;
-/// Where each of them lies.
+/// Slot of the room's state.
 pub const STATE: usize = 0;
-/// Counts.
+/// Slot of the running round's counts.
 pub const TALLY: usize = 1;
-/// Who is here.
+/// Slot of the numbers of connected and joined voters.
 pub const PRESENCE: usize = 2;
-/// What of the ranking is shown.
+/// Slot of the reveal.
 pub const REVEAL: usize = 3;
-/// The next groups, for emcees.
+/// Slot of the groups to come; for emcees.
 pub const PREVIEW: usize = 4;
-/// How the show is, for emcees.
+/// Slot of the show's health; for emcees.
 pub const DESK: usize = 5;
 
 /// A frame and its revision; revisions rise over all slots of a board.
 #[derive(Clone)]
 pub struct Slot {
-    /// Rises with every change.
+    /// Rises with every change of the board.
     pub revision: u64,
-    /// What is sent.
+    /// The encoded message.
     pub frame: Frame,
 }
 
-/// Everything that one audience is shown.
+/// Everything that one audience is sent.
 #[derive(Clone)]
 pub struct Frames {
-    /// By kind; empty where there is nothing to show.
+    /// By kind; `None` where there is nothing to send.
     pub slots: [Option<Slot>; SLOTS],
-    /// Slips counted in what is shown here, as [`Gate::stored`].
+    /// Slips counted in these frames, as [`Gate::stored`](crate::domain::gate::Gate::stored).
     pub stored: u64,
-    /// When the newest counts were put here.
+    /// When the newest counts were put on the board.
     pub tally_at: Instant,
 }
 
@@ -77,7 +77,7 @@ impl Frames {
     }
 }
 
-/// Header of a final text frame, its length in the shortest form.
+/// Writes the header of a final text frame, with the length in its shortest form.
 fn put_header(wire: &mut impl BufMut, length: usize) {
     wire.put_u8(0x81);
     match length {
@@ -93,9 +93,9 @@ fn put_header(wire: &mut impl BufMut, length: usize) {
     }
 }
 
-/// Encodes a message for one socket behind what is in `wire`, without a buffer of its own.
+/// Appends a message for one socket to `wire`, without a buffer in between.
 pub fn append(wire: &mut Vec<u8>, message: &ServerMessage<'_>) {
-    /// Of the longest header.
+    /// Bytes of the longest header.
     const ROOM: usize = 10;
     let start = wire.len();
     wire.resize(start + ROOM, 0);

@@ -1,4 +1,4 @@
-//! A frozen ranking in memory, and what of it is shown.
+//! A frozen ranking in memory, and the parts of it that a reveal shows.
 
 use std::collections::HashMap;
 
@@ -7,30 +7,30 @@ use crate::domain::reveal::Reveal;
 use crate::ledger::RankEntry;
 use crate::wire::reveal::{GroupView, RevealView, StandingRound, StandingView};
 
-/// How many groups to come the emcee is told.
+/// Groups to come that emcees are sent.
 const PREVIEW: usize = 3;
 
 /// A frozen ranking, best first.
 pub struct ShownRanking {
-    /// Which one.
+    /// Its number in the ledger.
     pub number: u64,
     entries: Vec<RankEntry>,
     by_voter: HashMap<VoterId, usize>,
 }
 
 impl ShownRanking {
-    /// A ranking as the ledger keeps it.
+    /// A ranking as the ledger stores it, best first.
     pub fn new(number: u64, entries: Vec<RankEntry>) -> Self {
         let by_voter = entries.iter().enumerate().map(|(index, entry)| (entry.voter.clone(), index)).collect();
         Self { number, entries, by_voter }
     }
 
-    /// All of it, best first.
+    /// All entries, best first.
     pub fn entries(&self) -> &[RankEntry] {
         &self.entries
     }
 
-    /// What of it is shown.
+    /// What everybody is shown.
     pub fn view(&self, reveal: &Reveal, seq: u64) -> RevealView {
         RevealView {
             seq,
@@ -44,12 +44,12 @@ impl ShownRanking {
         }
     }
 
-    /// The next groups, in the order in which they come.
+    /// The groups to come, next one first.
     pub fn preview(&self, reveal: &Reveal) -> Vec<GroupView> {
         reveal.to_come().take(PREVIEW).filter_map(|place| self.group(place)).collect()
     }
 
-    /// A voter's own place, if it was shown or all is shown.
+    /// A voter's own standing, once its place was shown or the reveal is done.
     pub fn standing(&self, reveal: &Reveal, voter: &VoterId) -> Option<StandingView> {
         let entry = &self.entries[*self.by_voter.get(voter)?];
         if !reveal.is_done() && !reveal.shown().any(|place| place == entry.place) {
@@ -64,7 +64,7 @@ impl ShownRanking {
         })
     }
 
-    /// Everybody at `place`: a group begins at the index that its place says.
+    /// Everybody at `place`: the group begins at the index `place - 1`.
     fn group(&self, place: u32) -> Option<GroupView> {
         let first = self.entries.get(place as usize - 1)?;
         let members = self.entries[place as usize - 1..].iter().take_while(|entry| entry.place == place);

@@ -1,4 +1,4 @@
-//! The state of a room: what its board knows, and how that is written into frames.
+//! What a board knows of its room, and how that is encoded into frames.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,30 +16,34 @@ use crate::domain::visibility::{self, Audience, Blackout};
 use crate::wire::room::{RoomView, TallyView};
 use crate::wire::server::{DeskView, ServerMessage, TallyMessage};
 
-/// What a board knows.
+/// What a board knows of its room.
 pub(super) struct BoardState {
     pub(super) room: Arc<Room>,
+    /// By partition; `None` until it was read.
     pub(super) gates: Vec<Option<Gate>>,
+    /// Voters joined.
     pub(super) voters: u64,
-    /// Sockets of voters on all pods, and voters joined, as last told.
+    /// Sockets of voters on all pods and voters joined, as sockets were last told.
     pub(super) presence: (u64, u64),
     pub(super) ranking: Option<Arc<ShownRanking>>,
     pub(super) desk: Option<DeskView>,
+    /// Of the frame that was encoded last.
     pub(super) revision: u64,
     /// Whether the running round is dark.
     pub(super) blackout: Blackout,
+    /// When the newest counts were put here.
     pub(super) tally_at: Instant,
-    /// Votes that listeners here were not shown yet.
+    /// Votes that some socket of this process was not sent yet.
     pub(super) unshown: Unshown,
-    /// What is not in the frames yet.
-    pub(super) unwritten: DirtyFlags,
-    /// Where voters reach this server, if that is sure.
+    /// What has changed since the last encoding.
+    pub(super) dirty: DirtyFlags,
+    /// Where voters reach this server, if that is known for sure.
     pub(super) voters_url: Option<String>,
-    /// The room as each audience sees it now, once somebody has asked.
+    /// The room as each audience sees it, kept from the first request until the next change.
     pub(super) views: [Option<Arc<RawValue>>; 2],
 }
 
-/// Which parts have changed since frames were last encoded.
+/// Parts of a board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct DirtyFlags {
     pub(super) room: bool,
@@ -62,80 +66,84 @@ impl DirtyFlags {
 }
 
 impl BoardState {
-    /// The gates' sum, once every gate is known.
+    /// The sum of the gates, if every gate is known.
     pub(super) fn sum(&self) -> Option<GateSum> {
         self.gates.iter().all(Option::is_some).then(|| sum(self.gates.iter().flatten()))
     }
 
+    /// When the running round closes by itself.
     pub(super) fn closes_at(&self) -> Option<LedgerMs> {
         self.room.running.as_ref()?;
         self.sum()?.deadline
     }
 
-    /// When the running round is to go dark, until the record knows that it is.
+    /// When the running round goes dark; `None` once the record says that it is.
     pub(super) fn dark_from(&self) -> Option<LedgerMs> {
         visibility::dark_from(&self.room, self.closes_at())
     }
 
-    /// Notices that the round has gone dark. True if that has changed what may be seen.
-    pub(super) fn look_at_blackout(&mut self, now: LedgerMs) -> bool {
+    /// Notes whether the round is dark at `now`. Returns true if that changes what may be seen.
+    pub(super) fn update_blackout(&mut self, now: LedgerMs) -> bool {
         let closes_at = self.closes_at();
         self.blackout.look(&self.room, closes_at, now)
     }
 
+    /// Puts a gate, if it is newer. Returns what has changed.
     pub(super) fn put_gate(&mut self, partition: usize, gate: Gate) -> DirtyFlags {
         let Some(place) = self.gates.get_mut(partition) else { return DirtyFlags::default() };
-        let moved = place.as_ref().is_none_or(|old| gate.command_seq > old.command_seq);
+        let follows_newer_command = place.as_ref().is_none_or(|old| gate.command_seq > old.command_seq);
         let newer = place.as_ref().is_none_or(|old| gate.tally.version > old.tally.version);
-        if !moved && !newer {
-            // only the pods' acknowledgements may have grown
+        if !follows_newer_command && !newer {
+            // only the number of acknowledged slips may have grown
             if let Some(old) = place {
                 old.acknowledged = old.acknowledged.max(gate.acknowledged);
             }
             return DirtyFlags::default();
         }
         *place = Some(gate);
-        DirtyFlags { room: moved, tally: true, ..DirtyFlags::default() }
+        DirtyFlags { room: follows_newer_command, tally: true, ..DirtyFlags::default() }
     }
 
-    pub(super) fn write(&mut self, frames: &mut Frames, audience: Audience, changed: DirtyFlags) {
+    /// Encodes the dirty parts for one audience.
+    pub(super) fn encode(&mut self, frames: &mut Frames, audience: Audience, dirty: DirtyFlags) {
         let sum = self.sum();
-        if changed.room {
-            self.write_room(frames, sum.as_ref(), audience);
+        if dirty.room {
+            self.encode_room(frames, sum.as_ref(), audience);
         }
-        if changed.room || changed.tally {
-            self.write_tally(frames, sum.as_ref(), audience);
+        if dirty.room || dirty.tally {
+            self.encode_tally(frames, sum.as_ref(), audience);
             frames.stored = sum.as_ref().map_or(frames.stored, |sum| sum.stored);
             frames.tally_at = self.tally_at;
         }
-        if changed.presence {
+        if dirty.presence {
             let (connected, voters) = self.presence;
             let presence = ServerMessage::Presence { connected, voters };
             self.set(frames, PRESENCE, Some(presence));
         }
-        if changed.desk && audience == Audience::Emcee {
+        if dirty.desk && audience == Audience::Emcee {
             let desk = self.desk.clone().map(ServerMessage::Desk);
             self.set(frames, DESK, desk);
         }
     }
 
-    /// What of the frozen ranking is shown, and the ranking.
+    /// The reveal that the record shows, with its ranking.
     fn shown(&self) -> Option<(Reveal, Arc<ShownRanking>)> {
         let reveal = self.room.reveal.as_ref()?;
         let ranking = self.ranking.as_ref().filter(|ranking| ranking.number == reveal.ranking)?;
         Some((reveal.clone(), ranking.clone()))
     }
 
+    /// The whole room as `audience` sees it.
     pub(super) fn room_view(&self, sum: Option<&GateSum>, audience: Audience) -> Arc<RawValue> {
         let reveal = self.shown().map(|(reveal, ranking)| ranking.view(&reveal, self.room.seq));
-        let nothing = GateSum::default();
-        let view = RoomView::new(&self.room, sum.unwrap_or(&nothing), reveal, self.blackout, audience);
+        let no_counts = GateSum::default();
+        let view = RoomView::new(&self.room, sum.unwrap_or(&no_counts), reveal, self.blackout, audience);
         let json = serde_json::to_string(&view.reached_at(self.voters_url.as_deref()));
         let json = json.and_then(RawValue::from_string);
         json.expect("views have string keys and finite numbers").into()
     }
 
-    fn write_room(&mut self, frames: &mut Frames, sum: Option<&GateSum>, audience: Audience) {
+    fn encode_room(&mut self, frames: &mut Frames, sum: Option<&GateSum>, audience: Audience) {
         let state = self.room_view(sum, audience);
         self.set(frames, STATE, Some(ServerMessage::State { room: &state, you: None }));
         let shown = self.shown();
@@ -146,7 +154,7 @@ impl BoardState {
         self.set(frames, PREVIEW, preview);
     }
 
-    fn write_tally(&mut self, frames: &mut Frames, sum: Option<&GateSum>, audience: Audience) {
+    fn encode_tally(&mut self, frames: &mut Frames, sum: Option<&GateSum>, audience: Audience) {
         let running = self.room.running.as_ref();
         let live = sum.filter(|sum| running.is_some_and(|r| (r.round, r.take) == (sum.round, sum.take)));
         let message = live.map(|sum| {

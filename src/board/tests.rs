@@ -7,10 +7,10 @@ use crate::domain::text::Title;
 
 const NOW: LedgerMs = 1_000;
 
-/// No shard.
-struct Nobody;
+/// Listens to nothing, so every notification is lost.
+struct NoListeners;
 
-impl Listeners for Nobody {
+impl Listeners for NoListeners {
     fn changed(&self, _: &Board) {}
 }
 
@@ -24,7 +24,7 @@ fn snapshot() -> RoomSnapshot {
     RoomSnapshot { room, gates: vec![Gate::default()], now: NOW, voters: 0 }
 }
 
-/// The same with a command carried out.
+/// The room after a command.
 fn after(mut snapshot: RoomSnapshot, command: &Command) -> RoomSnapshot {
     let Ok(Step::Store(room)) = snapshot.room.apply(command, Moment { now: NOW, closes_at: None, ranking: None })
     else {
@@ -44,15 +44,14 @@ fn closed(mut snapshot: RoomSnapshot) -> RoomSnapshot {
 }
 
 #[test]
-fn a_lost_nudge_is_found_by_the_sweep_whatever_was_new() {
-    // there is no shard, so every notification is lost
+fn the_sweep_finds_every_change_whose_notification_was_lost() {
     let open = after(snapshot(), &Command::Open { round: 1, take: None, seconds: None });
-    let board = Board::new(open.clone(), None, Arc::new(Nobody), None, NOW);
-    assert!(!board.is_behind(0), "nothing is new");
+    let board = Board::new(open.clone(), None, Arc::new(NoListeners), None, NOW);
+    assert!(!board.is_behind(0), "nothing has changed");
     board.put(closed(open), None, NOW);
     assert!(board.is_behind(0), "a close without votes");
     board.begin_broadcast(0);
-    assert!(!board.is_behind(0), "it was told");
+    assert!(!board.is_behind(0), "it was broadcast");
     board.put_connected(3, NOW);
     assert!(board.is_behind(0), "presence");
     board.begin_broadcast(0);
@@ -63,7 +62,7 @@ fn a_lost_nudge_is_found_by_the_sweep_whatever_was_new() {
     assert!(!board.is_behind(0), "a notification is under way");
 }
 
-/// The gate of an open round after so many votes.
+/// The gate of an open round after this many votes.
 fn gate_with(open: &RoomSnapshot, votes: u64) -> Gate {
     let mut gate = open.gates[0].clone();
     gate.stored = votes;
@@ -72,38 +71,42 @@ fn gate_with(open: &RoomSnapshot, votes: u64) -> Gate {
 }
 
 #[test]
-fn only_shards_with_sockets_say_what_is_shown_and_only_until_the_last_one_goes() {
+fn only_shards_with_sockets_count_for_what_is_shown() {
     let open = after(snapshot(), &Command::Open { round: 1, take: None, seconds: None });
-    let board = Board::new(open.clone(), None, Arc::new(Nobody), None, NOW);
-    drop(board.put_gate(0, gate_with(&open, 5), NOW));
-    assert_eq!((board.shown(), board.slips()), (None, (5, 5)), "nobody is here, so nobody waits");
+    let board = Board::new(open.clone(), None, Arc::new(NoListeners), None, NOW);
+    let _ = board.put_gate(0, gate_with(&open, 5), NOW);
+    assert_eq!((board.shown(), board.slips()), (None, (5, 5)), "no sockets, so nothing is unshown");
     assert_eq!(board.oldest_unshown(), Duration::ZERO);
-    // two shards have their first sockets, which are sent what is here
+    // two shards get their first sockets, which are sent the newest tally
     board.note_shown(2, 5);
     board.note_shown(3, 5);
-    drop(board.put_gate(0, gate_with(&open, 8), NOW));
+    let _ = board.put_gate(0, gate_with(&open, 8), NOW);
     assert_eq!((board.shown(), board.slips()), (Some(5), (8, 5)));
     board.note_shown(2, 8);
-    assert_eq!(board.shown(), Some(5), "the other one has not shown it yet");
+    assert_eq!(board.shown(), Some(5), "the other shard has not shown it yet");
     std::thread::sleep(Duration::from_millis(2));
     assert!(board.oldest_unshown() >= Duration::from_millis(2));
-    board.note_nobody(3);
-    assert_eq!((board.shown(), board.oldest_unshown()), (Some(8), Duration::ZERO), "and nobody waits for it there");
-    board.note_nobody(2);
-    drop(board.put_gate(0, gate_with(&open, 9), NOW));
+    board.note_no_sockets(3);
+    assert_eq!(
+        (board.shown(), board.oldest_unshown()),
+        (Some(8), Duration::ZERO),
+        "the other shard has no sockets left"
+    );
+    board.note_no_sockets(2);
+    let _ = board.put_gate(0, gate_with(&open, 9), NOW);
     assert_eq!((board.shown(), board.slips(), board.oldest_unshown()), (None, (9, 9), Duration::ZERO));
 }
 
 #[test]
-fn what_a_failover_took_back_is_not_shown_any_more() {
+fn votes_that_a_failover_lost_do_not_count_as_shown() {
     let open = after(snapshot(), &Command::Open { round: 1, take: None, seconds: None });
-    let board = Board::new(open.clone(), None, Arc::new(Nobody), None, NOW);
-    drop(board.put_gate(0, gate_with(&open, 9), NOW));
+    let board = Board::new(open.clone(), None, Arc::new(NoListeners), None, NOW);
+    let _ = board.put_gate(0, gate_with(&open, 9), NOW);
     board.note_shown(0, 9);
     let mut fewer = gate_with(&open, 7);
     fewer.tally.version += 100;
-    drop(board.put_gate(0, fewer, NOW));
-    assert_eq!(board.slips(), (7, 7), "never more is shown than is stored");
+    let _ = board.put_gate(0, fewer, NOW);
+    assert_eq!(board.slips(), (7, 7), "shown is never more than stored");
     board.note_shown(0, 7);
     assert_eq!(board.shown(), Some(7));
 }

@@ -64,7 +64,7 @@ pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMess
     let answer = tokio::time::timeout(ANSWER_WITHIN, answered).await;
     site.pod.metrics.ack_seconds.observe(started.elapsed().as_secs_f64());
     if let Some(span) = span {
-        let outcome = |answered: &Result<CastOutcome, _>| answered.as_ref().map_or("busy", CastOutcome::outcome);
+        let outcome = |answered: &Result<CastOutcome, _>| answered.as_ref().map_or("busy", CastOutcome::label);
         span.end(answer.as_ref().map_or("busy", outcome));
     }
     match answer {

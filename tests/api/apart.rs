@@ -53,7 +53,7 @@ async fn is_set_apart(hall: &Hall, good: &str, bad: &str, id: &str) {
         assert_eq!(emcee.http.get(&pod.url("/readyz")).await.expect("an answer").status, 200);
         assert_eq!(metric(&emcee, &pod.url(""), "tallycast_rooms_unreadable").await, Some(1.0));
         let log = pod.log();
-        let named = log.lines().filter(|line| line.contains("set apart") && line.contains(id)).count();
+        let named = log.lines().filter(|line| line.contains("is quarantined") && line.contains(id)).count();
         assert_eq!(named, 1, "named once:\n{log}");
         assert!(!log.contains("panicked"), "{log}");
     }
@@ -129,7 +129,7 @@ async fn a_record_that_makes_no_sense_takes_no_other_room_down_in_redis() {
     redis.command(&format!("COPY kept {key} REPLACE")).await;
     let since = Instant::now();
     while emcee.get("/rooms").await["unreadable"] != json!([]) {
-        assert!(since.elapsed() < SEEN_WITHIN, "the room is still set apart");
+        assert!(since.elapsed() < SEEN_WITHIN, "the room is still quarantined");
         sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(emcee.room(&bad).await["title"], "Bad");

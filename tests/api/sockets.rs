@@ -321,14 +321,14 @@ async fn the_fifth_socket_of_a_voter_replaces_the_oldest() {
         sockets.push(Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await.0);
     }
     for socket in &mut sockets {
-        socket.publish_pending().await;
+        socket.settle().await;
     }
     let (mut fifth, _) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
     let (code, before) = sockets.remove(0).closed().await;
     assert_eq!(code, Some(4409), "{before:?}");
     assert!(before.iter().any(|(name, body)| name == "bye" && body["reason"] == "replaced"), "{before:?}");
     for socket in sockets.iter_mut().chain([&mut fifth]) {
-        socket.publish_pending().await;
+        socket.settle().await;
     }
 }
 

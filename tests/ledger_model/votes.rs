@@ -236,7 +236,7 @@ impl<const PARTITIONS: u16> ReferenceStateMachine for Reference<PARTITIONS> {
     fn transitions(state: &Self) -> BoxedStrategy<Command> {
         let (seq, now) = state.desired.as_ref().map_or((0, (1, 1)), |t| (t.command_seq, (t.round, t.take)));
         prop_oneof![
-            3 => aim(seq, now, &state.left),
+            3 => set_gates(seq, now, &state.left),
             8 => commit(now),
             1 => (0..PARTITIONS, 0..3usize, 0..40u64)
                 .prop_map(|(partition, pod, acknowledged)| Command::Settle { partition, pod, acknowledged }),

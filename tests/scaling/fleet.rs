@@ -66,7 +66,7 @@ impl Fleet {
     }
 
     /// Waits for the pods that are being stopped.
-    pub async fn reconcile_room(&mut self, prometheus: &Prometheus) {
+    pub async fn settle(&mut self, prometheus: &Prometheus) {
         while let Some(ended) = self.ending.join_next().await {
             self.bury(ended.expect("no panic"));
         }

@@ -236,7 +236,7 @@ async fn a_stopping_server_says_goodbye_to_every_socket_seated_or_not() {
     let ann = Voter::join(&emcee.http, &[server], &room, "Ann", dice(1, 1)).await;
     let mut voter = Raw::open(server).await;
     voter.hello(&room, "voter", Some(&ann.token)).await;
-    voter.publish_pending().await;
+    voter.settle().await;
     let sockets = [voter, Raw::stage(server, &room).await, Raw::open(server).await];
     hall.pods[0].signal("TERM");
     for mut socket in sockets {

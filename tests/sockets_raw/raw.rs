@@ -139,7 +139,7 @@ impl Raw {
     pub async fn stage(server: SocketAddr, room: &str) -> Raw {
         let mut raw = Raw::open(server).await;
         raw.hello(room, "stage", None).await;
-        raw.publish_pending().await;
+        raw.settle().await;
         raw
     }
 
@@ -152,7 +152,7 @@ impl Raw {
     }
 
     /// Reads until the answer to a ping of its own: everything sent before was handled.
-    pub async fn reconcile_room(&mut self) {
+    pub async fn settle(&mut self) {
         self.send(&message("ping", json!({"id": "settle"}))).await;
         self.text_with("\"settle\"").await;
     }

@@ -1,5 +1,5 @@
-//! The casts that wait for a partition's next commit. While a ledger stalls they are answered `busy` elsewhere and sent
-//! again, so this queue forgets them then, and it is bounded.
+//! The casts that wait for a partition's next commit. The queue is bounded, and while a ledger stalls it drops the casts
+//! that were answered `busy` meanwhile: their clients send them again.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
@@ -7,26 +7,26 @@ use std::time::Instant;
 use prometheus::IntGauge;
 
 use crate::actors::in_flight::OVERDUE;
-use crate::actors::messages::{Cast, ReplyTo};
+use crate::actors::messages::{Cast, CastOutcome, ReplyTo};
 use crate::ledger::{Batch, MAX_CASTS};
 use crate::traces::CastTrace;
 
-/// Most casts that wait for one partition: what a stalled ledger takes in about a minute once it is back. A cast takes
-/// some 250 bytes, so this is 8 MB.
+/// Casts that may wait for one partition: about what a stalled ledger commits in its first minute back. One takes some
+/// 250 bytes, so this is 8 MB.
 const MAX_WAITING: usize = 32 * MAX_CASTS;
 
-/// See [module](self).
+/// See the [module](self).
 ///
 /// # Invariants
-/// Casts lie in the order in which they were asked, to within one turn of a thread.
+/// Casts lie in the order in which they were received, to within one turn of a thread.
 pub(super) struct CommitQueue {
     waiting: VecDeque<Cast>,
-    /// Casts in the queues of all rooms and partitions of this pod.
+    /// Casts in the queues of all rooms and partitions of this process.
     gauge: IntGauge,
 }
 
 impl CommitQueue {
-    /// An empty queue that `gauge` counts.
+    /// An empty queue that adds to `gauge`.
     pub fn new(gauge: IntGauge) -> Self {
         Self { waiting: VecDeque::new(), gauge }
     }
@@ -49,29 +49,34 @@ impl CommitQueue {
         Ok(())
     }
 
-    /// Drops the casts that were answered `busy` meanwhile because they had waited too long: their senders may have
-    /// sent the same again.
+    /// Drops the casts that have waited for [`OVERDUE`]. Those of sockets were answered `busy` by the registry's sweep,
+    /// those of callers over HTTP are answered here.
     pub fn drop_overdue(&mut self, now: Instant) {
-        while self.waiting.front().is_some_and(|cast| now.saturating_duration_since(cast.asked_at) >= OVERDUE) {
-            self.waiting.pop_front();
+        let is_overdue = |cast: &Cast| now.saturating_duration_since(cast.asked_at) >= OVERDUE;
+        while let Some(cast) = self.waiting.pop_front_if(|cast| is_overdue(cast)) {
             self.gauge.dec();
+            if let ReplyTo::Caller(caller) = cast.reply_to {
+                // a caller that has hung up needs no answer
+                let _ = caller.send(CastOutcome::Busy);
+            }
         }
     }
 
-    /// Takes the casts that can go together: of one round and take, each voter once, as many as a batch holds. The
-    /// others wait in their order. `acknowledged` as in [`Batch`]. With it come those who asked, and which casts are traced.
+    /// Takes the casts that can be committed together: of one round and take, at most one of each voter, at most as many
+    /// as a batch holds. The others keep their order. `acknowledged` is as in [`Batch`]. Returns, beside the batch, who
+    /// asked, in the same order, and the traces of the casts that are traced.
     pub fn next_batch(&mut self, acknowledged: u64) -> (Batch, Vec<ReplyTo>, Vec<CastTrace>) {
         let (round, take) = self.waiting.front().map_or((0, 0), |first| (first.round, first.take));
         let mut batch = Batch::new(round, take, acknowledged);
-        let (mut asked, mut traced, mut rest) = (vec![], vec![], VecDeque::new());
-        // whose cast waits: their later ones wait behind it, whatever round they are for
+        let (mut reply_to, mut traced, mut rest) = (vec![], vec![], VecDeque::new());
+        // voters with a cast that has to wait: their later ones wait behind it, whatever round they are for
         let mut held = HashSet::new();
         while !batch.is_full()
             && let Some(cast) = self.waiting.pop_front()
         {
             let fits = (cast.round, cast.take) == (round, take) && !held.contains(&cast.voter);
             if fits && batch.push(&cast.voter, &cast.votes) {
-                asked.push(cast.reply_to);
+                reply_to.push(cast.reply_to);
                 traced.extend(cast.trace);
             } else {
                 held.insert(cast.voter.clone());
@@ -80,8 +85,8 @@ impl CommitQueue {
         }
         rest.append(&mut self.waiting);
         self.waiting = rest;
-        self.gauge.sub(asked.len() as i64);
-        (batch, asked, traced)
+        self.gauge.sub(reply_to.len() as i64);
+        (batch, reply_to, traced)
     }
 }
 
@@ -98,7 +103,6 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::actors::messages::CastOutcome;
     use crate::domain::ballot::Cast as Votes;
     use crate::domain::ids::VoterId;
 
@@ -128,9 +132,9 @@ mod tests {
     fn a_batch_holds_each_voter_once_and_keeps_the_order_of_the_rest() {
         let casts = [("anna", 1), ("bela", 1), ("anna", 1), ("cleo", 2), ("cleo", 1), ("dora", 1)];
         let mut queue = queue_of(casts.map(|(voter, round)| cast(voter, round, Instant::now()).0));
-        let (batch, asked, _) = queue.next_batch(0);
+        let (batch, reply_to, _) = queue.next_batch(0);
         assert_eq!(names(&batch), ["anna", "bela", "dora"]);
-        assert_eq!(asked.len(), 3);
+        assert_eq!(reply_to.len(), 3);
         let batch = queue.next_batch(0).0;
         assert_eq!((names(&batch), batch.round), (vec!["anna"], 1));
         let batch = queue.next_batch(0).0;
@@ -149,16 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cast_that_was_answered_busy_waits_no_more() {
+    fn an_overdue_cast_is_answered_busy_and_dropped() {
         let start = Instant::now();
-        let (old, mut told) = cast("anna", 1, start);
+        let (old, mut answer) = cast("anna", 1, start);
         let (new, _receiver) = cast("anna", 1, start + Duration::from_millis(4_000));
         let mut queue = queue_of([old, new]);
         queue.drop_overdue(start + OVERDUE - Duration::from_millis(1));
-        assert_eq!(queue.gauge.get(), 2, "not yet");
+        assert_eq!(queue.gauge.get(), 2, "it is not overdue yet");
         queue.drop_overdue(start + OVERDUE);
         assert_eq!(queue.gauge.get(), 1);
-        assert!(told.try_recv().is_err(), "a caller without an answer is busy");
+        assert_eq!(answer.try_recv(), Ok(CastOutcome::Busy));
         assert_eq!(names(&queue.next_batch(0).0), ["anna"]);
     }
 

@@ -1,21 +1,21 @@
-//! The way to a coordinator, for whoever need not know the actor.
+//! How to reach a coordinator without knowing the actor.
 
 use actix::prelude::*;
 
 use crate::actors::messages::{Casts, Execute, Reschedule};
 
-/// One for each message that a coordinator takes.
+/// A coordinator's mailbox, one recipient for each message that it takes.
 pub struct CoordinatorHandle {
-    /// Votes.
+    /// Takes votes.
     pub casts: Recipient<Casts>,
-    /// Commands of the emcee.
+    /// Takes commands of the emcee.
     pub execute: Recipient<Execute>,
-    /// Something else is due.
+    /// Is told that something else may be due.
     pub reschedule: Recipient<Reschedule>,
 }
 
 impl CoordinatorHandle {
-    /// To an actor that takes all of them.
+    /// The handle of a running coordinator.
     pub fn new<A>(coordinator: &Addr<A>) -> Self
     where
         A: Actor<Context = Context<A>> + Handler<Casts> + Handler<Execute> + Handler<Reschedule>,

@@ -1,42 +1,52 @@
-//! One partition of a room: what waits for its next commit, what is under way, and what is to be snapshot afterwards.
+//! What a coordinator knows of one partition of its room.
 
 use super::commit_queue::CommitQueue;
 use crate::ledger::PartitionWriter;
 use crate::metrics::Metrics;
 
-/// The way to one partition's gate, and who waits for it.
+/// One partition: its writer, the casts that wait for it, and what still has to be told to the ledger.
 pub(super) struct Partition {
-    /// Away while a commit is under way.
+    /// `None` while a commit or a publish is under way: at most one at a time.
     pub(super) writer: Option<Box<dyn PartitionWriter>>,
-    pub(super) waiting: CommitQueue,
-    /// Slips of this partition stored anew whose reply came, since the start.
+    pub(super) queue: CommitQueue,
+    /// Slips of this partition that this process has stored anew and got the reply for, since its start.
     pub(super) acknowledged: u64,
-    /// As much of `acknowledged` as the ledger was told.
+    /// The part of `acknowledged` that the ledger was told.
     pub(super) reported: u64,
-    /// The version of a commit that was not published yet.
+    /// Version of the newest commit that was not published yet.
     pub(super) unpublished: Option<u64>,
-    /// Pending is armed.
-    pub(super) pending: Option<Pending>,
+    /// The publish or report for which a timer runs.
+    pub(super) scheduled: Option<Pending>,
 }
 
 impl Partition {
+    /// An idle partition.
     pub(super) fn new(writer: Box<dyn PartitionWriter>, metrics: &Metrics) -> Self {
         Self {
             writer: Some(writer),
-            waiting: CommitQueue::new(metrics.casts_waiting.clone()),
+            queue: CommitQueue::new(metrics.casts_waiting.clone()),
             acknowledged: 0,
             reported: 0,
             unpublished: None,
-            pending: None,
+            scheduled: None,
+        }
+    }
+
+    /// What has to be told to the ledger although no cast waits.
+    pub(super) fn pending(&self) -> Option<Pending> {
+        match self.unpublished {
+            Some(version) => Some(Pending::Publish(version)),
+            None if self.reported < self.acknowledged => Some(Pending::Report),
+            None => None,
         }
     }
 }
 
-/// What a writer is to settle when its time comes.
+/// What a partition has to tell the ledger when no further commit does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pending {
-    /// Publish the counts of this version: a tick after its commit, unless somebody does so meanwhile.
+    /// Publish the counts of this version, one tick after its commit, unless another process does so before.
     Publish(u64),
-    /// Report what was acknowledged. Nobody waits for that, and the next commit carries it anyway.
+    /// Report the number of acknowledged slips. Nobody waits for it, and the next commit carries it anyway.
     Report,
 }

@@ -1,4 +1,4 @@
-//! How the answers to casts come back.
+//! Sends the outcomes of casts back to whoever asked.
 
 use std::collections::BTreeMap;
 
@@ -6,30 +6,33 @@ use crate::actors::messages::{CastOutcome, CastResult, ReplyTo};
 use crate::actors::rooms::Rooms;
 use crate::domain::ids::RoomId;
 
-/// Results on their way, gathered by shard.
+/// Outcomes to send, grouped by registry shard: each shard gets one message.
 #[derive(Default)]
 pub(super) struct Replies(BTreeMap<usize, Vec<CastResult>>);
 
 impl Replies {
-    pub(super) fn of(reply_to: ReplyTo, answer: CastOutcome) -> Self {
+    /// A single outcome.
+    pub(super) fn one(reply_to: ReplyTo, outcome: CastOutcome) -> Self {
         let mut replies = Self::default();
-        replies.add(reply_to, answer);
+        replies.add(reply_to, outcome);
         replies
     }
 
-    pub(super) fn add(&mut self, reply_to: ReplyTo, answer: CastOutcome) {
+    /// Adds an outcome for a socket. A caller over HTTP is answered at once.
+    pub(super) fn add(&mut self, reply_to: ReplyTo, outcome: CastOutcome) {
         match reply_to {
             ReplyTo::Socket { shard, subscription, number } => {
-                self.0.entry(shard).or_default().push(CastResult { subscription, number, answer });
+                self.0.entry(shard).or_default().push(CastResult { subscription, number, outcome });
             }
-            // a caller that is gone asks again when it comes back
-            ReplyTo::Caller(caller) => drop(caller.send(answer)),
+            // a caller that has hung up asks again when it comes back
+            ReplyTo::Caller(caller) => drop(caller.send(outcome)),
         }
     }
 
+    /// Sends everything. What a shard's full mailbox refuses is counted; its sweep answers these casts `busy`.
     pub(super) fn send(self, rooms: &Rooms, room: &RoomId) {
-        for (shard, answers) in self.0 {
-            if !rooms.answer(shard, room, answers) {
+        for (shard, results) in self.0 {
+            if !rooms.send_results(shard, room, results) {
                 rooms.pod.metrics.mailbox_refusals.with_label_values(&["registry"]).inc();
             }
         }

@@ -1,4 +1,4 @@
-//! The sockets of one worker thread, by room: how far each room's broadcast has come, and the casts on their way out.
+//! The sockets of one worker thread, by room; how far each room's broadcast has come; and the casts on their way out.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -16,53 +16,53 @@ use crate::board::Frames;
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::RoomId;
 
-/// Casts on their way out, by room.
+/// Casts to send when this turn of the thread ends, by room.
 type Outbox = HashMap<RoomId, (Arc<ActiveRoom>, Vec<Cast>)>;
 
-/// The sockets of one thread, shared between its registry and its sessions.
+/// The sockets of one thread, shared between its registry shard and its sessions.
 #[derive(Clone)]
 pub struct Subscribers {
-    /// Which of the pod's shards this is.
+    /// Index of the shard in the [`RegistryHandle`](crate::actors::registry_handle::RegistryHandle).
     pub index: usize,
     pub(super) rooms: Rc<RefCell<HashMap<RoomId, RoomSubscribers>>>,
-    /// Casts of this turn of the thread, by room.
     outbox: Rc<RefCell<Outbox>>,
 }
 
 /// The sockets of one room on this thread.
 pub(super) struct RoomSubscribers {
     pub(super) room: Arc<ActiveRoom>,
+    /// By id, so in the order of arrival.
     pub(super) subscriptions: BTreeMap<u64, Rc<Subscription>>,
     /// When the last broadcast began.
     pub(super) begun: Option<Instant>,
     pub(super) broadcast: Broadcast,
-    /// There were news during the broadcast.
+    /// The board has changed during the broadcast.
     pub(super) again: bool,
-    /// The newest counts that a broadcast has told were put on the board then.
+    /// [`Frames::tally_at`] of the newest counts that a broadcast has written.
     pub(super) told_at: Instant,
 }
 
-/// Writing the news of a board to all subscriptions.
+/// Where the broadcast of a room stands on this thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broadcast {
-    /// Nothing is new.
+    /// Nothing has changed.
     Idle,
-    /// Waits for the tick.
+    /// Waits for the end of the tick.
     Scheduled,
-    /// Under way: subscriptions from this id on are still to be written to.
-    From(u64),
+    /// Under way; the next slice begins at this subscription id.
+    Running(u64),
 }
 
 impl RoomSubscribers {
-    /// How long until a broadcast may begin: a tick after the last one did.
+    /// How long until a broadcast may begin: one `tick` after the last one did.
     pub(super) fn wait(&self, tick: Duration) -> Duration {
         self.begun.map_or(Duration::ZERO, |begun| tick.saturating_sub(begun.elapsed()))
     }
 
-    /// From which id on subscriptions may be sent news now; `None`: it is not their time.
+    /// Subscriptions with ids from here on may be written a new tally now. `None`: a broadcast has begun within `tick`.
     pub(super) fn due_from(&self, tick: Duration) -> Option<u64> {
         match self.broadcast {
-            Broadcast::From(next) => Some(next),
+            Broadcast::Running(next) => Some(next),
             Broadcast::Idle if self.wait(tick).is_zero() => Some(0),
             Broadcast::Idle | Broadcast::Scheduled => None,
         }
@@ -70,25 +70,28 @@ impl RoomSubscribers {
 }
 
 impl Subscribers {
+    /// A thread without sockets.
     pub(super) fn new(index: usize) -> Self {
         Self { index, rooms: Rc::default(), outbox: Rc::default() }
     }
 
-    /// Sends a cast to its room's coordinator, together with those of other sockets that can be read now: waking
-    /// another thread costs as much as reading several of them.
+    /// Sends a cast to its room's coordinator, in one message with those that other sockets have sent in this turn of
+    /// the thread.
     pub fn forward(&self, pod: &Arc<Pod>, room: &Arc<ActiveRoom>, cast: Cast) {
         let mut outbox = self.outbox.borrow_mut();
         if outbox.is_empty() {
-            let (shard, pod) = (self.clone(), pod.clone());
+            let (subscribers, pod) = (self.clone(), pod.clone());
             actix_web::rt::spawn(async move {
+                // until every socket that is readable now was read
                 tokio::task::yield_now().await;
-                shard.send(&pod);
+                subscribers.flush(&pod);
             });
         }
         outbox.entry(room.board.id.clone()).or_insert_with(|| (room.clone(), vec![])).1.push(cast);
     }
 
-    fn send(&self, pod: &Pod) {
+    /// Sends the outbox. Casts that a coordinator's full mailbox refuses are answered `busy`.
+    fn flush(&self, pod: &Pod) {
         for (id, (room, casts)) in self.outbox.take() {
             let Err(SendError::Full(Casts(casts)) | SendError::Closed(Casts(casts))) =
                 room.coordinator.casts.try_send(Casts(casts))
@@ -109,7 +112,7 @@ impl Subscribers {
         }
     }
 
-    /// Seats a socket that was sent `frames`, until the guard is dropped.
+    /// Adds a socket that was sent `frames`. It leaves when the guard is dropped.
     pub fn subscribe(
         &self,
         pod: &Arc<Pod>,
@@ -135,7 +138,7 @@ impl Subscribers {
         guard
     }
 
-    /// All subscriptions, or those of one room.
+    /// All subscriptions of this thread, or those of one room.
     pub(super) fn subscriptions(&self, room: Option<&RoomId>) -> Vec<Rc<Subscription>> {
         let rooms = self.rooms.borrow();
         let matching = rooms.iter().filter(|(id, _)| room.is_none_or(|room| room == *id));
@@ -143,7 +146,7 @@ impl Subscribers {
     }
 }
 
-/// Gives the subscription free when its session ends, however it ends.
+/// Removes its subscription when it is dropped, so whichever way the session ends.
 pub struct SubscriptionGuard {
     shard: Subscribers,
     room: RoomId,
@@ -156,7 +159,8 @@ impl Drop for SubscriptionGuard {
         if let Some(subscribers) = rooms.get_mut(&self.room) {
             subscribers.subscriptions.remove(&self.id);
             if subscribers.subscriptions.is_empty() {
-                subscribers.room.board.note_nobody(self.shard.index);
+                subscribers.room.board.note_no_sockets(self.shard.index);
+                // a broadcast that is scheduled or running removes the room when it ends
                 if subscribers.broadcast == Broadcast::Idle {
                     rooms.remove(&self.room);
                 }

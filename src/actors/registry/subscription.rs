@@ -1,4 +1,4 @@
-//! A subscription: a socket that takes part in a room, and what it was sent.
+//! A subscription: one socket that is in a room, and what it was sent.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -19,26 +19,26 @@ use crate::wire::reveal::StandingView;
 use crate::wire::server::{ByeReason, ServerMessage};
 
 thread_local! {
-    /// Where an answer is put together; it leaves this at once.
+    /// Where several frames are joined into one write. Empty between writes, but it keeps its memory.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(vec![]) };
 }
 
 /// The writing end of a socket.
 pub trait FrameSink {
-    /// Writes a whole frame, or nothing: `false` if earlier bytes are still unsent. What cannot be sent at once is
-    /// kept and sent first.
+    /// Writes a whole frame, or nothing. Returns false if earlier bytes are still unsent. What the kernel does not take
+    /// at once is kept and sent first.
     fn try_send(&self, frame: &Frame) -> bool;
 
-    /// True if nothing is unsent, so that an offer would be taken.
+    /// True if nothing is unsent, so that [`FrameSink::try_send`] would take a frame.
     fn is_clear(&self) -> bool;
 
-    /// Writes whole frames that must not be skipped, behind what is unsent.
+    /// Adds whole frames behind whatever is unsent: for those that must not be skipped.
     fn enqueue(&self, frames: &[u8]);
 
-    /// Ends the socket without its session, which is stuck: the peer is told to come back.
+    /// Closes the socket without its session, which is stuck. The peer is told to come back.
     fn disconnect(&self);
 
-    /// Runs `catch_up` whenever frames were refused and everything has been sent since.
+    /// Runs `catch_up` whenever a frame was refused and everything has been sent since.
     fn on_drained(&self, catch_up: CatchUp);
 }
 
@@ -46,17 +46,17 @@ pub trait FrameSink {
 pub struct CatchUp {
     pod: Arc<Pod>,
     room: Arc<ActiveRoom>,
-    /// Not kept alive: without its session a subscription gets nothing more.
+    /// Weak: the sink must not keep a subscription alive that its session has dropped.
     subscription: Weak<Subscription>,
 }
 
 impl CatchUp {
-    /// For a subscription in `room`.
+    /// For a subscription to `room`.
     pub(super) fn new(pod: &Arc<Pod>, room: &Arc<ActiveRoom>, subscription: &Rc<Subscription>) -> Self {
         Self { pod: pod.clone(), room: room.clone(), subscription: Rc::downgrade(subscription) }
     }
 
-    /// Offers the subscription's sink each frame that is newer than what was sent last.
+    /// Sends each frame that is newer than what was sent last.
     pub fn run(&self) {
         if let Some(subscription) = self.subscription.upgrade() {
             let frames = self.room.board.frames(subscription.audience(), self.pod.clock.now());
@@ -65,26 +65,25 @@ impl CatchUp {
     }
 }
 
-/// See [module](self).
+/// See the [module](self).
 pub struct Subscription {
-    /// Rises in the order of arrival: sockets are progress in that order, which is that of their memory.
+    /// Rises in the order of arrival. Broadcasts follow it: sockets that arrived together lie close together in memory.
     pub id: u64,
-    /// What it is for.
+    /// What the client said it is.
     pub role: Role,
-    /// Whose it is.
+    /// The voter, for that role.
     pub voter: Option<VoterId>,
-    /// Where frames go.
     sink: Rc<dyn FrameSink>,
-    /// Its session.
     session: SessionHandle,
-    /// Its cast under way.
     in_flight: Rc<InFlightCast>,
+    /// Revision of the last frame sent from each slot; 0: none.
     sent: [Cell<u64>; SLOTS],
+    /// One more than the number of the ranking whose standing was sent; 0: none.
     standing: Cell<u64>,
 }
 
 impl Subscription {
-    /// A subscription that has been sent nothing.
+    /// A subscription that was sent nothing yet.
     pub fn new(
         id: u64,
         role: Role,
@@ -96,30 +95,30 @@ impl Subscription {
         Rc::new(Self { id, role, voter, sink, session, in_flight, sent: Default::default(), standing: Cell::new(0) })
     }
 
-    /// True if an offer would be taken.
-    pub(super) fn is_clear(&self) -> bool {
-        self.sink.is_clear()
+    /// Reads what a write will need, so that it is in the CPU's cache by then.
+    pub(super) fn prefetch(&self) {
+        std::hint::black_box(self.sink.is_clear());
     }
 
-    /// Who is looking.
+    /// Which of a board's frames it is sent.
     pub fn audience(&self) -> Audience {
         if self.role == Role::Emcee { Audience::Emcee } else { Audience::Public }
     }
 
-    /// From now on the sink catches up by itself when it has drained.
+    /// From now on the sink runs `catch_up` by itself when it has drained.
     pub(super) fn catch_up_when_drained(&self, catch_up: CatchUp) {
         self.sink.on_drained(catch_up);
     }
 
-    /// The frames of `frames` in `slot` have been sent by other means.
+    /// Notes that the frame in `slot` was sent by other means.
     pub fn mark(&self, frames: &Frames, slot: usize) {
         if let Some(slot_frame) = &frames.slots[slot] {
             self.sent[slot].set(slot_frame.revision);
         }
     }
 
-    /// Hands `write` each frame that is newer than what was sent last, until it refuses one. Returns how many it took,
-    /// and whether it took all.
+    /// Passes each frame that is newer than what was sent last to `write`, until that refuses one. Returns how many it
+    /// took, and whether it took all.
     pub fn catch_up(&self, board: &Board, frames: &Frames, mut write: impl FnMut(&Frame) -> bool) -> (u64, bool) {
         let mut written = 0;
         for (sent, slot) in self.sent.iter().zip(&frames.slots) {
@@ -140,13 +139,13 @@ impl Subscription {
         (written, true)
     }
 
-    /// Offers the sink what [`Subscription::catch_up`] finds, and counts it. True if there was a tally that it took.
+    /// Sends what [`Subscription::catch_up`] finds, several frames in one write, and counts them. Returns true if the
+    /// sink took a tally.
     pub(super) fn send_newer(&self, pod: &Pod, board: &Board, frames: &Frames) -> bool {
         let last_tally = self.sent[TALLY].get();
         let newer = |(sent, slot): (&Cell<u64>, &Option<Slot>)| slot.as_ref().is_some_and(|s| s.revision > sent.get());
         let several = self.sent.iter().zip(&frames.slots).filter(|slot| newer(*slot)).nth(1).is_some();
         let (written, all) = if several && self.sink.is_clear() {
-            // in one write
             SCRATCH.with_borrow_mut(|scratch| {
                 scratch.clear();
                 let took = self.gather(board, frames, scratch);
@@ -161,7 +160,7 @@ impl Subscription {
         self.sent[TALLY].get() > last_tally
     }
 
-    /// Takes everything that is newer into `wire`.
+    /// Appends every newer frame to `wire`.
     fn gather(&self, board: &Board, frames: &Frames, wire: &mut Vec<u8>) -> (u64, bool) {
         self.catch_up(board, frames, |frame| {
             wire.extend_from_slice(frame.wire());
@@ -169,22 +168,22 @@ impl Subscription {
         })
     }
 
-    /// The voter's own place, once a ranking, when it may be seen.
+    /// The voter's own standing, once for each ranking, when it may be seen.
     fn due_standing(&self, board: &Board, frames: &Frames) -> Option<(u64, StandingView)> {
         if !frames.shows_ranking() {
             self.standing.set(0);
             return None;
         }
         let (ranking, standing) = board.standing(self.voter.as_ref()?)?;
-        // a number is far below the largest, so this tells every ranking from "none sent"
+        // ranking numbers are far below the largest u64
         (self.standing.get() != ranking + 1).then_some((ranking + 1, standing))
     }
 
-    /// Answers the cast with that number, if it is still under way. `due` is what a broadcast of the board would send now:
-    /// it goes along in the same write.
-    pub(super) fn answer(&self, pod: &Pod, room: &ActiveRoom, number: u32, answer: CastOutcome, due: Option<&Frames>) {
-        let Some(told) = self.in_flight.answer(number, answer, || room.board.votes_per_round()) else { return };
-        match told {
+    /// Answers the cast with that number, unless it was answered before. `due` are the frames that a broadcast would
+    /// send now: they go out in the same write.
+    pub(super) fn answer(&self, pod: &Pod, room: &ActiveRoom, number: u32, outcome: CastOutcome, due: Option<&Frames>) {
+        let Some(reply) = self.in_flight.answer(number, outcome, || room.board.votes_per_round()) else { return };
+        match reply {
             CastReply::Removed => self.send(SessionMessage::Leave { reason: ByeReason::Removed, retry_ms: None }),
             CastReply::Ballot { view, grew, took } => {
                 pod.metrics.ack_seconds.observe(took.as_secs_f64());
@@ -202,12 +201,12 @@ impl Subscription {
                 });
             }
         }
-        if self.in_flight.take_wanted() {
+        if self.in_flight.take_session_waits() {
             self.send(SessionMessage::Answered);
         }
     }
 
-    /// Answers a cast that has waited too long.
+    /// Answers a cast that has waited too long with `busy`.
     pub(super) fn answer_if_overdue(&self, pod: &Pod, room: &ActiveRoom, now: Instant) {
         if let Some(number) = self.in_flight.overdue(now) {
             pod.metrics.casts.refused(Refusal::Busy).inc();
@@ -215,12 +214,12 @@ impl Subscription {
         }
     }
 
-    /// Says a word to the session.
+    /// Sends a message to the session.
     pub(super) fn send(&self, message: SessionMessage) {
         self.session.send(message);
     }
 
-    /// Closes the socket if its session has missed a word.
+    /// Closes the socket if its session has missed a message.
     pub(super) fn close_if_stuck(&self) {
         if self.session.has_missed_a_message() {
             self.sink.disconnect();

@@ -1,4 +1,4 @@
-//! The first word of a socket: who is it, and may they come in?
+//! The first message of a socket: who it is, and whether it is admitted.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use crate::wire::client::{Hello, Role};
 use crate::wire::codes::CloseCode;
 use crate::wire::server::{BallotView, You};
 
-/// Name of the emcee's cookie.
+/// Name of the cookie with an emcee's sign-in.
 pub const EMCEE_COOKIE: &str = "tallycast_emcee";
-/// Name of a voter's cookie, before the room's id.
+/// Name of the cookie with a voter's token; the room's id follows.
 pub const VOTER_COOKIE: &str = "tallycast_voter_";
 
-/// What a socket brought along at its handshake.
+/// What came with a socket's handshake.
 #[derive(Debug, Clone, Default)]
 pub struct HandshakeContext {
-    /// The Cookie header; only where the Origin header showed one of our own pages.
+    /// The Cookie header; kept only if the Origin header names this server itself.
     pub cookies: Option<String>,
 }
 
@@ -31,30 +31,30 @@ impl HandshakeContext {
         cookies.filter_map(|cookie| cookie.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    /// The emcee's sign-in that came along, if it is ours and not over; it may have been signed out.
+    /// The emcee's sign-in, if it is valid and not expired. Whether it was signed out is not checked.
     pub fn sign_in(&self, pod: &Pod) -> Option<SignIn> {
         pod.auth.read_sign_in(self.cookie(EMCEE_COOKIE)?, pod.clock.now())
     }
 }
 
-/// A place in a room, before it is taken.
+/// What a valid hello has found.
 pub struct Admission {
-    /// Where.
+    /// The room.
     pub room: Arc<ActiveRoom>,
-    /// As what.
+    /// What the client says it is.
     pub role: Role,
-    /// A voter's own part of the answer.
+    /// A voter's own part of the first state.
     pub you: Option<You>,
-    /// Which voter.
+    /// The voter, for that role.
     pub voter: Option<VoterId>,
-    /// Which sign-in, and which device, of an emcee.
+    /// Sign-in and device of an emcee; no sign-in if it came with the emcee key.
     pub desk: Option<(Option<String>, String)>,
 }
 
-/// Finds the place that a hello asks for.
+/// Judges a hello.
 ///
 /// # Errors
-/// The code to close with: definite only where the finding is.
+/// The code to close the socket with. A code that tells the client not to come back is used only if the ledger has answered.
 pub async fn admit(rooms: Arc<Rooms>, context: HandshakeContext, hello: Hello) -> Result<Admission, CloseCode> {
     let code = RoomCode::parse(&hello.room).map_err(|_| CloseCode::NoSuchRoom)?;
     let pod = rooms.pod.clone();
@@ -105,7 +105,7 @@ async fn voter(pod: &Arc<Pod>, empty: Admission, token: VoterToken) -> Result<Ad
     Ok(Admission { you: Some(you), voter: Some(voter.voter), ..empty })
 }
 
-/// Which sign-in an emcee's socket belongs to, and its device.
+/// The sign-in that an emcee's socket belongs to, and the device.
 async fn emcee(
     pod: &Pod,
     context: &HandshakeContext,

@@ -1,11 +1,13 @@
-//! `Session`: one for each socket, on its worker's thread. Parses what comes, hands one cast at a time on, and says
-//! what concerns this socket alone; everything else reaches the socket through its subscription in the registry.
+//! `Session`: one for each socket, on the thread of its worker. It parses messages of the client, forwards one cast at a
+//! time, and sends what concerns this socket alone. Everything else reaches the socket through its subscription in the
+//! registry.
 //!
-//! In: frames from the peer, [`SessionMessage`]s. Out: casts to the shard, frames. Mailbox: 16, the default; a full one
-//! means that the session is stuck, and the registry closes its socket within a second, see [`SessionHandle`].
+//! In: frames of the client, [`SessionMessage`]s. Out: casts to the registry shard of its thread, frames. Mailbox: 16
+//! messages, actix's default. When it is full the session is stuck, and the registry closes its socket within a second,
+//! see [`SessionHandle`].
 //!
-//! It has no game logic. While a cast is unanswered further casts wait here, in order; the socket's reader stops at
-//! 4 KiB of them. The answer goes from the registry's shard straight to the socket, see [`super::in_flight`].
+//! It decides nothing about votes. While a cast is unanswered, further casts wait here in order; the socket's reader
+//! stops at 4 KiB of them. The answer goes from the registry shard straight to the socket, see [`super::in_flight`].
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -35,14 +37,14 @@ mod hello;
 use hello::Admission;
 pub use hello::{EMCEE_COOKIE, HandshakeContext, VOTER_COOKIE};
 
-/// Frames not understood that end a socket.
+/// Invalid messages after which a socket is closed.
 const MAX_STRIKES: u8 = 5;
 /// Pings that a client may send at once, and how long each takes to be forgotten.
 const PING_BURST: u32 = 5;
 const PING_EVERY: Duration = Duration::from_secs(1);
 /// Casts that may wait behind an unanswered one.
 const MAX_WAITING: usize = 64;
-/// Longest name of a screen that is kept.
+/// Longest screen name of a stage, in characters; the rest is cut off.
 const MAX_SCREEN_CHARS: usize = 32;
 
 /// See [module](self).
@@ -55,16 +57,16 @@ pub struct Session {
     subscribed: Option<Subscribed>,
     strikes: u8,
     pings: PingBudget,
-    /// Fragments of a message that is not whole yet.
+    /// The fragments so far of a message that is not complete.
     partial: Option<Vec<u8>>,
-    /// The cast under way; the socket's reader and its subscription look at this too.
+    /// The cast in flight, shared with the socket's reader and its subscription.
     in_flight: Rc<InFlightCast>,
     waiting: VecDeque<CastMessage>,
-    /// Go as soon as the cast under way is answered.
+    /// Set if the session must leave once the cast in flight is answered.
     leaving: Option<(ByeReason, Option<u64>)>,
 }
 
-/// A session that has said hello. Dropping it gives everything free, however the session ends.
+/// What a session has from its hello on. Dropping it releases everything, whichever way the session ends.
 struct Subscribed {
     room: Arc<ActiveRoom>,
     role: Role,
@@ -111,7 +113,7 @@ impl PingBudget {
 type Ctx = WebsocketContext<Session>;
 
 impl Session {
-    /// A session for a socket; `sink` is its writing end, `in_flight` tells its reader that a cast is under way.
+    /// A session for a socket. `sink` is the socket's writing end; `in_flight` tells its reader whether a cast is unanswered.
     pub fn new(
         rooms: Arc<Rooms>,
         shard: Subscribers,
@@ -146,7 +148,7 @@ impl Session {
     fn leave(&mut self, reason: ByeReason, retry_ms: Option<u64>, ctx: &mut Ctx) {
         if self.in_flight.is_open() {
             self.leaving = Some((reason, retry_ms));
-            self.in_flight.want();
+            self.in_flight.set_session_waits();
             return;
         }
         ctx.text(ServerMessage::Bye { reason, retry_ms }.encode());
@@ -160,7 +162,7 @@ impl Session {
         self.close(code, ctx);
     }
 
-    /// The frame was not understood; the fifth one ends the socket.
+    /// Answers an invalid message. The fifth one closes the socket.
     fn strike(&mut self, code: &'static str, detail: String, ctx: &mut Ctx) {
         self.rooms.pod.metrics.frame_errors.inc();
         ctx.text(ServerMessage::Error { code, detail }.encode());
@@ -184,7 +186,7 @@ impl Session {
     fn hello(&mut self, hello: Hello, ctx: &mut Ctx) {
         let admission = hello::admit(self.rooms.clone(), self.context.clone(), hello);
         ctx.wait(admission.into_actor(self).map(|admission, session, ctx| match admission {
-            // the drain has sent away those who had a subscription; nobody would tell this one
+            // the drain has told the subscriptions that were there; nobody would tell this one
             Ok(_) if session.rooms.pod.health.is_draining() => session.leave(ByeReason::Draining, None, ctx),
             Ok(admission) => session.subscribe(admission, ctx),
             Err(code) => session.close(code, ctx),
@@ -198,7 +200,7 @@ impl Session {
         let subscription = Subscription::new(self.id, role, voter.clone(), sink, session.clone(), in_flight);
         let frames = room.board.frames(subscription.audience(), self.rooms.pod.clock.now());
         if let Some(ballot) = you.as_ref().and_then(|you| you.ballot.as_ref()) {
-            self.in_flight.know(ballot);
+            self.in_flight.note_ballot(ballot);
         }
         // read after the frames, so never older than what they are marked with
         let view = room.board.view(subscription.audience(), self.rooms.pod.clock.now());
@@ -259,7 +261,7 @@ impl Session {
         self.forward(ctx);
     }
 
-    /// Forwards the casts that wait until one is under way: some are answered here at once.
+    /// Forwards waiting casts until one is in flight. Invalid ones are answered here.
     fn forward(&mut self, ctx: &mut Ctx) {
         while !self.in_flight.is_open()
             && let Some(cast) = self.waiting.pop_front()
@@ -267,7 +269,7 @@ impl Session {
             self.forward_one(cast, ctx);
         }
         if !self.waiting.is_empty() {
-            self.in_flight.want();
+            self.in_flight.set_session_waits();
         }
     }
 
@@ -283,11 +285,11 @@ impl Session {
                 return;
             }
         };
-        let number = self.in_flight.ask(round, take);
+        let number = self.in_flight.start(round, take);
         let reply_to = ReplyTo::Socket { shard: self.shard.index, subscription: self.id, number };
         let span = self.rooms.pod.traces.cast(&room.board.id, round, take);
         let trace = span.as_ref().map(Running::trace);
-        self.in_flight.carry(span);
+        self.in_flight.set_span(span);
         let cast = Cast { voter: voter.clone(), round, take, votes, reply_to, asked_at: Instant::now(), trace };
         self.shard.forward(&self.rooms.pod, room, cast);
     }
@@ -355,7 +357,7 @@ impl Handler<SessionMessage> for Session {
             },
             SessionMessage::Leave { reason, retry_ms } => self.leave(reason, retry_ms, ctx),
             SessionMessage::Mine(view) => {
-                if self.in_flight.know(&view) {
+                if self.in_flight.note_ballot(&view) {
                     ctx.text(ServerMessage::Mine(view).encode());
                 }
             }

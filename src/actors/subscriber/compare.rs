@@ -1,5 +1,4 @@
-//! Comparing the boards with the ledger: what the feed may have lost is found here, and what a command that was cut
-//! off has left undone is finished.
+//! Compares the boards with the ledger: finds what the feed has lost, and finishes commands that were cut off.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +11,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::execute::{ExecuteError, reconcile, reconcile_room};
 use crate::wire::server::LedgerState;
 
-/// Reads a changed room, and makes it active if it has something due. Returns the room if it was deleted.
+/// Reads a room that has changed, and makes it active if it has something due. Returns the room's id if it was deleted.
 pub async fn refresh(rooms: &Arc<Rooms>, id: &RoomId) -> Option<RoomId> {
     let pod = &rooms.pod;
     let active = rooms.get(id);
@@ -40,7 +39,8 @@ pub async fn refresh(rooms: &Arc<Rooms>, id: &RoomId) -> Option<RoomId> {
     }
 }
 
-/// Compares every active board with the ledger. Returns whether it also looked for rooms with something due.
+/// Compares every active board with the ledger; with `check` it first checks how durably the ledger stores, with `scan`
+/// it afterwards activates every room that has something due. Returns true if that scan was done.
 pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
     let (started, pod) = (Instant::now(), &rooms.pod);
     if check {
@@ -55,7 +55,7 @@ pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
                     pod.metrics.slow_commands.note(seen);
                 }
             }
-            Err(error) => return note(pod, &error),
+            Err(error) => return ledger_failed(pod, &error),
         }
     }
     for room in rooms.all() {
@@ -64,14 +64,14 @@ pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
             Err(error @ LedgerError::Corrupt(_)) => {
                 pod.quarantine.add_if_corrupt(&room.board.id, Some(&room.board.code), &error);
             }
-            Err(error) => return note(pod, &error),
+            Err(error) => return ledger_failed(pod, &error),
         }
     }
     if rooms.all().is_empty() && !check {
-        // nothing was asked, so nothing is known of the ledger: ask it
+        // no call was made, so nothing is known about the ledger
         match pod.ledger.is_signed_out("").await {
             Ok(_) => pod.health.set_ledger(LedgerState::Ok),
-            Err(error) => return note(pod, &error),
+            Err(error) => return ledger_failed(pod, &error),
         }
     }
     if !scan {
@@ -79,14 +79,14 @@ pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
     }
     let listing = match pod.list_rooms().await {
         Ok(listing) => listing,
-        Err(error) => return note(pod, &error),
+        Err(error) => return ledger_failed(pod, &error),
     };
     if let Err(error) = pod.quarantine.review(&*pod.ledger, &listing).await {
-        return note(pod, &error);
+        return ledger_failed(pod, &error);
     }
     for room in listing.rooms.iter().filter(|room| room.running.is_some() || room.next_auto_step().is_some()) {
         match rooms.activate(&room.id).await {
-            // set apart: the others have something due too
+            // it is in quarantine: other rooms have something due too
             Ok(_) | Err(Absent::Ledger(LedgerError::Corrupt(_))) => {}
             Err(error) => {
                 tracing::warn!(room = %room.id, %error, "a room with something due could not be read");
@@ -97,8 +97,8 @@ pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
     true
 }
 
-/// The ledger as a whole has no answer.
-fn note(pod: &Pod, error: &LedgerError) -> bool {
+/// Notes that the ledger does not answer.
+fn ledger_failed(pod: &Pod, error: &LedgerError) -> bool {
     pod.note_ledger_error(error);
     pod.health.set_ledger(LedgerState::Down);
     tracing::warn!(%error, "the ledger does not answer");

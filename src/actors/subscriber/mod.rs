@@ -1,11 +1,11 @@
-//! `Subscriber`: one for each pod. Owns the feed, and each second compares the boards with the ledger.
+//! `Subscriber`: one for each process. It owns the ledger's feed, and each second compares the boards with the ledger.
 //!
-//! In: the feed. Out: newer gates and rooms to the boards, goodbyes to sessions, the pod's beacon to all pods. Its
-//! mailbox takes only its own ticks.
+//! In: events of the feed; [`Rooms::activated`]. Out: newer gates and rooms to the boards, [`CloseSessions`] to the
+//! registry, messages to sessions, this process's beacon to all processes. Nobody sends to its mailbox but itself.
 //!
-//! The feed loses messages without a trace, so nothing relies on it: every second `seq` and the gates' versions of
-//! the active rooms are read and whatever differs is put on the boards. A beacon that does not come back within three
-//! seconds shows a feed that is silent, and it is connected anew.
+//! The feed may lose messages without a trace, so nothing relies on it: every second the `seq` and the gates' versions of
+//! all active rooms are read, and what differs is put on the boards. If this process's own beacon does not come back
+//! within three seconds, the feed is connected anew.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,27 +24,27 @@ use crate::domain::ids::RoomId;
 use crate::ledger::{Beacon, DeskSeen, Feed, FeedEvent, StageSeen};
 use crate::wire::server::{ByeReason, DeskView, DeviceView, LedgerView, PodView, StageView};
 
-/// Between two comparisons.
+/// Between two comparisons of the boards with the ledger.
 const TICK: Duration = Duration::from_secs(1);
-/// Between two checks that the ledger keeps what it is told.
+/// Between two checks that the ledger stores durably.
 const CHECK: Duration = Duration::from_secs(30);
-/// Between two checks while it does not.
+/// Between two checks while the last one found that it does not.
 const CHECK_AGAIN: Duration = Duration::from_secs(2);
-/// Between two looks for rooms that nobody here uses but that have something due.
+/// Between two scans for rooms that have something due and that nobody here uses.
 const SCAN: Duration = Duration::from_secs(30);
-/// A beacon older than this is no sign of life.
+/// A process whose last beacon is older than this counts as gone.
 const BEACON_LIFE: Duration = Duration::from_secs(3);
-/// A vote that was not shown for so long is a reason for an alarm.
+/// A vote that was not shown for this long raises an alarm.
 const UNSHOWN: Duration = Duration::from_secs(5);
-/// A room that nobody used for so long is let go.
+/// A room that nobody has used for this long is deactivated.
 const RETIRE: Duration = Duration::from_secs(60);
 
 mod compare;
 
 use compare::{compare, refresh};
 
-/// What the task that owns the feed's connection is told.
-enum FeedOrder {
+/// Commands to the task that owns the feed's connection.
+enum FeedCommand {
     Follow(Vec<RoomId>),
     Reconnect,
 }
@@ -52,27 +52,27 @@ enum FeedOrder {
 /// See [module](self).
 pub struct Subscriber {
     rooms: Arc<Rooms>,
-    shards: Arc<RegistryHandle>,
-    orders: mpsc::UnboundedSender<FeedOrder>,
+    registry: Arc<RegistryHandle>,
+    commands: mpsc::UnboundedSender<FeedCommand>,
     followed: Vec<RoomId>,
     beacons: HashMap<String, (Instant, Beacon)>,
-    /// Our own beacon came back then.
+    /// When this process's own beacon last came back.
     heard: Instant,
     checked: Option<Instant>,
     scanned: Option<Instant>,
     comparing: bool,
-    /// Slips stored a tick ago, and since when nobody is here, by room.
+    /// By room: slips stored one tick ago, and since when nobody here uses the room.
     last: HashMap<RoomId, (u64, Option<Instant>)>,
     _abort_on_panic: AbortOnPanic,
 }
 
 impl Subscriber {
-    /// Starts it on the thread that calls this.
-    pub fn begin(rooms: Arc<Rooms>, shards: Arc<RegistryHandle>) -> Addr<Self> {
+    /// Starts it on the calling thread.
+    pub fn begin(rooms: Arc<Rooms>, registry: Arc<RegistryHandle>) -> Addr<Self> {
         Self::create(|ctx: &mut Context<Self>| {
-            let (orders, inbox) = mpsc::unbounded_channel();
+            let (commands, inbox) = mpsc::unbounded_channel();
             let (events, outbox) = mpsc::channel(1_024);
-            actix::spawn(drive(rooms.pod.ledger.feed(), inbox, events));
+            actix::spawn(run_feed(rooms.pod.ledger.feed(), inbox, events));
             let events =
                 futures_util::stream::unfold(outbox, |mut outbox| async { Some((outbox.recv().await?, outbox)) });
             ctx.add_stream(events);
@@ -83,8 +83,8 @@ impl Subscriber {
             }));
             Self {
                 rooms,
-                shards,
-                orders,
+                registry,
+                commands,
                 followed: vec![],
                 beacons: HashMap::new(),
                 heard: Instant::now(),
@@ -100,8 +100,8 @@ impl Subscriber {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let rooms = self.rooms.all();
         self.follow(&rooms);
-        self.probe(&rooms);
-        self.show_desks(&rooms);
+        self.send_beacon(&rooms);
+        self.update_desks(&rooms);
         self.rooms.measure();
         self.retire(rooms);
         if !self.comparing {
@@ -109,8 +109,8 @@ impl Subscriber {
             let pause = if self.rooms.pod.health.is_durable() { CHECK } else { CHECK_AGAIN };
             let check = self.rooms.pod.health.take_doubt() || self.is_due(self.checked, pause);
             let scan = self.is_due(self.scanned, SCAN);
-            let round = compare(self.rooms.clone(), check, scan);
-            ctx.spawn(round.into_actor(self).map(move |scanned, subscriber, _| {
+            let comparison = compare(self.rooms.clone(), check, scan);
+            ctx.spawn(comparison.into_actor(self).map(move |scanned, subscriber, _| {
                 subscriber.comparing = false;
                 let now = Some(Instant::now());
                 subscriber.checked = if check { now } else { subscriber.checked };
@@ -123,25 +123,26 @@ impl Subscriber {
         last.is_none_or(|last| last.elapsed() >= every)
     }
 
-    fn order(&self, order: FeedOrder) {
+    fn command_feed(&self, command: FeedCommand) {
         // the task lives as long as this actor
-        let _ = self.orders.send(order);
+        let _ = self.commands.send(command);
     }
 
+    /// Subscribes the feed to the active rooms.
     fn follow(&mut self, rooms: &[Arc<ActiveRoom>]) {
         let mut ids: Vec<_> = rooms.iter().map(|room| room.board.id.clone()).collect();
         ids.sort();
         if ids != self.followed {
             self.followed.clone_from(&ids);
-            self.order(FeedOrder::Follow(ids));
+            self.command_feed(FeedCommand::Follow(ids));
         }
     }
 
-    /// Says that this pod lives, and listens whether it can hear itself.
-    fn probe(&mut self, rooms: &[Arc<ActiveRoom>]) {
+    /// Sends this process's beacon, and reconnects the feed if the beacons before did not come back.
+    fn send_beacon(&mut self, rooms: &[Arc<ActiveRoom>]) {
         if self.heard.elapsed() > BEACON_LIFE {
             self.rooms.pod.health.set_feed(false);
-            self.order(FeedOrder::Reconnect);
+            self.command_feed(FeedCommand::Reconnect);
             self.heard = Instant::now();
         }
         self.beacons.retain(|_, (heard, _)| heard.elapsed() < BEACON_LIFE);
@@ -152,7 +153,7 @@ impl Subscriber {
             commit_p99_ms: self.rooms.pod.metrics.recent_commits.p99_ms(Instant::now()),
             rooms: rooms.iter().filter_map(|room| room.beacon()).collect(),
         };
-        // this pod knows of itself without hearing it
+        // known without the feed
         self.beacons.insert(beacon.pod.clone(), (Instant::now(), beacon.clone()));
         let pod = self.rooms.pod.clone();
         actix::spawn(async move {
@@ -167,17 +168,17 @@ impl Subscriber {
                 let pod = &here.pod;
                 if let Err(error) = pod.ledger.note_present(&id, &pod.name, &came, &left).await {
                     pod.note_ledger_error(&error);
-                    // some may not be noted: begin anew next time
+                    // some may not be stored: the next tick stores all of them again
                     if let Some(room) = here.get(&id) {
-                        room.note_all();
+                        room.mark_all_changed();
                     }
                 }
             });
         }
     }
 
-    /// Puts presence and the emcee's desk on the boards.
-    fn show_desks(&mut self, rooms: &[Arc<ActiveRoom>]) {
+    /// Puts presence and the figures of the emcee's page on the boards.
+    fn update_desks(&mut self, rooms: &[Arc<ActiveRoom>]) {
         let mut pods: Vec<_> = self.beacons.values().map(|(_, beacon)| beacon).collect();
         pods.sort_by(|a, b| a.pod.cmp(&b.pod));
         let mut names: Vec<_> = pods.iter().map(|pod| pod.pod.clone()).collect();
@@ -192,16 +193,16 @@ impl Subscriber {
         let commit_p99_ms = pods.iter().map(|pod| pod.commit_p99_ms).fold(0.0, f64::max);
         let unreadable = self.rooms.pod.quarantine.views();
         for room in rooms {
-            let said: Vec<_> = pods.iter().flat_map(|pod| &pod.rooms).filter(|r| r.room == room.board.id).collect();
-            let connected = said.iter().map(|said| said.connected).sum();
+            let beacons: Vec<_> = pods.iter().flat_map(|pod| &pod.rooms).filter(|r| r.room == room.board.id).collect();
+            let connected = beacons.iter().map(|beacon| beacon.connected).sum();
             let counts = room.board.counts();
             let last = self.last.entry(room.board.id.clone()).or_insert((counts.stored, None));
             let votes_per_s = counts.stored.saturating_sub(last.0);
             last.0 = counts.stored;
             let now = self.rooms.pod.clock.now();
             room.board.put_connected(connected, now);
-            let shown = said.iter().map(|said| said.shown).min().unwrap_or(counts.stored);
-            // each pod raises the alarm for its own sockets
+            let shown = beacons.iter().map(|beacon| beacon.shown).min().unwrap_or(counts.stored);
+            // each process raises the alarm for its own sockets
             self.watch_numbers(room, counts.acknowledged, counts.stored, room.board.oldest_unshown());
             room.board.put_desk(
                 DeskView {
@@ -211,9 +212,9 @@ impl Subscriber {
                     acknowledged: counts.acknowledged,
                     stored: counts.stored,
                     shown: shown.min(counts.stored),
-                    oldest_unshown_ms: said.iter().map(|said| said.oldest_unshown_ms).max().unwrap_or(0),
-                    stages: said.iter().flat_map(|said| &said.stages).map(stage_view).collect(),
-                    desks: said.iter().flat_map(|said| &said.desks).map(device_view).collect(),
+                    oldest_unshown_ms: beacons.iter().map(|beacon| beacon.oldest_unshown_ms).max().unwrap_or(0),
+                    stages: beacons.iter().flat_map(|beacon| &beacon.stages).map(stage_view).collect(),
+                    desks: beacons.iter().flat_map(|beacon| &beacon.desks).map(device_view).collect(),
                     pods: pod_views.clone(),
                     ledger: LedgerView {
                         state: self.rooms.pod.health.ledger(),
@@ -228,8 +229,8 @@ impl Subscriber {
         }
     }
 
-    /// Raises an alarm where the three numbers disagree: at once if more was acknowledged than is stored, and when a
-    /// vote was not shown for too long. Once an hour for a room, whichever pods see it.
+    /// Raises an alarm where acknowledged, stored and shown disagree: if more votes were acknowledged than are stored, or a
+    /// vote was not shown for [`UNSHOWN`]. At most once an hour for each room, over all processes.
     fn watch_numbers(&self, room: &ActiveRoom, acknowledged: u64, stored: u64, oldest_unshown: Duration) {
         let what = if acknowledged > stored {
             format!("{acknowledged} votes were acknowledged and {stored} are stored")
@@ -244,6 +245,7 @@ impl Subscriber {
         actix::spawn(async move { raise_alarm(&pod, &record, &occasion, &what).await });
     }
 
+    /// Deactivates rooms that nobody has used for [`RETIRE`].
     fn retire(&mut self, rooms: Vec<Arc<ActiveRoom>>) {
         for room in rooms {
             let Some((_, empty_since)) = self.last.get_mut(&room.board.id) else { continue };
@@ -257,13 +259,14 @@ impl Subscriber {
         }
     }
 
-    fn hear(&mut self, event: FeedEvent, ctx: &mut Context<Self>) {
+    fn handle_event(&mut self, event: FeedEvent, ctx: &mut Context<Self>) {
         let rooms = self.rooms.clone();
         let pod = &rooms.pod;
         match event {
             FeedEvent::Gate { room, partition, gate } => {
                 if let Some(room) = rooms.get(&room) {
-                    drop(room.board.put_gate(partition, *gate, pod.clock.now()));
+                    let change = room.board.put_gate(partition, *gate, pod.clock.now());
+                    room.board.notify(change);
                 }
             }
             FeedEvent::RoomChanged { room, seq } => {
@@ -301,15 +304,15 @@ impl Subscriber {
                 self.heard = Instant::now();
                 self.scanned = None;
                 for room in rooms.all() {
-                    room.note_all();
+                    room.mark_all_changed();
                 }
             }
         }
     }
 
-    /// Ends the sockets of a deleted room.
+    /// Closes the sockets of a deleted room.
     fn close_sessions(&self, room: RoomId) {
-        self.shards.close_sessions(&CloseSessions {
+        self.registry.close_sessions(&CloseSessions {
             room: Some(room),
             reason: ByeReason::RoomDeleted,
             within: Duration::ZERO,
@@ -325,18 +328,18 @@ fn device_view(desk: &DeskSeen) -> DeviceView {
     DeviceView { device: desk.device.clone(), seen_ms: desk.seen_ms }
 }
 
-/// Owns the feed: a message and an order never wait for each other.
-async fn drive(
+/// Owns the feed. Events and commands never wait for each other.
+async fn run_feed(
     mut feed: Box<dyn Feed>,
-    mut orders: mpsc::UnboundedReceiver<FeedOrder>,
+    mut commands: mpsc::UnboundedReceiver<FeedCommand>,
     events: mpsc::Sender<FeedEvent>,
 ) {
     loop {
         tokio::select! {
-            order = orders.recv() => match order {
+            command = commands.recv() => match command {
                 None => return,
-                Some(FeedOrder::Follow(rooms)) => feed.follow(rooms).await,
-                Some(FeedOrder::Reconnect) => feed.reconnect().await,
+                Some(FeedCommand::Follow(rooms)) => feed.follow(rooms).await,
+                Some(FeedCommand::Reconnect) => feed.reconnect().await,
             },
             event = feed.next() => {
                 if events.send(event).await.is_err() {
@@ -371,11 +374,11 @@ impl Actor for Subscriber {
 
 impl StreamHandler<FeedEvent> for Subscriber {
     fn handle(&mut self, event: FeedEvent, ctx: &mut Self::Context) {
-        self.hear(event, ctx);
+        self.handle_event(event, ctx);
     }
 
     fn finished(&mut self, _: &mut Self::Context) {
-        // the feed never ends by itself: whoever drives it has panicked
+        // the feed never ends by itself: its task has panicked
         if !self.rooms.pod.health.is_draining() {
             die("feed");
         }

@@ -1,11 +1,11 @@
-//! `Worker`: does jobs. One for each pod of role `all` or `worker`.
+//! `Worker`: does jobs. One for each process of role `all` or `worker`.
 //!
-//! In: the backlog of the ledger, looked at each second. Out: posts to the chat webhook, archives, purges; and twice a
-//! minute imports that were cut off are taken back. Its mailbox takes only its own ticks.
+//! In: the ledger's backlog, read each second. Out: posts to the chat webhook, archives, purges; twice a minute it also
+//! takes back imports that were cut off. Nobody sends to its mailbox but itself.
 //!
-//! **At least once**: a job is taken for a while (the lease), done, and then struck off. Whoever dies in between, or
-//! fails, leaves it to the next one, so it may be done twice, under the same id. An archive replaces the one before and
-//! a purge begins again where it was, so only webhooks can tell.
+//! **At least once**: a job is taken under a lease, done, and then removed. A worker that dies or fails in between leaves
+//! it to the next one, so a job may be done twice, under the same id. An archive replaces the one before and a purge
+//! resumes where it was, so only a webhook's receiver can see a repeat.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,21 +28,21 @@ mod webhook;
 
 pub use webhook::Webhook;
 
-/// Between two looks at the backlog.
+/// Between two reads of the backlog.
 const TICK: Duration = Duration::from_secs(1);
-/// Between two looks for imports that were cut off.
+/// Between two searches for imports that were cut off.
 const SWEEP: Duration = Duration::from_secs(30);
-/// A job that was tried so often is given up.
+/// A job is given up after this many attempts.
 const MAX_ATTEMPTS: u64 = 20;
 
 /// How a worker does its jobs.
 #[derive(Clone)]
 pub struct WorkerOptions {
-    /// Who is told; `None`: nobody.
+    /// The chat that is told; `None`: no chat.
     pub webhook: Option<Webhook>,
-    /// Where archives go; `None`: nowhere.
+    /// Directory of the archives; `None`: none are kept.
     pub export_dir: Option<PathBuf>,
-    /// For how long a job is taken.
+    /// For how long a taken job is kept from other workers.
     pub lease: Duration,
 }
 
@@ -57,7 +57,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts it on the thread that calls this.
+    /// Starts it on the calling thread.
     pub fn begin(pod: Arc<Pod>, options: WorkerOptions) -> Addr<Self> {
         Self { pod, options: Arc::new(options), working: false, swept: None, _abort_on_panic: AbortOnPanic("worker") }
             .start()
@@ -91,7 +91,7 @@ impl Actor for Worker {
     }
 }
 
-/// Takes back imports whose process is gone.
+/// Takes back imports whose process has gone.
 async fn sweep_imports(pod: &Pod) {
     match pod.ledger.sweep_imports().await {
         Ok(0) => {}
@@ -100,7 +100,7 @@ async fn sweep_imports(pod: &Pod) {
     }
 }
 
-/// Does whatever waits, room by room.
+/// Does the jobs that wait, room by room.
 async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
     let backlog = match pod.ledger.backlog().await {
         Ok(backlog) => backlog,
@@ -110,7 +110,7 @@ async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
     let oldest = backlog.iter().map(|backlog| pod.clock.now().saturating_sub(backlog.since)).max().unwrap_or_default();
     pod.metrics.oldest_job.set(oldest as f64 / 1_000.0);
     for backlog in backlog {
-        // no more than waited: one that fails again and again must not keep other rooms waiting
+        // no more than waited at first: a job that keeps failing must not keep other rooms waiting
         for _ in 0..backlog.waiting {
             if pod.health.is_draining() {
                 return;
@@ -118,13 +118,17 @@ async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
             match pod.ledger.take_job(&backlog.room, &pod.name, options.lease).await {
                 Ok(Some(taken)) => {
                     pod.metrics.jobs_running.inc();
-                    see_to(&pod, &options, &backlog.room, taken).await;
+                    run_job(&pod, &options, &backlog.room, taken).await;
                     pod.metrics.jobs_running.dec();
                 }
                 Ok(None) => break,
                 // other rooms have jobs too
                 Err(error @ LedgerError::Corrupt(_)) => {
-                    pod.quarantine.name_once(&backlog.room, "a job of a room makes no sense, so its jobs wait", &error);
+                    pod.quarantine.log_once(
+                        &backlog.room,
+                        "a job of a room is not valid, so the room's jobs wait",
+                        &error,
+                    );
                     break;
                 }
                 Err(error) => return tracing::warn!(%error, "a job cannot be taken"),
@@ -133,8 +137,8 @@ async fn work(pod: Arc<Pod>, options: Arc<WorkerOptions>) {
     }
 }
 
-/// Does one job and strikes it off, unless it must be tried again.
-async fn see_to(pod: &Arc<Pod>, options: &WorkerOptions, room: &RoomId, taken: TakenJob) {
+/// Does one job and removes it, unless it must be tried again.
+async fn run_job(pod: &Arc<Pod>, options: &WorkerOptions, room: &RoomId, taken: TakenJob) {
     let (id, kind, attempts) = (taken.job.id.as_str(), taken.job.task.kind(), taken.attempts);
     let span = pod.traces.job(room, kind, attempts);
     let performed = perform(pod, options, room, &taken.job).await;
@@ -192,14 +196,14 @@ async fn purge(pod: &Arc<Pod>, room: &RoomId, seq: u64) -> anyhow::Result<()> {
         }
         Err(ExecuteError::NoSuchRoom) => Ok(()),
         Err(ExecuteError::Refused(refused @ Refused::NotPurgeable)) => {
-            tracing::warn!(room = %room, %refused, "a purge was left undone");
+            tracing::warn!(room = %room, %refused, "a purge was not done");
             Ok(())
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Raises an alarm about a room, once for each occasion over all pods.
+/// Raises an alarm about a room, once for each `occasion` over all processes.
 pub async fn raise_alarm(pod: &Pod, room: &Room, occasion: &str, what: &str) {
     tracing::error!(room = %room.id, occasion, what, "ALARM");
     if let Err(error) = pod.ledger.enqueue(&room.id, &[Job::alarm(room, occasion, what)]).await {

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A chat's incoming webhook.
 #[derive(Clone)]
@@ -20,17 +20,17 @@ impl Webhook {
     /// The webhook at `url`, which is a secret.
     ///
     /// # Errors
-    /// There is no TLS to be had.
+    /// The TLS library cannot be set up.
     pub fn new(url: SecretString) -> anyhow::Result<Self> {
-        // a redirect would take the message where nobody wanted it
-        let client = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
+        // a redirect would send the message to an address that nobody has set
+        let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
         Ok(Self { url, client: client.context("the webhook's client cannot be made")? })
     }
 
-    /// Tells the chat. `id` goes along as `Idempotency-Key`, the same however often this is tried.
+    /// Posts a message. `id` is sent as `Idempotency-Key` and stays the same over all attempts.
     ///
     /// # Errors
-    /// No answer, or another than 2xx. The text never holds the URL.
+    /// No answer, or a status other than 2xx. The error never contains the URL.
     pub async fn post(&self, id: &str, text: &str) -> anyhow::Result<()> {
         let request = self.client.post(self.url.expose_secret()).header("Idempotency-Key", id);
         let answer = request.json(&json!({ "text": text })).send().await.map_err(reqwest::Error::without_url)?;

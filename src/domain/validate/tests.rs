@@ -62,7 +62,7 @@ fn a_running_take_is_never_one_that_is_on_record() {
 fn a_gate_counts_for_each_choice_and_was_opened_before_its_last_vote() {
     let mut gate = Gate::default();
     assert_eq!(gate.validate(), Ok(()));
-    gate.follow(&room().desired().unwrap(), 100);
+    gate.follow(&room().desired_gate().unwrap(), 100);
     assert_eq!((gate.validate(), gate.fits(&room())), (Ok(()), Ok(())));
     let broken = |change: fn(&mut Gate)| {
         let mut gate = gate.clone();

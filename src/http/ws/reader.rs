@@ -188,7 +188,7 @@ mod tests {
         peer.write_all(&frames(200)).await.unwrap();
         peer.shutdown().await.unwrap();
         let in_flight = Rc::new(InFlightCast::default());
-        let number = in_flight.ask(1, 1);
+        let number = in_flight.start(1, 1);
         let came_with_the_handshake = frames(100).into();
         let mut reader = Reader::new(came_with_the_handshake, in_flight.clone());
         assert_eq!(read_on(&mut reader, &mut tcp).await.0, READ_BYTES);
