@@ -6,7 +6,7 @@ use tallycast::domain::command::Command;
 use tallycast::domain::ids::{RoomId, VoterId};
 use tallycast::domain::room::Room;
 use tallycast::ledger::archive::{Archive, Import};
-use tallycast::ledger::execute::{RoomSnapshot, conduct, reconcile_room};
+use tallycast::ledger::execute::{RoomSnapshot, execute, reconcile_room};
 use tallycast::ledger::{Claimed, Creation, ImportClaim, JoinOutcome, JoinRequest, Part, SharedLedger};
 
 use crate::ledger_support::{Hall, Stand, invite, name, newcomer, voter};

@@ -18,7 +18,7 @@ use tallycast::domain::jobs::caused_by;
 use tallycast::domain::room::{Decision, Room};
 use tallycast::domain::visibility::{Audience, Blackout};
 use tallycast::ledger::archive::{Archive, Import};
-use tallycast::ledger::execute::{ExecuteError, conduct, rank, reconcile_room, voters};
+use tallycast::ledger::execute::{ExecuteError, execute, rank, reconcile_room, voters};
 use tallycast::ledger::{Batch, SharedLedger};
 use tallycast::wire::room::RoomView;
 

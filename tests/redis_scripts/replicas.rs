@@ -120,7 +120,7 @@ async fn without_replicas_no_change_is_acknowledged_and_the_check_says_so() {
     let votes = batch(vec![(voter(1), cast(3, "a"))]);
     let repeated = batch(vec![(voter(1), cast(1, "ab"))]);
     let writer = || asked.partition_writer(id, 0, "pod");
-    let (mut one, mut two, mut three) = (partition_writer(), partition_writer(), partition_writer());
+    let (mut one, mut two, mut three) = (writer(), writer(), writer());
     let changes: Vec<(&str, BoxFuture<'_, Result<(), LedgerError>>)> = vec![
         ("create_room", asked.create_room(&other).map(|answer| answer.map(drop)).boxed()),
         ("replace_room", asked.replace_room(&edited, &[]).map(|answer| answer.map(drop)).boxed()),

@@ -18,8 +18,8 @@ use crate::{batch, cast, fresh_room, join, ledger, opened, voter};
 #[derive(Debug, Clone)]
 enum Step {
     Commit { pod: usize, take: (u16, u16), casts: Vec<(u8, u32, String)>, acknowledged: u64 },
-    Aim { ahead: i64, take: (u16, u16), votes_per_round: u16, open: Option<When> },
-    Settle { pod: usize, acknowledged: u64 },
+    SetGates { ahead: i64, take: (u16, u16), votes_per_round: u16, open: Option<When> },
+    PublishPending { pod: usize, acknowledged: u64 },
     Remove { voter: u8, removed: bool },
 }
 
@@ -55,18 +55,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         casts,
         acknowledged,
     });
-    let aim = (-1i64..=3, take, 1u16..=10, when).prop_map(|(ahead, take, votes_per_round, open)| Step::Aim {
+    let set_gates = (-1i64..=3, take, 1u16..=10, when).prop_map(|(ahead, take, votes_per_round, open)| Step::SetGates {
         ahead,
         take,
         votes_per_round,
         open,
     });
-    let settle = (0usize..2, 0u64..30).prop_map(|(pod, acknowledged)| Step::Settle { pod, acknowledged });
+    let publish = (0usize..2, 0u64..30).prop_map(|(pod, acknowledged)| Step::PublishPending { pod, acknowledged });
     let remove = (0..VOTERS, any::<bool>()).prop_map(|(voter, removed)| Step::Remove { voter, removed });
-    let step = prop_oneof![12 => commit, 5 => aim, 1 => reconcile_room, 1 => remove];
+    let step = prop_oneof![12 => commit, 5 => set_gates, 1 => publish, 1 => remove];
     // begin with an open round, else most of it would be refused
     prop::collection::vec(step, 1..40).prop_map(|mut steps| {
-        steps.insert(0, Step::Aim { ahead: 1, take: (1, 1), votes_per_round: 7, open: Some(When::Never) });
+        steps.insert(0, Step::SetGates { ahead: 1, take: (1, 1), votes_per_round: 7, open: Some(When::Never) });
         steps
     })
 }
@@ -151,7 +151,7 @@ async fn compare(ledger: &dyn Ledger, steps: Vec<Step>) -> Result<(), TestCaseEr
                 let has_changed = model.gate.stored > stored;
                 model.check(&commit.gate, has_changed, before)?;
             }
-            Step::Aim { ahead, take: (round, take), votes_per_round, open } => {
+            Step::SetGates { ahead, take: (round, take), votes_per_round, open } => {
                 let command_seq = model.gate.command_seq.saturating_add_signed(ahead);
                 let open = open.map(|when| match when {
                     When::Never => Deadline::Never,
@@ -164,7 +164,7 @@ async fn compare(ledger: &dyn Ledger, steps: Vec<Step>) -> Result<(), TestCaseEr
                 let has_changed = model.gate.follow(&target, now);
                 model.check(&gates[0], has_changed, before)?;
             }
-            Step::Settle { pod, acknowledged } => {
+            Step::PublishPending { pod, acknowledged } => {
                 model.acknowledge(pod, acknowledged);
                 let gate = lanes[pod].publish_pending(acknowledged, u64::MAX).await.unwrap();
                 model.check(&gate, false, before)?;
