@@ -11,9 +11,9 @@ use tallycast::domain::ballot::Cast;
 use tallycast::domain::ids::VoterId;
 use tallycast::domain::text::Name;
 use tallycast::ledger::redis::{RedisLedger, RedisOptions};
-use tallycast::ledger::{Batch, Greeting, MOST_CASTS, SharedLedger, Verdict, fresh_card};
+use tallycast::ledger::{Batch, Greeting, MAX_CASTS, SharedLedger, Verdict, fresh_card};
 
-use crate::gauge::{Crowd, MOST_CASTS_PER_ROUND};
+use crate::gauge::{Crowd, MAX_CASTS_PER_ROUND};
 use crate::lab::{Aof, Lab, Store};
 use crate::procs::{forget_peak, peak_bytes, resident_bytes};
 use crate::table::{Limit, Row};
@@ -36,7 +36,7 @@ fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn Fn
     // what is stored before matters here, not how fast
     let stand = lab.stand(Store::Redis(Aof::EverySecond), 1)?;
     let pod = stand.pod();
-    let mut hall = pod.hall(0, 1, MOST_CASTS_PER_ROUND)?;
+    let mut hall = pod.hall(0, 1, MAX_CASTS_PER_ROUND)?;
     hall.open_next()?;
     eprintln!("   storing {ballots} ballots");
     let options = RedisOptions::new(stand.redis().url());
@@ -45,7 +45,7 @@ fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn Fn
     runtime.block_on(fill(&ledger, &hall, ballots))?;
     hall.close()?;
 
-    let mut others = pod.hall(OTHERS, 1, MOST_CASTS_PER_ROUND)?;
+    let mut others = pod.hall(OTHERS, 1, MAX_CASTS_PER_ROUND)?;
     others.open_next()?;
     let mut crowd = Crowd::connect(&stand.ports(), others.speech(), OTHERS)?;
     let mut vote_for = |secs| {
@@ -89,9 +89,9 @@ fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn Fn
 /// Writes voters, and one ballot for each, in the open round.
 async fn fill(ledger: &SharedLedger, hall: &Hall, ballots: usize) -> Result<()> {
     let voter = |number: usize| VoterId::parse(&format!("voter-{number}"));
-    let mut lane = ledger.lane(&hall.id, 0, "bench");
+    let mut writer = ledger.partition_writer(&hall.id, 0, "bench");
     let numbers: Vec<usize> = (0..ballots).collect();
-    for some in numbers.chunks(MOST_CASTS) {
+    for some in numbers.chunks(MAX_CASTS) {
         let greeting = |number: &usize| {
             let name = Name::parse(&format!("Voter {number}"))?;
             Ok(Greeting { voter: voter(*number)?, name, card: fresh_card(), take: None })
@@ -100,7 +100,7 @@ async fn fill(ledger: &SharedLedger, hall: &Hall, ballots: usize) -> Result<()> 
         ledger.greet(&hall.id, 1, &greetings?).await?;
         let casts: Result<Vec<_>> =
             some.iter().map(|number| Ok((voter(*number)?, Cast::parse(1, letters(*number))?))).collect();
-        let commit = lane.commit(&Batch::of(1, 1, 0, casts?)).await?;
+        let commit = writer.commit(&Batch::of(1, 1, 0, casts?)).await?;
         let all_in = commit.verdicts.iter().all(|v| matches!(v, Verdict::Ballot { refused: None, .. }));
         ensure!(all_in, "the ledger refused a ballot");
     }
