@@ -13,7 +13,7 @@ use super::session_handle::SessionHandle;
 use crate::board::Board;
 use crate::domain::ballot::Ballot;
 use crate::domain::ids::VoterId;
-use crate::ledger::{DeskSeen, Greeting, LedgerError, RoomBeacon, StageSeen, Voter};
+use crate::ledger::{DeskSeen, ResumeRequest, LedgerError, RoomBeacon, StageSeen, Voter};
 use crate::wire::server::{BallotView, ByeReason};
 
 /// Sockets that one voter may have on one process. A further one replaces the oldest.
@@ -207,7 +207,7 @@ impl ActiveRoom {
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn greet(&self, pod: &Pod, greeting: Greeting) -> Result<(Voter, Ballot), LedgerError> {
+    pub async fn greet(&self, pod: &Pod, greeting: ResumeRequest) -> Result<(Voter, Ballot), LedgerError> {
         self.hellos.greet(&pod.ledger, self.board.room(), greeting).await
     }
 }

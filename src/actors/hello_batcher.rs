@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::pod::AbortOnPanic;
 use crate::domain::ballot::Ballot;
 use crate::domain::room::Room;
-use crate::ledger::{Greeting, LedgerError, SLICE, SharedLedger, Voter};
+use crate::ledger::{ResumeRequest, LedgerError, SLICE, SharedLedger, Voter};
 
 type Greeted = Result<(Voter, Ballot), LedgerError>;
 
@@ -18,7 +18,7 @@ pub struct HelloBatcher(Mutex<HelloQueue>);
 
 #[derive(Default)]
 struct HelloQueue {
-    waiting: Vec<(Greeting, oneshot::Sender<Greeted>)>,
+    waiting: Vec<(ResumeRequest, oneshot::Sender<Greeted>)>,
     /// True while a call to the ledger is under way.
     calling: bool,
 }
@@ -29,7 +29,7 @@ impl HelloBatcher {
     }
 
     /// The next batch, at most [`SLICE`] hellos. If there is none, no call is under way any more.
-    fn next_batch(&self) -> Vec<(Greeting, oneshot::Sender<Greeted>)> {
+    fn next_batch(&self) -> Vec<(ResumeRequest, oneshot::Sender<Greeted>)> {
         let mut queue = self.queue();
         let count = queue.waiting.len().min(SLICE);
         let rest = queue.waiting.split_off(count);
@@ -41,7 +41,7 @@ impl HelloBatcher {
     ///
     /// # Errors
     /// The ledger's.
-    pub async fn greet(self: &Arc<Self>, ledger: &SharedLedger, room: Arc<Room>, greeting: Greeting) -> Greeted {
+    pub async fn greet(self: &Arc<Self>, ledger: &SharedLedger, room: Arc<Room>, greeting: ResumeRequest) -> Greeted {
         let (sender, answer) = oneshot::channel();
         let is_first = {
             let mut queue = self.queue();
@@ -64,7 +64,7 @@ async fn greet_all(batcher: Arc<HelloBatcher>, ledger: SharedLedger, room: Arc<R
         if greetings.is_empty() {
             return;
         }
-        match ledger.greet(&room.id, room.partitions, &greetings).await {
+        match ledger.resume(&room.id, room.partitions, &greetings).await {
             Ok(greeted) => {
                 for (answer, greeted) in answers.into_iter().zip(greeted) {
                     // a session that has ended needs no answer

@@ -23,7 +23,7 @@ const NEAR_MS: u64 = 60_000;
 
 /// Why a room cannot be entered.
 #[derive(Debug, thiserror::Error)]
-pub enum Absent {
+pub enum RoomUnavailable {
     /// The ledger has no such room, or it was deleted.
     #[error("there is no such room")]
     NoSuchRoom,
@@ -32,7 +32,7 @@ pub enum Absent {
     Ledger(#[from] LedgerError),
 }
 
-impl From<ExecuteError> for Absent {
+impl From<ExecuteError> for RoomUnavailable {
     fn from(error: ExecuteError) -> Self {
         match error {
             ExecuteError::Ledger(error) => Self::Ledger(error),
@@ -95,19 +95,19 @@ impl Rooms {
     /// The room with this join code, made active if it is not.
     ///
     /// # Errors
-    /// See [`Absent`].
-    pub async fn enter(self: &Arc<Self>, code: &RoomCode) -> Result<Arc<ActiveRoom>, Absent> {
+    /// See [`RoomUnavailable`].
+    pub async fn enter(self: &Arc<Self>, code: &RoomCode) -> Result<Arc<ActiveRoom>, RoomUnavailable> {
         let known = self.by_code.read().expect("the lock is never poisoned").get(code).cloned();
         let known = known.and_then(|id| self.get(&id));
         let room = match known {
             Some(room) => room,
             None => {
-                let record = self.pod.ledger.find_room(code).await?.ok_or(Absent::NoSuchRoom)?;
+                let record = self.pod.ledger.find_room(code).await?.ok_or(RoomUnavailable::NoSuchRoom)?;
                 self.activate(&record.id).await?
             }
         };
         if room.board.room().deleted_at.is_some() {
-            return Err(Absent::NoSuchRoom);
+            return Err(RoomUnavailable::NoSuchRoom);
         }
         Ok(room)
     }
@@ -115,13 +115,13 @@ impl Rooms {
     /// The room with this id, made active if it is not, also if it is deleted.
     ///
     /// # Errors
-    /// See [`Absent`].
-    pub async fn activate(self: &Arc<Self>, id: &RoomId) -> Result<Arc<ActiveRoom>, Absent> {
+    /// See [`RoomUnavailable`].
+    pub async fn activate(self: &Arc<Self>, id: &RoomId) -> Result<Arc<ActiveRoom>, RoomUnavailable> {
         if let Some(room) = self.get(id) {
             return Ok(room);
         }
         let (snapshot, ranking) = match self.read(id).await {
-            Err(Absent::Ledger(error)) => {
+            Err(RoomUnavailable::Ledger(error)) => {
                 self.pod.quarantine.add_if_corrupt(id, None, &error);
                 return Err(error.into());
             }
@@ -145,7 +145,7 @@ impl Rooms {
         Ok(room)
     }
 
-    async fn read(&self, id: &RoomId) -> Result<(RoomSnapshot, Option<Arc<ShownRanking>>), Absent> {
+    async fn read(&self, id: &RoomId) -> Result<(RoomSnapshot, Option<Arc<ShownRanking>>), RoomUnavailable> {
         let asked = Instant::now();
         let snapshot = reconcile_room(&*self.pod.ledger, id).await?;
         // the board is made with the ledger's time, which nothing may have told this process yet

@@ -4,7 +4,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
 use serde_json::{Map, Value, json};
 
-use crate::actors::rooms::Absent;
+use crate::actors::rooms::RoomUnavailable;
 use crate::domain::{Invalid, Refused};
 use crate::ledger::LedgerError;
 use crate::ledger::execute::ExecuteError;
@@ -162,11 +162,11 @@ impl From<ExecuteError> for ApiError {
     }
 }
 
-impl From<Absent> for ApiError {
-    fn from(absent: Absent) -> Self {
-        match absent {
-            Absent::NoSuchRoom => Self::no_such_room(),
-            Absent::Ledger(error) => error.into(),
+impl From<RoomUnavailable> for ApiError {
+    fn from(error: RoomUnavailable) -> Self {
+        match error {
+            RoomUnavailable::NoSuchRoom => Self::no_such_room(),
+            RoomUnavailable::Ledger(error) => error.into(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::domain::Invalid;
 use crate::domain::ballot::Ballot;
 use crate::domain::ids::{Card, Invite, VoterId};
 use crate::domain::text::Name;
-use crate::ledger::{Greeting, JoinOutcome, JoinRequest, Renaming, Voter, fresh_card};
+use crate::ledger::{JoinOutcome, JoinRequest, RenameRequest, ResumeRequest, Voter, fresh_card};
 use crate::wire::http::{JoinBody, JoinedView, RenameBody};
 
 /// Numbered variations of a taken name that are tried.
@@ -145,7 +145,8 @@ pub fn cookie(request: &HttpRequest, site: &Site, room: &ActiveRoom, token: Stri
 /// The voter that a valid token names; written again if the ledger has lost it.
 pub async fn known_voter(site: &Site, room: &Arc<ActiveRoom>, token: VoterToken) -> Answer<(Voter, Ballot)> {
     let record = room.board.room();
-    let greeting = Greeting { voter: token.voter, name: token.name, card: fresh_card(), take: record.current_take() };
+    let greeting =
+        ResumeRequest { voter: token.voter, name: token.name, card: fresh_card(), take: record.current_take() };
     let (voter, ballot) = room.greet(&site.pod, greeting).await?;
     if voter.removed { Err(ApiError::removed()) } else { Ok((voter, ballot)) }
 }
@@ -216,7 +217,7 @@ pub async fn rename(
 
 /// Gives a voter another name.
 pub async fn rename_voter(site: &Site, room: &ActiveRoom, voter: VoterId, name: Name) -> Answer<Voter> {
-    let renaming = Renaming { voter, suggestions: suggestions(&name), name };
+    let renaming = RenameRequest { voter, suggestions: suggestions(&name), name };
     match site.pod.ledger.rename(&room.board.id, &renaming).await? {
         JoinOutcome::Done(voter) | JoinOutcome::Known(voter) => Ok(voter),
         outcome => Err(refusal(outcome)),

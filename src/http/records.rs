@@ -20,7 +20,7 @@ use crate::domain::text::Name;
 use crate::domain::visibility::Audience;
 use crate::ledger::Ledger;
 use crate::ledger::archive::Archive;
-use crate::ledger::execute::{all_ballots, all_voters, rank, reconcile_room, run_blocking};
+use crate::ledger::execute::{all_ballots, all_names, rank, reconcile_room, run_blocking};
 use crate::wire::room::RecordView;
 
 /// How often the recount of an open round is repeated because votes came meanwhile.
@@ -107,7 +107,7 @@ struct Everything {
 }
 
 async fn gather(ledger: &dyn Ledger, room: Arc<Room>) -> Answer<Everything> {
-    let (names, removed) = all_voters(ledger, &room.id).await?;
+    let (names, removed) = all_names(ledger, &room.id).await?;
     let mut ballots = vec![];
     for (round, take, _) in room.takes() {
         let mut cast: Vec<_> = all_ballots(ledger, &room, (round, take)).await?.into_iter().collect();

@@ -12,7 +12,7 @@ use super::error::{Answer, ApiError};
 use super::site::Site;
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::messages::Execute;
-use crate::actors::rooms::Absent;
+use crate::actors::rooms::RoomUnavailable;
 use crate::audit;
 use crate::domain::Invalid;
 use crate::domain::command::Command;
@@ -88,7 +88,7 @@ pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQu
         match site.rooms.activate(&room.id).await {
             Ok(active) => views.push(view(&site, &active, Audience::Emcee)),
             // set apart, and listed with those
-            Err(Absent::Ledger(error @ LedgerError::Corrupt(_))) => {
+            Err(RoomUnavailable::Ledger(error @ LedgerError::Corrupt(_))) => {
                 site.pod.quarantine.add_if_corrupt(&room.id, Some(&room.code), &error);
             }
             Err(absent) => return Err(absent.into()),

@@ -1,4 +1,5 @@
-//! The feed: what pods tell each other. Any message may be lost, repeated or reordered; none is the truth.
+//! The feed: messages between pods. Any of them may be lost, repeated or reordered, so none is relied upon: each second
+//! every pod compares its boards with the ledger.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -6,72 +7,72 @@ use serde::{Deserialize, Serialize};
 use crate::domain::gate::Gate;
 use crate::domain::ids::{RoomId, VoterId};
 
-/// One message.
+/// One message of the feed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FeedEvent {
     /// The newest counts of one gate.
     Gate {
-        /// Its room.
+        /// The gate's room.
         room: RoomId,
-        /// Its partition.
+        /// The gate's partition.
         partition: u16,
-        /// All of it, absolute.
+        /// The whole gate, with absolute counts.
         gate: Box<Gate>,
     },
-    /// A room record was stored; read it.
+    /// A room record was stored: read it.
     RoomChanged {
-        /// Which.
+        /// The room's id.
         room: RoomId,
-        /// Its version.
+        /// Version of the record.
         seq: u64,
     },
-    /// A voter was removed: end the sockets.
+    /// A voter was removed: close the voter's sockets.
     VoterRemoved {
-        /// Where.
+        /// The room's id.
         room: RoomId,
-        /// Who.
+        /// The voter's id.
         voter: VoterId,
     },
-    /// An emcee signed out: end the sockets of that sign-in.
+    /// An emcee signed out: close the sockets of that sign-in.
     SignedOut {
-        /// Which sign-in.
+        /// Id of the sign-in.
         sign_in: String,
     },
-    /// A pod lives.
+    /// A pod is alive.
     Beacon(Beacon),
-    /// Messages may have been lost: take snapshots. Made by the feed itself, at each (re)connection.
+    /// Messages may have been lost: read snapshots. Made by the feed itself, at each (re)connection.
     Resumed,
-    /// The feed's connection is gone; it comes back by itself.
+    /// The connection is lost; the feed reconnects by itself.
     Lost,
 }
 
-/// What a pod says of itself each second.
+/// What a pod reports about itself each second.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Beacon {
     /// The pod's name, unique in the installation and for each start.
     pub pod: String,
-    /// Takes voters.
+    /// True if the pod accepts voters.
     pub ready: bool,
-    /// All sockets.
+    /// All its sockets.
     pub sessions: u64,
-    /// 99th percentile of its commits within the last 10 s, in ms; 0: there was none. Missing from older pods.
+    /// 99th percentile of its commit times within the last 10 s, in ms; 0 if there was none. Older pods leave it out.
     #[serde(default)]
     pub commit_p99_ms: f64,
-    /// Rooms that have sockets there. Of others it has nothing to say: what nobody waits for is not unshown.
+    /// Rooms that have sockets on this pod. A room without sockets has nothing to show, so nothing unshown either.
     pub rooms: Vec<RoomBeacon>,
 }
 
-/// What a pod says of one room.
+/// What a pod reports about one room.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoomBeacon {
-    /// Which.
+    /// The room's id.
     pub room: RoomId,
     /// Sockets of voters.
     pub connected: u64,
     /// Slips in the newest tally that went to all its sockets, counted like [`Gate::stored`].
     pub shown: u64,
-    /// Age of the oldest vote that they were not shown, in ms. Missing from older pods.
+    /// Age of the oldest vote that those sockets were not sent yet, in ms. Older pods leave it out.
     #[serde(default)]
     pub oldest_unshown_ms: u64,
     /// Its stage pages.
@@ -83,11 +84,11 @@ pub struct RoomBeacon {
 /// A stage page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageSeen {
-    /// What it says it shows.
+    /// The screen that the page reports.
     pub screen: String,
-    /// The `seq` that it shows.
+    /// The `seq` of the state that it shows.
     pub seq: u64,
-    /// Since its last word, in ms.
+    /// Time since its last message, in ms.
     pub seen_ms: u64,
 }
 
@@ -96,20 +97,20 @@ pub struct StageSeen {
 pub struct DeskSeen {
     /// What the emcee called it at sign-in.
     pub device: String,
-    /// Since its last word, in ms.
+    /// Time since its last message, in ms.
     pub seen_ms: u64,
 }
 
-/// A pod's end of the feed. It reconnects by itself, for ever.
+/// A pod's subscription to the feed. It reconnects by itself, without limit.
 #[async_trait]
 pub trait Feed: Send {
-    /// Follow the gates of these rooms from now on, and no others. Room changes, removals, sign-outs and beacons of
-    /// all rooms come anyway.
+    /// Receives the gates of these rooms from now on, and of no others. Room changes, removals, sign-outs and beacons are
+    /// received for all rooms.
     async fn follow(&mut self, rooms: Vec<RoomId>);
 
     /// The next message. Cancel-safe.
     async fn next(&mut self) -> FeedEvent;
 
-    /// Drop the connection and make another: what was sent came not back.
+    /// Drops the connection and makes another: a message of this pod did not come back.
     async fn reconnect(&mut self);
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::pod::Pod;
-use crate::actors::rooms::{Absent, Rooms};
+use crate::actors::rooms::{RoomUnavailable, Rooms};
 use crate::auth::{SignIn, VoterToken};
 use crate::domain::ids::{RoomCode, VoterId};
 use crate::domain::room::Room;
-use crate::ledger::{Greeting, fresh_card};
+use crate::ledger::{ResumeRequest, fresh_card};
 use crate::wire::client::{Hello, Role};
 use crate::wire::codes::CloseCode;
 use crate::wire::server::{BallotView, You};
@@ -59,8 +59,8 @@ pub async fn admit(rooms: Arc<Rooms>, context: HandshakeContext, hello: Hello) -
     let code = RoomCode::parse(&hello.room).map_err(|_| CloseCode::NoSuchRoom)?;
     let pod = rooms.pod.clone();
     let room = rooms.enter(&code).await.map_err(|absent| match absent {
-        Absent::NoSuchRoom => CloseCode::NoSuchRoom,
-        Absent::Ledger(error) => {
+        RoomUnavailable::NoSuchRoom => CloseCode::NoSuchRoom,
+        RoomUnavailable::Ledger(error) => {
             pod.note_ledger_error(&error);
             CloseCode::Restart
         }
@@ -91,7 +91,7 @@ fn voter_token(pod: &Pod, context: &HandshakeContext, room: &Room, token: Option
 async fn voter(pod: &Arc<Pod>, empty: Admission, token: VoterToken) -> Result<Admission, CloseCode> {
     let record = empty.room.board.room();
     let take = record.current_take();
-    let greeting = Greeting { voter: token.voter, name: token.name, card: fresh_card(), take };
+    let greeting = ResumeRequest { voter: token.voter, name: token.name, card: fresh_card(), take };
     let (voter, ballot) = empty.room.greet(pod, greeting).await.map_err(|error| {
         pod.note_ledger_error(&error);
         CloseCode::Restart

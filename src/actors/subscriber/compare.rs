@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::pod::Pod;
-use crate::actors::rooms::{Absent, Rooms};
+use crate::actors::rooms::{RoomUnavailable, Rooms};
 use crate::domain::ids::RoomId;
 use crate::ledger::LedgerError;
-use crate::ledger::execute::{ExecuteError, reconcile, reconcile_room};
+use crate::ledger::execute::{ExecuteError, reconcile_record, reconcile_room};
 use crate::wire::server::LedgerState;
 
 /// Reads a room that has changed, and makes it active if it has something due. Returns the room's id if it was deleted.
@@ -69,8 +69,8 @@ pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
     }
     if rooms.all().is_empty() && !check {
         // no call was made, so nothing is known about the ledger
-        match pod.ledger.is_signed_out("").await {
-            Ok(_) => pod.health.set_ledger(LedgerState::Ok),
+        match pod.ledger.ping().await {
+            Ok(()) => pod.health.set_ledger(LedgerState::Ok),
             Err(error) => return ledger_failed(pod, &error),
         }
     }
@@ -87,7 +87,7 @@ pub async fn compare(rooms: Arc<Rooms>, check: bool, scan: bool) -> bool {
     for room in listing.rooms.iter().filter(|room| room.running.is_some() || room.next_auto_step().is_some()) {
         match rooms.activate(&room.id).await {
             // it is in quarantine: other rooms have something due too
-            Ok(_) | Err(Absent::Ledger(LedgerError::Corrupt(_))) => {}
+            Ok(_) | Err(RoomUnavailable::Ledger(LedgerError::Corrupt(_))) => {}
             Err(error) => {
                 tracing::warn!(room = %room.id, %error, "a room with something due could not be read");
                 return false;
@@ -108,7 +108,7 @@ fn ledger_failed(pod: &Pod, error: &LedgerError) -> bool {
 async fn compare_room(rooms: &Rooms, active: &ActiveRoom) -> Result<(), LedgerError> {
     let started = Instant::now();
     let record = active.board.room();
-    let Some(snapshot) = reconcile(&*rooms.pod.ledger, (*record).clone()).await? else { return Ok(()) };
+    let Some(snapshot) = reconcile_record(&*rooms.pod.ledger, (*record).clone()).await? else { return Ok(()) };
     rooms.note_ledger_answer(started, snapshot.now);
     if snapshot.room.seq != record.seq {
         rooms.pod.metrics.feed_gaps.inc();

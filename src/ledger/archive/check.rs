@@ -1,7 +1,7 @@
-//! What the lines of an archive must say together. An archive comes from outside: it may be damaged, or forged.
+//! Checks whether the lines of an archive fit together. An archive comes from outside: it may be damaged or forged.
 //!
-//! A ballot whose voter is not among the voters is let through: a phone with a valid token is written again at its
-//! hello, and a room that lost its voters is not to lose their votes too.
+//! A ballot without a voter is accepted: a voter with a valid token is restored at the next hello, and a room that has
+//! lost voters must not lose their votes too.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,13 +15,13 @@ use crate::domain::room::{Room, letter};
 use crate::domain::setup::{SECONDS, check_reference};
 use crate::domain::validate::check_number;
 use crate::domain::{Invalid, LedgerMs};
-use crate::ledger::people::{Invited, RankEntry, Voter};
+use crate::ledger::{Invited, RankEntry, Voter};
 
-/// A clock may be so far ahead of ours, in ms. The times of a room never fall back, so one that comes from the future
-/// stands still until our clock is there.
+/// Most that the clock of another installation may be ahead of ours. The times of a room never fall back, so a room from
+/// the future would stand still until our clock catches up.
 const MAX_AHEAD_MS: LedgerMs = 3_600_000;
 
-/// Most commands that a room may have had: its number goes on from there, and must not come to its end.
+/// Most commands that a room may have had: `command_seq` continues from there, and must not run out of numbers.
 const MAX_COMMANDS: u64 = u32::MAX as u64;
 
 /// Ballots of one round and take, by voter.
@@ -32,7 +32,10 @@ fn must(holds: bool, field: &str, detail: impl std::fmt::Display) -> Result<(), 
 }
 
 impl Archive {
-    /// Checks it, and takes the counts of the gates from the ballots.
+    /// Checks the archive, and recounts the gates from the ballots.
+    ///
+    /// # Errors
+    /// The field that is malformed, out of bounds or contradicts another one.
     pub(super) fn check(&mut self) -> Result<(), Invalid> {
         let record = self.room.validate().and_then(|()| check_reference(self.room.reference.as_deref()));
         let room_to_rise = || must(self.room.command_seq <= MAX_COMMANDS, "command_seq", "is too large");
@@ -63,7 +66,7 @@ impl Archive {
             must(invites.insert(invite), "invited.invite", format_args!("two have the invite of {name}"))?;
             must(invited.insert(name.folded()), "invited.name", format_args!("{name} has two invites"))?;
             let used = voter.as_ref().is_none_or(|voter| voters.contains(voter));
-            must(used, "invited.voter", format_args!("the invite of {name} leads to no voter"))?;
+            must(used, "invited.voter", format_args!("the invite of {name} leads to a voter who is not here"))?;
         }
         Ok(())
     }
@@ -83,13 +86,13 @@ impl Archive {
             must((1..=most).contains(&votes.len()), "ballot.votes", detail)?;
             let choices = self.room.round(*round).map_or(0, |round| round.choices.len());
             let known = |byte: u8| byte.checked_sub(b'a').is_some_and(|index| usize::from(index) < choices);
-            must(votes.bytes().all(known), "ballot.votes", format_args!("has a letter that {of} has not"))?;
+            must(votes.bytes().all(known), "ballot.votes", format_args!("has a letter that is not a choice of {of}"))?;
             must(of_take.insert(voter, votes).is_none(), "ballot.voter", format_args!("{voter} has two in {of}"))?;
         }
         Ok(ballots)
     }
 
-    /// Takes the counts of the gates from the ballots: a gate is read after them, and votes may have come between.
+    /// Recounts the gates from the ballots: the gates were read later, and votes may have been stored in between.
     fn recount(&mut self) -> Result<(), Invalid> {
         let Self { room, parts, .. } = self;
         let mut ballots = vec![vec![]; usize::from(room.partitions)];
@@ -104,8 +107,9 @@ impl Archive {
         for part in parts.iter_mut() {
             let Part::Gate { partition, gate } = part else { continue };
             let ballots = ballots.get(usize::from(*partition)).filter(|_| missing.remove(partition));
-            let ballots = ballots
-                .ok_or_else(|| Invalid::new("gate.partition", format!("{partition} is not there, or there twice")))?;
+            let ballots = ballots.ok_or_else(|| {
+                Invalid::new("gate.partition", format!("{partition} does not exist, or is here twice"))
+            })?;
             gate.fits(room).map_err(|error| error.inside("gate.gate"))?;
             let stored = ballots.iter().map(|(_, ballot)| ballot.votes.len() as u64).sum();
             let at = (gate.round, gate.take);
@@ -116,7 +120,10 @@ impl Archive {
         must(missing.is_none(), "gate", format_args!("that of partition {} is missing", missing.unwrap_or_default()))
     }
 
-    /// Checks its times against the ledger's clock, which they are to follow from now on.
+    /// Checks the times against the ledger's clock, which the room follows from now on.
+    ///
+    /// # Errors
+    /// The field with a time in the future.
     pub(super) fn check_times(&self, now: LedgerMs) -> Result<(), Invalid> {
         let latest = now.saturating_add(MAX_AHEAD_MS);
         let longest = LedgerMs::from(*SECONDS.end()) * 1_000;
@@ -153,10 +160,10 @@ impl Archive {
 }
 
 fn check_voter(field: &str, voter: &VoterId) -> Result<(), Invalid> {
-    must(voter.is_made(), field, format_args!("{voter} is no id that a server has made"))
+    must(voter.is_made(), field, format_args!("{voter} is not an id that a server has made"))
 }
 
-/// A closed take counts what its ballots say.
+/// Checks that the counts of closed takes are those of their ballots.
 fn check_counts(room: &Room, ballots: &Ballots<'_>) -> Result<(), Invalid> {
     for (round, take, closed) in room.takes() {
         let (Some(closed), Some(ballots)) = (closed, ballots.get(&(round, take))) else { continue };
@@ -177,7 +184,7 @@ fn check_counts(room: &Room, ballots: &Ballots<'_>) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// A frozen ranking is in order, and it is the one that the record shows.
+/// Checks that the frozen ranking is in order, and that it is the one that the record shows.
 fn check_ranking(room: &Room, entries: &[RankEntry]) -> Result<(), Invalid> {
     let Some(Reveal { of, places, .. }) = &room.reveal else {
         return must(entries.is_empty(), "ranked", "the record shows no ranking");
@@ -192,7 +199,7 @@ fn check_ranking(room: &Room, entries: &[RankEntry]) -> Result<(), Invalid> {
         check_number("ranked.score", entry.score)?;
         check_number("ranked.time_ms", entry.time_ms)?;
         let known = entry.rounds.iter().all(|(round, _)| room.round(*round).is_some());
-        must(known, "ranked.rounds", "names a round that is not there")?;
+        must(known, "ranked.rounds", "names a round that does not exist")?;
         let key = |entry: &RankEntry| (u64::MAX - entry.score, entry.time_ms);
         must(before.is_none_or(|before| key(before) <= key(entry)), "ranked.score", "is not in order, best first")?;
         let shares = before.filter(|before| key(before) == key(entry));

@@ -1,4 +1,4 @@
-//! Bringing a room in.
+//! Importing a room from an archive.
 
 use std::time::Duration;
 
@@ -7,44 +7,44 @@ use crate::domain::Invalid;
 use crate::domain::room::Room;
 use crate::ledger::{Claimed, ImportClaim, Ledger, LedgerError, SLICE};
 
-/// An import that has written nothing for so long is given up, and another one may begin.
+/// An import that has written nothing for this long is given up, and another one can start.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// What became of an import.
+/// The outcome of an import.
 #[derive(Debug)]
 pub enum Import {
-    /// The room is here now.
+    /// The room is imported.
     Done(Room),
-    /// It was here before, the same.
+    /// The same room was imported before.
     Unchanged(Room),
-    /// A room with this id is here, and has gone its own way.
+    /// A room with this id exists, and differs from the archive.
     Exists(Room),
-    /// Another import of this room, or of one with its code or `ref`, is under way.
+    /// Another import of this room, or of one with its code or `ref`, is running.
     Running,
     /// Another room has the code.
     CodeTaken,
     /// Another room has the `ref`.
     RefTaken(Room),
-    /// Its times are not of this ledger's clock.
+    /// Its times are ahead of this ledger's clock.
     Refused(Invalid),
 }
 
 impl Archive {
-    /// Brings the room in. Its id, code and `ref` are claimed first, and everything is written under that claim: of two
-    /// imports at once one is told that the other is running. Nobody can see the room before all of it is there. The same
-    /// again changes nothing.
+    /// Imports the room. Its id, code and `ref` are claimed first, and everything is written under that claim: of two
+    /// imports at once, one is told that the other is running. The room is not visible before all of it is stored. The same
+    /// import again changes nothing.
     ///
     /// # Errors
-    /// The ledger's: say it again. What was written is taken back, now or when the claim has run out.
+    /// See [`LedgerError`]: try again. What was written is dropped now, or when the claim has expired.
     pub async fn import(&self, ledger: &dyn Ledger) -> Result<Import, LedgerError> {
         if let Err(invalid) = self.check_times(ledger.check().await?.now) {
             return Ok(Import::Refused(invalid));
         }
-        // an import that was cut off must not keep this one waiting
+        // an import that was interrupted must not block this one
         ledger.sweep_imports().await?;
         let claim = match ledger.begin_import(&self.room, LEASE).await? {
             Claimed::Held(claim) => claim,
-            Claimed::Exists(here) => return Ok(self.compared(here)),
+            Claimed::Exists(stored) => return Ok(self.compare(stored)),
             Claimed::Running => return Ok(Import::Running),
             Claimed::CodeTaken => return Ok(Import::CodeTaken),
             Claimed::RefTaken(holder) => return Ok(Import::RefTaken(holder)),
@@ -53,18 +53,18 @@ impl Archive {
             Ok(room) => Ok(Import::Done(room)),
             Err(error) => {
                 if let Err(error) = ledger.drop_import(&claim).await {
-                    tracing::warn!(room = %claim.room, %error, "an import is taken back when its claim has run out");
+                    tracing::warn!(room = %claim.room, %error, "a failed import could not be dropped yet; that happens when its claim has expired");
                 }
                 Err(error)
             }
         }
     }
 
-    /// What to say of a room that is here already.
-    fn compared(&self, here: Room) -> Import {
-        // the version is the ledger's, and a room at home needs no key of its own
-        let ours = Room { seq: self.room.seq, token_key: self.room.token_key.clone(), ..here.clone() };
-        if ours == self.room { Import::Unchanged(here) } else { Import::Exists(here) }
+    /// The outcome for a room that is stored already.
+    fn compare(&self, stored: Room) -> Import {
+        // `seq` is set by the ledger, and a room of this installation has no token key in its record
+        let same = Room { seq: self.room.seq, token_key: self.room.token_key.clone(), ..stored.clone() };
+        if same == self.room { Import::Unchanged(stored) } else { Import::Exists(stored) }
     }
 
     async fn write_under(&self, ledger: &dyn Ledger, claim: &ImportClaim) -> Result<Room, LedgerError> {

@@ -1,20 +1,19 @@
-//! A whole room as text, to be kept or to be brought to another installation: one JSON object a line.
+//! A whole room as text, to keep or to move to another installation: one JSON object per line.
 //!
 //! ```text
-//! {"archive": {"version": 1, "room": "K7M2QX", …}}    what this is
+//! {"archive": {"version": 1, "room": "K7M2QX", …}}    the head
 //! {"record": {…}}                                      the room record
 //! {"gate": …} {"voter": …} {"invited": …} {"ballot": …} {"ranked": …}
-//! {"end": {"lines": 4711}}                             nothing was cut off
+//! {"end": {"lines": 4711}}                             shows that nothing is missing
 //! ```
 //!
-//! The ballots are the truth: counts of the gates are taken from them when an archive is brought in, so one that was
-//! written while votes came in is as good as any other.
+//! The ballots are the source of truth: an import recounts the gates from them, so an archive can be written while votes
+//! are being cast.
 
 use serde::Serialize;
 
-use super::execute::{ExecuteError, all_ballots, frozen, reconcile_room, voters};
-use super::people::RankEntry;
-use super::{Ledger, LedgerError, fresh_card};
+use super::execute::{ExecuteError, all_ballots, all_voters, frozen, reconcile_room};
+use super::{Ledger, LedgerError, RankEntry, fresh_card};
 use crate::domain::Invalid;
 use crate::domain::ballot::Ballot;
 use crate::domain::ids::{RoomCode, RoomId};
@@ -31,8 +30,8 @@ use format::VERSION;
 pub use format::{Archive, Head, Part};
 pub use import::Import;
 
-/// How often a room is read again because a round was opened or closed meanwhile.
-const READINGS: usize = 8;
+/// Attempts to read a room while rounds are opened and closed.
+const MAX_ATTEMPTS: usize = 8;
 
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,14 +43,15 @@ enum Line<'a> {
 }
 
 impl Archive {
-    /// Reads all that is kept of a room. `token_key` is what its voters' tokens are signed with.
+    /// Reads everything that is stored of a room. `token_key` signs the tokens of its voters.
     ///
     /// # Errors
-    /// There is no such room, or the ledger's; [`ExecuteError::Contended`] if rounds keep opening and closing.
+    /// [`ExecuteError::NoSuchRoom`], [`ExecuteError::Ledger`], and [`ExecuteError::Contended`] if rounds keep opening and
+    /// closing.
     pub async fn of(ledger: &dyn Ledger, id: &RoomId, token_key: &str) -> Result<Self, ExecuteError> {
-        for _ in 0..READINGS {
+        for _ in 0..MAX_ATTEMPTS {
             let before = reconcile_room(ledger, id).await?;
-            // voters last: whoever has used an invite or cast a vote meanwhile is among them
+            // voters last, so that everybody who has used an invite or cast a vote in between is among them
             let mut parts: Vec<_> = ledger.invites(id).await?.into_iter().map(Part::Invited).collect();
             for (round, take, _) in before.room.takes() {
                 let mut ballots: Vec<_> = all_ballots(ledger, &before.room, (round, take)).await?.into_iter().collect();
@@ -68,7 +68,7 @@ impl Archive {
                 Some(reveal) => frozen(ledger, id, reveal.ranking).await?,
                 None => vec![],
             };
-            parts.extend(voters(ledger, id).await?.into_iter().map(Part::Voter));
+            parts.extend(all_voters(ledger, id).await?.into_iter().map(Part::Voter));
             let after = reconcile_room(ledger, id).await?;
             let ahead = after.gates.iter().any(|gate| gate.command_seq > after.room.command_seq);
             if after.room.seq != before.room.seq || ahead {
@@ -89,7 +89,7 @@ impl Archive {
         Err(ExecuteError::Contended)
     }
 
-    /// Without names, cards, invites and the key of the tokens: for a copy to try things on.
+    /// The archive without names, cards, invites and the token key: for a copy to try things on.
     pub fn masked(mut self) -> Self {
         self.head.masked = true;
         self.room.token_key = None;
@@ -111,7 +111,7 @@ impl Archive {
         self
     }
 
-    /// As another room: with an id and a code of its own, and `copy-of-…` as its `ref`.
+    /// The archive as that of another room: with a new id and code, and `copy-of-…` as its `ref`.
     pub fn fresh(mut self) -> Self {
         let of = self.room.reference.as_deref().unwrap_or(self.room.code.as_str());
         self.room.reference = Some(reference_of_copy(of));
@@ -122,10 +122,10 @@ impl Archive {
         self
     }
 
-    /// The text.
+    /// Encodes the archive as text.
     ///
     /// # Errors
-    /// [`LedgerError::Corrupt`] if something has no JSON.
+    /// [`LedgerError::Corrupt`] if something cannot be encoded.
     pub fn write(self) -> Result<String, LedgerError> {
         let Self { head, room, parts, ranking } = self;
         let mut text = String::new();
@@ -138,10 +138,10 @@ impl Archive {
         Ok(text)
     }
 
-    /// Reads the text and checks all of it, see [`check`].
+    /// Decodes the text and checks all of it, see [`check`].
     ///
     /// # Errors
-    /// The field that is malformed, out of bounds or contradicts others, with its line.
+    /// The field that is malformed, out of bounds or contradicts another one, with its line.
     pub fn read(text: &str) -> Result<Self, Invalid> {
         let mut archive = read::read(text)?;
         archive.check()?;

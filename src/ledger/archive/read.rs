@@ -1,4 +1,4 @@
-//! Reading the text of an archive, line by line.
+//! Decoding the text of an archive, line by line.
 
 use serde::Deserialize;
 use serde_json::Deserializer;
@@ -8,9 +8,9 @@ use crate::domain::gate::Gate;
 use crate::domain::ids::VoterId;
 use crate::domain::room::Room;
 use crate::domain::{Invalid, LedgerMs};
-use crate::ledger::people::{Invited, RankEntry, Voter};
+use crate::ledger::{Invited, RankEntry, Voter};
 
-/// What a line may be.
+/// One line.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
@@ -29,24 +29,24 @@ pub(super) fn at_line(index: usize, invalid: &Invalid) -> Invalid {
     Invalid::new(invalid.field.clone(), format!("{} (line {})", invalid.detail, index + 1))
 }
 
-/// Reads the text; what the lines say together is not checked yet.
+/// Decodes the text. Whether the lines fit together is not checked yet, see [`super::check`].
 pub(super) fn read(text: &str) -> Result<Archive, Invalid> {
     let (mut head, mut room, mut parts, mut ranking) = (None, None, vec![], vec![]);
     let mut ended = false;
     for (index, text) in text.lines().enumerate() {
         let at = |field: &str, detail: &str| at_line(index, &Invalid::new(field, detail));
         if ended {
-            return Err(at("end", "there is more behind the end"));
+            return Err(at("end", "there is more after the end"));
         }
         match parse(text).map_err(|invalid| at_line(index, &invalid))? {
             Line::Archive(found) if index == 0 && !(1..=VERSION).contains(&found.version) => {
-                let is = if found.version > VERSION { "newer than this server" } else { "none" };
-                let detail = format!("version {} is {is}; version {VERSION} is read here", found.version);
+                let why = if found.version > VERSION { "newer than this server" } else { "not a valid version" };
+                let detail = format!("version {} is {why}; this server reads version {VERSION}", found.version);
                 return Err(at("archive.version", &detail));
             }
             Line::Archive(found) if index == 0 => head = Some(found),
             Line::Record(found) if index == 1 => room = Some(*found),
-            Line::Archive(_) | Line::Record(_) => return Err(at("body", "this has no place here")),
+            Line::Archive(_) | Line::Record(_) => return Err(at("body", "this line cannot be here")),
             Line::Gate { partition, gate } => parts.push(Part::Gate { partition, gate }),
             Line::Voter(voter) => parts.push(Part::Voter(voter)),
             Line::Invited(invited) => parts.push(Part::Invited(invited)),
@@ -82,11 +82,11 @@ fn parse(text: &str) -> Result<Line, Invalid> {
     Ok(line)
 }
 
-/// An error may repeat what it did not understand, however long that is.
+/// Cuts an error text, because it may repeat input of any length.
 fn short(detail: &str) -> String {
-    const MOST: usize = 200;
-    match detail.len() > MOST {
-        true => format!("{}…", &detail[..detail.floor_char_boundary(MOST)]),
+    const MAX_BYTES: usize = 200;
+    match detail.len() > MAX_BYTES {
+        true => format!("{}…", &detail[..detail.floor_char_boundary(MAX_BYTES)]),
         false => detail.to_owned(),
     }
 }

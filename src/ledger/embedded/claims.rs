@@ -1,4 +1,4 @@
-//! Claims of imports that are not finished.
+//! Claims of imports that are under way.
 
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table};
 use serde::{Deserialize, Serialize};
@@ -7,40 +7,40 @@ use super::tables::{IMPORTS, Json, StoreError, parse};
 use crate::domain::LedgerMs;
 use crate::domain::ids::RoomCode;
 
-/// A claim that is not finished, by room id.
+/// A claim, as it is stored under the room's id.
 #[derive(Serialize, Deserialize)]
-pub struct Running {
-    /// See [`ImportClaim::token`].
+pub struct StoredClaim {
+    /// See [`crate::ledger::ImportClaim::token`].
     pub token: u64,
-    /// It runs out then.
+    /// When it expires.
     pub until: LedgerMs,
-    /// Claimed along with the id.
+    /// The join code, claimed together with the id.
     pub code: RoomCode,
-    /// Claimed along with the id.
+    /// The `ref`, claimed together with the id.
     pub reference: Option<String>,
 }
 
-/// True if the room is claimed by an import that is not finished.
+/// True if the room is being imported.
 pub fn is_importing(transaction: &ReadTransaction, id: &str) -> Result<bool, StoreError> {
     Ok(transaction.open_table(IMPORTS)?.get(id)?.is_some())
 }
 
-/// True if any import is not finished.
-pub fn are_any(transaction: &ReadTransaction) -> Result<bool, StoreError> {
+/// True if any room is being imported.
+pub fn has_imports(transaction: &ReadTransaction) -> Result<bool, StoreError> {
     Ok(!transaction.open_table(IMPORTS)?.is_empty()?)
 }
 
-/// All claims have run out: whoever held one is gone, for only one process has the file.
+/// Lets all claims expire. Called when the file is opened: only one process has it, so the holders are gone.
 pub fn expire_all(imports: &mut Table<'_, &'static str, Json>) -> Result<(), redb::StorageError> {
     let mut all = vec![];
     for entry in imports.iter()? {
-        let (id, running) = entry?;
-        if let Ok(running) = parse::<Running>(running.value()) {
-            all.push((id.value().to_owned(), Running { until: 0, ..running }));
+        let (id, claim) = entry?;
+        if let Ok(claim) = parse::<StoredClaim>(claim.value()) {
+            all.push((id.value().to_owned(), StoredClaim { until: 0, ..claim }));
         }
     }
-    for (id, running) in all {
-        if let Ok(json) = serde_json::to_vec(&running) {
+    for (id, claim) in all {
+        if let Ok(json) = serde_json::to_vec(&claim) {
             imports.insert(id.as_str(), json.as_slice())?;
         }
     }

@@ -1,26 +1,27 @@
-//! The ledger's clock: the system's, but never slower than the process's own and never behind what was stored.
+//! The ledger's clock: the system clock, but never slower than the monotonic clock and never behind a stored time.
 //!
-//! A system whose clock is set back would otherwise stop the ledger's until it is there again: rounds would not close,
-//! and votes would share one time. A clock that is set forward is followed, for so it is after a sleep.
+//! If the system clock were followed when it is set back, the ledger's time would stand still until it catches up: rounds
+//! would not close, and votes would share one time. A system clock that is set forward is followed: that is what happens
+//! when a machine wakes up.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use crate::domain::LedgerMs;
 
-/// What two clocks say at one moment.
+/// The readings of two clocks at one moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
-    /// The system's, in ms since 1970: it may be set.
+    /// The system clock, in ms since 1970: it can be set.
     pub system_ms: LedgerMs,
-    /// The process's own, in ms from any start: it only rises.
+    /// The monotonic clock, in ms from any start: it only rises.
     pub elapsed_ms: u64,
 }
 
 /// Reads both clocks.
 pub type Clocks = Box<dyn Fn() -> Reading + Send + Sync>;
 
-/// Those of this process.
+/// The clocks of this process.
 pub fn clocks() -> Clocks {
     let start = Instant::now();
     Box::new(move || {
@@ -32,14 +33,14 @@ pub fn clocks() -> Clocks {
 /// See the [module](self).
 pub struct Clock {
     clocks: Clocks,
-    /// By how much it is ahead of the process's own clock; only rises.
+    /// By how much the ledger's clock is ahead of the monotonic clock; only rises.
     ahead_ms: AtomicI64,
-    /// The latest time that was read.
+    /// The latest time that was returned.
     latest: AtomicU64,
 }
 
 impl Clock {
-    /// A clock that goes on from `stored`.
+    /// A clock that continues from `stored`.
     pub fn new(stored: LedgerMs, clocks: Clocks) -> Self {
         let ahead = stored as i64 - clocks().elapsed_ms as i64;
         Self { clocks, ahead_ms: AtomicI64::new(ahead), latest: AtomicU64::new(stored) }
@@ -51,7 +52,7 @@ impl Clock {
         let ahead = system_ms as i64 - elapsed_ms as i64;
         let ahead = self.ahead_ms.fetch_max(ahead, Ordering::AcqRel).max(ahead);
         let now = (elapsed_ms as i64 + ahead).max(0) as LedgerMs;
-        // another thread may have read its clocks later, and be here before
+        // another thread may have read the clocks later, and got here first
         self.latest.fetch_max(now, Ordering::AcqRel).max(now)
     }
 }
@@ -67,18 +68,18 @@ pub mod tests {
     pub struct SetClocks(Arc<(AtomicU64, AtomicU64)>);
 
     impl SetClocks {
-        /// Time passes on both.
+        /// Time passes on both clocks.
         pub fn pass(&self, ms: u64) {
             self.0.0.fetch_add(ms, Ordering::Relaxed);
             self.0.1.fetch_add(ms, Ordering::Relaxed);
         }
 
-        /// Somebody sets the system's.
+        /// The system clock is set.
         pub fn set_system(&self, ms: LedgerMs) {
             self.0.0.store(ms, Ordering::Relaxed);
         }
 
-        /// For a ledger.
+        /// The same clocks, for a ledger.
         pub fn clocks(&self) -> Clocks {
             let set = self.clone();
             Box::new(move || Reading {
@@ -89,7 +90,7 @@ pub mod tests {
     }
 
     #[test]
-    fn it_goes_on_when_the_systems_is_set_back_and_jumps_when_that_is_set_forward() {
+    fn the_clock_continues_when_the_system_clock_is_set_back_and_jumps_when_it_is_set_forward() {
         let set = SetClocks::default();
         set.set_system(5_000_000);
         let clock = Clock::new(0, set.clocks());
@@ -108,7 +109,7 @@ pub mod tests {
     }
 
     #[test]
-    fn it_begins_where_it_was_when_the_systems_is_behind_what_was_stored() {
+    fn the_clock_starts_at_the_stored_time_when_the_system_clock_is_behind_it() {
         let set = SetClocks::default();
         set.set_system(1_400_000);
         set.pass(70);

@@ -1,50 +1,93 @@
-//! Rooms that come from another installation. Each is written under a claim, and is here when its record is.
+//! Imports. Each is written under a claim, and its room is visible as soon as the record is stored.
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use redb::ReadableTable;
 
-use super::claims::Running;
-use super::rooms::load_room;
+use super::claims::{StoredClaim, has_imports};
+use super::ledger::EmbeddedLedger;
+use super::rooms::{PURGE_WEIGHT, load_room};
 use super::tables::{IMPORT_KEY, StoreError, load, parse, store};
-use super::work::Work;
+use super::write_transaction::WriteTransaction;
 use crate::domain::LedgerMs;
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::partition_of;
 use crate::domain::ids::RoomId;
 use crate::domain::room::Room;
-use crate::ledger::{Claimed, ImportClaim, Part, SLICE};
+use crate::ledger::{Claimed, ImportClaim, ImportStore, LedgerError, Part, SLICE};
 
-const LOST: StoreError = StoreError::Misused("this import was given up, for its claim had run out; begin again");
+const CLAIM_LOST: StoreError =
+    StoreError::Misused("this import was given up because its claim has expired; start it again");
 
-impl Work<'_> {
-    /// Claims id, code and `ref` of a room that is to be brought in.
-    pub fn begin_import(&mut self, room: &Room, lease: Duration) -> Result<Claimed, StoreError> {
+#[async_trait]
+impl ImportStore for EmbeddedLedger {
+    async fn begin_import(&self, room: &Room, lease: Duration) -> Result<Claimed, LedgerError> {
+        let room = room.clone();
+        self.store.write(1, move |transaction| transaction.begin_import(&room, lease)).await
+    }
+
+    async fn write_parts(&self, claim: &ImportClaim, parts: &[Part]) -> Result<(), LedgerError> {
+        let (claim, parts) = (claim.clone(), parts.to_vec());
+        self.store.write(parts.len(), move |transaction| transaction.write_parts(&claim, &parts)).await
+    }
+
+    async fn finish_import(&self, claim: &ImportClaim, room: &Room) -> Result<Room, LedgerError> {
+        let (claim, room) = (claim.clone(), room.clone());
+        let finish = move |transaction: &mut WriteTransaction<'_>| {
+            transaction.held_claim(&claim)?.ok_or(CLAIM_LOST)?;
+            let room = Room { seq: (room.seq + 1).max(transaction.now), ..room };
+            store(&mut transaction.tables.rooms, room.id.as_str(), &room)?;
+            transaction.tables.imports.remove(room.id.as_str())?;
+            Ok(room)
+        };
+        self.store.write(1, finish).await
+    }
+
+    async fn drop_import(&self, claim: &ImportClaim) -> Result<(), LedgerError> {
+        let claim = claim.clone();
+        let drop_claimed = move |transaction: &mut WriteTransaction<'_>| match transaction.held_claim(&claim)? {
+            Some(stored) => transaction.drop_parts(&claim.room, &stored),
+            None => Ok(()),
+        };
+        self.store.write(PURGE_WEIGHT, drop_claimed).await
+    }
+
+    async fn sweep_imports(&self) -> Result<usize, LedgerError> {
+        if !self.store.read(has_imports).await? {
+            return Ok(0);
+        }
+        self.store.write(PURGE_WEIGHT, |transaction| transaction.sweep_imports()).await
+    }
+}
+
+impl WriteTransaction<'_> {
+    fn begin_import(&mut self, room: &Room, lease: Duration) -> Result<Claimed, StoreError> {
         let id = room.id.as_str();
-        if let Some(here) = load_room(&self.tables.rooms, id)? {
-            return Ok(Claimed::Exists(here));
+        if let Some(stored) = load_room(&self.tables.rooms, id)? {
+            return Ok(Claimed::Exists(stored));
         }
         if self.is_importing(id)? {
             return Ok(Claimed::Running);
         }
         let mut deleted = None;
         if let Some(reference) = &room.reference
-            && let Some(holder) = self.tables.refs.get(reference.as_str())?.map(|holder| holder.value().to_owned())
+            && let Some(owner) = self.tables.refs.get(reference.as_str())?.map(|owner| owner.value().to_owned())
         {
-            if self.is_importing(&holder)? {
+            if self.is_importing(&owner)? {
                 return Ok(Claimed::Running);
             }
-            let holder = self.holder_of_reference(&holder)?;
-            if holder.deleted_at.is_none() {
-                return Ok(Claimed::RefTaken(holder));
+            let owner = self.owner_of_reference(&owner)?;
+            if owner.deleted_at.is_none() {
+                return Ok(Claimed::RefTaken(owner));
             }
-            deleted = Some(holder);
+            deleted = Some(owner);
         }
-        if let Some(holder) = self.tables.codes.get(room.code.as_str())?.map(|holder| holder.value().to_owned()) {
-            return Ok(if self.is_importing(&holder)? { Claimed::Running } else { Claimed::CodeTaken });
+        if let Some(owner) = self.tables.codes.get(room.code.as_str())?.map(|owner| owner.value().to_owned()) {
+            return Ok(if self.is_importing(&owner)? { Claimed::Running } else { Claimed::CodeTaken });
         }
-        if let Some(holder) = deleted {
-            self.take_reference_from(holder)?;
+        if let Some(owner) = deleted {
+            self.take_reference_from(owner)?;
         }
         let token = self.tables.meta.get(IMPORT_KEY)?.map_or(0, |last| last.value()) + 1;
         self.tables.meta.insert(IMPORT_KEY, token)?;
@@ -53,27 +96,26 @@ impl Work<'_> {
             self.tables.refs.insert(reference.as_str(), id)?;
         }
         let until = self.now + lease.as_millis() as LedgerMs;
-        let running = Running { token, until, code: room.code.clone(), reference: room.reference.clone() };
-        store(&mut self.tables.imports, id, &running)?;
+        let claim = StoredClaim { token, until, code: room.code.clone(), reference: room.reference.clone() };
+        store(&mut self.tables.imports, id, &claim)?;
         Ok(Claimed::Held(ImportClaim { room: room.id.clone(), partitions: room.partitions, token, lease }))
     }
 
-    /// Writes parts of a room that has no record yet, and renews the claim.
-    pub fn write_parts(&mut self, claim: &ImportClaim, parts: &[Part]) -> Result<(), StoreError> {
+    fn write_parts(&mut self, claim: &ImportClaim, parts: &[Part]) -> Result<(), StoreError> {
         if parts.len() > SLICE {
             return Err(StoreError::Misused("at most 1,000 parts are written at once"));
         }
-        let running = self.claimed(claim)?.ok_or(LOST)?;
+        let stored = self.held_claim(claim)?.ok_or(CLAIM_LOST)?;
         let until = self.now + claim.lease.as_millis() as LedgerMs;
-        store(&mut self.tables.imports, claim.room.as_str(), &Running { until, ..running })?;
+        store(&mut self.tables.imports, claim.room.as_str(), &StoredClaim { until, ..stored })?;
         parts.iter().try_for_each(|part| self.write_part(&claim.room, claim.partitions, part))
     }
 
     fn write_part(&mut self, room: &RoomId, partitions: u16, part: &Part) -> Result<(), StoreError> {
         match part {
             Part::Gate { partition, gate } => store(&mut self.tables.gates, (room.as_str(), *partition), gate),
-            Part::Voter(voter) => self.bring_voter(room, voter),
-            Part::Invited(invited) => self.bring_invite(room, invited),
+            Part::Voter(voter) => self.import_voter(room, voter),
+            Part::Invited(invited) => self.import_invite(room, invited),
             Part::Ballot { round, take, voter, votes, time_ms } => {
                 let id = voter.as_str();
                 let ballot = Ballot { votes: votes.clone(), time_ms: *time_ms }.encode();
@@ -85,40 +127,23 @@ impl Work<'_> {
         }
     }
 
-    /// Stores the record of a room that is here whole, and gives the claim back.
-    pub fn finish_import(&mut self, claim: &ImportClaim, room: &Room) -> Result<Room, StoreError> {
-        self.claimed(claim)?.ok_or(LOST)?;
-        let room = Room { seq: (room.seq + 1).max(self.now), ..room.clone() };
-        store(&mut self.tables.rooms, room.id.as_str(), &room)?;
-        self.tables.imports.remove(room.id.as_str())?;
-        Ok(room)
-    }
-
-    /// Takes back what was written under the claim, if it was not finished.
-    pub fn drop_import(&mut self, claim: &ImportClaim) -> Result<(), StoreError> {
-        match self.claimed(claim)? {
-            Some(running) => self.take_back(&claim.room, &running),
-            None => Ok(()),
-        }
-    }
-
-    /// Takes back every import whose claim has run out.
-    pub fn sweep_imports(&mut self) -> Result<usize, StoreError> {
-        let mut over = vec![];
+    fn sweep_imports(&mut self) -> Result<usize, StoreError> {
+        let mut expired = vec![];
         for entry in self.tables.imports.iter()? {
-            let (id, running) = entry?;
-            let running: Running = parse(running.value())?;
-            if running.until <= self.now {
+            let (id, claim) = entry?;
+            let claim: StoredClaim = parse(claim.value())?;
+            if claim.until <= self.now {
                 let id = RoomId::parse(id.value()).map_err(|error| StoreError::Corrupt(error.to_string()))?;
-                over.push((id, running));
+                expired.push((id, claim));
             }
         }
-        over.iter().try_for_each(|(id, running)| self.take_back(id, running))?;
-        Ok(over.len())
+        expired.iter().try_for_each(|(id, claim)| self.drop_parts(id, claim))?;
+        Ok(expired.len())
     }
 
-    fn take_back(&mut self, id: &RoomId, running: &Running) -> Result<(), StoreError> {
-        self.purge_parts(id, &running.code, running.reference.as_deref())?;
+    /// Removes what an import has written, and its claim.
+    fn drop_parts(&mut self, id: &RoomId, claim: &StoredClaim) -> Result<(), StoreError> {
+        self.purge_parts(id, &claim.code, claim.reference.as_deref())?;
         self.tables.imports.remove(id.as_str())?;
         Ok(())
     }
@@ -127,8 +152,9 @@ impl Work<'_> {
         Ok(self.tables.imports.get(id)?.is_some())
     }
 
-    fn claimed(&self, claim: &ImportClaim) -> Result<Option<Running>, StoreError> {
-        let running: Option<Running> = load(&self.tables.imports, claim.room.as_str())?;
-        Ok(running.filter(|running| running.token == claim.token))
+    /// The stored claim, if it is this one. `None` if it was released, or another import has taken over.
+    fn held_claim(&self, claim: &ImportClaim) -> Result<Option<StoredClaim>, StoreError> {
+        let stored: Option<StoredClaim> = load(&self.tables.imports, claim.room.as_str())?;
+        Ok(stored.filter(|stored| stored.token == claim.token))
     }
 }

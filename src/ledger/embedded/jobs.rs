@@ -1,29 +1,58 @@
-//! Jobs: what is to be done because of a change, in the order in which it was caused.
+//! Jobs: what must be done because of a change, in the order in which it was caused.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable};
 use serde::{Deserialize, Serialize};
 
+use super::ledger::EmbeddedLedger;
 use super::tables::{JOBS, StoreError, parse, store};
-use super::work::Work;
+use super::write_transaction::WriteTransaction;
 use crate::domain::LedgerMs;
 use crate::domain::ids::RoomId;
 use crate::domain::jobs::Job;
-use crate::ledger::{Backlog, TakenJob};
+use crate::ledger::{Backlog, JobStore, LedgerError, TakenJob};
 
-/// A job that is not done.
+/// A job that is not done, as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Waiting {
     job: Job,
     since: LedgerMs,
-    /// Nobody else takes it before then; 0: nobody has it.
+    /// End of the lease of the worker that has taken it; 0 if it was never taken.
     taken_until: LedgerMs,
     attempts: u64,
 }
 
-impl Work<'_> {
+#[async_trait]
+impl JobStore for EmbeddedLedger {
+    async fn enqueue(&self, room: &RoomId, jobs: &[Job]) -> Result<(), LedgerError> {
+        let (room, jobs) = (room.clone(), jobs.to_vec());
+        self.store.write(1, move |transaction| transaction.enqueue(&room, &jobs)).await
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, LedgerError> {
+        self.store.read(backlog).await
+    }
+
+    async fn take_job(&self, room: &RoomId, _worker: &str, lease: Duration) -> Result<Option<TakenJob>, LedgerError> {
+        let room = room.clone();
+        self.store.write(1, move |transaction| transaction.take_job(&room, lease)).await
+    }
+
+    async fn finish_job(&self, room: &RoomId, job: &TakenJob) -> Result<(), LedgerError> {
+        let (room, entry) = (room.clone(), job.entry.clone());
+        let finish = move |transaction: &mut WriteTransaction<'_>| {
+            let number = entry.parse().map_err(|_| StoreError::Misused("this is not a job of this ledger"))?;
+            transaction.tables.jobs.remove((room.as_str(), number))?;
+            Ok(())
+        };
+        self.store.write(1, finish).await
+    }
+}
+
+impl WriteTransaction<'_> {
     /// Stores jobs whose ids were not stored before.
     pub fn enqueue(&mut self, room: &RoomId, jobs: &[Job]) -> Result<(), StoreError> {
         for job in jobs {
@@ -41,8 +70,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Takes the oldest job that nobody has.
-    pub fn take_job(&mut self, room: &RoomId, lease: Duration) -> Result<Option<TakenJob>, StoreError> {
+    /// Takes the oldest job that no worker has a lease on.
+    fn take_job(&mut self, room: &RoomId, lease: Duration) -> Result<Option<TakenJob>, StoreError> {
         let mut free = None;
         for entry in self.tables.jobs.range::<(&str, u64)>((room.as_str(), 0)..=(room.as_str(), u64::MAX))? {
             let (key, value) = entry?;
@@ -58,23 +87,15 @@ impl Work<'_> {
         store(&mut self.tables.jobs, (room.as_str(), number), &taken)?;
         Ok(Some(TakenJob { entry: number.to_string(), job: taken.job, attempts: taken.attempts }))
     }
-
-    /// Forgets a job, but not its id.
-    pub fn finish_job(&mut self, room: &RoomId, entry: &str) -> Result<(), StoreError> {
-        let number = entry.parse().map_err(|_| StoreError::Misused("this is no job"))?;
-        self.tables.jobs.remove((room.as_str(), number))?;
-        Ok(())
-    }
 }
 
-/// Rooms with jobs that are not done.
-pub fn backlog(transaction: &ReadTransaction) -> Result<Vec<Backlog>, StoreError> {
+fn backlog(transaction: &ReadTransaction) -> Result<Vec<Backlog>, StoreError> {
     let mut rooms: BTreeMap<String, (u64, LedgerMs)> = BTreeMap::new();
     for entry in transaction.open_table(JOBS)?.iter()? {
         let (key, value) = entry?;
         let (count, oldest) = rooms.entry(key.value().0.to_owned()).or_insert((0, LedgerMs::MAX));
         *count += 1;
-        // whoever takes a job that makes no sense is told so; other rooms have theirs
+        // an invalid job is reported to the worker that takes it; the jobs of other rooms go on
         let waiting: Result<Waiting, _> = parse(value.value());
         *oldest = waiting.map_or(*oldest, |waiting| waiting.since.min(*oldest));
     }

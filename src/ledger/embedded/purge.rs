@@ -1,34 +1,27 @@
-//! Rooms that go for good.
+//! Purge: everything that is stored of a room, removed in one transaction.
 
 use redb::ReadableTable;
 
-use super::tables::{BEHIND_ALL_IDS, StoreError};
-use super::work::Work;
+use super::tables::{AFTER_ALL_IDS, StoreError};
+use super::write_transaction::WriteTransaction;
 use crate::domain::ids::{RoomCode, RoomId};
-use crate::domain::room::Room;
 
-impl Work<'_> {
-    /// Removes all that is kept of a room, in one step.
-    pub fn purge_room(&mut self, room: &Room) -> Result<(), StoreError> {
-        self.purge_parts(&room.id, &room.code, room.reference.as_deref())?;
-        self.tables.rooms.remove(room.id.as_str())?;
-        Ok(())
-    }
-
-    /// Removes all but the record, and the entries of the directory that lead to it.
+impl WriteTransaction<'_> {
+    /// Removes everything of a room except its record: its data, and its entries in the directory.
     pub fn purge_parts(&mut self, id: &RoomId, code: &RoomCode, reference: Option<&str>) -> Result<(), StoreError> {
         let id = id.as_str();
         let tables = &mut self.tables;
-        let own = |holder: Option<redb::AccessGuard<'_, &'static str>>| holder.is_some_and(|h| h.value() == id);
-        if own(tables.codes.get(code.as_str())?) {
+        let is_own =
+            |owner: Option<redb::AccessGuard<'_, &'static str>>| owner.is_some_and(|owner| owner.value() == id);
+        if is_own(tables.codes.get(code.as_str())?) {
             tables.codes.remove(code.as_str())?;
         }
         if let Some(reference) = reference
-            && own(tables.refs.get(reference)?)
+            && is_own(tables.refs.get(reference)?)
         {
             tables.refs.remove(reference)?;
         }
-        let within = (id, "")..(id, BEHIND_ALL_NAMES);
+        let within = (id, "")..(id, AFTER_ALL_NAMES);
         for table in [&mut tables.names, &mut tables.cards, &mut tables.invited] {
             table.retain_in(within.clone(), |_, _| false)?;
         }
@@ -37,8 +30,8 @@ impl Work<'_> {
         }
         tables.job_ids.retain_in(within, |_, _| false)?;
         tables.gates.retain_in((id, 0)..=(id, u16::MAX), |_, _| false)?;
-        tables.acknowledged.retain_in((id, 0, "")..(id, u16::MAX, BEHIND_ALL_NAMES), |_, _| false)?;
-        let ballots = (id, 0, 0, 0, "")..(id, u16::MAX, u16::MAX, u16::MAX, BEHIND_ALL_IDS);
+        tables.acknowledged.retain_in((id, 0, "")..(id, u16::MAX, AFTER_ALL_NAMES), |_, _| false)?;
+        let ballots = (id, 0, 0, 0, "")..(id, u16::MAX, u16::MAX, u16::MAX, AFTER_ALL_IDS);
         tables.ballots.retain_in(ballots, |_, _| false)?;
         tables.rankings.retain_in((id, 0, 0)..=(id, u64::MAX, u32::MAX), |_, _| false)?;
         tables.jobs.retain_in((id, 0)..=(id, u64::MAX), |_, _| false)?;
@@ -47,5 +40,5 @@ impl Work<'_> {
     }
 }
 
-/// Behind every name, whatever its letters: the last character there is.
-const BEHIND_ALL_NAMES: &str = "\u{10FFFF}\u{10FFFF}";
+/// Sorts after every name: names hold no character beyond the last one of Unicode.
+const AFTER_ALL_NAMES: &str = "\u{10FFFF}\u{10FFFF}";

@@ -2,14 +2,49 @@
 
 use std::ops::Range;
 
+use async_trait::async_trait;
 use redb::ReadTransaction;
 
+use super::ledger::EmbeddedLedger;
 use super::tables::{RANKINGS, StoreError, load, store};
-use super::work::Work;
+use super::write_transaction::WriteTransaction;
 use crate::domain::ids::RoomId;
-use crate::ledger::{RankEntry, SLICE};
+use crate::ledger::{LedgerError, RankEntry, RankingStore, SLICE};
 
-impl Work<'_> {
+#[async_trait]
+impl RankingStore for EmbeddedLedger {
+    async fn store_ranking(
+        &self,
+        room: &RoomId,
+        ranking: u64,
+        slice: u32,
+        entries: &[RankEntry],
+    ) -> Result<(), LedgerError> {
+        let (room, entries) = (room.clone(), entries.to_vec());
+        let weight = entries.len();
+        self.store.write(weight, move |transaction| transaction.store_ranking(&room, ranking, slice, &entries)).await
+    }
+
+    async fn ranking(&self, room: &RoomId, ranking: u64, slice: u32) -> Result<Vec<RankEntry>, LedgerError> {
+        let room = room.clone();
+        let read = move |transaction: &ReadTransaction| {
+            let entries = load(&transaction.open_table(RANKINGS)?, (room.as_str(), ranking, slice))?;
+            Ok(entries.unwrap_or_default())
+        };
+        self.store.read(read).await
+    }
+
+    async fn drop_rankings(&self, room: &RoomId, rankings: Range<u64>) -> Result<(), LedgerError> {
+        let room = room.clone();
+        let drop_all = move |transaction: &mut WriteTransaction<'_>| {
+            let slices = (room.as_str(), rankings.start, 0)..(room.as_str(), rankings.end, 0);
+            Ok(transaction.tables.rankings.retain_in(slices, |_, _| false)?)
+        };
+        self.store.write(1, drop_all).await
+    }
+}
+
+impl WriteTransaction<'_> {
     /// Stores one slice.
     pub fn store_ranking(
         &mut self,
@@ -23,21 +58,4 @@ impl Work<'_> {
         }
         store(&mut self.tables.rankings, (room.as_str(), ranking, slice), &entries)
     }
-
-    /// Drops all slices of these rankings.
-    pub fn drop_rankings(&mut self, room: &RoomId, rankings: &Range<u64>) -> Result<(), StoreError> {
-        let slices = (room.as_str(), rankings.start, 0)..(room.as_str(), rankings.end, 0);
-        Ok(self.tables.rankings.retain_in(slices, |_, _| false)?)
-    }
-}
-
-/// One slice; empty behind the last.
-pub fn ranking(
-    transaction: &ReadTransaction,
-    room: &RoomId,
-    ranking: u64,
-    slice: u32,
-) -> Result<Vec<RankEntry>, StoreError> {
-    let entries = load(&transaction.open_table(RANKINGS)?, (room.as_str(), ranking, slice))?;
-    Ok(entries.unwrap_or_default())
 }

@@ -1,7 +1,7 @@
-//! A look at a file that changes nothing in it.
+//! A storage backend that reads a file and never changes it: writes stay in memory, locks are real.
 //!
-//! The store cannot even tell whose a file is without repairing it first, if its last process was killed. So it is
-//! opened through this: writes stay in memory, and the locks are real.
+//! If its last process was killed, redb repairs a file before it can tell what the file holds. A file that may belong to
+//! another program must not be repaired, so it is inspected through this overlay first.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{BackendError, DatabaseError, StorageBackend, backends::FileBackend};
 
-/// Bytes that are kept together once one of them was written.
-const BLOCK: usize = 4_096;
+/// Bytes that are copied to memory together once one of them was written.
+const BLOCK_BYTES: usize = 4_096;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -20,47 +20,50 @@ pub struct ReadOnlyOverlay {
     written: Mutex<Written>,
 }
 
-/// What was written.
+/// What was written, and what of the file is still visible.
 #[derive(Debug)]
 struct Written {
-    /// The length that the file would have.
+    /// The length that the file would have, in bytes.
     length: u64,
-    /// Bytes of the file that can still be seen: a file that was cut and grows again grows by zeros.
-    of_file: u64,
-    /// By number.
-    blocks: HashMap<u64, Box<[u8; BLOCK]>>,
+    /// Bytes of the file that are still visible: a file that is truncated and grows again is filled with zeros.
+    visible: u64,
+    /// The written blocks, by number.
+    blocks: HashMap<u64, Box<[u8; BLOCK_BYTES]>>,
 }
 
 impl ReadOnlyOverlay {
-    /// At an open file.
+    /// An overlay over an open file.
+    ///
+    /// # Errors
+    /// The file is locked by another process, or cannot be read.
     pub fn new(file: std::fs::File) -> Result<Self, DatabaseError> {
         let file = FileBackend::new(file)?;
         let length = file.len()?;
-        Ok(Self { file, written: Mutex::new(Written { length, of_file: length, blocks: HashMap::new() }) })
+        Ok(Self { file, written: Mutex::new(Written { length, visible: length, blocks: HashMap::new() }) })
     }
 
     fn written(&self) -> MutexGuard<'_, Written> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bytes of a block as the file has them.
-    fn block_of_file(&self, number: u64, of_file: u64) -> io::Result<Box<[u8; BLOCK]>> {
-        let mut block = Box::new([0; BLOCK]);
-        let start = number * BLOCK as u64;
-        let length = of_file.saturating_sub(start).min(BLOCK as u64) as usize;
+    /// A block with the bytes of the file.
+    fn block_of_file(&self, number: u64, visible: u64) -> io::Result<Box<[u8; BLOCK_BYTES]>> {
+        let mut block = Box::new([0; BLOCK_BYTES]);
+        let start = number * BLOCK_BYTES as u64;
+        let length = visible.saturating_sub(start).min(BLOCK_BYTES as u64) as usize;
         self.file.read(start, &mut block[..length])?;
         Ok(block)
     }
 }
 
-/// The blocks that a range of bytes lies in: number, where in the block, where in the range.
+/// The blocks that a range of bytes touches: the block's number, the part of the block, the part of the range.
 fn blocks(offset: u64, length: usize) -> impl Iterator<Item = (u64, std::ops::Range<usize>, std::ops::Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {
         let at = offset + done as u64;
-        let within = (at % BLOCK as u64) as usize;
-        let count = (BLOCK - within).min(length - done);
-        let piece = (at / BLOCK as u64, within..within + count, done..done + count);
+        let in_block = (at % BLOCK_BYTES as u64) as usize;
+        let count = (BLOCK_BYTES - in_block).min(length - done);
+        let piece = (at / BLOCK_BYTES as u64, in_block..in_block + count, done..done + count);
         done += count;
         (count > 0).then_some(piece)
     })
@@ -76,10 +79,10 @@ impl StorageBackend for ReadOnlyOverlay {
         if offset.checked_add(out.len() as u64).is_none_or(|end| end > written.length) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        for (number, within, of_range) in blocks(offset, out.len()) {
+        for (number, in_block, in_range) in blocks(offset, out.len()) {
             match written.blocks.get(&number) {
-                Some(block) => out[of_range].copy_from_slice(&block[within]),
-                None => out[of_range].copy_from_slice(&self.block_of_file(number, written.of_file)?[within]),
+                Some(block) => out[in_range].copy_from_slice(&block[in_block]),
+                None => out[in_range].copy_from_slice(&self.block_of_file(number, written.visible)?[in_block]),
             }
         }
         Ok(())
@@ -87,13 +90,13 @@ impl StorageBackend for ReadOnlyOverlay {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut written = self.written();
-        for (number, within, of_range) in blocks(offset, data.len()) {
+        for (number, in_block, in_range) in blocks(offset, data.len()) {
             if !written.blocks.contains_key(&number) {
-                let block = self.block_of_file(number, written.of_file)?;
+                let block = self.block_of_file(number, written.visible)?;
                 written.blocks.insert(number, block);
             }
             if let Some(block) = written.blocks.get_mut(&number) {
-                block[within].copy_from_slice(&data[of_range]);
+                block[in_block].copy_from_slice(&data[in_range]);
             }
         }
         written.length = written.length.max(offset + data.len() as u64);
@@ -103,8 +106,8 @@ impl StorageBackend for ReadOnlyOverlay {
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut written = self.written();
         written.length = length;
-        written.of_file = written.of_file.min(length);
-        written.blocks.retain(|number, _| number * (BLOCK as u64) < length);
+        written.visible = written.visible.min(length);
+        written.blocks.retain(|number, _| number * (BLOCK_BYTES as u64) < length);
         Ok(())
     }
 

@@ -1,65 +1,134 @@
-//! Room records and the gates that follow them.
+//! Room records, and the directory of codes and `ref`s.
 
+use async_trait::async_trait;
 use redb::{ReadTransaction, ReadableTable};
 
 use super::claims::is_importing;
-use super::tables::{CODES, GATES, HEADCOUNTS, Json, ROOMS, StoreError, load, parse, store};
-use super::work::Work;
-use crate::domain::LedgerMs;
-use crate::domain::gate::{DesiredGate, Gate};
+use super::ledger::EmbeddedLedger;
+use super::tables::{CODES, Json, ROOMS, StoreError, parse, store};
+use super::write_transaction::WriteTransaction;
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::jobs::Job;
 use crate::domain::room::Room;
-use crate::ledger::{Creation, FeedEvent, GateSnapshot, Listing, Replacement, Unreadable};
+use crate::ledger::{Creation, FeedEvent, LedgerError, Listing, Replacement, RoomStore, Unreadable};
 
-/// The gate of a partition, which is idle until a desired state reaches it.
-pub fn gate(
-    gates: &impl ReadableTable<(&'static str, u16), Json>,
-    room: &RoomId,
-    partition: u16,
-) -> Result<Gate, StoreError> {
-    let gate: Gate = load(gates, (room.as_str(), partition))?.unwrap_or_default();
-    let corrupt = |error| StoreError::Corrupt(format!("gate {partition} of room {room}: {error}"));
-    gate.validate().map_err(corrupt)?;
-    Ok(gate)
+/// How much work a purge is, in casts: it is a transaction of its own.
+pub const PURGE_WEIGHT: usize = 4_000;
+
+#[async_trait]
+impl RoomStore for EmbeddedLedger {
+    async fn create_room(&self, room: &Room) -> Result<Creation, LedgerError> {
+        let room = room.clone();
+        self.store.write(1, move |transaction| transaction.create_room(&room)).await
+    }
+
+    async fn rooms(&self) -> Result<Listing, LedgerError> {
+        self.store.read(list_rooms).await
+    }
+
+    async fn find_room(&self, code: &RoomCode) -> Result<Option<Room>, LedgerError> {
+        let code = code.clone();
+        let find = move |transaction: &ReadTransaction| {
+            let Some(id) = transaction.open_table(CODES)?.get(code.as_str())? else { return Ok(None) };
+            match load_room(&transaction.open_table(ROOMS)?, id.value())? {
+                None if !is_importing(transaction, id.value())? => Err(dangling("code")),
+                room => Ok(room),
+            }
+        };
+        self.store.read(find).await
+    }
+
+    async fn room(&self, id: &RoomId) -> Result<Option<Room>, LedgerError> {
+        let id = id.clone();
+        self.store.read(move |transaction| load_room(&transaction.open_table(ROOMS)?, id.as_str())).await
+    }
+
+    async fn replace_room(&self, room: &Room, jobs: &[Job]) -> Result<Replacement, LedgerError> {
+        let (room, jobs) = (room.clone(), jobs.to_vec());
+        self.store.write(1, move |transaction| transaction.replace_room(room, &jobs)).await
+    }
+
+    async fn purge_room(&self, room: &Room) -> Result<(), LedgerError> {
+        let room = room.clone();
+        let purge = move |transaction: &mut WriteTransaction<'_>| {
+            transaction.purge_parts(&room.id, &room.code, room.reference.as_deref())?;
+            transaction.tables.rooms.remove(room.id.as_str())?;
+            Ok(())
+        };
+        self.store.write(PURGE_WEIGHT, purge).await
+    }
 }
 
-/// A room record. Every one is read by this, and holds to the rules of the domain.
+/// Reads and validates a room record. All records are read by this function.
 pub fn load_room(rooms: &impl ReadableTable<&'static str, Json>, id: &str) -> Result<Option<Room>, StoreError> {
-    rooms.get(id)?.map(|json| read_room(id, json.value())).transpose()
+    rooms.get(id)?.map(|json| decode_room(id, json.value())).transpose()
 }
 
-fn read_room(id: &str, json: &[u8]) -> Result<Room, StoreError> {
+fn decode_room(id: &str, json: &[u8]) -> Result<Room, StoreError> {
     let room: Room = parse(json)?;
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("the record of room {id}: {error}"));
     room.validate().map_err(|error| corrupt(&error))?;
     if room.id.as_str() == id { Ok(room) } else { Err(corrupt(&format!("is that of room {}", room.id))) }
 }
 
-impl Work<'_> {
-    /// Stores a new room. The same room again is a repeat, and answered with what is stored.
-    pub fn create_room(&mut self, room: &Room) -> Result<Creation, StoreError> {
+/// A directory entry whose room is gone.
+fn dangling(what: &str) -> StoreError {
+    StoreError::Corrupt(format!("a {what} leads to a room that does not exist"))
+}
+
+fn list_rooms(transaction: &ReadTransaction) -> Result<Listing, StoreError> {
+    let (rooms, codes) = (transaction.open_table(ROOMS)?, transaction.open_table(CODES)?);
+    let unreadable = |id: &str, why: String| -> Result<Unreadable, StoreError> {
+        let mut code = None;
+        for entry in codes.iter()? {
+            let (text, owner) = entry?;
+            if owner.value() == id {
+                code = RoomCode::parse(text.value()).ok();
+            }
+        }
+        Ok(Unreadable { id: id.to_owned(), code, why })
+    };
+    let mut listing = Listing::default();
+    for entry in rooms.iter()? {
+        let (id, json) = entry?;
+        match decode_room(id.value(), json.value()) {
+            Ok(room) => listing.rooms.push(room),
+            Err(StoreError::Corrupt(why)) => listing.unreadable.push(unreadable(id.value(), why)?),
+            Err(error) => return Err(error),
+        }
+    }
+    for entry in codes.iter()? {
+        let (_, id) = entry?;
+        if rooms.get(id.value())?.is_none() && !is_importing(transaction, id.value())? {
+            listing.unreadable.push(unreadable(id.value(), "its record is gone".to_owned())?);
+        }
+    }
+    Ok(listing)
+}
+
+impl WriteTransaction<'_> {
+    fn create_room(&mut self, room: &Room) -> Result<Creation, StoreError> {
         if let Some(stored) = load_room(&self.tables.rooms, room.id.as_str())? {
             return Ok(Creation::Created(stored));
         }
         let mut deleted = None;
         if let Some(reference) = &room.reference
-            && let Some(holder) = self.tables.refs.get(reference.as_str())?
+            && let Some(owner) = self.tables.refs.get(reference.as_str())?
         {
-            if self.tables.imports.get(holder.value())?.is_some() {
-                return Err(StoreError::Misused("a room with this ref is just being brought in; say it again"));
+            if self.tables.imports.get(owner.value())?.is_some() {
+                return Err(StoreError::Misused("a room with this ref is being imported; try again later"));
             }
-            let holder = self.holder_of_reference(holder.value())?;
-            if holder.deleted_at.is_none() {
-                return Ok(Creation::RefTaken(holder));
+            let owner = self.owner_of_reference(owner.value())?;
+            if owner.deleted_at.is_none() {
+                return Ok(Creation::RefTaken(owner));
             }
-            deleted = Some(holder);
+            deleted = Some(owner);
         }
         if self.tables.codes.get(room.code.as_str())?.is_some() {
             return Ok(Creation::CodeTaken);
         }
-        if let Some(holder) = deleted {
-            self.take_reference_from(holder)?;
+        if let Some(owner) = deleted {
+            self.take_reference_from(owner)?;
         }
         let tables = &mut self.tables;
         let room = Room { seq: (room.seq + 1).max(self.now), ..room.clone() };
@@ -72,111 +141,26 @@ impl Work<'_> {
     }
 
     /// The room that a `ref` leads to.
-    pub fn holder_of_reference(&self, id: &str) -> Result<Room, StoreError> {
+    pub fn owner_of_reference(&self, id: &str) -> Result<Room, StoreError> {
         load_room(&self.tables.rooms, id)?.ok_or_else(|| dangling("ref"))
     }
 
-    /// A deleted room's `ref` may be given out again; the room comes back without it.
-    pub fn take_reference_from(&mut self, holder: Room) -> Result<(), StoreError> {
-        let holder = Room { reference: None, seq: (holder.seq + 1).max(self.now), ..holder };
-        store(&mut self.tables.rooms, holder.id.as_str(), &holder)
+    /// Removes the `ref` from a deleted room, so that another room can have it. If the room is restored, it has none.
+    pub fn take_reference_from(&mut self, owner: Room) -> Result<(), StoreError> {
+        let owner = Room { reference: None, seq: (owner.seq + 1).max(self.now), ..owner };
+        store(&mut self.tables.rooms, owner.id.as_str(), &owner)
     }
 
-    /// Compare-and-set of the record, by its `seq`, with the jobs that this causes.
-    pub fn replace_room(&mut self, room: &Room, jobs: &[Job]) -> Result<Replacement, StoreError> {
+    fn replace_room(&mut self, room: Room, jobs: &[Job]) -> Result<Replacement, StoreError> {
         let stored = load_room(&self.tables.rooms, room.id.as_str())?;
         let stored = stored.ok_or(StoreError::Misused("there is no such room"))?;
         if stored.seq != room.seq {
             return Ok(Replacement::Changed(stored));
         }
-        let room = Room { seq: (stored.seq + 1).max(self.now), ..room.clone() };
+        let room = Room { seq: (stored.seq + 1).max(self.now), ..room };
         store(&mut self.tables.rooms, room.id.as_str(), &room)?;
         self.enqueue(&room.id, jobs)?;
         self.announce(FeedEvent::RoomChanged { room: room.id.clone(), seq: room.seq });
         Ok(Replacement::Stored(room))
     }
-
-    /// Puts a desired state on every gate; those that follow it are published.
-    pub fn set_gates(
-        &mut self,
-        room: &RoomId,
-        partitions: u16,
-        desired: &DesiredGate,
-    ) -> Result<(LedgerMs, Vec<Gate>), StoreError> {
-        let gates = (0..partitions).map(|partition| gate(&self.tables.gates, room, partition));
-        let mut gates = gates.collect::<Result<Vec<_>, _>>()?;
-        for (gate, partition) in gates.iter_mut().zip(0..) {
-            if gate.follow(desired, self.now) {
-                store(&mut self.tables.gates, (room.as_str(), partition), gate)?;
-                self.publish(room, partition, gate);
-            }
-        }
-        Ok((self.now, gates))
-    }
-}
-
-/// All rooms.
-pub fn rooms(transaction: &ReadTransaction) -> Result<Listing, StoreError> {
-    let (rooms, codes) = (transaction.open_table(ROOMS)?, transaction.open_table(CODES)?);
-    let mut listing = Listing::default();
-    let mut set_apart = |id: &str, why: String| -> Result<(), StoreError> {
-        let mut code = None;
-        for entry in codes.iter()? {
-            let (text, holder) = entry?;
-            if holder.value() == id {
-                code = RoomCode::parse(text.value()).ok();
-            }
-        }
-        listing.unreadable.push(Unreadable { id: id.to_owned(), code, why });
-        Ok(())
-    };
-    let mut found = vec![];
-    for entry in rooms.iter()? {
-        let (id, json) = entry?;
-        match read_room(id.value(), json.value()) {
-            Ok(room) => found.push(room),
-            Err(StoreError::Corrupt(why)) => set_apart(id.value(), why)?,
-            Err(error) => return Err(error),
-        }
-    }
-    for entry in codes.iter()? {
-        let (_, id) = entry?;
-        if rooms.get(id.value())?.is_none() && !is_importing(transaction, id.value())? {
-            set_apart(id.value(), "its record is gone".to_owned())?;
-        }
-    }
-    listing.rooms = found;
-    Ok(listing)
-}
-
-/// A room by its id.
-pub fn room(transaction: &ReadTransaction, id: &RoomId) -> Result<Option<Room>, StoreError> {
-    load_room(&transaction.open_table(ROOMS)?, id.as_str())
-}
-
-/// A room by its code.
-pub fn find_room(transaction: &ReadTransaction, code: &RoomCode) -> Result<Option<Room>, StoreError> {
-    let Some(id) = transaction.open_table(CODES)?.get(code.as_str())? else { return Ok(None) };
-    match load_room(&transaction.open_table(ROOMS)?, id.value())? {
-        None if !is_importing(transaction, id.value())? => Err(dangling("code")),
-        room => Ok(room),
-    }
-}
-
-/// A room's moving parts, as they were together at one moment.
-pub fn snapshot(
-    transaction: &ReadTransaction,
-    now: LedgerMs,
-    id: &RoomId,
-    partitions: u16,
-) -> Result<Option<GateSnapshot>, StoreError> {
-    let Some(room) = room(transaction, id)? else { return Ok(None) };
-    let gates = transaction.open_table(GATES)?;
-    let gates = (0..partitions).map(|partition| gate(&gates, id, partition)).collect::<Result<_, _>>()?;
-    let voters = transaction.open_table(HEADCOUNTS)?.get(id.as_str())?.map_or(0, |count| count.value());
-    Ok(Some(GateSnapshot { now, seq: room.seq, gates, voters }))
-}
-
-fn dangling(what: &str) -> StoreError {
-    StoreError::Corrupt(format!("a {what} leads to no room"))
 }

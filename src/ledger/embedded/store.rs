@@ -1,4 +1,4 @@
-//! What the handles of one ledger share: the open file, the clock, the writer's queue, the feed.
+//! What callers, readers and the writer share: the open file, the clock, the writer's queue, the feed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
@@ -11,59 +11,61 @@ use tokio::time::timeout;
 use super::clock::{Clock, Clocks};
 use super::file::Opened;
 use super::tables::StoreError;
-use super::work::{Asked, Order, Work};
+use super::write_request::{Change, WriterCommand};
+use super::write_transaction::WriteTransaction;
 use crate::domain::LedgerMs;
 use crate::ledger::{FeedEvent, LedgerError};
 
-/// How long a caller waits for an answer; the contract's bound for a commit, and good enough for everything else.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Changes that may wait for the writer; more callers than that wait for a place.
-const QUEUE: usize = 1_024;
-/// Reads at the same time. They are served from memory, so more would only take turns on the processors.
-const READERS: usize = 4;
-/// Events that a slow feed may lag behind before it misses some and says so.
-const FEED: usize = 1_024;
+/// How long a caller waits, for a place in the queue and then for the reply. The contract demands it for a commit.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Changes that can wait for the writer; further callers wait for a place.
+const MAX_QUEUED_CHANGES: usize = 1_024;
+/// Reads at the same time. They are served from memory, so more of them would only compete for the processors.
+const MAX_READERS: usize = 4;
+/// Events that a slow feed can lag behind before it misses some and reports that.
+const MAX_QUEUED_EVENTS: usize = 1_024;
 
 /// See the [module](self).
 pub struct Store {
-    /// `None` while it cannot be opened, and after the close.
+    /// `None` while the file cannot be opened, and after the close.
     file: RwLock<Option<Database>>,
-    /// A read of the open file has failed. The store then refuses every read and change until it is opened again.
+    /// A read of the open file has failed. redb then refuses every read and change until the file is opened again.
     read_failed: AtomicBool,
     clock: Clock,
-    queue: mpsc::Sender<Order>,
-    places: Arc<Semaphore>,
-    readers: Arc<Semaphore>,
+    queue: mpsc::Sender<WriterCommand>,
+    queue_permits: Arc<Semaphore>,
+    read_permits: Arc<Semaphore>,
     events: broadcast::Sender<FeedEvent>,
 }
 
 impl Store {
-    /// Around an open file; the other end of the queue is the writer's.
-    pub fn new(opened: Opened, clocks: Clocks) -> (Arc<Self>, mpsc::Receiver<Order>) {
-        let (queue, orders) = mpsc::channel();
+    /// A store around an open file, and the receiving end of the writer's queue.
+    pub fn new(opened: Opened, clocks: Clocks) -> (Arc<Self>, mpsc::Receiver<WriterCommand>) {
+        let (queue, commands) = mpsc::channel();
         let store = Self {
             file: RwLock::new(Some(opened.database)),
             read_failed: AtomicBool::new(false),
             clock: Clock::new(opened.clock, clocks),
             queue,
-            places: Arc::new(Semaphore::new(QUEUE)),
-            readers: Arc::new(Semaphore::new(READERS)),
-            events: broadcast::Sender::new(FEED),
+            queue_permits: Arc::new(Semaphore::new(MAX_QUEUED_CHANGES)),
+            read_permits: Arc::new(Semaphore::new(MAX_READERS)),
+            events: broadcast::Sender::new(MAX_QUEUED_EVENTS),
         };
-        (Arc::new(store), orders)
+        (Arc::new(store), commands)
     }
 
-    /// The ledger's time, never less than was read or stored before.
+    /// The ledger's time: never less than any time that was read or stored before.
     pub fn now(&self) -> LedgerMs {
         self.clock.now()
     }
 
-    /// The open file, to read or to write in it.
+    /// The open file, for a transaction.
     pub fn file(&self) -> RwLockReadGuard<'_, Option<Database>> {
         self.file.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The place of the file, to close and open it. Waits until nobody reads; failed reads were those of the old file.
+    /// Exclusive access to the file, to close and open it. Waits until all reads are done, and forgets failed ones: they
+    /// were reads of the old handle.
     pub fn file_mut(&self) -> RwLockWriteGuard<'_, Option<Database>> {
         let file = self.file.write().unwrap_or_else(PoisonError::into_inner);
         self.read_failed.store(false, Ordering::Release);
@@ -75,78 +77,84 @@ impl Store {
         self.read_failed.load(Ordering::Acquire)
     }
 
-    /// Tells all feeds. Nobody listening is fine.
+    /// Sends an event to all feeds, if there are any.
     pub fn publish(&self, event: FeedEvent) {
         let _ = self.events.send(event);
     }
 
-    /// A new end of the feed.
+    /// Subscribes to the events from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<FeedEvent> {
         self.events.subscribe()
     }
 
-    /// Asks the writer to finish its queue and close the file.
+    /// Tells the writer to finish its queue and close the file.
     pub fn close(&self) {
-        let _ = self.queue.send(Order::Close);
+        let _ = self.queue.send(WriterCommand::Close);
     }
 
-    /// Has the writer make a change, and answers when it is on disk. `weight` is how much work it is, in casts.
-    pub async fn change<T, F>(&self, weight: usize, change: F) -> Result<T, LedgerError>
+    /// Lets the writer make a change, and returns when it is on disk. `weight` is how much work the change is, in casts.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotApplied`] if the queue is full or the file is closed, [`LedgerError::MaybeApplied`] if the reply
+    /// does not arrive in time, and the errors of the change.
+    pub async fn write<T, F>(&self, weight: usize, change: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Work<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&mut WriteTransaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let place = Arc::clone(&self.places).acquire_owned();
-        let Ok(Ok(place)) = timeout(PATIENCE, place).await else {
+        let permit = Arc::clone(&self.queue_permits).acquire_owned();
+        let Ok(Ok(permit)) = timeout(TIMEOUT, permit).await else {
             return Err(LedgerError::NotApplied("too many changes are waiting".into()));
         };
-        let (answer, answered) = oneshot::channel();
-        let asked = Asked::new(change, answer, place);
-        if self.queue.send(Order::Change { weight, pending: Box::new(asked) }).is_err() {
-            // the writer ends when it is told to; if it panics it takes the process along
+        let (sender, reply) = oneshot::channel();
+        let request = Box::new(Change::new(change, sender, permit));
+        if self.queue.send(WriterCommand::Write { weight, request }).is_err() {
+            // the writer ends only when it is told to: a panic of it aborts the process
             return Err(LedgerError::NotApplied("the ledger is closed".into()));
         }
-        match timeout(PATIENCE, answered).await {
+        match timeout(TIMEOUT, reply).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(LedgerError::MaybeApplied("the ledger was closed meanwhile".into())),
+            Ok(Err(_)) => Err(LedgerError::MaybeApplied("the ledger was closed before it replied".into())),
             Err(_) => Err(LedgerError::MaybeApplied("no answer from the disk in time".into())),
         }
     }
 
-    /// Reads a state of the file in which every change is whole.
+    /// Reads a committed state of the file.
     ///
-    /// On the blocking pool, not here: a page that is not in memory is a read of the disk, and a file that is being
-    /// opened again has to be waited for. Neither may hold up the sockets of this thread.
+    /// On the blocking pool: a page that is not in memory is a read of the disk, and a file that is being opened again
+    /// makes readers wait. Neither may delay the sockets of this thread.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotApplied`] if too many reads are waiting, the file is closed or the disk does not answer in time,
+    /// and the errors of the read.
     pub async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
         F: FnOnce(&ReadTransaction) -> Result<T, StoreError> + Send + 'static,
     {
         let not_read = |why: &str| LedgerError::NotApplied(format!("not read: {why}"));
-        let turn = Arc::clone(&self.readers).acquire_owned();
-        let Ok(Ok(turn)) = timeout(PATIENCE, turn).await else {
-            return Err(not_read("too many are reading"));
+        let permit = Arc::clone(&self.read_permits).acquire_owned();
+        let Ok(Ok(permit)) = timeout(TIMEOUT, permit).await else {
+            return Err(not_read("too many reads are waiting"));
         };
         let store = Arc::clone(self);
         let task = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _permit = permit;
             let file = store.file();
             let Some(file) = file.as_ref() else {
                 return Err(LedgerError::NotApplied("the ledger file is not open at the moment".into()));
             };
             let result = file.begin_read().map_err(StoreError::from).and_then(|transaction| read(&transaction));
-            // while the file is held, so that it is this one that is opened again
-            if result.as_ref().is_err_and(StoreError::stops_the_store)
-                && !store.read_failed.swap(true, Ordering::AcqRel)
-            {
-                let _ = store.queue.send(Order::Reopen);
+            // while the lock on the file is held, so that the failure belongs to the handle that is open now
+            if result.as_ref().is_err_and(StoreError::needs_reopen) && !store.read_failed.swap(true, Ordering::AcqRel) {
+                let _ = store.queue.send(WriterCommand::Reopen);
             }
             Ok(result?)
         });
-        match timeout(PATIENCE, task).await {
+        match timeout(TIMEOUT, task).await {
             Ok(Ok(result)) => result,
-            Ok(Err(error)) if error.is_panic() => Err(LedgerError::Corrupt("a read has ended in a panic".into())),
-            Ok(Err(_)) => Err(not_read("the reader has ended")),
+            Ok(Err(error)) if error.is_panic() => Err(LedgerError::Corrupt("a read has panicked".into())),
+            Ok(Err(_)) => Err(not_read("the reader was stopped")),
             Err(_) => Err(not_read("no answer from the disk in time")),
         }
     }

@@ -1,7 +1,7 @@
-//! The tables of the file, and how their keys and values look.
+//! The tables of the file, and the form of their keys and values.
 //!
-//! Keys are tuples, compared part by part, so whatever is read together lies together: the ballots of a room's
-//! partition, round and take are one range. Records are JSON, ballots their own short form.
+//! Keys are tuples, compared part by part, so what is read together is stored together: the ballots of a room's
+//! partition, round and take are one range. Records are JSON; ballots have a short form of their own.
 
 use std::borrow::Borrow;
 
@@ -15,16 +15,16 @@ pub type BallotKey = (&'static str, u16, u16, u16, &'static str);
 /// Room, and an id or a name within it.
 pub type InRoom = (&'static str, &'static str);
 
-/// Behind every id: ids are ASCII without `~`.
-pub const BEHIND_ALL_IDS: &str = "~";
+/// Sorts after every id: ids are ASCII without `~`.
+pub const AFTER_ALL_IDS: &str = "~";
 
 /// [`FORMAT_KEY`], [`CLOCK_KEY`] and [`IMPORT_KEY`].
 pub const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// In [`META`]: the format of the file, [`super::file::FORMAT`].
 pub const FORMAT_KEY: &str = "format";
-/// In [`META`]: the last time stored, in ms. The ledger's clock never falls behind it.
+/// In [`META`]: the last time that was stored, in ms. The ledger's clock never falls behind it.
 pub const CLOCK_KEY: &str = "clock";
-/// In [`META`]: the token of the last claim of an import.
+/// In [`META`]: the token of the last import claim.
 pub const IMPORT_KEY: &str = "import";
 
 /// Room id to room record.
@@ -33,33 +33,33 @@ pub const ROOMS: TableDefinition<&str, Json> = TableDefinition::new("rooms");
 pub const CODES: TableDefinition<&str, &str> = TableDefinition::new("codes");
 /// The organiser's own name to room id.
 pub const REFS: TableDefinition<&str, &str> = TableDefinition::new("refs");
-/// Id of a room that is being brought in to the claim that it is written under.
+/// Id of a room that is being imported to its claim.
 pub const IMPORTS: TableDefinition<&str, Json> = TableDefinition::new("imports");
 /// Room and partition to gate.
 pub const GATES: TableDefinition<(&str, u16), Json> = TableDefinition::new("gates");
-/// Room, partition and pod to the slips that the pod got the reply for.
+/// Room, partition and pod to the slips for which the pod received the reply.
 pub const ACKNOWLEDGED: TableDefinition<(&str, u16, &str), u64> = TableDefinition::new("acknowledged");
 /// Ballots in their stored form.
 pub const BALLOTS: TableDefinition<BallotKey, &str> = TableDefinition::new("ballots");
 /// Voter id to voter.
 pub const VOTERS: TableDefinition<InRoom, Json> = TableDefinition::new("voters");
-/// Room to its voters, removed ones not counted.
+/// Room to the number of its voters, without the removed ones.
 pub const HEADCOUNTS: TableDefinition<&str, u64> = TableDefinition::new("headcounts");
 /// Folded name to the voter who has it.
 pub const NAMES: TableDefinition<InRoom, &str> = TableDefinition::new("names");
 /// Card to voter.
 pub const CARDS: TableDefinition<InRoom, &str> = TableDefinition::new("cards");
-/// Invite to whom it is for.
+/// Invite to its name, and to the voter who has used it.
 pub const INVITES: TableDefinition<InRoom, Json> = TableDefinition::new("invites");
-/// Folded name to the invite that reserves it, for ever.
+/// Folded name to the invite that reserves it for good.
 pub const INVITED: TableDefinition<InRoom, &str> = TableDefinition::new("invited");
 /// Room, ranking and slice to entries.
 pub const RANKINGS: TableDefinition<(&str, u64, u32), Json> = TableDefinition::new("rankings");
-/// Room and number to a job that is not done.
+/// Room and number to a job that is not done yet.
 pub const JOBS: TableDefinition<(&str, u64), Json> = TableDefinition::new("jobs");
 /// Room and id of every job ever stored, to its number.
 pub const JOB_IDS: TableDefinition<InRoom, u64> = TableDefinition::new("job_ids");
-/// Ended sign-ins, and until when that must be remembered.
+/// Ended sign-in to the time at which it would have expired anyway.
 pub const SIGN_OUTS: TableDefinition<&str, u64> = TableDefinition::new("sign_outs");
 
 /// Why a change or a read could not be carried out.
@@ -68,22 +68,22 @@ pub enum StoreError {
     /// The file failed: the whole transaction is lost.
     #[error(transparent)]
     File(Box<redb::Error>),
-    /// A record makes no sense; found before anything was written, so other changes may go on.
+    /// A record is invalid. Found before anything was written, so other changes of the transaction can go on.
     #[error("{0}")]
     Corrupt(String),
-    /// The caller broke the contract; nothing was written.
+    /// The call does not fit the contract or what is stored; nothing was written.
     #[error("{0}")]
     Misused(&'static str),
 }
 
 impl StoreError {
-    /// True if the store refuses everything from now on, until the file is opened again.
-    pub fn stops_the_store(&self) -> bool {
+    /// True if redb refuses everything from now on, until the file is opened again.
+    pub fn needs_reopen(&self) -> bool {
         matches!(self, Self::File(error) if matches!(**error, redb::Error::Io(_) | redb::Error::PreviousIo))
     }
 }
 
-macro_rules! file_trouble {
+macro_rules! from_file_errors {
     ($($error:ty),*) => {$(
         impl From<$error> for StoreError {
             fn from(error: $error) -> Self {
@@ -92,7 +92,7 @@ macro_rules! file_trouble {
         }
     )*};
 }
-file_trouble!(StorageError, TableError, TransactionError);
+from_file_errors!(StorageError, TableError, TransactionError);
 
 /// Reads a record.
 pub fn load<'k, K, T>(
@@ -106,7 +106,7 @@ where
     table.get(key)?.map(|value| parse(value.value())).transpose()
 }
 
-/// Reads the stored form of a record.
+/// Decodes a record.
 pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(json).map_err(|error| {
         let kind = std::any::type_name::<T>();
@@ -129,7 +129,7 @@ where
     Ok(())
 }
 
-/// Every table, open in one write transaction.
+/// All tables, open in one write transaction.
 pub struct Tables<'txn> {
     pub meta: Table<'txn, &'static str, u64>,
     pub rooms: Table<'txn, &'static str, Json>,
@@ -152,7 +152,7 @@ pub struct Tables<'txn> {
 }
 
 impl<'txn> Tables<'txn> {
-    /// Opens them all, and makes those that a new file lacks: a read transaction cannot.
+    /// Opens all tables, and creates those that a new file lacks: a read transaction cannot create them.
     pub fn open(txn: &'txn WriteTransaction) -> Result<Self, TableError> {
         Ok(Self {
             meta: txn.open_table(META)?,

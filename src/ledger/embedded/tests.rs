@@ -1,4 +1,4 @@
-//! What is true of this ledger alone: its file, its disk. What both ledgers promise is tested by the contract suite.
+//! Tests of what only this ledger has: its file and its disk. What both ledgers promise is in `tests/ledger_contract`.
 
 mod disk;
 mod failures;
@@ -13,9 +13,11 @@ use crate::domain::gate::{Deadline, DesiredGate};
 use crate::domain::ids::{RoomCode, RoomId, VoterId};
 use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
-use crate::ledger::{Batch, Commit, Creation, Ledger, LedgerError, PartitionWriter, Verdict};
+use crate::ledger::{
+    Batch, Commit, Creation, Diagnostics, ImportStore, LedgerError, PartitionWriter, RoomStore, Verdict, VoteStore,
+};
 
-/// Round and take that the tests vote in.
+/// The round and take in which the tests vote.
 const TAKE: (u16, u16) = (1, 1);
 
 fn directory() -> TempDir {
@@ -46,7 +48,7 @@ fn partition_writer(ledger: &EmbeddedLedger) -> Box<dyn PartitionWriter> {
     ledger.partition_writer(&room_id(), 0, "pod")
 }
 
-/// One voter's first letters.
+/// Commits one voter's cast from slip 1.
 async fn vote(writer: &mut dyn PartitionWriter, voter: &VoterId, votes: &str) -> Result<Commit, LedgerError> {
     let cast = (voter.clone(), Cast::parse(1, votes.into()).unwrap());
     writer.commit(&Batch::of(TAKE.0, TAKE.1, 0, [cast])).await

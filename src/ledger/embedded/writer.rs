@@ -1,13 +1,13 @@
 //! The one thread that changes the file.
 //!
-//! It takes what has queued up, whatever rooms and kinds of changes, applies it in one transaction, commits, then
-//! answers: group commit without a timer, so an idle ledger answers at once and a busy one batches by itself. A
-//! change checks everything before it writes, so one that is refused leaves no trace and spoils no other.
+//! It takes all changes that are queued, of whatever room and kind, applies them in one transaction, commits, then
+//! replies. This is group commit without a timer: an idle ledger replies at once, and a busy one batches by itself. A
+//! change checks everything before it writes, so a refused change leaves nothing behind and does not affect the others.
 //!
-//! After a failed transaction or read the file is closed and opened again, for the store refuses to go on with it. While
-//! that fails too, every change is answered as not applied, and it is tried again for ever. But a file that is damaged
-//! does not heal, and without this thread nothing can be stored: then the process ends, and the next start says what
-//! is to be done. One that lives on would look as if it only had to be waited for.
+//! After a failed transaction or read the file is closed and opened again, because redb refuses to continue with it.
+//! While opening fails too, every change is answered as not applied, and opening is tried again without limit. A damaged
+//! file is different: it does not heal, and without this thread nothing can be stored. Then the process aborts, and its
+//! next start says what to do. A process that lived on would look as if waiting could help.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,28 +17,28 @@ use std::time::Duration;
 use super::file::{self, OpenError, Opened};
 use super::store::Store;
 use super::tables::{CLOCK_KEY, StoreError, Tables};
-use super::work::{Order, Pending, Published, Work};
+use super::write_request::{WriteRequest, WriterCommand};
+use super::write_transaction::{Published, WriteTransaction};
 use crate::domain::ids::RoomId;
 use crate::ledger::{FeedEvent, LedgerError};
-use redb::WriteTransaction;
 
-/// Most work of one transaction, in casts: a few tens of milliseconds, so that nobody waits long for the next one.
+/// Most work of one transaction, in casts: a few tens of milliseconds, so that no caller waits long for the next one.
 const MAX_WEIGHT: usize = 4_000;
-/// Pause between two tries to open a file that cannot be opened.
-const RETRY: Duration = Duration::from_millis(250);
+/// Pause between two attempts to open a file that cannot be opened.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Opens the file again.
 pub type Reopen = Box<dyn FnMut() -> Result<Opened, OpenError> + Send>;
 
-/// Held by the writer: the store trusts what a file says, and panics at some of what a damaged one does.
-struct EndsProcess;
+/// Aborts the process when the writer panics: redb trusts what a file says, and panics at some damage.
+struct AbortOnPanic;
 
-impl Drop for EndsProcess {
+impl Drop for AbortOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!(
-                "the ledger's writer has ended in a panic, so nothing more can be stored: this process ends. If the \
-                 ledger file is damaged the next start says so, and what to do"
+                "the ledger's writer has panicked, so nothing more can be stored: this process ends. If the ledger file \
+                 is damaged, the next start says so, and what to do"
             );
             std::process::abort();
         }
@@ -48,21 +48,21 @@ impl Drop for EndsProcess {
 /// See the [module](self).
 pub struct Writer {
     store: Arc<Store>,
-    orders: Receiver<Order>,
+    commands: Receiver<WriterCommand>,
     reopen: Reopen,
     tick: Duration,
     published: HashMap<(RoomId, u16), Published>,
 }
 
 impl Writer {
-    /// Publishes each gate at most once a `tick`.
-    pub fn new(store: Arc<Store>, orders: Receiver<Order>, reopen: Reopen, tick: Duration) -> Self {
-        Self { store, orders, reopen, tick, published: HashMap::new() }
+    /// A writer whose commits publish each gate at most once in `tick`.
+    pub fn new(store: Arc<Store>, commands: Receiver<WriterCommand>, reopen: Reopen, tick: Duration) -> Self {
+        Self { store, commands, reopen, tick, published: HashMap::new() }
     }
 
-    /// Works until it is told to close, or until nobody is left to ask.
+    /// Runs until it is told to close, or until all senders of its queue are gone.
     pub fn run(mut self) {
-        let _ends_with_it = EndsProcess;
+        let _abort_on_panic = AbortOnPanic;
         let mut goes_on = true;
         while goes_on {
             let mut batch = vec![];
@@ -70,8 +70,8 @@ impl Writer {
             if self.is_usable() || self.open_again() {
                 self.carry_out(batch);
             } else {
-                let closed = || Some(LedgerError::NotApplied("the ledger file cannot be opened".into()));
-                batch.into_iter().for_each(|pending| pending.answer(closed()));
+                let failure = || Some(LedgerError::NotApplied("the ledger file cannot be opened".into()));
+                batch.into_iter().for_each(|request| request.reply(failure()));
             }
         }
         *self.store.file_mut() = None;
@@ -85,36 +85,36 @@ impl Writer {
         self.is_open() && !self.store.read_failed()
     }
 
-    /// Waits for a change, then takes what else is queued. False: this is the last batch.
-    fn gather(&self, batch: &mut Vec<Box<dyn Pending>>) -> bool {
-        let wait = if self.is_open() { Duration::MAX } else { RETRY };
-        let mut order = match self.orders.recv_timeout(wait) {
-            Ok(order) => order,
+    /// Waits for a change, then takes all others that are queued. False if this is the last batch.
+    fn gather(&self, batch: &mut Vec<Box<dyn WriteRequest>>) -> bool {
+        let wait = if self.is_open() { Duration::MAX } else { RETRY_PAUSE };
+        let mut command = match self.commands.recv_timeout(wait) {
+            Ok(command) => command,
             Err(RecvTimeoutError::Timeout) => return true,
             Err(RecvTimeoutError::Disconnected) => return false,
         };
-        let mut work = 0;
+        let mut total_weight = 0;
         loop {
-            match order {
-                Order::Close => return false,
-                Order::Reopen => return true,
-                Order::Change { weight, pending } => {
-                    work += weight;
-                    batch.push(pending);
+            match command {
+                WriterCommand::Close => return false,
+                WriterCommand::Reopen => return true,
+                WriterCommand::Write { weight, request } => {
+                    total_weight += weight;
+                    batch.push(request);
                 }
             }
-            if work >= MAX_WEIGHT {
+            if total_weight >= MAX_WEIGHT {
                 return true;
             }
-            order = match self.orders.try_recv() {
-                Ok(order) => order,
+            command = match self.commands.try_recv() {
+                Ok(command) => command,
                 Err(_) => return true,
             };
         }
     }
 
-    /// Applies, commits, publishes, answers.
-    fn carry_out(&mut self, mut batch: Vec<Box<dyn Pending>>) {
+    /// Applies, commits, publishes, replies.
+    fn carry_out(&mut self, mut batch: Vec<Box<dyn WriteRequest>>) {
         if batch.is_empty() {
             return;
         }
@@ -130,10 +130,10 @@ impl Writer {
                 Some(error)
             }
         };
-        batch.into_iter().for_each(|pending| pending.answer(failure.clone()));
+        batch.into_iter().for_each(|request| request.reply(failure.clone()));
     }
 
-    fn transact(&mut self, batch: &mut [Box<dyn Pending>]) -> Result<Vec<FeedEvent>, LedgerError> {
+    fn transact(&mut self, batch: &mut [Box<dyn WriteRequest>]) -> Result<Vec<FeedEvent>, LedgerError> {
         let store = Arc::clone(&self.store);
         let file = store.file();
         let Some(database) = file.as_ref() else {
@@ -148,35 +148,38 @@ impl Writer {
 
     fn apply(
         &mut self,
-        transaction: &WriteTransaction,
-        batch: &mut [Box<dyn Pending>],
+        transaction: &redb::WriteTransaction,
+        batch: &mut [Box<dyn WriteRequest>],
     ) -> Result<Vec<FeedEvent>, redb::Error> {
         let tables = Tables::open(transaction)?;
         let now = self.store.now();
-        let mut work = Work { now, tables, events: vec![], published: &mut self.published, tick: self.tick };
-        work.tables.meta.insert(CLOCK_KEY, now)?;
-        for pending in batch {
-            pending.apply(&mut work).map_err(|error| *error)?;
+        let mut transaction =
+            WriteTransaction { now, tables, events: vec![], published: &mut self.published, tick: self.tick };
+        transaction.tables.meta.insert(CLOCK_KEY, now)?;
+        for request in batch {
+            request.apply(&mut transaction).map_err(|error| *error)?;
         }
-        Ok(work.events)
+        Ok(transaction.events)
     }
 
-    /// Closes the file and opens it again. False: it stays closed for now.
+    /// Closes the file and opens it again. False if it stays closed for now.
     fn open_again(&mut self) -> bool {
         let mut file = self.store.file_mut();
         let was_open = file.is_some();
-        // the lock on the file goes with the old handle
+        // dropping the old handle releases the lock on the file
         *file = None;
         match (self.reopen)() {
             Ok(opened) => {
                 tracing::info!("the ledger file was opened again");
                 *file = Some(opened.database);
             }
-            Err(error) if error.is_for_good() => {
+            Err(error) if error.is_permanent() => {
                 tracing::error!(%error, "the ledger file cannot be used any more: this process ends");
                 std::process::abort();
             }
-            Err(error) if was_open => tracing::error!(%error, "the ledger file cannot be opened again, trying on"),
+            Err(error) if was_open => {
+                tracing::error!(%error, "the ledger file cannot be opened again; retrying");
+            }
             Err(_) => {}
         }
         file.is_some()

@@ -1,60 +1,60 @@
-//! Carrying out a command: the room record decides, gates follow.
+//! Executing a command: the room record decides, the gates follow.
 //!
-//! Every step is a compare-and-set on the record, or a desired state that a gate takes only once. So any pod may do any of
-//! it at any time, two may do the same at once, and whoever dies in between leaves work that the next one finds and
-//! finishes: whoever reads a room does so by [`reconcile_room`] or [`reconcile`], which put the record's desired state on every gate
-//! that is behind it.
+//! Every step is a compare-and-set on the record, or a desired state that a gate applies only once. So any pod can do any
+//! step at any time, and two pods can do the same step at once. If a pod dies between two steps, the next pod that reads
+//! the room finishes its work: rooms are read by [`reconcile_room`] or [`reconcile_record`], which apply the record's
+//! desired state to every gate that is behind it.
 
-use std::collections::{HashMap, HashSet};
-use std::future::Future;
-use std::ops::Range;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Ledger, LedgerError, RankEntry, Replacement, SLICE, SharedLedger, Voter, VotersQuery};
+use super::{Ledger, LedgerError, Replacement, SharedLedger};
 use crate::audit;
-use crate::domain::ballot::Ballot;
 use crate::domain::command::{Command, FrozenRanking, Moment, Step};
 use crate::domain::gate::{Gate, GateSum, sum};
-use crate::domain::ids::{RoomId, VoterId};
+use crate::domain::ids::RoomId;
 use crate::domain::jobs::caused_by;
-use crate::domain::ranking::{Group, Scores};
-use crate::domain::reveal::MAX_TOP;
 use crate::domain::room::{ClosedBy, Room, Round};
-use crate::domain::text::Name;
 use crate::domain::visibility::darkened;
 use crate::domain::{LedgerMs, Refused};
 
-/// How often a command is tried again because somebody else changed the record meanwhile.
-const ATTEMPTS: u32 = 32;
-/// How long a close tries to reach every gate before it is left to be completed later.
-const REACH: Duration = Duration::from_secs(5);
-/// Pause between two tries to reach a gate.
-const REACH_PAUSE: Duration = Duration::from_millis(200);
+mod ranking;
+mod scan;
 
-/// Why a command was not carried out.
+use ranking::{drop_older_rankings, drop_unused, freeze};
+pub use ranking::{frozen, rank};
+pub use scan::{all_ballots, all_names, all_voters, run_blocking};
+
+/// Attempts of a command while other commands keep changing the record.
+const MAX_ATTEMPTS: u32 = 32;
+/// How long a close tries to reach every gate before it is left to be completed later.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause between two attempts to reach a gate.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why a command was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecuteError {
-    /// It does not fit.
+    /// The command does not fit the state of the room, or is malformed.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// There is no such room.
     #[error("there is no such room")]
     NoSuchRoom,
-    /// The close has begun, votes are refused, and some gate cannot be reached. It is completed by itself.
+    /// The close has begun and votes are refused, but some gate cannot be reached. The close completes by itself.
     #[error("a part of the ledger cannot be reached; votes are refused and the close is completed by itself")]
     Closing,
-    /// Others kept changing the record.
+    /// Other commands kept changing the record.
     #[error("others keep changing the room; say it again")]
     Contended,
-    /// No answer, so the outcome is unknown: say it again.
+    /// The ledger did not answer, so the outcome is unknown: send the command again.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
 
 impl ExecuteError {
-    /// In a word.
+    /// One word for metrics and traces.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Refused(_) => "refused",
@@ -69,18 +69,18 @@ impl ExecuteError {
 /// A room with its gates, all of them at its desired state.
 #[derive(Debug, Clone)]
 pub struct RoomSnapshot {
-    /// The record.
+    /// The room record.
     pub room: Room,
-    /// By partition.
+    /// All gates, by partition.
     pub gates: Vec<Gate>,
-    /// The ledger's time at the reading.
+    /// The ledger's time when they were read.
     pub now: LedgerMs,
-    /// Voters joined.
+    /// Voters who have joined, without the removed ones.
     pub voters: u64,
 }
 
 impl RoomSnapshot {
-    /// What the gates say together.
+    /// All gates added up.
     pub fn sum(&self) -> GateSum {
         sum(&self.gates)
     }
@@ -91,36 +91,36 @@ impl RoomSnapshot {
     }
 }
 
-/// Reads a room and puts its desired state on gates that lack it.
+/// Reads a room, and reconciles its gates with the record.
 ///
 /// # Errors
-/// There is no such room, or the ledger's.
+/// [`ExecuteError::NoSuchRoom`] and [`ExecuteError::Ledger`]. Some gates may have changed.
 pub async fn reconcile_room(ledger: &dyn Ledger, id: &RoomId) -> Result<RoomSnapshot, ExecuteError> {
     let room = ledger.room(id).await?.ok_or(ExecuteError::NoSuchRoom)?;
-    reconcile(ledger, room).await?.ok_or(ExecuteError::NoSuchRoom)
+    reconcile_record(ledger, room).await?.ok_or(ExecuteError::NoSuchRoom)
 }
 
-/// Reads what has changed of a room whose record was `known`, and finishes a command that was cut off between the
-/// record and the gates. `None`: there is no such room any more.
+/// The same for a room whose record is known: reads the gates, and the record only if it has changed. `None` if the room
+/// does not exist any more.
 ///
 /// # Errors
-/// The ledger's. Some gates may have followed.
-pub async fn reconcile(ledger: &dyn Ledger, known: Room) -> Result<Option<RoomSnapshot>, LedgerError> {
-    let Some(snapshot) = ledger.snapshot(&known.id, known.partitions).await? else { return Ok(None) };
-    let room = match snapshot.seq == known.seq {
+/// See [`LedgerError`]. Some gates may have changed.
+pub async fn reconcile_record(ledger: &dyn Ledger, known: Room) -> Result<Option<RoomSnapshot>, LedgerError> {
+    let Some(gates) = ledger.gate_snapshot(&known.id, known.partitions).await? else { return Ok(None) };
+    let room = match gates.seq == known.seq {
         true => known,
         false => match ledger.room(&known.id).await? {
             Some(room) => room,
             None => return Ok(None),
         },
     };
-    let mut snapshot = RoomSnapshot { room, gates: snapshot.gates, now: snapshot.now, voters: snapshot.voters };
-    follow(ledger, &mut snapshot).await?;
+    let mut snapshot = RoomSnapshot { room, gates: gates.gates, now: gates.now, voters: gates.voters };
+    reconcile_gates(ledger, &mut snapshot).await?;
     Ok(Some(snapshot))
 }
 
-/// Puts the record's desired state on every gate that is behind it.
-async fn follow(ledger: &dyn Ledger, snapshot: &mut RoomSnapshot) -> Result<(), LedgerError> {
+/// Applies the record's desired state to every gate that is behind it.
+async fn reconcile_gates(ledger: &dyn Ledger, snapshot: &mut RoomSnapshot) -> Result<(), LedgerError> {
     let Some(desired) = snapshot.room.desired_gate() else { return Ok(()) };
     if snapshot.gates.iter().all(|gate| gate.command_seq >= desired.command_seq) {
         return Ok(());
@@ -131,20 +131,20 @@ async fn follow(ledger: &dyn Ledger, snapshot: &mut RoomSnapshot) -> Result<(), 
     Ok(())
 }
 
-/// Makes `command` hold, whatever is under way, and answers the room as it is then.
+/// Executes a command, and returns the room as it is then.
 ///
 /// # Errors
-/// See [`ExecuteError`]; after [`ExecuteError::Ledger`] and [`ExecuteError::Closing`] the command may hold or come to
-/// hold.
+/// See [`ExecuteError`]. After [`ExecuteError::Ledger`] and [`ExecuteError::Closing`] the command may be executed already,
+/// or later.
 pub async fn execute(ledger: &SharedLedger, id: &RoomId, command: &Command) -> Result<RoomSnapshot, ExecuteError> {
     let shared = ledger;
     let ledger = &**shared;
     let mut frozen: Option<FrozenRanking> = None;
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         let mut snapshot = reconcile_room(ledger, id).await?;
         let mut step = snapshot.room.apply(command, snapshot.moment(None))?;
         if step == Step::RankFirst {
-            // a ranking frozen for an older record is of no use: its results may have changed
+            // a ranking that was frozen for an older record is useless: the results may have changed
             drop_unused(ledger, id, frozen.take()).await;
             let ranking = freeze(shared, &snapshot.room).await?;
             step = snapshot.room.apply(command, snapshot.moment(Some(&ranking)))?;
@@ -169,7 +169,7 @@ pub async fn execute(ledger: &SharedLedger, id: &RoomId, command: &Command) -> R
                 if let Replacement::Stored(stored) = ledger.replace_room(&room, &jobs).await? {
                     let before = std::mem::replace(&mut snapshot.room, stored);
                     drop_older_rankings(ledger, &before, &snapshot.room).await;
-                    follow(ledger, &mut snapshot).await?;
+                    reconcile_gates(ledger, &mut snapshot).await?;
                     return Ok(snapshot);
                 }
             }
@@ -178,8 +178,11 @@ pub async fn execute(ledger: &SharedLedger, id: &RoomId, command: &Command) -> R
     Err(ExecuteError::Contended)
 }
 
-/// Does what is due by itself: a close whose deadline has passed or that somebody began, a blackout that begins, a step
-/// of an automatic reveal. Early calls do nothing.
+/// Does what is due without a command: a close whose deadline has passed or that was begun, the start of a blackout, a
+/// step of an automatic reveal. An early call does nothing.
+///
+/// # Errors
+/// As [`execute`].
 pub async fn execute_due(ledger: &SharedLedger, id: &RoomId) -> Result<RoomSnapshot, ExecuteError> {
     let shared = ledger;
     let ledger = &**shared;
@@ -202,8 +205,8 @@ pub async fn execute_due(ledger: &SharedLedger, id: &RoomId) -> Result<RoomSnaps
     }
 }
 
-/// Closes the running round: the record says so, every gate freezes, and the sum of the frozen gates becomes the
-/// record. `None` if somebody else changed the record meanwhile.
+/// Closes the running round: the record begins the close, every gate freezes, and the sum of the frozen gates is stored in
+/// the record. `None` if the record was changed by another command.
 async fn close(
     ledger: &dyn Ledger,
     mut snapshot: RoomSnapshot,
@@ -216,19 +219,19 @@ async fn close(
             Replacement::Changed(_) => return Ok(None),
         }
     }
-    let give_up = Instant::now() + REACH;
-    while let Err(error) = follow(ledger, &mut snapshot).await {
-        if Instant::now() >= give_up {
-            tracing::warn!(room = %snapshot.room.id, %error, "a gate is out of reach, the close waits for it");
+    let give_up_at = Instant::now() + CLOSE_TIMEOUT;
+    while let Err(error) = reconcile_gates(ledger, &mut snapshot).await {
+        if Instant::now() >= give_up_at {
+            tracing::warn!(room = %snapshot.room.id, %error, "a gate cannot be reached; the close waits for it");
             return Err(ExecuteError::Closing);
         }
-        tokio::time::sleep(REACH_PAUSE).await;
+        tokio::time::sleep(RETRY_PAUSE).await;
     }
     let finished = snapshot.room.finish_close(&snapshot.sum(), snapshot.now);
     let jobs = caused_by(&snapshot.room, &finished);
     match ledger.replace_room(&finished, &jobs).await {
         Ok(Replacement::Stored(stored)) => {
-            note_close(&stored);
+            log_close(&stored);
             Ok(Some(RoomSnapshot { room: stored, ..snapshot }))
         }
         Ok(Replacement::Changed(_)) => Ok(None),
@@ -236,8 +239,8 @@ async fn close(
     }
 }
 
-/// The record of the take that was just closed, for the audit log.
-fn note_close(room: &Room) {
+/// Writes the record of the take that was just closed to the audit log.
+fn log_close(room: &Room) {
     let Some(take) = room.round(room.last_round).and_then(Round::counted) else { return };
     audit!(
         "closed",
@@ -252,157 +255,4 @@ fn note_close(room: &Room) {
         closed_at = take.closed_at,
         by = ?take.by
     );
-}
-
-/// Numbers for the rankings that are frozen from the record with this `seq`. They rise with it, so that those of older
-/// records can be told from those that somebody may be about to show; within one record they are random, for two pods
-/// may freeze at once.
-fn ranking_numbers(seq: u64) -> Range<u64> {
-    (seq << 10)..((seq + 1) << 10)
-}
-
-/// Drops what nobody shows any more once a reveal begins or is taken away: also what a reveal left behind that failed
-/// half way. What cannot be dropped now goes the next time, or with the room.
-async fn drop_older_rankings(ledger: &dyn Ledger, before: &Room, stored: &Room) {
-    let shown = |room: &Room| room.reveal.as_ref().map(|reveal| reveal.ranking);
-    if shown(before) != shown(stored) {
-        let oldest_kept = shown(stored).unwrap_or(ranking_numbers(stored.seq).start);
-        let _ = ledger.drop_rankings(&stored.id, 0..oldest_kept).await;
-    }
-}
-
-async fn drop_unused(ledger: &dyn Ledger, id: &RoomId, frozen: Option<FrozenRanking>) {
-    if let Some(FrozenRanking { ranking, .. }) = frozen {
-        let _ = ledger.drop_rankings(id, ranking..ranking + 1).await;
-    }
-}
-
-/// Every ballot of one take.
-pub async fn all_ballots(
-    ledger: &dyn Ledger,
-    room: &Room,
-    take: (u16, u16),
-) -> Result<HashMap<VoterId, Ballot>, LedgerError> {
-    let mut ballots = HashMap::new();
-    for partition in 0..room.partitions {
-        let mut cursor = None;
-        loop {
-            let (slice, next) = ledger.ballots(&room.id, partition, take, cursor).await?;
-            ballots.extend(slice);
-            cursor = next;
-            if cursor.is_none() {
-                break;
-            }
-        }
-    }
-    Ok(ballots)
-}
-
-/// All voters, removed ones too.
-pub async fn voters(ledger: &dyn Ledger, id: &RoomId) -> Result<Vec<Voter>, LedgerError> {
-    let mut voters = vec![];
-    let mut after = None;
-    loop {
-        let page = ledger.voters(id, &VotersQuery { text: String::new(), after, limit: SLICE }).await?;
-        voters.extend(page.voters);
-        after = page.next;
-        if after.is_none() {
-            return Ok(voters);
-        }
-    }
-}
-
-/// Names of all voters, and who of them was removed.
-pub async fn all_voters(
-    ledger: &dyn Ledger,
-    id: &RoomId,
-) -> Result<(HashMap<VoterId, Name>, HashSet<VoterId>), LedgerError> {
-    let (mut names, mut removed) = (HashMap::new(), HashSet::new());
-    for voter in voters(ledger, id).await? {
-        if voter.removed {
-            removed.insert(voter.voter.clone());
-        }
-        names.insert(voter.voter, voter.name);
-    }
-    Ok((names, removed))
-}
-
-/// Does work on all of a room on a thread of its own: a million ballots take seconds, and nobody's votes wait for that.
-///
-/// # Errors
-/// Those of the work.
-pub async fn run_blocking<T, E>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
-where
-    T: Send + 'static,
-    E: From<LedgerError> + Send + 'static,
-{
-    // the connections stay with this runtime, and answer from there
-    let here = tokio::runtime::Handle::current();
-    let done = tokio::task::spawn_blocking(move || here.block_on(work)).await;
-    done.unwrap_or_else(|error| Err(LedgerError::NotApplied(error.to_string()).into()))
-}
-
-/// The ranking as the ballots say now, best first.
-///
-/// # Errors
-/// The ledger's.
-pub async fn rank(ledger: &dyn Ledger, room: &Room) -> Result<Vec<RankEntry>, LedgerError> {
-    let mut scores = Scores::default();
-    for (number, take) in room.counted() {
-        for (voter, ballot) in all_ballots(ledger, room, (number, take.take)).await? {
-            scores.add(voter, number, take.winner(), &ballot);
-        }
-    }
-    let (names, removed) = all_voters(ledger, &room.id).await?;
-    for voter in &removed {
-        scores.remove(voter);
-    }
-    Ok(entries(scores.rank(), scores, &names))
-}
-
-fn entries(groups: Vec<Group>, scores: Scores, names: &HashMap<VoterId, Name>) -> Vec<RankEntry> {
-    let mut scores = scores.into_scores();
-    let members = groups.into_iter().flat_map(|group| {
-        let place = group.place;
-        group.voters.into_iter().map(move |voter| (place, voter))
-    });
-    let entry = |(place, voter): (u32, VoterId)| {
-        let score = scores.remove(&voter)?;
-        let name = names.get(&voter).cloned().or_else(|| Name::parse(voter.as_str()).ok())?;
-        Some(RankEntry { place, voter, name, score: score.score, time_ms: score.time_ms, rounds: score.rounds })
-    };
-    members.filter_map(entry).collect()
-}
-
-/// Computes the ranking and stores it, so that every step of the reveal reads the same.
-async fn freeze(ledger: &SharedLedger, room: &Room) -> Result<FrozenRanking, LedgerError> {
-    let (ledger, room) = (ledger.clone(), room.clone());
-    run_blocking(async move {
-        let entries = rank(&*ledger, &room).await?;
-        let ranking = rand::random_range(ranking_numbers(room.seq));
-        for (slice, entries) in (0..).zip(entries.chunks(SLICE)) {
-            ledger.store_ranking(&room.id, ranking, slice, entries).await?;
-        }
-        let mut places: Vec<u32> = vec![];
-        for entry in entries.iter().take_while(|entry| entry.place <= MAX_TOP && entry.score > 0) {
-            if places.last() != Some(&entry.place) {
-                places.push(entry.place);
-            }
-        }
-        Ok(FrozenRanking { ranking, of: entries.len() as u64, places })
-    })
-    .await
-}
-
-/// The whole frozen ranking, best first.
-pub async fn frozen(ledger: &dyn Ledger, id: &RoomId, ranking: u64) -> Result<Vec<RankEntry>, LedgerError> {
-    let mut entries = vec![];
-    for slice in 0.. {
-        let more = ledger.ranking(id, ranking, slice).await?;
-        if more.is_empty() {
-            break;
-        }
-        entries.extend(more);
-    }
-    Ok(entries)
 }

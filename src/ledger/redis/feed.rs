@@ -1,8 +1,8 @@
-//! A pod's end of the feed: one connection for messages, made again for ever.
+//! A pod's subscription to the feed: one pub/sub connection, which is made again without limit.
 //!
-//! A task of its own holds it (`listener.rs`), so that nothing is lost when [`Feed::next`] is dropped half-way. Messages
-//! wait in a queue of [`QUEUE`]; when the pod is so slow that it is full, messages are dropped and
-//! [`FeedEvent::Resumed`] follows.
+//! A task of its own holds the connection (`feed_task.rs`), so that nothing is lost when the future of [`Feed::next`] is
+//! dropped. Events wait in a queue of [`MAX_QUEUED_EVENTS`]. When the pod is so slow that the queue is full, events are
+//! dropped and [`FeedEvent::Resumed`] follows.
 
 use std::collections::BTreeSet;
 
@@ -10,24 +10,24 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use super::link::Link;
-use super::listener::{Listener, Order};
-use super::outbox::Outbox;
+use super::connections::Connections;
+use super::feed_task::{FeedCommand, FeedTask};
+use super::lossy_sender::LossySender;
 use crate::domain::ids::RoomId;
 use crate::ledger::{Feed, FeedEvent};
 
-/// Messages that wait for the pod.
-const QUEUE: usize = 8_192;
+/// Most events that wait for the pod.
+const MAX_QUEUED_EVENTS: usize = 8_192;
 
 /// See the [module](self). Connects when it is first used.
 pub(super) struct RedisFeed {
-    link: Link,
+    connections: Connections,
     rooms: BTreeSet<RoomId>,
     running: Option<Running>,
 }
 
 struct Running {
-    orders: mpsc::UnboundedSender<Order>,
+    commands: mpsc::UnboundedSender<FeedCommand>,
     events: mpsc::Receiver<FeedEvent>,
     task: AbortHandle,
 }
@@ -39,30 +39,30 @@ impl Drop for Running {
 }
 
 impl RedisFeed {
-    pub(super) fn new(link: Link) -> Self {
-        Self { link, rooms: BTreeSet::new(), running: None }
+    pub(super) fn new(connections: Connections) -> Self {
+        Self { connections, rooms: BTreeSet::new(), running: None }
     }
 
     fn running(&mut self) -> &mut Running {
         self.running.get_or_insert_with(|| {
-            let (orders, taken) = mpsc::unbounded_channel();
-            let (sender, events) = mpsc::channel(QUEUE);
-            let listener = Listener::new(self.link.clone(), self.rooms.clone(), taken, Outbox::new(sender));
-            Running { orders, events, task: tokio::spawn(listener.run()).abort_handle() }
+            let (commands, received) = mpsc::unbounded_channel();
+            let (sender, events) = mpsc::channel(MAX_QUEUED_EVENTS);
+            let task = FeedTask::new(self.connections.clone(), self.rooms.clone(), received, LossySender::new(sender));
+            Running { commands, events, task: tokio::spawn(task.run()).abort_handle() }
         })
     }
 }
 
 #[async_trait]
 impl Feed for RedisFeed {
-    /// Answers when the rooms are followed, or when there is no connection to be had: then `Resumed` is to come.
+    /// Returns when the rooms are followed, or when there is no connection: then [`FeedEvent::Resumed`] comes later.
     async fn follow(&mut self, rooms: Vec<RoomId>) {
         self.rooms = rooms.into_iter().collect();
-        let (done, is_done) = oneshot::channel();
-        let order = Order::Follow(self.rooms.clone(), done);
-        if self.running().orders.send(order).is_ok() {
-            // answered by dropping the other end
-            let _ = is_done.await;
+        let (reply, outcome) = oneshot::channel();
+        let follow = FeedCommand::Follow { rooms: self.rooms.clone(), reply };
+        if self.running().commands.send(follow).is_ok() {
+            // both outcomes end the wait, and so does the end of the task
+            let _ = outcome.await;
         }
     }
 
@@ -70,7 +70,7 @@ impl Feed for RedisFeed {
         match self.running().events.recv().await {
             Some(event) => event,
             None => {
-                // the task died with the runtime that it was on: begin again on this one
+                // the task ended with its runtime: the next call starts another on the current one
                 self.running = None;
                 FeedEvent::Lost
             }
@@ -78,6 +78,6 @@ impl Feed for RedisFeed {
     }
 
     async fn reconnect(&mut self) {
-        let _ = self.running().orders.send(Order::Reconnect);
+        let _ = self.running().commands.send(FeedCommand::Reconnect);
     }
 }

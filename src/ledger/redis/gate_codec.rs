@@ -1,4 +1,4 @@
-//! A gate as Redis keeps it: the fields of a hash, and the line of words that scripts answer and publish.
+//! The stored form of a gate: the fields of a hash. And its line: the words that scripts return and publish.
 
 use std::str::FromStr;
 
@@ -23,21 +23,21 @@ pub(super) const FIELDS: [&str; 15] = [
     "acknowledged",
 ];
 
-/// Stands for what is not there.
+/// Stands for a value that is not set.
 const NONE: &str = "-";
 
-/// Reads the line of a gate. `None` if it is not one.
+/// Decodes the line of a gate. `None` if it is invalid.
 pub(super) fn from_line(line: &str) -> Option<Gate> {
     let words: Vec<&str> = line.split(' ').collect();
     decode(&words)
 }
 
-/// Reads the fields of a stored gate, all missing if there is none yet. `None` if they are no gate's.
+/// Decodes the fields of a stored gate, which are all missing before anything was stored. `None` if they are invalid.
 pub(super) fn from_fields(fields: &[Option<String>]) -> Option<Gate> {
     if fields.iter().all(Option::is_none) {
         return Some(Gate::default());
     }
-    // `acknowledged` is stored by the first pod that has something to report, the rest by the first target
+    // `acknowledged` is stored by the first pod that reports a count, the other fields by the first desired state
     if fields[..FIELDS.len() - 1].iter().all(Option::is_none) {
         let acknowledged = fields.last()?.as_deref()?.parse().ok()?;
         return Some(Gate { acknowledged, ..Gate::default() });
@@ -46,7 +46,7 @@ pub(super) fn from_fields(fields: &[Option<String>]) -> Option<Gate> {
     decode(&words)
 }
 
-/// The line of a gate.
+/// Encodes the line of a gate.
 pub(super) fn to_line(gate: &Gate) -> String {
     let phase = match gate.phase {
         GatePhase::Idle => "idle",
@@ -153,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_comes_back_from_its_line() {
+    fn a_gate_is_decoded_from_its_line() {
         for gate in [Gate::default(), gate()] {
             assert_eq!(from_line(&to_line(&gate)), Some(gate));
         }
     }
 
     #[test]
-    fn what_is_no_gate_is_not_read_as_one() {
+    fn an_invalid_line_is_not_decoded() {
         let line = to_line(&gate());
         for broken in ["", "1 2", &line.replace("open", "ajar"), &line.replace("3,0", "3,x"), &format!("{line} 1")] {
             assert_eq!(from_line(broken), None, "{broken}");
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_that_nothing_was_stored_in_is_idle() {
+    fn a_gate_without_stored_fields_is_idle() {
         assert_eq!(from_fields(&vec![None; FIELDS.len()]), Some(Gate::default()));
         let mut fields = vec![None; FIELDS.len()];
         fields[FIELDS.len() - 1] = Some("4".to_owned());

@@ -1,52 +1,72 @@
-//! Whether Redis is there, takes writes, and keeps what it is told.
+//! Whether Redis answers, takes writes, and keeps what it stores.
 
 use std::collections::HashMap;
 
+use async_trait::async_trait;
 use redis::RedisError;
 use redis::aio::MultiplexedConnection;
 
+use super::connections::Connections;
 use super::keys::PROBE;
-use super::link::Link;
+use super::ledger::RedisLedger;
 use super::slow_log;
 use crate::domain::LedgerMs;
-use crate::ledger::{Health, LedgerError};
+use crate::ledger::{Diagnostics, Health, LedgerError, SlowLog};
 
-/// Settings without which an acknowledged vote may be lost, and what each must be.
-const MUST_BE: [(&str, &str); 4] = [
+/// Settings that keep an acknowledged vote, with the value that each must have.
+const REQUIRED_SETTINGS: [(&str, &str); 4] = [
     ("appendonly", "yes"),
     ("appendfsync", "always"),
     ("no-appendfsync-on-rewrite", "no"),
     ("maxmemory-policy", "noeviction"),
 ];
 
-pub(super) async fn check(link: &Link) -> Result<Health, LedgerError> {
-    link.run(|redis| async move {
-        let (mut a, mut b, mut c) = (redis.clone(), redis.clone(), redis.clone());
-        let names = MUST_BE.map(|(name, _)| name);
-        // a write of nothing is refused for the same reasons as any other write: loading, read-only, disk, memory
-        let mut probe = redis::cmd("SETRANGE");
-        probe.arg(PROBE).arg(0).arg("");
-        let mut settings = redis::cmd("CONFIG");
-        settings.arg("GET").arg(&names);
-        let (now, written, settings, slow) = tokio::join!(
-            time(&mut a),
-            probe.query_async::<()>(&mut b),
-            settings.query_async::<HashMap<String, String>>(&mut c),
-            slow_log::newest(redis.clone()),
-        );
-        let now = now?;
-        written?;
-        let unsafe_because = match settings {
-            Ok(settings) => unsafe_settings(&settings).or_else(|| unsafe_failover(link)),
-            Err(refused) if refused.code().is_some() => Some(unreadable(&refused)),
-            Err(lost) => return Err(lost.into()),
+#[async_trait]
+impl Diagnostics for RedisLedger {
+    fn kind(&self) -> &'static str {
+        "redis"
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        let ping = |mut redis: MultiplexedConnection| async move {
+            Ok(redis::cmd("PING").query_async::<()>(&mut redis).await?)
         };
-        // no change is answered without them, so nothing else is worth saying
-        let unconfirmed = link.unconfirmed(&redis).await?.map(|said| format!("{said} (ledger.replicas)"));
-        let unsafe_because = unconfirmed.or(unsafe_because);
-        Ok(Health { now, unsafe_because, slow_log: slow? })
-    })
-    .await
+        self.connections.run(ping).await
+    }
+
+    async fn check(&self) -> Result<Health, LedgerError> {
+        let check = |redis: MultiplexedConnection| async move {
+            let (mut a, mut b, mut c) = (redis.clone(), redis.clone(), redis.clone());
+            let names = REQUIRED_SETTINGS.map(|(name, _)| name);
+            // an empty write is refused for the same reasons as any other: loading, read-only, disk, memory
+            let mut probe = redis::cmd("SETRANGE");
+            probe.arg(PROBE).arg(0).arg("");
+            let mut settings = redis::cmd("CONFIG");
+            settings.arg("GET").arg(&names);
+            let (now, written, settings, slow) = tokio::join!(
+                time(&mut a),
+                probe.query_async::<()>(&mut b),
+                settings.query_async::<HashMap<String, String>>(&mut c),
+                slow_log::newest(redis.clone()),
+            );
+            let now = now?;
+            written?;
+            let unsafe_because = match settings {
+                Ok(settings) => unsafe_settings(&settings).or_else(|| unsafe_failover(&self.connections)),
+                Err(refused) if refused.code().is_some() => Some(unreadable(&refused)),
+                Err(lost) => return Err(lost.into()),
+            };
+            // no change is acknowledged without the replicas, so this reason comes before all others
+            let unconfirmed = self.connections.unconfirmed(&redis).await?;
+            let unconfirmed = unconfirmed.map(|reason| format!("{reason} (ledger.replicas)"));
+            Ok(Health { now, unsafe_because: unconfirmed.or(unsafe_because), slow_log: slow? })
+        };
+        self.connections.run(check).await
+    }
+
+    async fn slow_log(&self) -> Result<SlowLog, LedgerError> {
+        self.connections.run(slow_log::read).await
+    }
 }
 
 /// The ledger's time.
@@ -56,17 +76,17 @@ pub(super) async fn time(redis: &mut MultiplexedConnection) -> Result<LedgerMs, 
 }
 
 fn unreadable(refused: &RedisError) -> String {
-    format!("redis does not tell its settings ({refused}), so nobody knows whether it keeps what it is told")
+    format!("redis does not tell its settings ({refused}), so it is unknown whether it keeps what it stores")
 }
 
-/// A server that another may replace must not be alone with what was acknowledged.
-fn unsafe_failover(link: &Link) -> Option<String> {
-    let alone = link.may_fail_over() && link.replicas() == 0;
+/// A server that can be replaced must not be the only one that holds acknowledged votes.
+fn unsafe_failover(connections: &Connections) -> Option<String> {
+    let alone = connections.may_fail_over() && connections.replicas() == 0;
     alone.then(|| "a failover may lose acknowledged votes: set ledger.replicas to 1 or more".to_owned())
 }
 
 fn unsafe_settings(settings: &HashMap<String, String>) -> Option<String> {
-    let wrong = MUST_BE.iter().filter_map(|(name, must_be)| match settings.get(*name) {
+    let wrong = REQUIRED_SETTINGS.iter().filter_map(|(name, must_be)| match settings.get(*name) {
         Some(value) if value == must_be => None,
         Some(value) => Some(format!("redis setting {name} is {value}, and must be {must_be}")),
         None => Some(format!("redis does not tell its setting {name}, which must be {must_be}")),
@@ -80,7 +100,8 @@ mod tests {
     use super::*;
 
     fn settings(change: Option<(&str, Option<&str>)>) -> HashMap<String, String> {
-        let mut settings: HashMap<_, _> = MUST_BE.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut settings: HashMap<_, _> =
+            REQUIRED_SETTINGS.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         match change {
             Some((name, Some(value))) => drop(settings.insert(name.into(), value.into())),
             Some((name, None)) => drop(settings.remove(name)),

@@ -1,292 +1,228 @@
-//! Rooms that come from another installation.
+//! Imports, with fencing tokens.
 //!
-//! A room lies in several units: the room's own and one for each partition. The directory hands out claims, each with a
-//! higher **token** than all before. An import first leaves its token in every unit, and each of its writes is a script
-//! that finds it there, or writes nothing. So an import that was given up, and wakes up later, cannot write into a room
-//! that somebody else has brought in meanwhile; and what nobody finishes is found by its claim and taken back.
+//! The keys of a room form several units: the room's own, and one for each partition. The directory hands out claims, each
+//! with a higher **token** than all before. An import first stores its token in every unit, and each of its writes is a
+//! script that writes nothing unless it finds the token there. So an import that was given up, and continues later, cannot
+//! write into a room that another import has finished. An import that is never finished is found by its claim and
+//! dropped.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 
-use super::gate_codec::{FIELDS, to_line};
-use super::keys::{CODES, IMPORT_TOKEN, IMPORTS, PartitionKeys, REFS, RoomKeys};
-use super::link::Link;
+use super::import_units::{Fenced, Unit, Writes, add_part, carry_out, claim_lost, fence_all};
+use super::keys::{CODES, IMPORT_TOKEN, IMPORTS, REFS, RoomKeys};
+use super::ledger::RedisLedger;
 use super::purge::scan;
-use super::{fault, people, rooms, scripts};
-use crate::domain::ballot::Ballot;
-use crate::domain::gate::partition_of;
+use super::{error, rooms, scripts};
 use crate::domain::ids::RoomId;
 use crate::domain::room::Room;
-use crate::ledger::{Claimed, ImportClaim, LedgerError, Part, SLICE};
+use crate::ledger::{Claimed, ImportClaim, ImportStore, LedgerError, Part, RoomStore, SLICE};
 
-/// How long a take-back may pause between two steps before somebody else goes on with it.
-const TAKE_BACK_LEASE: Duration = Duration::from_secs(30);
+/// A take-over that pauses for longer than this between two steps is continued by another process.
+const TAKE_OVER_LEASE: Duration = Duration::from_secs(30);
 
-/// A unit of a room's keys: its own, or that of a partition.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Unit {
-    Room,
-    Partition(u16),
+/// What a process does with the stored claim of an import.
+#[derive(Clone, Copy)]
+enum HoldMode {
+    /// Renew it: the import goes on.
+    Renew,
+    /// Take it over, to drop the import.
+    TakeOver,
+    /// The same, but only if it has expired.
+    TakeOverExpired,
 }
 
-impl Unit {
-    fn of(claim: &ImportClaim) -> impl Iterator<Item = Self> {
-        std::iter::once(Self::Room).chain((0..claim.partitions).map(Self::Partition))
-    }
-
-    fn claim(self, room: &RoomId) -> String {
+impl HoldMode {
+    /// The word for `hold_import.lua`.
+    fn as_str(self) -> &'static str {
         match self {
-            Self::Room => RoomKeys(room).claim(),
-            Self::Partition(partition) => PartitionKeys::new(room, partition).claim(),
+            Self::Renew => "renew",
+            Self::TakeOver => "take_over",
+            Self::TakeOverExpired => "take_over_expired",
         }
     }
 }
 
-/// Writes to be made, by unit and key: the command, and its arguments.
-#[derive(Default)]
-struct Writes(BTreeMap<Unit, BTreeMap<String, (&'static str, Vec<String>)>>);
-
-impl Writes {
-    fn add<const N: usize>(&mut self, unit: Unit, key: String, command: &'static str, arguments: [&str; N]) {
-        let (_, all) = self.0.entry(unit).or_default().entry(key).or_insert((command, vec![]));
-        all.extend(arguments.map(str::to_owned));
-    }
+/// What happens to the code and the `ref` when a claim is released.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DirectoryEntries {
+    /// They stay: the room is stored.
+    Keep,
+    /// They are removed: the import was dropped.
+    Remove,
 }
 
-/// What became of closing a unit to older claims.
-enum Fenced {
-    Held,
-    Lost,
-    Exists,
-}
-
-fn lost() -> LedgerError {
-    LedgerError::NotApplied("this import was given up, for its claim had run out; begin again".into())
-}
-
-pub(super) async fn begin(link: &Link, room: &Room, lease: Duration) -> Result<Claimed, LedgerError> {
-    if let Some(here) = rooms::get(link, &room.id).await? {
-        return Ok(Claimed::Exists(here));
-    }
-    let mut call = scripts::BEGIN_IMPORT.key(IMPORTS);
-    call.key(IMPORT_TOKEN).key(CODES).key(REFS);
-    call.arg(room.id.as_str()).arg(lease.as_millis() as u64).arg(room.partitions).arg(room.code.as_str());
-    if let Some(reference) = &room.reference {
-        call.arg(reference);
-    }
-    let (outcome, detail): (String, String) =
-        link.change(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
-    match outcome.as_str() {
-        "held" => {}
-        "running" => return Ok(Claimed::Running),
-        "code_taken" => return Ok(Claimed::CodeTaken),
-        _ => {
-            let holder = RoomId::parse(&detail).map_err(|_| fault::corrupt("no room id", REFS))?;
-            let holder = rooms::get(link, &holder).await?;
-            return Ok(Claimed::RefTaken(holder.ok_or_else(|| fault::corrupt("a room that is gone", REFS))?));
+#[async_trait]
+impl ImportStore for RedisLedger {
+    /// The `ref` of a deleted room can be used again.
+    async fn begin_import(&self, room: &Room, lease: Duration) -> Result<Claimed, LedgerError> {
+        match self.begin_once(room, lease).await? {
+            Claimed::RefTaken(owner) if owner.deleted_at.is_some() => {
+                self.take_reference_from(&owner).await?;
+                self.begin_once(room, lease).await
+            }
+            claimed => Ok(claimed),
         }
     }
-    let token = detail.parse().map_err(|_| fault::corrupt("no token", IMPORT_TOKEN))?;
-    let claim = ImportClaim { room: room.id.clone(), partitions: room.partitions, token, lease };
-    // from here on nothing older can write; and if the room was finished between the look and the claim, it stays
-    let fenced = link.change(|redis| fence_all(redis, &claim)).await.map_err(fault::after_a_step)?;
-    match fenced {
-        Fenced::Held => Ok(Claimed::Held(claim)),
-        Fenced::Lost => Err(lost()),
-        Fenced::Exists => {
-            end(link, &claim, false).await?;
-            let here = rooms::get(link, &room.id).await?;
-            here.map(Claimed::Exists).ok_or_else(lost)
+
+    async fn write_parts(&self, claim: &ImportClaim, parts: &[Part]) -> Result<(), LedgerError> {
+        if parts.len() > SLICE {
+            return Err(LedgerError::NotApplied("at most 1,000 parts are written at once".into()));
         }
+        let mut writes = Writes::default();
+        parts.iter().try_for_each(|part| add_part(&mut writes, claim, part))?;
+        let write = |mut redis: MultiplexedConnection| async move {
+            let mut renew = scripts::HOLD_IMPORT.key(IMPORTS);
+            renew.key(IMPORT_TOKEN).arg(claim.room.as_str()).arg(claim.token);
+            renew.arg(claim.lease.as_millis() as u64).arg(HoldMode::Renew.as_str());
+            let held: String = renew.invoke_async(&mut redis).await?;
+            if held.is_empty() {
+                return Err(claim_lost());
+            }
+            carry_out(&mut redis, claim, &writes).await.map_err(error::after_first_step)
+        };
+        self.connections.change(write).await
+    }
+
+    async fn finish_import(&self, claim: &ImportClaim, room: &Room) -> Result<Room, LedgerError> {
+        let key = RoomKeys(&claim.room).record();
+        let mut call = scripts::FINISH_IMPORT.key(Unit::Room.claim(&claim.room));
+        call.key(&key).arg(claim.token).arg(rooms::encode_room(room)?).arg(room.seq);
+        let finish = |mut redis: MultiplexedConnection| async move { Ok(call.invoke_async(&mut redis).await?) };
+        let stored: Vec<String> = self.connections.change(finish).await?;
+        let [seq, record] = stored.as_slice() else { return Err(claim_lost()) };
+        let seq = seq.parse().map_err(|_| error::corrupt("invalid seq", &key))?;
+        let room = rooms::decode_room(&claim.room, seq, record)?;
+        // the room is stored; a claim that is left over is released when it has expired
+        if let Err(error) = self.release_claim(claim, DirectoryEntries::Keep).await {
+            tracing::debug!(room = %claim.room, %error, "the claim of a finished import could not be released yet");
+        }
+        Ok(room)
+    }
+
+    async fn drop_import(&self, claim: &ImportClaim) -> Result<(), LedgerError> {
+        self.take_over(&claim.room, claim.token, HoldMode::TakeOver).await.map(drop)
+    }
+
+    async fn sweep_imports(&self) -> Result<usize, LedgerError> {
+        let read = |mut redis: MultiplexedConnection| async move { Ok(redis.hgetall(IMPORTS).await?) };
+        let claims: BTreeMap<String, String> = self.connections.run(read).await?;
+        let mut swept = 0;
+        for (id, claim) in claims {
+            let token = claim.split(' ').next().and_then(|token| token.parse().ok());
+            let (Ok(id), Some(token)) = (RoomId::parse(&id), token) else {
+                tracing::warn!(id, "the stored claim of an import is invalid");
+                continue;
+            };
+            swept += usize::from(self.take_over(&id, token, HoldMode::TakeOverExpired).await?);
+        }
+        Ok(swept)
     }
 }
 
-/// Leaves the token in every unit, the room's own first.
-async fn fence_all(mut redis: MultiplexedConnection, claim: &ImportClaim) -> Result<Fenced, LedgerError> {
-    for unit in Unit::of(claim) {
-        let mut call = scripts::FENCE_IMPORT.key(unit.claim(&claim.room));
-        if unit == Unit::Room {
-            call.key(RoomKeys(&claim.room).record());
+impl RedisLedger {
+    async fn begin_once(&self, room: &Room, lease: Duration) -> Result<Claimed, LedgerError> {
+        if let Some(stored) = self.room(&room.id).await? {
+            return Ok(Claimed::Exists(stored));
         }
-        let outcome: String = call.arg(claim.token).invoke_async(&mut redis).await?;
+        let mut call = scripts::BEGIN_IMPORT.key(IMPORTS);
+        call.key(IMPORT_TOKEN).key(CODES).key(REFS);
+        call.arg(room.id.as_str()).arg(lease.as_millis() as u64).arg(room.partitions).arg(room.code.as_str());
+        if let Some(reference) = &room.reference {
+            call.arg(reference);
+        }
+        let begin = |mut redis: MultiplexedConnection| async move { Ok(call.invoke_async(&mut redis).await?) };
+        let (outcome, detail): (String, String) = self.connections.change(begin).await?;
         match outcome.as_str() {
             "held" => {}
-            "exists" => return Ok(Fenced::Exists),
-            _ => return Ok(Fenced::Lost),
+            "running" => return Ok(Claimed::Running),
+            "code_taken" => return Ok(Claimed::CodeTaken),
+            _ => {
+                let owner = RoomId::parse(&detail).map_err(|_| error::corrupt("invalid room id", REFS))?;
+                let owner = self.room(&owner).await?;
+                let gone = || error::corrupt("entry of a room that does not exist", REFS);
+                return Ok(Claimed::RefTaken(owner.ok_or_else(gone)?));
+            }
+        }
+        let token = detail.parse().map_err(|_| error::corrupt("invalid token", IMPORT_TOKEN))?;
+        let claim = ImportClaim { room: room.id.clone(), partitions: room.partitions, token, lease };
+        // from here on no older import can write. If the room was finished between the read and the claim, it stays.
+        let fenced = self.connections.change(|redis| fence_all(redis, &claim)).await;
+        match fenced.map_err(error::after_first_step)? {
+            Fenced::Held => Ok(Claimed::Held(claim)),
+            Fenced::Lost => Err(claim_lost()),
+            Fenced::Exists => {
+                self.release_claim(&claim, DirectoryEntries::Keep).await?;
+                let stored = self.room(&room.id).await?;
+                stored.map(Claimed::Exists).ok_or_else(claim_lost)
+            }
         }
     }
-    Ok(Fenced::Held)
-}
 
-pub(super) async fn write(link: &Link, claim: &ImportClaim, parts: &[Part]) -> Result<(), LedgerError> {
-    if parts.len() > SLICE {
-        return Err(LedgerError::NotApplied("at most 1,000 parts are written at once".into()));
+    async fn release_claim(&self, claim: &ImportClaim, entries: DirectoryEntries) -> Result<(), LedgerError> {
+        let mut call = scripts::END_IMPORT.key(IMPORTS);
+        call.key(CODES).key(REFS).arg(claim.room.as_str()).arg(claim.token);
+        call.arg(u8::from(entries == DirectoryEntries::Remove));
+        self.connections.change(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await
     }
-    let mut writes = Writes::default();
-    parts.iter().try_for_each(|part| add(&mut writes, claim, part))?;
-    link.change(|mut redis| async move {
-        let mut renew = scripts::HOLD_IMPORT.key(IMPORTS);
-        renew.key(IMPORT_TOKEN).arg(claim.room.as_str()).arg(claim.token);
-        let held: String = renew.arg(claim.lease.as_millis() as u64).arg("renew").invoke_async(&mut redis).await?;
+
+    /// Takes a claim over and drops its import: fences every unit against the old token, removes what is stored, and
+    /// releases the claim, in this order. If this is interrupted, the claim is still there, and expires. False if the
+    /// claim is not this one any more, or the room is finished.
+    async fn take_over(&self, room: &RoomId, token: u64, mode: HoldMode) -> Result<bool, LedgerError> {
+        let mut call = scripts::HOLD_IMPORT.key(IMPORTS);
+        call.key(IMPORT_TOKEN).arg(room.as_str()).arg(token);
+        call.arg(TAKE_OVER_LEASE.as_millis() as u64).arg(mode.as_str());
+        let hold = |mut redis: MultiplexedConnection| async move { Ok(call.invoke_async(&mut redis).await?) };
+        let held: String = self.connections.change(hold).await?;
         if held.is_empty() {
-            return Err(lost());
-        }
-        carry_out(&mut redis, claim, &writes).await.map_err(fault::after_a_step)
-    })
-    .await
-}
-
-/// One script for each unit.
-async fn carry_out(redis: &mut MultiplexedConnection, claim: &ImportClaim, writes: &Writes) -> Result<(), LedgerError> {
-    for (unit, keys) in &writes.0 {
-        let mut call = scripts::WRITE_IMPORT.key(unit.claim(&claim.room));
-        call.arg(claim.token);
-        for (key, (command, arguments)) in keys {
-            call.key(key).arg(*command).arg(arguments.len()).arg(arguments);
-        }
-        let written: bool = call.invoke_async(redis).await?;
-        if !written {
-            return Err(lost());
-        }
-    }
-    Ok(())
-}
-
-fn add(writes: &mut Writes, claim: &ImportClaim, part: &Part) -> Result<(), LedgerError> {
-    let keys = RoomKeys(&claim.room);
-    let partition_keys = |partition| (Unit::Partition(partition), PartitionKeys::new(&claim.room, partition));
-    match part {
-        Part::Gate { partition, gate } => {
-            let (unit, keys) = partition_keys(*partition);
-            let line = to_line(gate);
-            for (field, word) in FIELDS.into_iter().zip(line.split(' ')) {
-                writes.add(unit, keys.gate(), "HSET", [field, word]);
-            }
-        }
-        Part::Voter(voter) => {
-            let id = voter.voter.as_str();
-            let stored = format!("{}{}", voter.card, people::person(&voter.name));
-            writes.add(Unit::Room, keys.voters(), "HSET", [id, &stored]);
-            writes.add(Unit::Room, keys.names(), "HSET", [&voter.name.folded(), id]);
-            writes.add(Unit::Room, keys.cards(), "HSET", [voter.card.as_str(), id]);
-            writes.add(Unit::Room, keys.roster(), "ZADD", ["0", id]);
-            if voter.removed {
-                let (unit, partition) = partition_keys(partition_of(id, claim.partitions));
-                writes.add(Unit::Room, keys.removed(), "SADD", [id]);
-                writes.add(unit, partition.removed(), "SADD", [id]);
-            }
-        }
-        Part::Invited(invited) => {
-            let invite = invited.invite.as_str();
-            writes.add(Unit::Room, keys.invites(), "HSET", [invite, &people::person(&invited.name)]);
-            writes.add(Unit::Room, keys.invited(), "HSET", [&invited.name.folded(), invite]);
-            if let Some(voter) = &invited.voter {
-                writes.add(Unit::Room, keys.invite_voters(), "HSET", [invite, voter.as_str()]);
-            }
-        }
-        Part::Ballot { round, take, voter, votes, time_ms } => {
-            let ballot = Ballot { votes: votes.clone(), time_ms: *time_ms }.encode();
-            let (unit, keys) = partition_keys(partition_of(voter.as_str(), claim.partitions));
-            writes.add(unit, keys.ballots((*round, *take)), "HSET", [voter.as_str(), &ballot]);
-        }
-        Part::Ranking { ranking, slice, entries } => {
-            let json = serde_json::to_string(entries)
-                .map_err(|e| LedgerError::NotApplied(format!("slice {slice} of a ranking has no JSON: {e}")))?;
-            writes.add(Unit::Room, keys.ranking(*ranking), "HSET", [&slice.to_string(), &json]);
-        }
-    }
-    Ok(())
-}
-
-pub(super) async fn finish(link: &Link, claim: &ImportClaim, room: &Room) -> Result<Room, LedgerError> {
-    let key = RoomKeys(&claim.room).record();
-    let mut call = scripts::FINISH_IMPORT.key(Unit::Room.claim(&claim.room));
-    call.key(&key).arg(claim.token).arg(rooms::encode(room)?).arg(room.seq);
-    let stored: Vec<String> = link.change(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
-    let [seq, record] = stored.as_slice() else { return Err(lost()) };
-    let seq = seq.parse().map_err(|_| fault::corrupt("no seq", &key))?;
-    let room = rooms::decode(&claim.room, seq, record)?;
-    // the room is here; a claim that is left is given back when it has run out
-    if let Err(error) = end(link, claim, false).await {
-        tracing::debug!(room = %claim.room, %error, "the claim of an import was not given back yet");
-    }
-    Ok(room)
-}
-
-async fn end(link: &Link, claim: &ImportClaim, come_to_nothing: bool) -> Result<(), LedgerError> {
-    let mut call = scripts::END_IMPORT.key(IMPORTS);
-    call.key(CODES).key(REFS).arg(claim.room.as_str()).arg(claim.token).arg(u8::from(come_to_nothing));
-    link.change(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await
-}
-
-pub(super) async fn abandon(link: &Link, claim: &ImportClaim) -> Result<(), LedgerError> {
-    take_back(link, &claim.room, claim.token, "take").await.map(drop)
-}
-
-pub(super) async fn sweep(link: &Link) -> Result<usize, LedgerError> {
-    let claims: BTreeMap<String, String> =
-        link.run(|mut redis| async move { Ok(redis.hgetall(IMPORTS).await?) }).await?;
-    let mut swept = 0;
-    for (id, claim) in claims {
-        let token = claim.split(' ').next().and_then(|token| token.parse().ok());
-        let (Ok(id), Some(token)) = (RoomId::parse(&id), token) else {
-            tracing::warn!(id, "this is no claim of an import");
-            continue;
-        };
-        swept += usize::from(take_back(link, &id, token, "take_if_over").await?);
-    }
-    Ok(swept)
-}
-
-/// Takes the claim over, closes every unit to its writer, removes what is there, and gives the claim back: in this order,
-/// so that whoever dies in between leaves a claim that runs out. False if the claim is another's by now.
-async fn take_back(link: &Link, room: &RoomId, token: u64, how: &str) -> Result<bool, LedgerError> {
-    let mut call = scripts::HOLD_IMPORT.key(IMPORTS);
-    call.key(IMPORT_TOKEN).arg(room.as_str()).arg(token).arg(TAKE_BACK_LEASE.as_millis() as u64).arg(how);
-    let held: String = link.change(|mut redis| async move { Ok(call.invoke_async(&mut redis).await?) }).await?;
-    if held.is_empty() {
-        return Ok(false);
-    }
-    let mut words = held.split(' ');
-    let (token, partitions) = (words.next().and_then(|w| w.parse().ok()), words.nth(1).and_then(|w| w.parse().ok()));
-    let (Some(token), Some(partitions)) = (token, partitions) else { return Err(fault::corrupt("no claim", IMPORTS)) };
-    let claim = ImportClaim { room: room.clone(), partitions, token, lease: TAKE_BACK_LEASE };
-    match link.change(|redis| fence_all(redis, &claim)).await? {
-        Fenced::Held => {}
-        Fenced::Lost => return Ok(false),
-        Fenced::Exists => {
-            end(link, &claim, false).await?;
             return Ok(false);
         }
-    }
-    unlink_all(link, &claim).await?;
-    end(link, &claim, true).await?;
-    Ok(true)
-}
-
-/// Removes every key of the room, the claims last.
-async fn unlink_all(link: &Link, claim: &ImportClaim) -> Result<(), LedgerError> {
-    let keys = RoomKeys(&claim.room);
-    let mut cursor = String::from("0");
-    loop {
-        let (next, found) = link.run(|redis| scan(redis, cursor, keys.pattern())).await?;
-        let mut writes = Writes::default();
-        for key in found {
-            let unit = keys.partition_of(&key).map_or(Unit::Room, Unit::Partition);
-            if key != unit.claim(&claim.room) {
-                writes.add(unit, key, "UNLINK", []);
+        let mut words = held.split(' ');
+        let token = words.next().and_then(|word| word.parse().ok());
+        let partitions = words.nth(1).and_then(|word| word.parse().ok());
+        let (Some(token), Some(partitions)) = (token, partitions) else {
+            return Err(error::corrupt("invalid claim", IMPORTS));
+        };
+        let claim = ImportClaim { room: room.clone(), partitions, token, lease: TAKE_OVER_LEASE };
+        match self.connections.change(|redis| fence_all(redis, &claim)).await? {
+            Fenced::Held => {}
+            Fenced::Lost => return Ok(false),
+            Fenced::Exists => {
+                self.release_claim(&claim, DirectoryEntries::Keep).await?;
+                return Ok(false);
             }
         }
-        link.change(|mut redis| async move { carry_out(&mut redis, claim, &writes).await }).await?;
-        if next == "0" {
-            break;
-        }
-        cursor = next;
+        self.unlink_all(&claim).await?;
+        self.release_claim(&claim, DirectoryEntries::Remove).await?;
+        Ok(true)
     }
-    let mut claims = Writes::default();
-    Unit::of(claim).for_each(|unit| claims.add(unit, unit.claim(&claim.room), "UNLINK", []));
-    link.change(|mut redis| async move { carry_out(&mut redis, claim, &claims).await }).await
+
+    /// Removes every key of the room, the tokens last.
+    async fn unlink_all(&self, claim: &ImportClaim) -> Result<(), LedgerError> {
+        let keys = RoomKeys(&claim.room);
+        let mut cursor = String::from("0");
+        loop {
+            let (next, found) = self.connections.run(|redis| scan(redis, cursor, keys.pattern())).await?;
+            let mut writes = Writes::default();
+            for key in found {
+                let unit = keys.partition_of(&key).map_or(Unit::Room, Unit::Partition);
+                if key != unit.claim(&claim.room) {
+                    writes.add(unit, key, "UNLINK", []);
+                }
+            }
+            self.connections.change(|mut redis| async move { carry_out(&mut redis, claim, &writes).await }).await?;
+            if next == "0" {
+                break;
+            }
+            cursor = next;
+        }
+        let mut tokens = Writes::default();
+        Unit::of(claim).for_each(|unit| tokens.add(unit, unit.claim(&claim.room), "UNLINK", []));
+        self.connections.change(|mut redis| async move { carry_out(&mut redis, claim, &tokens).await }).await
+    }
 }

@@ -1,7 +1,7 @@
-//! Every key and channel name, and nowhere else.
+//! Every key and channel name. No other file spells one.
 //!
-//! Keys of a unit share one `{hash tag}`, so that a script on them also runs on a cluster: the directory, each room,
-//! each partition of a room. No key with votes, voters, rooms or records ever has a TTL.
+//! The keys of a unit share one `{hash tag}`, so that a script on them can also run on a cluster. The units are the
+//! directory, each room, and each partition of a room. No key with votes, voters, rooms or records ever has a TTL.
 
 use crate::domain::ids::{RoomId, VoterId};
 
@@ -9,21 +9,21 @@ use crate::domain::ids::{RoomId, VoterId};
 pub(super) const CODES: &str = "tc:{dir}:codes";
 /// The organiser's own name → room id.
 pub(super) const REFS: &str = "tc:{dir}:refs";
-/// Sorted set: room id → when a job of it was last about to be stored, in ms. A hint: see `jobs.rs`.
+/// Sorted set: room id → when a job of the room was last about to be stored, in ms. A hint, see `job_hints.rs`.
 pub(super) const ROOMS_WITH_JOBS: &str = "tc:{dir}:rooms_with_jobs";
-/// Id of a room that is being brought in → its claim: token, until when, partitions, code, `ref`.
+/// Id of a room that is being imported → its claim: token, expiry, partitions, code, `ref`.
 pub(super) const IMPORTS: &str = "tc:{dir}:imports";
-/// Token of the last claim.
+/// Token of the last import claim.
 pub(super) const IMPORT_TOKEN: &str = "tc:{dir}:import_token";
 /// Never written: see `health.rs`.
 pub(super) const PROBE: &str = "tc:{dir}:probe";
 
-/// Exists while a sign-in is ended that would still be valid.
+/// Exists from the end of a sign-in until the time at which it would have expired anyway.
 pub(super) fn signed_out(sign_in: &str) -> String {
     format!("tc:{{dir}}:signed_out:{sign_in}")
 }
 
-/// The channel of all that is not a gate. Channels do not belong to a database, so its number is part of the name.
+/// The channel of all messages except gates. Channels do not belong to a database, so its number is part of the name.
 pub(super) fn control_channel(database: i64) -> String {
     format!("tc:control:{database}")
 }
@@ -47,7 +47,7 @@ impl RoomKeys<'_> {
         self.key("record")
     }
 
-    /// Hash: voter → card and name, see `people.rs`.
+    /// Hash: voter → card and name, see `voter_codec.rs`.
     pub(super) fn voters(self) -> String {
         self.key("voters")
     }
@@ -62,12 +62,12 @@ impl RoomKeys<'_> {
         self.key("cards")
     }
 
-    /// Sorted set: all voters by id, for pages.
+    /// Sorted set: all voters, sorted by id for pages.
     pub(super) fn roster(self) -> String {
         self.key("roster")
     }
 
-    /// Set: removed voters. The partitions' sets follow it.
+    /// Set: removed voters. The sets of the partitions are updated after it.
     pub(super) fn removed(self) -> String {
         self.key("removed")
     }
@@ -87,27 +87,27 @@ impl RoomKeys<'_> {
         self.key("invite_voters")
     }
 
-    /// Token of the import that writes the room, or has written it. Each partition has one too.
+    /// Token of the import that is writing the room or has written it. Each partition has one too.
     pub(super) fn claim(self) -> String {
         self.key("claim")
     }
 
-    /// Stream: jobs that are not done, as JSON.
+    /// Stream: jobs that are not done yet, as JSON.
     pub(super) fn jobs(self) -> String {
         self.key("jobs")
     }
 
-    /// Hash: id of every job ever stored.
+    /// Hash: ids of all jobs that were ever stored.
     pub(super) fn job_ids(self) -> String {
         self.key("job_ids")
     }
 
-    /// What all keys of the room begin with, its partitions' too.
+    /// A pattern that matches all keys of the room, those of its partitions too.
     pub(super) fn pattern(self) -> String {
         format!("tc:{{{}[.}}]*", self.0)
     }
 
-    /// The partition that a key of this room belongs to; `None`: the room itself.
+    /// The partition that a key of this room belongs to; `None` if it belongs to the room itself.
     pub(super) fn partition_of(self, key: &str) -> Option<u16> {
         let (tag, _) = key.strip_prefix("tc:{")?.split_once('}')?;
         tag.strip_prefix(self.0.as_str())?.strip_prefix('.')?.parse().ok()
@@ -118,17 +118,17 @@ impl RoomKeys<'_> {
         self.key(&format!("ranking:{ranking}"))
     }
 
-    /// What the keys of all its rankings are like.
+    /// A pattern that matches the keys of all its rankings.
     pub(super) fn rankings(self) -> String {
         self.key("ranking:*")
     }
 
-    /// The number of a ranking by its key; `None` if it is not one of this room.
+    /// The number of the ranking with this key; `None` if it is not a ranking of this room.
     pub(super) fn ranking_number(self, key: &str) -> Option<u64> {
         key.strip_prefix(&self.key("ranking:"))?.parse().ok()
     }
 
-    /// Set: voters present on a pod. Expires.
+    /// Set: voters who are present on a pod. Expires.
     pub(super) fn present(self, pod: &str) -> String {
         self.key(&format!("present:{pod}"))
     }
@@ -150,7 +150,7 @@ impl PartitionKeys {
         Self::new(room, crate::domain::gate::partition_of(voter.as_str(), partitions))
     }
 
-    /// Hash: see `gate.rs`.
+    /// Hash: see `gate_codec.rs`.
     pub(super) fn gate(&self) -> String {
         format!("{}:gate", self.tag)
     }
@@ -165,7 +165,7 @@ impl PartitionKeys {
         format!("{}:claim", self.tag)
     }
 
-    /// Set: removed voters, from whom no votes are taken here.
+    /// Set: removed voters, whose casts are refused in this partition.
     pub(super) fn removed(&self) -> String {
         format!("{}:removed", self.tag)
     }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ranking_is_known_by_its_key() {
+    fn the_number_of_a_ranking_is_read_from_its_key() {
         let (room, other) = (RoomId::from_entropy([7; 16]), RoomId::from_entropy([8; 16]));
         assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&room).ranking(7)), Some(7));
         assert_eq!(RoomKeys(&room).ranking_number(&RoomKeys(&other).ranking(7)), None);
@@ -205,16 +205,16 @@ mod tests {
     }
 
     #[test]
-    fn no_room_can_spell_a_key_of_the_directory() {
+    fn a_room_id_cannot_form_a_key_of_the_directory() {
         assert!(RoomId::parse("dir").is_err());
-        // nor a pattern that would match more than its own keys
+        // nor a pattern that matches more than the room's own keys
         for id in ["abcdefghijklmno*", "abcdefghijklmno[", "abcdefghijklmn.1", "abcdefghijklmno}"] {
             assert!(RoomId::parse(id).is_err(), "{id}");
         }
     }
 
     #[test]
-    fn ballots_of_different_takes_lie_apart() {
+    fn ballots_of_different_takes_have_different_keys() {
         let keys = PartitionKeys::new(&RoomId::from_entropy([7; 16]), 0);
         assert_ne!(keys.ballots((1, 11)), keys.ballots((11, 1)));
     }

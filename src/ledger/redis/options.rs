@@ -1,31 +1,31 @@
-//! How to reach Redis.
+//! Options: how to reach Redis, and its timeouts.
 
 use std::time::Duration;
 
-/// How to reach Redis, and how long to wait for it. Holds a password, so it cannot be printed.
+/// How to reach Redis, and how long to wait for it. It may hold a password, so it cannot be printed.
 #[derive(Clone)]
 pub struct RedisOptions {
     /// `redis://[user:password@]host[:port][/database]`, or `rediss://` over TLS, or
     /// `redis+sentinel://[user:password@]host[:port][,host[:port]…]/name[/database]`.
     pub url: String,
-    /// The certificate authority of a `rediss://` server, PEM; `None`: those that browsers know.
+    /// The certificate authority of a `rediss://` server, as PEM; `None` for those that browsers trust.
     pub ca: Option<Vec<u8>>,
-    /// So many replicas confirm a change before it is answered; 0: none is asked.
+    /// Replicas that must confirm a change before it is acknowledged; 0 to ask none.
     pub replicas: usize,
-    /// A gate is published at most once in so many ms by commits.
+    /// Commits publish a gate at most once in this time, in ms.
     pub tick_ms: u64,
-    /// Most connections besides those of lanes and feeds, at least 1.
+    /// Size of the connection pool, at least 1. Partition writers and feeds have connections of their own.
     pub pool_size: usize,
-    /// Longest wait for a connection, new or from the pool.
+    /// Timeout for a connection, new or from the pool.
     pub connect_timeout: Duration,
-    /// Longest wait for the answer of a whole call, connecting included.
+    /// Timeout of a whole call, connecting included.
     pub response_timeout: Duration,
-    /// How often all rooms are asked for their jobs: so late is one whose note in the directory was lost.
+    /// How often all rooms are asked for their jobs. A job whose hint was lost is found this late.
     pub all_jobs_every: Duration,
 }
 
 impl RedisOptions {
-    /// What fits unless told otherwise.
+    /// The default options.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),

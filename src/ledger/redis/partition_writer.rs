@@ -1,13 +1,13 @@
-//! A lane: one partition's commits, one at a time, over a connection of its own.
+//! Commits to one partition, one at a time, over a connection of its own.
 
 use std::fmt::Write;
 
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 
+use super::connections::Connections;
 use super::keys::{PartitionKeys, gates_channel};
-use super::link::Link;
-use super::{fault, gate_codec, scripts};
+use super::{error, gate_codec, scripts};
 use crate::domain::ballot::{Ballot, Cast, Refusal};
 use crate::domain::gate::Gate;
 use crate::domain::ids::{RoomId, VoterId};
@@ -15,7 +15,7 @@ use crate::ledger::{Batch, Commit, LedgerError, PartitionWriter, Verdict};
 
 /// See the [module](self). The connection is made at the first commit, and again after an error.
 pub(super) struct RedisPartitionWriter {
-    link: Link,
+    connections: Connections,
     keys: PartitionKeys,
     pod: String,
     channel: String,
@@ -25,21 +25,21 @@ pub(super) struct RedisPartitionWriter {
 }
 
 impl RedisPartitionWriter {
-    pub(super) fn new(link: Link, room: &RoomId, partition: u16, pod: &str, tick_ms: u64) -> Self {
+    pub(super) fn new(connections: Connections, room: &RoomId, partition: u16, pod: &str, tick_ms: u64) -> Self {
         Self {
-            link,
+            connections,
             keys: PartitionKeys::new(room, partition),
             pod: pod.to_owned(),
             channel: gates_channel(room),
-            label: label(room, partition),
+            label: gate_label(room, partition),
             tick_ms,
             connection: None,
         }
     }
 }
 
-/// What a published gate begins with: whose it is.
-pub(super) fn label(room: &RoomId, partition: u16) -> String {
+/// Room and partition, with which the message of a published gate begins.
+pub(super) fn gate_label(room: &RoomId, partition: u16) -> String {
     format!("{room} {partition}")
 }
 
@@ -62,12 +62,12 @@ impl PartitionWriter for RedisPartitionWriter {
             call.arg(&word);
         }
         let (now, published, line, ballots, exceptions): (u64, bool, String, String, String) = self
-            .link
+            .connections
             .change_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
             .await?;
-        let gate = gate_codec::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &gate_key))?;
+        let gate = gate_codec::from_line(&line).ok_or_else(|| error::corrupt("invalid gate", &gate_key))?;
         let verdicts = verdicts(casts, &ballots, &exceptions);
-        let verdicts = verdicts.ok_or_else(|| fault::corrupt("no verdicts on ballots", &gate_key))?;
+        let verdicts = verdicts.ok_or_else(|| error::corrupt("invalid verdicts", &gate_key))?;
         Ok(Commit { now, gate, verdicts, published })
     }
 
@@ -76,14 +76,14 @@ impl PartitionWriter for RedisPartitionWriter {
         let mut call = scripts::PUBLISH_PENDING.prepare_invoke();
         call.key(&gate_key).arg(&self.pod).arg(acknowledged).arg(&self.channel).arg(&self.label).arg(committed);
         let line: String = self
-            .link
+            .connections
             .change_on(&mut self.connection, |mut redis| async move { Ok(call.invoke_async(&mut redis).await?) })
             .await?;
-        gate_codec::from_line(&line).ok_or_else(|| fault::corrupt("no gate", &gate_key))
+        gate_codec::from_line(&line).ok_or_else(|| error::corrupt("invalid gate", &gate_key))
     }
 }
 
-/// Reads what the script says of all casts. `None` if it is not that.
+/// Decodes the script's verdicts on all casts. `None` if they are invalid.
 fn verdicts(casts: &[(VoterId, Cast)], ballots: &str, exceptions: &str) -> Option<Vec<Verdict>> {
     let mut verdicts = Vec::with_capacity(casts.len());
     if !casts.is_empty() {
@@ -113,7 +113,7 @@ fn verdicts(casts: &[(VoterId, Cast)], ballots: &str, exceptions: &str) -> Optio
     Some(verdicts)
 }
 
-/// The letters of a ballot as stored; empty where there is none.
+/// The letters of a stored ballot; empty where there is none.
 fn letters(stored: &str) -> Option<String> {
     if stored.is_empty() { Some(String::new()) } else { Ballot::decode(stored).map(|ballot| ballot.votes) }
 }
@@ -130,25 +130,25 @@ mod tests {
     }
 
     #[test]
-    fn a_cast_without_an_exception_was_appended_as_it_is() {
+    fn a_cast_without_an_exception_was_appended_unchanged() {
         let ballot = |votes: &str, added, refused| Verdict::Ballot { votes: votes.into(), added, refused };
-        let told =
+        let decoded =
             verdicts(&casts(&["ab", "a", "b", "a", "aa"]), "aab1732 b9  a5 bbaa7", "2 0 - 3 0 closed 4 0 removed");
-        let meant = vec![
+        let expected = vec![
             ballot("aab", 2, None),
             ballot("b", 0, None),
             ballot("", 0, Some(Refusal::Closed)),
             Verdict::Removed,
             ballot("bbaa", 2, None),
         ];
-        assert_eq!(told, Some(meant));
-        let told = verdicts(&casts(&["abb"]), "ab5", "1 1 out_of_votes");
-        assert_eq!(told, Some(vec![ballot("ab", 1, Some(Refusal::OutOfVotes))]));
+        assert_eq!(decoded, Some(expected));
+        let decoded = verdicts(&casts(&["abb"]), "ab5", "1 1 out_of_votes");
+        assert_eq!(decoded, Some(vec![ballot("ab", 1, Some(Refusal::OutOfVotes))]));
         assert_eq!(verdicts(&[], "", ""), Some(vec![]));
     }
 
     #[test]
-    fn what_are_no_verdicts_are_not_read_as_some() {
+    fn invalid_verdicts_are_not_decoded() {
         let broken = [
             ("aab", ""),
             ("z1", ""),
@@ -172,8 +172,8 @@ mod tests {
             quoted("return 0, '").chain(quoted("shut = '")).chain(quoted("< length and '")).chain(["-"]).collect();
         assert_eq!(reasons.len(), 8, "{reasons:?}");
         for reason in reasons {
-            let told = verdicts(&casts(&["a"]), "", &format!("1 0 {reason}"));
-            assert!(told.is_some(), "{reason}");
+            let decoded = verdicts(&casts(&["a"]), "", &format!("1 0 {reason}"));
+            assert!(decoded.is_some(), "{reason}");
         }
     }
 }

@@ -1,43 +1,24 @@
-//! Rooms that go for good.
+//! Removing keys of a room, found by a scan over all keys.
 
 use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
 
-use super::keys::{CODES, REFS, RoomKeys};
-use super::link::Link;
-use super::scripts;
-use crate::domain::room::Room;
+use super::connections::Connections;
 use crate::ledger::{LedgerError, SLICE};
 
-/// Everything but the record and the jobs first: as long as those are there, whoever purges can begin again.
-pub(super) async fn purge(link: &Link, room: &Room) -> Result<(), LedgerError> {
-    let keys = RoomKeys(&room.id);
-    let last = [keys.record(), keys.jobs(), keys.job_ids()];
-    unlink_matching(link, &keys.pattern(), |key| !last.contains(key)).await?;
-    link.change(|mut redis| async move {
-        let mut release = scripts::RELEASE_CODE.key(CODES);
-        release.key(REFS).arg(room.id.as_str()).arg(room.code.as_str());
-        if let Some(reference) = &room.reference {
-            release.arg(reference);
-        }
-        let () = release.invoke_async(&mut redis).await?;
-        Ok(redis.unlink::<_, ()>(&last).await?)
-    })
-    .await
-}
-
-/// Unlinks the keys that match a pattern and are meant.
+/// Unlinks the keys that match a pattern and satisfy `is_removed`.
 pub(super) async fn unlink_matching(
-    link: &Link,
+    connections: &Connections,
     pattern: &str,
-    is_meant: impl Fn(&String) -> bool,
+    is_removed: impl Fn(&String) -> bool,
 ) -> Result<(), LedgerError> {
     let mut cursor = String::from("0");
     loop {
         // a call for each step: a large installation has more keys than one call has time for
-        let (next, mut found) = link.run(|redis| scan(redis, cursor, pattern.to_owned())).await?;
-        found.retain(&is_meant);
+        let (next, mut found) = connections.run(|redis| scan(redis, cursor, pattern.to_owned())).await?;
+        found.retain(&is_removed);
         if !found.is_empty() {
-            link.change(|mut redis| async move { Ok(redis.unlink::<_, ()>(&found).await?) }).await?;
+            connections.change(|mut redis| async move { Ok(redis.unlink::<_, ()>(&found).await?) }).await?;
         }
         if next == "0" {
             return Ok(());
@@ -46,9 +27,9 @@ pub(super) async fn unlink_matching(
     }
 }
 
-/// One step through all keys that fit.
+/// One step of a scan over all keys: the next cursor, and the matching keys.
 pub(super) async fn scan(
-    mut redis: redis::aio::MultiplexedConnection,
+    mut redis: MultiplexedConnection,
     cursor: String,
     pattern: String,
 ) -> Result<(String, Vec<String>), LedgerError> {

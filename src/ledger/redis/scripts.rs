@@ -1,4 +1,4 @@
-//! The scripts: one per change, each in a file of its own that says what it takes and gives.
+//! The Lua scripts: one per change, each in a file of its own whose header lists keys, arguments and reply.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ macro_rules! scripts {
             LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+)));
     )+
 
-        /// The name of the script with this hash, as in its file.
+        /// The name of the script with this SHA-1 hash: the name of its file.
         pub(super) fn name_of(hash: &str) -> Option<&'static str> {
             $(if $name.get_hash() == hash {
                 return [$($file),+].last().copied();
@@ -36,12 +36,12 @@ scripts! {
     REPLACE_ROOM = "jobs" "replace_room";
     RELEASE_CODE = "release_code";
     ENQUEUE = "jobs" "enqueue";
-    MENTION_JOBS = "mention_jobs";
-    FORGET_JOBS = "forget_jobs";
+    ADD_JOB_HINTS = "add_job_hints";
+    DROP_JOB_HINTS = "drop_job_hints";
     TAKE_JOB = "take_job";
-    JOIN = "people" "join";
-    RESTORE_VOTER = "people" "restore_voter";
-    RENAME_VOTER = "people" "rename_voter";
+    JOIN = "voters" "join";
+    RESTORE_VOTER = "voters" "restore_voter";
+    RENAME_VOTER = "voters" "rename_voter";
     REMOVE_VOTER = "remove_voter";
     INVITE = "invite";
 }

@@ -6,41 +6,36 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisError, Value, from_redis_value};
 
-use super::link::Link;
 use super::scripts;
 use crate::ledger::{LedgerError, SlowCommand, SlowLog, SlowSeen};
 
-/// Most commands that are asked for: what base/redis/redis.conf lets Redis keep.
-const MOST: usize = 256;
-/// Redis remembers commands that took longer than so many µs; a negative number: none.
+/// Most commands that are read: as many as base/redis/redis.conf lets Redis keep.
+const MAX_COMMANDS: usize = 256;
+/// The setting for the slow log: commands that take longer are logged, in µs; a negative number turns the log off.
 const LONGER_THAN: &str = "slowlog-log-slower-than";
-/// What a provider answers that does not let its customers ask.
+/// Error codes of a provider that does not allow a command.
 const FORBIDDEN: [&str; 2] = ["ERR", "NOPERM"];
 
-/// Reads all of it. What the provider forbids is no error, and said.
-pub(super) async fn read(link: &Link) -> Result<SlowLog, LedgerError> {
-    link.run(|redis| async move {
-        let (mut a, mut b, mut c) = (redis.clone(), redis.clone(), redis);
-        let (commands, server_run, longer_than) =
-            tokio::join!(commands(&mut a), server_run(&mut b), longer_than(&mut c));
-        let longer_than = unless_forbidden(longer_than)?.flatten();
-        let (commands, unreadable_because) = match commands {
-            Err(refused) if is_forbidden(&refused) => {
-                (vec![], Some(format!("redis does not tell its slow log ({refused})")))
-            }
-            _ if longer_than.is_some_and(|micros| micros < 0) => {
-                (vec![], Some(format!("redis keeps no slow log: its setting {LONGER_THAN} is negative")))
-            }
-            commands => (commands?, None),
-        };
-        let longer_than = longer_than.and_then(|micros| u64::try_from(micros).ok()).map(Duration::from_micros);
-        let server_run = unless_forbidden(server_run)?.flatten();
-        Ok(SlowLog { commands, server_run, longer_than, unreadable_because })
-    })
-    .await
+/// Reads the whole log. What the provider forbids is not an error but a reason in the result.
+pub(super) async fn read(redis: MultiplexedConnection) -> Result<SlowLog, LedgerError> {
+    let (mut a, mut b, mut c) = (redis.clone(), redis.clone(), redis);
+    let (commands, server_run, longer_than) = tokio::join!(commands(&mut a), server_run(&mut b), longer_than(&mut c));
+    let longer_than = unless_forbidden(longer_than)?.flatten();
+    let (commands, unreadable_because) = match commands {
+        Err(refused) if is_forbidden(&refused) => {
+            (vec![], Some(format!("redis does not tell its slow log ({refused})")))
+        }
+        _ if longer_than.is_some_and(|micros| micros < 0) => {
+            (vec![], Some(format!("redis keeps no slow log: its setting {LONGER_THAN} is negative")))
+        }
+        commands => (commands?, None),
+    };
+    let longer_than = longer_than.and_then(|micros| u64::try_from(micros).ok()).map(Duration::from_micros);
+    let server_run = unless_forbidden(server_run)?.flatten();
+    Ok(SlowLog { commands, server_run, longer_than, unreadable_because })
 }
 
-/// How far it has come, without its commands: little enough to be asked again and again. `None`: the provider forbids it.
+/// How far the log has come, without its commands: cheap enough to be read each second. `None` if the provider forbids it.
 pub(super) async fn newest(mut redis: MultiplexedConnection) -> Result<Option<SlowSeen>, RedisError> {
     let mut ask = redis::pipe();
     ask.cmd("SLOWLOG").arg("LEN").cmd("SLOWLOG").arg("GET").arg(1);
@@ -63,10 +58,10 @@ fn unless_forbidden<T>(answer: Result<T, RedisError>) -> Result<Option<T>, Redis
 }
 
 async fn commands(redis: &mut MultiplexedConnection) -> Result<Vec<SlowCommand>, RedisError> {
-    let entries: Vec<Vec<Value>> = redis::cmd("SLOWLOG").arg("GET").arg(MOST).query_async(redis).await?;
+    let entries: Vec<Vec<Value>> = redis::cmd("SLOWLOG").arg("GET").arg(MAX_COMMANDS).query_async(redis).await?;
     let mut commands = vec![];
     for entry in entries {
-        // whoever asked comes behind these four, from Redis 4 on
+        // from Redis 4 on the client follows after these four
         let [id, at, micros, words, ..] = entry.as_slice() else { continue };
         let words: Vec<Vec<u8>> = from_redis_value(words.clone())?;
         commands.push(SlowCommand {
@@ -89,7 +84,7 @@ async fn longer_than(redis: &mut MultiplexedConnection) -> Result<Option<i64>, R
     Ok(settings.get(LONGER_THAN).copied())
 }
 
-/// What a command is called, without what it was about.
+/// The name of a command, without its keys and values.
 fn name(words: &[Vec<u8>]) -> String {
     let word = |n: usize| words.get(n).map(|word| String::from_utf8_lossy(word));
     let command = word(0).unwrap_or_default().to_ascii_uppercase();
@@ -108,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_named_and_nothing_of_its_content_is_told() {
+    fn a_command_is_reported_by_name_without_keys_and_values() {
         assert_eq!(name_of(&["hgetall", "a-secret-key"]), "HGETALL");
         assert_eq!(name_of(&["EVALSHA", scripts::COMMIT.get_hash(), "1", "a-secret-key"]), "EVALSHA commit");
         assert_eq!(name_of(&["evalsha", "0123", "1", "secret"]), "EVALSHA (unknown)");

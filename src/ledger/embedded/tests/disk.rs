@@ -1,4 +1,4 @@
-//! A disk that can lose power: what was not synced may be gone, whole or in part.
+//! A simulated disk that can fail and lose power: what was not synced may be lost, whole or in part.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -6,67 +6,67 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rand::Rng;
 use redb::StorageBackend;
 
-/// What a disk writes whole or not at all, in bytes.
-const SECTOR: usize = 512;
+/// The disk writes this many bytes whole or not at all.
+const SECTOR_BYTES: usize = 512;
 
-/// A handle; clones are the same disk.
+/// A handle to the disk; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// What is read: all that was written.
-    seen: Vec<u8>,
-    /// What survives for certain.
+    /// What reads return: everything that was written.
+    written: Vec<u8>,
+    /// What survives a power cut for certain.
     durable: Vec<u8>,
     /// Written since the last sync.
     unsynced: Vec<(usize, Vec<u8>)>,
     /// Syncs so far.
     syncs: u32,
-    /// Operations until every further one fails; `None`: all succeed.
+    /// Operations that still succeed before all fail; `None` if none fails.
     left: Option<u32>,
-    /// Every read fails.
+    /// True if every read fails.
     reads_fail: bool,
 }
 
 impl Disk {
-    /// Every operation after the next `operations` fails.
+    /// Lets every operation after the next `operations` fail.
     pub fn fail_after(&self, operations: u32) {
         self.0.lock().unwrap().left = Some(operations);
     }
 
-    /// Every read fails.
+    /// Lets every read fail.
     pub fn fail_reads(&self) {
         self.0.lock().unwrap().reads_fail = true;
     }
 
-    /// Operations and reads succeed again.
+    /// Lets all operations succeed again.
     pub fn heal(&self) {
         let mut state = self.0.lock().unwrap();
         state.left = None;
         state.reads_fail = false;
     }
 
-    /// Every operation waits until the guard is dropped.
-    pub fn stand_still(&self) -> MutexGuard<'_, impl Sized> {
+    /// Lets every operation wait until the guard is dropped.
+    pub fn hang(&self) -> MutexGuard<'_, impl Sized> {
         self.0.lock().unwrap()
     }
 
-    /// Syncs so far.
+    /// The number of syncs so far.
     pub fn syncs(&self) -> u32 {
         self.0.lock().unwrap().syncs
     }
 
-    /// The disk as it may be found after a power cut now.
+    /// A disk as it may be found after a power cut at this moment.
     pub fn after_power_cut(&self, rng: &mut impl Rng) -> Disk {
         let state = self.0.lock().unwrap();
         let mut durable = state.durable.clone();
         for (offset, data) in &state.unsynced {
-            let sectors = data.len().div_ceil(SECTOR);
-            let kept = (rng.random_range(0..=sectors) * SECTOR).min(data.len());
+            let sectors = data.len().div_ceil(SECTOR_BYTES);
+            let kept = (rng.random_range(0..=sectors) * SECTOR_BYTES).min(data.len());
             durable[*offset..offset + kept].copy_from_slice(&data[..kept]);
         }
-        Disk(Arc::new(Mutex::new(State { seen: durable.clone(), durable, ..State::default() })))
+        Disk(Arc::new(Mutex::new(State { written: durable.clone(), durable, ..State::default() })))
     }
 
     fn work<T>(&self, work: impl FnOnce(&mut State) -> T) -> io::Result<T> {
@@ -82,7 +82,7 @@ impl Disk {
 
 impl StorageBackend for Disk {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().seen.len() as u64)
+        Ok(self.0.lock().unwrap().written.len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -91,14 +91,14 @@ impl StorageBackend for Disk {
             return Err(io::Error::other("the disk has failed"));
         }
         let offset = offset as usize;
-        let data = state.seen.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let data = state.written.get(offset..offset + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(data);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.work(|state| {
-            state.seen.resize(len as usize, 0);
+            state.written.resize(len as usize, 0);
             state.durable.resize(len as usize, 0);
             state.unsynced.retain(|(offset, data)| offset + data.len() <= len as usize);
         })
@@ -106,7 +106,7 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         self.work(|state| {
-            state.durable = state.seen.clone();
+            state.durable = state.written.clone();
             state.unsynced.clear();
             state.syncs += 1;
         })
@@ -115,7 +115,7 @@ impl StorageBackend for Disk {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.work(|state| {
             let offset = offset as usize;
-            state.seen[offset..offset + data.len()].copy_from_slice(data);
+            state.written[offset..offset + data.len()].copy_from_slice(data);
             state.unsynced.push((offset, data.to_vec()));
         })
     }

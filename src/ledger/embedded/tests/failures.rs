@@ -1,4 +1,4 @@
-//! Disks that fail, power that goes, processes that are killed.
+//! Disk failures, power cuts, killed processes.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::*;
 use crate::ledger::embedded::clock::{Clocks, clocks};
 use crate::ledger::embedded::file::{self, OpenError, Opened};
 
-/// Names the file to the child that [`a_killed_process_loses_nothing_that_it_acknowledged`] starts.
+/// Tells the file to the child that [`a_killed_process_loses_nothing_that_it_acknowledged`] starts.
 const CHILD_FILE: &str = "TALLYCAST_TEST_LEDGER_FILE";
 
 fn open_on(disk: &Disk) -> Result<Opened, OpenError> {
@@ -33,7 +33,7 @@ pub(super) fn ledger_with(disk: &Disk, clocks: Clocks) -> EmbeddedLedger {
 
 #[tokio::test]
 async fn a_failed_commit_may_be_applied_and_its_repeat_is_counted_once() {
-    // the failure strikes each operation of a commit in turn
+    // let each operation of a commit fail in turn
     for operations in 0..12 {
         let disk = Disk::default();
         let ledger = ledger_on(&disk);
@@ -60,12 +60,12 @@ async fn a_failed_commit_may_be_applied_and_its_repeat_is_counted_once() {
 }
 
 #[tokio::test]
-async fn a_failed_read_is_over_when_the_disk_is_well_again_although_nobody_writes() {
+async fn reads_work_again_after_the_disk_recovers_even_without_a_write() {
     let disk = Disk::default();
     let ledger = ledger_on(&disk);
     open_round(&ledger).await.unwrap();
     vote(partition_writer(&ledger).as_mut(), &voter(1), "a").await.unwrap();
-    // one that has just begun has nothing of the file in its memory
+    // a ledger that was just opened has no page of the file in memory
     let disk = disk.after_power_cut(&mut StdRng::seed_from_u64(1));
     let ledger = ledger_on(&disk);
     disk.fail_reads();
@@ -83,7 +83,7 @@ async fn a_failed_read_is_over_when_the_disk_is_well_again_although_nobody_write
 }
 
 #[tokio::test]
-async fn while_the_disk_is_dead_nothing_is_applied_and_then_it_goes_on() {
+async fn while_the_disk_fails_nothing_is_applied_and_commits_work_after_it_recovers() {
     let disk = Disk::default();
     let ledger = ledger_on(&disk);
     open_round(&ledger).await.unwrap();
@@ -94,7 +94,7 @@ async fn while_the_disk_is_dead_nothing_is_applied_and_then_it_goes_on() {
         let told = vote(writer.as_mut(), &voter(1), "a").await;
         assert!(matches!(told, Err(LedgerError::NotApplied(_))), "{told:?}");
     }
-    assert!(ledger.check().await.is_err(), "it does not keep what it is told");
+    assert!(ledger.check().await.is_err(), "it cannot store anything");
     disk.heal();
     let commit = vote(writer.as_mut(), &voter(1), "a").await.unwrap();
     assert_eq!(commit.gate.tally.votes, [1, 0]);
@@ -122,8 +122,8 @@ async fn a_power_cut_loses_nothing_that_was_acknowledged() {
             assert_eq!(stored(&ledger, &voter(number)).await, "ab", "seed {seed}");
         }
         let (ballots, _) = ledger.ballots(&room_id(), 0, TAKE, None).await.unwrap();
-        assert!(ballots.len() <= acknowledged + 1, "seed {seed}: only the last one is in doubt");
-        let gate = &ledger.snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0];
+        assert!(ballots.len() <= acknowledged + 1, "seed {seed}: only the last commit is uncertain");
+        let gate = &ledger.gate_snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0];
         let expected = ballots.len() as u64;
         assert_eq!((gate.tally.voters, gate.tally.total()), (expected, 2 * expected), "seed {seed}");
     }
@@ -134,8 +134,8 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
     let directory = directory();
     let path = directory.path().join("ledger.redb");
     let mut acknowledged = 0;
-    for patience in [1, 40, 7] {
-        acknowledged = vote_in_a_child(&path, patience, acknowledged);
+    for count in [1, 40, 7] {
+        acknowledged = vote_in_a_child(&path, count, acknowledged);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let ledger = EmbeddedLedger::open(&path, 0).unwrap();
@@ -146,9 +146,9 @@ fn a_killed_process_loses_nothing_that_it_acknowledged() {
     }
 }
 
-/// Starts a child that goes on voting from voter `first`, kills it after `patience` more acknowledgements, and
-/// tells how many voters were acknowledged in all.
-fn vote_in_a_child(path: &Path, patience: usize, first: usize) -> usize {
+/// Starts a child that votes for voter `first` and the next ones, kills it after `count` more acknowledgements, and
+/// returns how many voters were acknowledged in all.
+fn vote_in_a_child(path: &Path, count: usize, first: usize) -> usize {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "ledger::embedded::tests::failures::child_that_votes_until_it_is_killed"])
         .args(["--ignored", "--nocapture"])
@@ -159,17 +159,17 @@ fn vote_in_a_child(path: &Path, patience: usize, first: usize) -> usize {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut acknowledged = 0;
     let mut lines = lines.filter_map(|line| line.strip_prefix("acknowledged ")?.parse::<usize>().ok());
-    while acknowledged < first + patience {
-        acknowledged = lines.next().expect("the child votes on");
+    while acknowledged < first + count {
+        acknowledged = lines.next().expect("the child keeps voting");
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    // what it said before it died counts as well
+    // acknowledgements that it printed before it died count too
     lines.last().unwrap_or(acknowledged)
 }
 
 #[tokio::test]
-#[ignore = "the child of another test"]
+#[ignore = "run as a child process by another test"]
 async fn child_that_votes_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD_FILE) else { return };
     let ledger = EmbeddedLedger::open(path, 0).unwrap();

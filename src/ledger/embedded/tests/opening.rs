@@ -1,4 +1,4 @@
-//! Files that are ours, and files that are not.
+//! Opening the file: what is accepted, what is refused, and that a refused file is not touched.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ fn refused(path: &Path) -> OpenError {
     }
 }
 
-/// Refused, and afterwards byte for byte what it was.
+/// The error of opening the file, which must not change a byte of it.
 fn refused_untouched(path: &Path) -> OpenError {
     let before = fs::read(path).unwrap();
     let error = refused(path);
@@ -36,7 +36,7 @@ async fn ledger_file(directory: &TempDir) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_new_ledger_makes_its_directory_and_leaves_nothing_else_in_it() {
+async fn a_new_ledger_creates_its_directory_and_no_other_file() {
     let directory = directory();
     let path = directory.path().join("data").join("ledger.redb");
     drop(EmbeddedLedger::open(&path, 0).unwrap());
@@ -56,7 +56,7 @@ async fn a_ledger_in_use_is_not_opened_twice() {
 }
 
 #[tokio::test]
-async fn a_foreign_file_is_refused_and_untouched() {
+async fn a_file_of_another_kind_is_refused_and_untouched() {
     let directory = directory();
     let path = directory.path().join("holiday.jpg");
     let mut short = b"not a ledger".to_vec();
@@ -69,7 +69,7 @@ async fn a_foreign_file_is_refused_and_untouched() {
 }
 
 #[tokio::test]
-async fn an_empty_file_is_no_ledger_since_it_may_have_been_one() {
+async fn an_empty_file_is_refused_because_it_may_be_a_lost_ledger() {
     let directory = directory();
     let path = directory.path().join("ledger.redb");
     fs::write(&path, b"").unwrap();
@@ -78,14 +78,14 @@ async fn an_empty_file_is_no_ledger_since_it_may_have_been_one() {
 }
 
 #[tokio::test]
-async fn the_store_of_another_program_is_refused_and_untouched() {
+async fn the_database_of_another_program_is_refused_and_untouched() {
     let directory = directory();
     let (path, killed) = (directory.path().join("other.redb"), directory.path().join("killed.redb"));
     let database = Database::create(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     transaction.open_table(TableDefinition::<u64, u64>::new("theirs")).unwrap().insert(1, 2).unwrap();
     transaction.commit().unwrap();
-    // as it lies on the disk when its process is killed: it needs repair, but not by us
+    // the file as a killed process leaves it: it needs repair, but not by us
     fs::copy(&path, &killed).unwrap();
     drop(database);
     for path in [path, killed] {
@@ -120,7 +120,7 @@ async fn a_truncated_ledger_is_refused_as_broken() {
 }
 
 #[tokio::test]
-async fn a_damaged_ledger_is_refused_untouched_unless_nothing_of_it_was_hit() {
+async fn a_damaged_ledger_is_refused_and_untouched_unless_only_unused_bytes_were_damaged() {
     let directory = directory();
     let path = ledger_file(&directory).await;
     let whole = fs::read(&path).unwrap();
@@ -129,12 +129,14 @@ async fn a_damaged_ledger_is_refused_untouched_unless_nothing_of_it_was_hit() {
     for _ in 0..200 {
         let mut damaged = whole.clone();
         for _ in 0..rng.random_range(1..20) {
-            // behind the first line, which says whose file it is
+            // after the magic bytes, which tell the kind of the file
             damaged[rng.random_range(9..whole.len())] = rng.random();
         }
         fs::write(&path, &damaged).unwrap();
         match EmbeddedLedger::open(&path, 0) {
-            Ok(ledger) => assert_eq!(ledger.snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0].command_seq, 1),
+            Ok(ledger) => {
+                assert_eq!(ledger.gate_snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0].command_seq, 1)
+            }
             Err(error) => {
                 refusals += 1;
                 assert!(matches!(error, OpenError::Broken { .. }), "{error}");
@@ -146,7 +148,7 @@ async fn a_damaged_ledger_is_refused_untouched_unless_nothing_of_it_was_hit() {
 }
 
 #[tokio::test]
-async fn a_place_where_no_file_can_be_is_named() {
+async fn the_error_names_the_place_where_no_file_can_be_created() {
     let directory = directory();
     let file = directory.path().join("file");
     fs::write(&file, b"").unwrap();
@@ -157,28 +159,28 @@ async fn a_place_where_no_file_can_be_is_named() {
 }
 
 #[tokio::test]
-async fn what_is_queued_is_stored_before_the_file_is_closed() {
+async fn queued_changes_are_stored_before_the_file_is_closed() {
     let directory = directory();
     let path = ledger_file(&directory).await;
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
     let mut writers: Vec<_> = (0..50).map(|number| (voter(number), partition_writer(&ledger))).collect();
     let mut commits: Vec<_> =
         writers.iter_mut().map(|(voter, writer)| Box::pin(vote(writer.as_mut(), voter, "a"))).collect();
-    // each is asked for, and none is waited for
+    // poll each commit once, so that all are queued and none is awaited
     for commit in &mut commits {
         assert!(commit.now_or_never().is_none());
     }
     drop(ledger);
     drop(commits);
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
-    let gate = &ledger.snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0];
+    let gate = &ledger.gate_snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0];
     assert_eq!(gate.tally.votes, [50, 0]);
     let told = vote(writers[0].1.as_mut(), &voter(99), "a").await;
     assert!(matches!(told, Err(LedgerError::NotApplied(_))), "{told:?}");
 }
 
 #[tokio::test]
-async fn the_clock_does_not_fall_behind_what_was_stored() {
+async fn the_clock_does_not_fall_behind_a_stored_time() {
     let directory = directory();
     let path = ledger_file(&directory).await;
     let ahead = 4_000_000_000_000;
@@ -193,9 +195,9 @@ async fn the_clock_does_not_fall_behind_what_was_stored() {
     assert!(seq < ahead);
 }
 
-/// As it is when the system's clock was set back by an hour before the start.
+/// The system clock was set back by an hour before the start.
 #[tokio::test]
-async fn a_clock_that_begins_ahead_of_the_systems_goes_on_from_there() {
+async fn a_clock_that_starts_ahead_of_the_system_clock_continues_from_there() {
     let directory = directory();
     let path = ledger_file(&directory).await;
     let database = Database::open(&path).unwrap();

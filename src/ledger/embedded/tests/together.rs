@@ -1,4 +1,4 @@
-//! Changes of many callers in one transaction, and what is kept in memory only.
+//! Group commit: changes of many callers in one transaction. Also what is kept in memory only.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -12,25 +12,25 @@ use super::*;
 use crate::domain::ballot::Refusal;
 use crate::domain::room::Room;
 use crate::ledger::embedded::clock::tests::SetClocks;
-use crate::ledger::embedded::pods::Presence;
+use crate::ledger::embedded::presence::Presence;
 use crate::ledger::embedded::tables::BALLOTS;
 use crate::ledger::{Claimed, Part};
 
-/// Commits of one vote each, asked for while the disk stands still, so that they wait together.
+/// Commits of one vote each, queued while the disk hangs, so that they wait together.
 async fn vote_together(ledger: &EmbeddedLedger, disk: &Disk, voters: usize) -> Vec<Result<Commit, LedgerError>> {
     let mut writers: Vec<_> = (0..voters).map(|number| (voter(number), partition_writer(ledger))).collect();
     let commits = writers.iter_mut().map(|(voter, writer)| vote(writer.as_mut(), voter, "a").boxed_local());
     let mut commits: Vec<Pin<Box<dyn Future<Output = _>>>> = commits.collect();
-    let still = disk.stand_still();
+    let hanging = disk.hang();
     for commit in &mut commits {
         assert!(commit.now_or_never().is_none());
     }
-    drop(still);
+    drop(hanging);
     futures_util::future::join_all(commits).await
 }
 
 #[tokio::test]
-async fn changes_that_wait_together_share_a_commit() {
+async fn queued_changes_share_a_commit() {
     let disk = Disk::default();
     let ledger = ledger_on(&disk);
     open_round(&ledger).await.unwrap();
@@ -39,14 +39,14 @@ async fn changes_that_wait_together_share_a_commit() {
     let alone = disk.syncs() - alone;
     let together = disk.syncs();
     let commits = vote_together(&ledger, &disk, 100).await;
-    // the writer may have begun with some of them before the others came
+    // the writer may have started with some of them before the others were queued
     assert!(disk.syncs() - together <= 2 * alone, "{} {alone}", disk.syncs() - together);
     let totals: Vec<_> = commits.into_iter().map(|commit| commit.unwrap().gate.tally.total()).collect();
-    assert_eq!(totals, (2..=101).collect::<Vec<_>>(), "each sees what was before it, in the order of asking");
+    assert_eq!(totals, (2..=101).collect::<Vec<_>>(), "each sees the changes before it, in the order of the calls");
 }
 
 #[tokio::test]
-async fn a_failed_disk_answers_everybody_who_waited_and_each_is_counted_once_in_the_end() {
+async fn when_the_disk_fails_every_queued_change_is_answered_and_its_repeat_is_counted_once() {
     let disk = Disk::default();
     let ledger = ledger_on(&disk);
     open_round(&ledger).await.unwrap();
@@ -56,12 +56,12 @@ async fn a_failed_disk_answers_everybody_who_waited_and_each_is_counted_once_in_
     for commit in vote_together(&ledger, &disk, 100).await {
         assert!(is_stored(&commit.unwrap(), "a"));
     }
-    let gate = &ledger.snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0];
+    let gate = &ledger.gate_snapshot(&room_id(), 1).await.unwrap().unwrap().gates[0];
     assert_eq!((gate.tally.total(), gate.tally.voters), (100, 100));
 }
 
 #[tokio::test]
-async fn a_record_that_makes_no_sense_hurts_nobody_else() {
+async fn an_invalid_ballot_does_not_affect_other_voters() {
     let directory = directory();
     let path = directory.path().join("ledger.redb");
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
@@ -69,25 +69,25 @@ async fn a_record_that_makes_no_sense_hurts_nobody_else() {
     drop(ledger);
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
-    let (hurt, well) = (voter(1), voter(2));
+    let (damaged, intact) = (voter(1), voter(2));
     transaction
         .open_table(BALLOTS)
         .unwrap()
-        .insert((room_id().as_str(), 0, TAKE.0, TAKE.1, hurt.as_str()), "no ballot")
+        .insert((room_id().as_str(), 0, TAKE.0, TAKE.1, damaged.as_str()), "no ballot")
         .unwrap();
     transaction.commit().unwrap();
     drop(database);
 
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
     let (mut one, mut two) = (partition_writer(&ledger), partition_writer(&ledger));
-    let (of_hurt, of_well) = tokio::join!(vote(one.as_mut(), &hurt, "a"), vote(two.as_mut(), &well, "a"));
-    assert!(matches!(of_hurt, Err(LedgerError::Corrupt(_))), "{of_hurt:?}");
-    assert_eq!(of_well.unwrap().gate.tally.votes, [1, 0]);
+    let (of_damaged, of_intact) = tokio::join!(vote(one.as_mut(), &damaged, "a"), vote(two.as_mut(), &intact, "a"));
+    assert!(matches!(of_damaged, Err(LedgerError::Corrupt(_))), "{of_damaged:?}");
+    assert_eq!(of_intact.unwrap().gate.tally.votes, [1, 0]);
     assert!(matches!(ledger.ballots(&room_id(), 0, TAKE, None).await, Err(LedgerError::Corrupt(_))));
 }
 
 #[tokio::test]
-async fn when_the_systems_clock_is_set_back_a_deadline_still_comes_and_votes_differ_in_time() {
+async fn when_the_system_clock_is_set_back_deadlines_still_pass_and_votes_differ_in_time() {
     let set = SetClocks::default();
     set.set_system(1_700_000_000_000);
     let ledger = ledger_with(&Disk::default(), set.clocks());
@@ -112,7 +112,7 @@ async fn when_the_systems_clock_is_set_back_a_deadline_still_comes_and_votes_dif
 }
 
 #[tokio::test]
-async fn an_import_that_died_with_its_process_is_taken_back_at_once() {
+async fn an_import_whose_process_died_is_swept_at_the_next_start() {
     let directory = directory();
     let path = directory.path().join("ledger.redb");
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
@@ -126,7 +126,7 @@ async fn an_import_that_died_with_its_process_is_taken_back_at_once() {
     assert_eq!(ledger.sweep_imports().await.unwrap(), 0);
     drop(ledger);
 
-    // nobody else has the file, so nobody holds the claim any more
+    // only one process has the file, so the holder of the claim is gone
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
     assert_eq!(ledger.begin_import(&brought, long).await.unwrap(), Claimed::Running);
     assert_eq!(ledger.sweep_imports().await.unwrap(), 1);
@@ -134,7 +134,7 @@ async fn an_import_that_died_with_its_process_is_taken_back_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_notes_nothing_for_ten_seconds_is_forgotten() {
+async fn a_pod_that_notes_nothing_for_ten_seconds_expires() {
     let presence = Presence::default();
     let (room, pods, anna) = (room_id(), ["pod".to_owned()], [voter(1)]);
     presence.note(&room, "pod", &anna, &[]);
@@ -146,5 +146,5 @@ async fn a_pod_that_notes_nothing_for_ten_seconds_is_forgotten() {
     tokio::time::advance(Duration::from_millis(200)).await;
     assert_eq!(presence.of(&room, &pods, &anna), [false]);
     presence.note(&room, "pod", &[], &[]);
-    assert_eq!(presence.of(&room, &pods, &anna), [false], "a pod that comes back has nobody");
+    assert_eq!(presence.of(&room, &pods, &anna), [false], "a pod that returns has no voters");
 }

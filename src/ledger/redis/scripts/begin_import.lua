@@ -1,4 +1,4 @@
--- Claims a room that is to be brought in, with its code and its reference.
+-- Claims a room for an import, with its code and its reference.
 --
 -- KEYS  imports, the last token, codes, references
 -- ARGV  room id, lease in ms, partitions, code, reference if it has one
@@ -30,6 +30,6 @@ redis.call('HSET', KEYS[3], code, id)
 if reference then
   redis.call('HSET', KEYS[4], reference, id)
 end
-local over_at = string.format('%.0f', ms + ARGV[2])
-redis.call('HSET', KEYS[1], id, table.concat({token, over_at, ARGV[3], code, reference or ''}, ' '))
+local expires_at = string.format('%.0f', ms + ARGV[2])
+redis.call('HSET', KEYS[1], id, table.concat({token, expires_at, ARGV[3], code, reference or ''}, ' '))
 return {'held', token}

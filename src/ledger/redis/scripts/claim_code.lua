@@ -1,4 +1,4 @@
--- Enters a room into the directory, if its code and its reference are free or its own.
+-- Adds a room to the directory, if its code and its reference are free or already its own.
 --
 -- KEYS  codes, references
 -- ARGV  room id, code, reference if it has one

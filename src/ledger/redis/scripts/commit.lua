@@ -1,15 +1,15 @@
--- Judges a batch of casts, stores what is new and counts it, and publishes the gate unless that was done within the
--- tick. The rule is that of domain/ballot.rs, in its order.
+-- Judges a batch of casts, stores and counts what is new, and publishes the gate unless it was published within the
+-- tick. The rule is that of domain/ballot.rs, with its checks in the same order.
 --
 -- KEYS  gate, ballots of the batch's round and take, removed voters of the partition
 -- ARGV  round, take, pod, acknowledged, channel, label, tick_ms, then all voters (each once), then all casts: letters
 --       and first slip, as in ab3
 -- reply time, 1 if the newest version is published, the gate, all ballots as stored, and the exceptions: three words
---       for each cast that was not appended as it is: which one (from 1), letters added, and why the others were
---       refused, or 'removed', or '-'
+--       for each cast that was not appended whole: its number (from 1), letters added, and the reason why the others
+--       were refused, or 'removed', or '-'
 --
--- Redis spends its time in this loop. So: many casts are the same word, and a word is read once; the usual cast, which
--- appends, runs no pattern and makes no table; the answer is a few long strings, not thousands of short ones.
+-- Redis spends most of its time in this loop. Many casts are the same word, so each word is parsed once. The usual cast,
+-- which is appended, runs no pattern and makes no table. The reply is a few long strings, not thousands of short ones.
 
 local HEAD = 7
 local find, sub, byte = string.find, string.sub, string.byte
@@ -44,8 +44,8 @@ local function count(letters, times)
   stored = stored + #letters * times
 end
 
--- word -> what it says: letters, the slips before it, how many letters, whether the round has all of them, what it
--- makes the end of a ballot, and how often it was appended whole
+-- word -> its parts: letters, the slips before it, number of letters, whether the round has all of them, the end of a
+-- ballot that it is appended to, and how often it was appended whole
 local words = {}
 local function read(word)
   local letters, slip = string.match(word, '^(%l+)(%d+)$')
@@ -75,7 +75,8 @@ local function grow(i, ballot)
   ballots[i] = ballot
 end
 
--- Every cast but the usual: letters added, and why not all of them were; '-' for a repeat, whole or in part.
+-- Judges a cast that is not simply appended. Returns the number of letters added, and the reason why the others were
+-- not, or '-' for a repeat, whole or in part.
 local function judge(i, ballot, used, word)
   local letters, start, length = word.letters, word.start, word.length
   local overlap, agrees = 0, true
@@ -115,7 +116,7 @@ for i = 1, casts do
       before, at = byte(ballot, start, start + 1)
     end
     if at and before >= 97 and at < 97 then
-      used = start -- the letters end where the cast begins
+      used = start -- the letters of the ballot end where the cast starts
     else
       used = (find(ballot, '%d') or corrupt('ballot of ' .. ARGV[HEAD + i])) - 1
     end
@@ -155,7 +156,7 @@ if stored > 0 then
   redis.call('HSET', KEYS[2], unpack(grown))
 end
 acknowledge(gate, pod, tonumber(ARGV[4]), changes)
--- the server's own clock may have been set back
+-- the clock of the server may have been set back
 local due = ms - gate.published_at >= tick_ms or ms < gate.published_at
 if due and gate.published ~= gate.version then
   publish(gate, ms, channel, label, changes)

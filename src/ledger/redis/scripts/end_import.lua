@@ -1,7 +1,7 @@
--- Gives the claim of an import back, and where that has come to nothing its entries in the directory too.
+-- Releases the claim of an import, and removes its entries from the directory if the import was dropped.
 --
 -- KEYS  imports, codes, references
--- ARGV  room id, token, '1' if its room is not here
+-- ARGV  room id, token, '1' if the import was dropped
 
 local id = ARGV[1]
 local token, code, reference = string.match(redis.call('HGET', KEYS[1], id) or '', '^(%d+) %d+ %d+ (%S+) (.*)$')

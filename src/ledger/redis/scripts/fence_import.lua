@@ -1,8 +1,9 @@
--- Closes a unit of a room to all older claims than this one. A room that has its record is closed to all of them.
+-- Stores the token of a claim in a unit of a room, so that older claims cannot write there. A room that has its record
+-- is closed to all claims.
 --
 -- KEYS  claim of the unit, and the record in the unit that has one
 -- ARGV  token
--- reply 'held', or 'lost' to a newer claim, or 'exists'
+-- reply 'held', or 'lost' if a newer claim has the unit, or 'exists' if the room has its record
 
 if KEYS[2] and redis.call('HEXISTS', KEYS[2], 'seq') == 1 then
   return 'exists'

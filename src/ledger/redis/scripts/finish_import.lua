@@ -1,8 +1,8 @@
--- Stores the record of a room that was brought in whole. The unit's claim stays: it keeps older ones away for good.
+-- Stores the record of a room whose import is complete. The token of the unit stays: it keeps older claims out for good.
 --
 -- KEYS  claim of the unit, record
 -- ARGV  token, the room as JSON, the seq that it has
--- reply seq, the stored room as JSON; nothing if the claim is another's, or the record is stored already
+-- reply seq, the stored room as JSON; nothing if another claim has the unit, or the record is stored already
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] or redis.call('HEXISTS', KEYS[2], 'seq') == 1 then
   return {}

@@ -1,8 +1,8 @@
--- What every script on a gate begins with. KEYS[1] is the gate.
+-- Comes before every script on a gate. KEYS[1] is the gate.
 --
--- A gate is a hash. FIELDS are those of the gate itself, in the order of gate.rs, each a decimal number or a word and
--- '-' for none. Beside them lie `published` and `published_at`, version and time of the newest publish, and `ack:POD`
--- for each pod, the slips whose reply it has received.
+-- A gate is a hash. FIELDS are those of the gate itself, in the order of gate_codec.rs, each a decimal number or a word,
+-- or '-' if it is not set. The hash also holds `published` and `published_at`, version and time of the last publish, and
+-- `ack:POD` for each pod, the slips whose reply that pod has received.
 
 local FIELDS = {
   'command_seq', 'round', 'take', 'phase', 'choices', 'votes_per_round', 'opened_at', 'deadline', 'closed_at',
@@ -19,7 +19,7 @@ local function number(text, what)
   return tonumber(text) or corrupt(what)
 end
 
--- Lua itself would write a large number as 1.7e+12.
+-- Lua itself would format a large number as 1.7e+12.
 local function text(value)
   if type(value) == 'number' then
     return string.format('%.0f', value)
@@ -81,7 +81,7 @@ local function touch(gate, now)
   gate.version = math.max(gate.version + 1, now)
 end
 
--- A pod's count only rises: a batch that was stopped on its way and arrives late must not lower it.
+-- A pod's count only rises: a delayed batch with an older count must not lower it.
 local function acknowledge(gate, pod, count, changes)
   if count > gate.ack then
     gate.acknowledged = gate.acknowledged + count - gate.ack
@@ -90,7 +90,7 @@ local function acknowledge(gate, pod, count, changes)
   end
 end
 
--- A publish that is refused, say by an access rule, must not make stored votes look as if they were not.
+-- A publish that is refused, for example by an access rule, must not make the commit of stored votes fail.
 local function publish(gate, ms, channel, label, changes)
   local sent = redis.pcall('PUBLISH', channel, label .. ' ' .. line(gate))
   if type(sent) == 'number' then

@@ -1,9 +1,9 @@
--- Invites people: a name that was invited before keeps its invite.
--- A person is a name and its folded form, parted by a line feed.
+-- Invites people. A name that was invited before keeps its invite.
+-- A person is a name and its folded form, separated by a line feed.
 --
 -- KEYS  invited, invites
 -- ARGV  all persons, at most 1,000, then as many invites
--- reply the invite of each; nothing if one of those given is another person's already
+-- reply the invite of each; nothing if one of the given invites already belongs to another name
 
 local people = #ARGV / 2
 local names = {}

@@ -1,8 +1,8 @@
--- Joins a voter, in one step: token, card or used invite lead back to a known one, else a new one is written.
+-- Joins a voter, in one step. Token, card or used invite lead back to a known voter; otherwise a new one is written.
 --
--- KEYS  those of people.lua, then invites
+-- KEYS  those of voters.lua, then invites
 -- ARGV  voter, '1' if that comes from a token, person or '', card, invite or '', mode, then persons to suggest
--- reply see outcome() in people.lua
+-- reply see outcome() in voters.lua
 
 local voter, has_token, person, card, invite, mode = ARGV[1], ARGV[2] == '1', ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 
@@ -26,7 +26,7 @@ local reserved = invite ~= '' and redis.call('HGET', KEYS[8], invite)
 if invite ~= '' and not reserved then
   return outcome('bad_invite')
 end
--- a token proves that its holder was let in before
+-- the holder of a token was admitted before
 if mode == 'closed' and not has_token then
   return outcome('closed')
 end

@@ -1,4 +1,5 @@
--- Stores a pod's count of acknowledged slips, and publishes the gate unless the pod's own version or a newer one was.
+-- Stores a pod's count of acknowledged slips, and publishes the gate unless the version that the pod has committed or a
+-- newer one was published already.
 --
 -- KEYS  gate
 -- ARGV  pod, acknowledged, channel, label, the version that the pod has committed

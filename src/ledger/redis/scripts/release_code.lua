@@ -1,7 +1,7 @@
--- Takes a room out of the directory: each entry goes if it is the room's own.
+-- Removes a room's own entries from the directory.
 --
--- KEYS  codes, references; one of them will do
--- ARGV  room id, then what the room is entered as in each
+-- KEYS  codes and references, or one of them
+-- ARGV  room id, then its entry in each of them
 
 for i = 2, #ARGV do
   if redis.call('HGET', KEYS[i - 1], ARGV[i]) == ARGV[1] then

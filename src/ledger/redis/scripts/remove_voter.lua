@@ -1,4 +1,4 @@
--- Removes a voter from the room or takes that back; ballots stay as they are.
+-- Removes a voter from the room, or takes that back. The ballots stay as they are.
 --
 -- KEYS  voters, removed
 -- ARGV  voter, '1' to remove

@@ -1,5 +1,5 @@
--- Replaces a room record that is still the one that was read, raises its seq, stores the jobs that this causes, and
--- announces it.
+-- Replaces a room record if it is still the one that was read, raises its seq, stores the jobs that the change causes,
+-- and announces it.
 --
 -- KEYS  record, jobs, job ids
 -- ARGV  seq that was read, the room as JSON, channel, room id, then for each job its id and its JSON

@@ -1,6 +1,6 @@
--- Writes a voter again whom the ledger has lost, under the first name that is free; removed ones are not written.
+-- Writes a voter again whom the ledger has lost, under the first name that is free. A removed voter is not written.
 --
--- KEYS  those of people.lua
+-- KEYS  those of voters.lua
 -- ARGV  voter, card, then persons, best first
 -- reply card with person, or '' if all names are taken; 1 if the voter was removed
 

@@ -1,4 +1,4 @@
--- Lets a gate follow a target, as domain/gate.rs does, and publishes it if it did.
+-- Applies a desired state to a gate, as Gate::follow in domain/gate.rs does, and publishes the gate if it has changed.
 --
 -- KEYS  gate
 -- ARGV  command_seq, round, take, choices, votes_per_round, 'closed' or 'never' or 'after' or 'at', ms, channel, label
@@ -15,12 +15,12 @@ end
 
 local same_take = gate.phase ~= 'idle' and gate.round == round and gate.take == take
 if not same_take then
-  local none = {}
+  local zeros = {}
   for i = 1, tonumber(ARGV[4]) do
-    none[i] = 0
+    zeros[i] = 0
   end
   gate.opened_at, gate.deadline, gate.closed_at = now, '-', '-'
-  gate.votes, gate.voters = table.concat(none, ','), 0
+  gate.votes, gate.voters = table.concat(zeros, ','), 0
 end
 
 local open = ARGV[6]

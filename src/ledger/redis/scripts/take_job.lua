@@ -1,4 +1,4 @@
--- Takes the oldest job that nobody has, or whose taker was silent for too long.
+-- Takes the oldest job that is free, or that a worker took longer ago than the lease.
 --
 -- KEYS  jobs
 -- ARGV  worker, lease in ms
@@ -7,7 +7,7 @@
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return {}
 end
--- fails where the group is there already
+-- fails if the group exists already
 redis.pcall('XGROUP', 'CREATE', KEYS[1], 'workers', '0')
 local claimed = redis.call('XAUTOCLAIM', KEYS[1], 'workers', ARGV[1], ARGV[2], '0-0', 'COUNT', 1)[2][1]
 if not claimed then

@@ -1,8 +1,8 @@
--- Carries out writes of an import in one unit of its room, if the unit's claim is that of the import.
+-- Carries out writes of an import in one unit of its room, if the unit has the token of the import.
 --
--- KEYS  claim of the unit, then the keys that are written
--- ARGV  token, then for each key: the command, how many arguments it has, and these
--- reply 1, or 0 if the claim is another's
+-- KEYS  token of the unit, then the keys to write
+-- ARGV  token, then for each key: the command, the number of its arguments, and these
+-- reply 1, or 0 if the unit has another token
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0

@@ -1,4 +1,4 @@
--- Notes rooms that have jobs, or are about to.
+-- Adds rooms that have jobs, or are about to get some, to the hint in the directory.
 --
 -- KEYS  rooms with jobs
 -- ARGV  room ids

@@ -1,7 +1,7 @@
 //! Where the primary is: at a fixed address, or where the sentinels say.
 //!
-//! With sentinels it is looked for again after every failure: a primary that does not answer, or answers that it is one
-//! no more, may have been replaced.
+//! With sentinels it is looked up again after every failure: a primary that does not answer, or has become a replica, may
+//! have been replaced.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,45 +17,45 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use super::fault;
+use super::error;
 use super::options::RedisOptions;
 use crate::domain::Invalid;
 use crate::ledger::LedgerError;
 
-/// The port of a sentinel whose address names none.
-const SENTINEL_PORT: u16 = 26_379;
+/// The port of a sentinel whose address has no port.
+const DEFAULT_SENTINEL_PORT: u16 = 26_379;
 
-/// The server that takes changes, and connections to it.
+/// The server that accepts changes, and connections to it.
 pub(super) struct Primary {
     address: String,
     pub(super) client: Client,
     pub(super) pool: Pool,
 }
 
-/// A handle that clones of a link share.
+/// Finds the primary and caches it; clones share the cache.
 #[derive(Clone)]
-pub(super) struct Route(Arc<Inner>);
+pub(super) struct PrimaryResolver(Arc<Inner>);
 
 struct Inner {
     config: AsyncConnectionConfig,
     connect_timeout: Duration,
     pool_size: usize,
-    /// `None`: it has to be looked for.
+    /// `None` if it must be looked up.
     primary: ArcSwapOption<Primary>,
     sentinels: Option<Sentinels>,
 }
 
 struct Sentinels {
     addresses: Vec<(String, u16)>,
-    /// What they call the primary and its replicas.
+    /// The name that the sentinels have for the primary and its replicas.
     name: String,
     /// User, password and database of the primary.
     settings: RedisConnectionInfo,
-    /// One looks, the others wait for what it finds.
-    looking: Mutex<()>,
+    /// Held during a lookup: the other callers wait for its result.
+    lookup: Mutex<()>,
 }
 
-impl Route {
+impl PrimaryResolver {
     /// Checks the options; connects to nothing yet.
     pub(super) fn new(options: &RedisOptions) -> Result<Self, Invalid> {
         let config = AsyncConnectionConfig::new()
@@ -94,34 +94,34 @@ impl Route {
         &self.0.config
     }
 
-    /// The primary, looked for if need be.
-    pub(super) async fn primary(&self) -> Result<Arc<Primary>, LedgerError> {
+    /// The primary: the cached one, or the one that the sentinels name.
+    pub(super) async fn resolve(&self) -> Result<Arc<Primary>, LedgerError> {
         if let Some(primary) = self.0.primary.load_full() {
             return Ok(primary);
         }
-        let Some(sentinels) = &self.0.sentinels else { return Err(fault::unreachable("there is no address")) };
-        let _turn = sentinels.looking.lock().await;
+        let Some(sentinels) = &self.0.sentinels else { return Err(error::unreachable("there is no address")) };
+        let _lookup = sentinels.lookup.lock().await;
         if let Some(primary) = self.0.primary.load_full() {
             return Ok(primary);
         }
         let found = sentinels.find(&self.0.config).await?;
         let address = found.addr().to_string();
-        let primary = Arc::new(self.0.connect_to(found).map_err(fault::unreachable)?);
+        let primary = Arc::new(self.0.connect_to(found).map_err(error::unreachable)?);
         tracing::info!(address, "the sentinels named the primary");
         self.0.primary.store(Some(primary.clone()));
         Ok(primary)
     }
 
-    /// A call on this primary has failed.
-    pub(super) fn doubt(&self, primary: &Arc<Primary>) {
-        let is_it = |current: &Primary| current.address == primary.address;
-        if self.may_change() && self.0.primary.load().as_deref().is_some_and(is_it) {
+    /// A call on this primary has failed: it is looked up again.
+    pub(super) fn invalidate(&self, primary: &Arc<Primary>) {
+        let is_current = |current: &Primary| current.address == primary.address;
+        if self.may_change() && self.0.primary.load().as_deref().is_some_and(is_current) {
             self.0.primary.store(None);
         }
     }
 
-    /// A call on a connection of somebody's own has failed.
-    pub(super) fn doubt_current(&self) {
+    /// A call on a connection outside of the pool has failed: the primary is looked up again.
+    pub(super) fn invalidate_current(&self) {
         if self.may_change() {
             self.0.primary.store(None);
         }
@@ -130,7 +130,7 @@ impl Route {
 
 impl Inner {
     fn connect_to(&self, info: ConnectionInfo) -> Result<Primary, String> {
-        // small commands and their answers: waiting for more to send only adds latency
+        // commands and replies are small: waiting for more to send only adds latency
         let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let timeout = Some(self.connect_timeout);
         let manager = Manager::new_with_config(info.clone(), self.config.clone()).map_err(|e| e.to_string())?;
@@ -157,33 +157,34 @@ impl Sentinels {
         let name = name.ok_or_else(|| bad_url("it does not name the primary, as in …/tallycast/0"))?;
         let database = parts.next().unwrap_or("0");
         let address = |host: &str| {
-            let (host, port) = host.rsplit_once(':').map_or((host, Some(SENTINEL_PORT)), |(h, p)| (h, p.parse().ok()));
+            let (host, port) =
+                host.rsplit_once(':').map_or((host, Some(DEFAULT_SENTINEL_PORT)), |(h, p)| (h, p.parse().ok()));
             (!host.is_empty()).then_some((host.to_owned(), port?))
         };
         let addresses = hosts.split(',').map(address).collect::<Option<Vec<_>>>();
-        let addresses = addresses.ok_or_else(|| bad_url("a sentinel is no host:port"))?;
+        let addresses = addresses.ok_or_else(|| bad_url("a sentinel is not host:port"))?;
         let login = if login.is_empty() { String::new() } else { format!("{login}@") };
         let like = format!("redis://{login}primary/{database}").into_connection_info();
         let settings = like.map_err(|e| bad_url(e.to_string()))?.redis_settings().clone();
-        Ok(Self { addresses, name: name.to_owned(), settings, looking: Mutex::default() })
+        Ok(Self { addresses, name: name.to_owned(), settings, lookup: Mutex::default() })
     }
 
     /// Asks all sentinels at once, and takes the first answer.
     async fn find(&self, config: &AsyncConnectionConfig) -> Result<ConnectionInfo, LedgerError> {
         let asked = self.addresses.iter().map(|(host, port)| {
             async move {
-                let client = Client::open((host.as_str(), *port)).map_err(fault::unreachable)?;
+                let client = Client::open((host.as_str(), *port)).map_err(error::unreachable)?;
                 let connected = client.get_multiplexed_async_connection_with_config(config).await;
-                let mut sentinel = connected.map_err(fault::unreachable)?;
+                let mut sentinel = connected.map_err(error::unreachable)?;
                 let mut ask = redis::cmd("SENTINEL");
                 ask.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.name);
-                let named: Option<(String, u16)> = ask.query_async(&mut sentinel).await.map_err(fault::unreachable)?;
-                named.ok_or_else(|| fault::unreachable(format!("the sentinels know no {}", self.name)))
+                let named: Option<(String, u16)> = ask.query_async(&mut sentinel).await.map_err(error::unreachable)?;
+                named.ok_or_else(|| error::unreachable(format!("the sentinels do not know {}", self.name)))
             }
             .boxed()
         });
         let ((host, port), _) = select_ok(asked).await?;
-        let info = ConnectionAddr::Tcp(host, port).into_connection_info().map_err(fault::unreachable)?;
+        let info = ConnectionAddr::Tcp(host, port).into_connection_info().map_err(error::unreachable)?;
         Ok(info.set_redis_settings(self.settings.clone()))
     }
 }
@@ -200,7 +201,7 @@ fn connection_info(options: &RedisOptions) -> Result<ConnectionInfo, Invalid> {
     Ok(client.get_connection_info().clone())
 }
 
-/// Never says the URL itself: it may hold a password.
+/// The error does not repeat the URL, because it may hold a password.
 fn bad_url(why: impl std::fmt::Display) -> Invalid {
     let forms = "redis[s]://[user:password@]host[:port][/database] or redis+sentinel://host[:port][,…]/name[/database]";
     Invalid::new("url", format!("must be {forms}, but {why}"))
@@ -211,15 +212,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_of_sentinels_names_them_the_primary_and_how_to_sign_in() {
+    fn a_sentinel_url_names_the_sentinels_the_primary_and_the_login() {
         let sentinels = Sentinels::parse("anna:se@cret@a:1,b,c:3/tallycast/7").unwrap();
-        let addresses = [("a".to_owned(), 1), ("b".to_owned(), SENTINEL_PORT), ("c".to_owned(), 3)];
+        let addresses = [("a".to_owned(), 1), ("b".to_owned(), DEFAULT_SENTINEL_PORT), ("c".to_owned(), 3)];
         assert_eq!((sentinels.addresses.as_slice(), sentinels.name.as_str()), (&addresses[..], "tallycast"));
         assert_eq!(sentinels.settings.db(), 7);
     }
 
     #[test]
-    fn a_malformed_url_is_refused_without_saying_the_password() {
+    fn a_malformed_url_is_refused_without_repeating_the_password() {
         for url in [
             "",
             "localhost:6379",
@@ -231,7 +232,8 @@ mod tests {
             "redis+sentinel://u:secret@h:port/name",
             "redis+sentinel://u:secret@h/name/secret",
         ] {
-            let error = Route::new(&RedisOptions::new(url)).err().unwrap_or_else(|| panic!("{url} was accepted"));
+            let error =
+                PrimaryResolver::new(&RedisOptions::new(url)).err().unwrap_or_else(|| panic!("{url} was accepted"));
             assert!(!error.to_string().contains("secret"), "{error}");
             assert!(error.to_string().contains("must be redis[s]://"), "{error}");
         }
@@ -239,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_database_is_read_from_the_url_and_nothing_is_connected() {
-        let database = |url: &str| Route::new(&RedisOptions::new(url)).unwrap().database();
+        let database = |url: &str| PrimaryResolver::new(&RedisOptions::new(url)).unwrap().database();
         assert_eq!(database("redis://u:p@192.0.2.1:1/7"), 7);
         assert_eq!(database("redis://192.0.2.1"), 0);
         assert_eq!(database("redis+sentinel://192.0.2.1/name/3"), 3);
