@@ -1,53 +1,51 @@
-//! Files that only their owner can read, and that are whole as soon as they have their name.
+//! Files that only their owner can read, and that are complete as soon as they have their name.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use crate::platform;
 
-/// A file that is being written, under another name until it is whole. Dropped before, it leaves nothing.
+/// A file that is being written under a temporary name in the same folder. Dropping it removes the temporary file.
 pub struct AtomicFile {
     path: PathBuf,
-    draft: PathBuf,
-    file: Option<File>,
+    /// Created with access for its owner alone, as all temporary files are.
+    file: NamedTempFile,
 }
 
 impl AtomicFile {
-    /// Begins a file at `path`; one that is there stays until [`AtomicFile::finish`].
+    /// Starts a file for `path`. A file with that name stays until [`AtomicFile::finish`].
     ///
     /// # Errors
-    /// The folder is not there, or cannot be written to.
+    /// The path has no file name, or its folder does not exist or cannot be written to.
     pub fn begin(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().ok_or_else(|| io::Error::other("this is no name of a file"))?;
-        let draft = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), rand::random::<u32>()));
-        let mut options = File::options();
-        let file = platform::private(&mut options).write(true).create_new(true).open(&draft)?;
-        Ok(Self { path: path.to_owned(), draft, file: Some(file) })
+        let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
+        let prefix = format!(".{}.", name.to_string_lossy());
+        let file = tempfile::Builder::new().prefix(&prefix).suffix(".part").tempfile_in(folder(path))?;
+        Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Gives the file its name, once it is on disk.
+    /// Syncs the file to disk, then gives it its name.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub fn finish(mut self) -> io::Result<()> {
-        if let Some(file) = self.file.take() {
-            file.sync_all()?;
-        }
-        std::fs::rename(&self.draft, &self.path)?;
+    /// The file cannot be written or renamed. Nothing with its name has changed then.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.as_file().sync_all()?;
+        self.file.persist(&self.path).map_err(|failed| failed.error)?;
         platform::sync_folder(folder(&self.path))
     }
 }
 
-/// Puts `bytes` in the place of a file, whole or not at all; the folder is made if need be.
+/// Replaces a file by `bytes`, completely or not at all. The folder is created if it does not exist.
 ///
 /// # Errors
-/// It cannot be written; the file is as it was then.
+/// The file cannot be written. Then it is as it was before.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::create_dir_all(folder(path))?;
-    let mut draft = AtomicFile::begin(path)?;
-    draft.write_all(bytes)?;
-    draft.finish()
+    let mut file = AtomicFile::begin(path)?;
+    file.write_all(bytes)?;
+    file.finish()
 }
 
 fn folder(path: &Path) -> &Path {
@@ -56,18 +54,11 @@ fn folder(path: &Path) -> &Path {
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.as_mut().map_or(Ok(0), |file| file.write(bytes))
+        self.file.as_file_mut().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.as_mut().map_or(Ok(()), File::flush)
-    }
-}
-
-impl Drop for AtomicFile {
-    fn drop(&mut self) {
-        // gone already if it was finished
-        let _ = std::fs::remove_file(&self.draft);
+        self.file.as_file_mut().flush()
     }
 }
 
@@ -76,18 +67,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_there_whole_or_not_at_all() {
+    fn a_file_is_replaced_completely_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("room.ndjson");
         std::fs::write(&path, "before").unwrap();
-        let mut draft = AtomicFile::begin(&path).unwrap();
-        draft.write_all(b"half").unwrap();
-        drop(draft);
+        let mut file = AtomicFile::begin(&path).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "before");
-        let mut draft = AtomicFile::begin(&path).unwrap();
-        draft.write_all(b"whole").unwrap();
-        draft.finish().unwrap();
+        let mut file = AtomicFile::begin(&path).unwrap();
+        file.write_all(b"whole").unwrap();
+        file.finish().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no other file is left");
+    }
+
+    #[test]
+    fn an_atomic_file_is_as_private_as_other_private_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let (atomic, private) = (folder.path().join("atomic"), folder.path().join("private"));
+        replace(&atomic, b"secret").unwrap();
+        let mut options = std::fs::File::options();
+        platform::private(&mut options).write(true).create_new(true).open(&private).unwrap();
+        let permissions = |path| std::fs::metadata(path).unwrap().permissions();
+        assert_eq!(permissions(&atomic), permissions(&private));
     }
 }

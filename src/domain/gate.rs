@@ -1,21 +1,22 @@
-//! Gates: one per partition of a room, in the ledger, beside the ballots that it guards.
+//! Gates: one for each partition of a room, stored in the ledger beside the ballots that it guards.
 //!
-//! The room record decides what shall be; a gate follows when a **desired state** with a higher `command_seq` reaches it.
-//! So a desired state may be pushed by any pod, any number of times, in any order.
+//! The room record decides; a gate follows when a **desired state** with a higher `command_seq` reaches it. So any pod can
+//! push desired states, any number of times and in any order.
 
+use crc::{CRC_16_XMODEM, Crc};
 use serde::{Deserialize, Serialize};
 
 use super::ballot::{Ballot, GateCheck};
 use super::{Invalid, LedgerMs};
 
-/// Whether a gate takes votes.
+/// Whether a gate accepts votes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum GatePhase {
     /// No round was opened yet.
     #[default]
     Idle,
-    /// Votes are taken until the deadline.
+    /// Votes are accepted until the deadline.
     Open,
     /// Ballots, counts and version of the take are frozen.
     Closed,
@@ -27,37 +28,37 @@ pub enum GatePhase {
 pub enum Deadline {
     /// Not by itself.
     Never,
-    /// So many ms after the gate opens.
+    /// This many ms after the gate opens.
     After(LedgerMs),
     /// At this time of the ledger's clock.
     At(LedgerMs),
 }
 
-/// What the room record wants its gates to be.
+/// The state that the room record wants its gates to have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesiredGate {
-    /// A gate takes only a higher one than it has.
+    /// A gate follows only a higher number than its own.
     pub command_seq: u64,
     /// Round number, from 1.
     pub round: u16,
     /// Take number, from 1.
     pub take: u16,
-    /// Choices of the round, 2 to 8.
+    /// Number of choices of the round, 2 to 8.
     pub choices: u8,
-    /// Budget of a voter, 1 to 100.
+    /// Slips of a voter, 1 to 100.
     pub votes_per_round: u16,
-    /// `Some`: open until then. `None`: closed.
+    /// Open until this deadline; `None` for closed.
     pub open: Option<Deadline>,
 }
 
-/// Counts of one take, whole or of one partition.
+/// The counts of one take, in the whole room or in one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Votes by choice, `a` first.
     pub votes: Vec<u64>,
-    /// Voters who have voted in it.
+    /// Voters with at least one vote.
     pub voters: u64,
-    /// Rises with every change, across takes and rounds.
+    /// Rises with every change, also from take to take and round to round.
     pub version: u64,
 }
 
@@ -68,39 +69,39 @@ impl Tally {
     }
 }
 
-/// One partition's gate, with the newest counts of the take it is at.
+/// The gate of one partition, with the counts of its current take.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Gate {
-    /// Of the desired state it follows; 0 before the first.
+    /// Number of the desired state that it follows; 0 before the first.
     pub command_seq: u64,
     /// Round number; 0 before the first.
     pub round: u16,
     /// Take number; 0 before the first.
     pub take: u16,
-    /// Whether votes are taken.
+    /// Whether votes are accepted.
     pub phase: GatePhase,
-    /// Choices of the round.
+    /// Number of choices of the round.
     pub choices: u8,
-    /// Budget of a voter.
+    /// Slips of a voter.
     pub votes_per_round: u16,
-    /// When the take was opened here.
+    /// When the take was opened at this gate.
     pub opened_at: LedgerMs,
-    /// When it closes by itself.
+    /// When the gate starts to refuse votes by itself.
     pub deadline: Option<LedgerMs>,
-    /// When it was closed: never later than its deadline.
+    /// When it was closed, never later than its deadline.
     pub closed_at: Option<LedgerMs>,
-    /// The last time stored here: the gate's clock never goes back.
+    /// The last time that was stored: the gate's clock never goes back.
     pub clock: LedgerMs,
     /// Counts of (`round`, `take`).
     pub tally: Tally,
     /// Slips ever stored in this partition, over all rounds and takes.
     pub stored: u64,
-    /// Of these, those whose reply reached a pod: the sum of what all pods have reported.
+    /// How many of these slips were acknowledged: the sum of the counts that all pods have reported.
     pub acknowledged: u64,
 }
 
 impl Gate {
-    /// What this gate says of a cast for `round` and `take` at `now`.
+    /// What this gate says about a cast for `round` and `take` at `now`.
     pub fn check(&self, round: u16, take: u16, now: LedgerMs) -> GateCheck {
         if self.phase != GatePhase::Open || self.round != round || self.is_over(now) {
             return GateCheck::Closed;
@@ -111,21 +112,21 @@ impl Gate {
         GateCheck::Open { choices: self.choices, votes_per_round: self.votes_per_round }
     }
 
-    /// True once the deadline has passed: votes are refused, and only the room record closes.
+    /// True once the deadline has passed: then votes are refused, but only the room record closes the round.
     pub fn is_over(&self, now: LedgerMs) -> bool {
         self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
-    /// The gate's time for something that happens at `now` of the ledger's clock.
+    /// The gate's time at `now` of the ledger's clock.
     pub fn time(&self, now: LedgerMs) -> LedgerMs {
         now.max(self.clock)
     }
 
-    /// Follows a desired state; `false` when it is not newer than the one followed already.
+    /// Follows a desired state. `false` if it is not newer than the one that the gate follows already.
     ///
     /// # Invariants
-    /// The room record never opens a take twice, nor changes the number of choices within one: counts begin at zero
-    /// for a take that the gate is not at.
+    /// The room record never opens a take twice, and never changes the number of choices within a take. So the counts start
+    /// at zero when the gate comes to a new take.
     pub fn follow(&mut self, desired: &DesiredGate, now: LedgerMs) -> bool {
         if desired.command_seq <= self.command_seq {
             return false;
@@ -176,18 +177,18 @@ impl Gate {
         self.touch(now);
     }
 
-    /// This gate with the counts that its ballots have: `ballots` are those of the take that it is at, and `stored` the
-    /// letters of all ballots in its partition. For a room that was brought here from elsewhere.
+    /// This gate with counts from its ballots, for an import: `ballots` are those of its current take, and `stored` is the
+    /// number of letters on all ballots of its partition.
     ///
     /// # Errors
-    /// A letter that the round does not have.
+    /// A ballot has a letter that is not a choice of the round.
     pub fn recounted<'b>(self, ballots: impl Iterator<Item = &'b Ballot>, stored: u64) -> Result<Self, Invalid> {
         let mut tally = Tally { votes: vec![0; usize::from(self.choices)], voters: 0, version: self.tally.version };
         for ballot in ballots.filter(|ballot| !ballot.votes.is_empty()) {
             tally.voters += 1;
             for letter in ballot.votes.bytes() {
                 let count = tally.votes.get_mut(usize::from(letter.wrapping_sub(b'a')));
-                *count.ok_or_else(|| Invalid::new("votes", "has a letter that its round has not"))? += 1;
+                *count.ok_or_else(|| Invalid::new("votes", "has a letter that is not a choice of its round"))? += 1;
             }
         }
         Ok(Self { tally, stored, acknowledged: self.acknowledged.min(stored), ..self })
@@ -200,31 +201,31 @@ impl Gate {
     }
 }
 
-/// What the gates of a room say together. Made only from all of them.
+/// All gates of a room added up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GateSum {
-    /// Round and take that the gates are at; of the newest where they differ.
+    /// Round of the gates; that of the newest gate if they differ.
     pub round: u16,
-    /// See `round`.
+    /// Take of the gates; that of the newest gate if they differ.
     pub take: u16,
-    /// The lowest `command_seq`: every gate is at least there.
+    /// The lowest `command_seq`: every gate has reached it.
     pub command_seq: u64,
-    /// The earliest opening.
+    /// The earliest time of opening.
     pub opened_at: LedgerMs,
     /// The latest deadline.
     pub deadline: Option<LedgerMs>,
-    /// The latest close.
+    /// The latest time of closing.
     pub closed_at: Option<LedgerMs>,
-    /// The summed counts; its version is the sum of the gates' versions.
+    /// The sum of the counts; its version is the sum of the versions of the gates.
     pub tally: Tally,
     /// Slips ever stored in the room.
     pub stored: u64,
-    /// Slips whose reply reached a pod.
+    /// Slips that were acknowledged.
     pub acknowledged: u64,
 }
 
-/// Adds up all gates of a room. Counts of gates that are not yet at the newest take count nothing, but their
-/// versions do, so the sum's version never falls.
+/// Adds up all gates of a room. The counts of gates that have not reached the newest take are left out. Their versions are
+/// added, so the version of the sum never falls.
 pub fn sum<'g, I>(gates: I) -> GateSum
 where
     I: IntoIterator<Item = &'g Gate>,
@@ -257,18 +258,12 @@ where
     sum
 }
 
-/// The partition that keeps a voter's ballots: CRC-16 of the voter id modulo `partitions`.
-///
-/// CRC-16/XMODEM, the one that Redis Cluster uses for its key slots (Redis Cluster specification).
+/// CRC-16/XMODEM, which Redis Cluster also uses for its key slots. Ballots are stored by it, so it can never change.
+const PARTITION_CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
+
+/// The partition that keeps a voter's ballots: the CRC-16 of the voter id modulo `partitions`.
 pub fn partition_of(voter: &str, partitions: u16) -> u16 {
-    let mut crc: u16 = 0;
-    for byte in voter.bytes() {
-        crc ^= u16::from(byte) << 8;
-        for _ in 0..8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
-        }
-    }
-    crc % partitions.max(1)
+    PARTITION_CRC.checksum(voter.as_bytes()) % partitions.max(1)
 }
 
 #[cfg(test)]
@@ -280,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_takes_only_a_newer_target() {
+    fn a_gate_follows_only_a_newer_desired_state() {
         let mut gate = Gate::default();
         assert!(gate.follow(&desired(2, 1, Some(Deadline::Never)), 100));
         let open = gate.clone();
@@ -290,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_refuses_votes_but_the_close_is_dated_at_it() {
+    fn votes_are_refused_after_the_deadline_and_a_later_close_is_dated_at_it() {
         let mut gate = Gate::default();
         gate.follow(&desired(1, 1, Some(Deadline::After(50))), 100);
         assert!(matches!(gate.check(1, 1, 149), GateCheck::Open { .. }));
@@ -300,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_take_stays_as_it_was_closed() {
+    fn a_closed_take_keeps_its_close_time_and_counts() {
         let mut gate = Gate::default();
         gate.follow(&desired(1, 1, Some(Deadline::Never)), 100);
         gate.count("ab", true, 120);
@@ -310,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_take_starts_from_nothing_and_the_version_goes_on() {
+    fn the_next_take_starts_with_zero_counts_and_a_higher_version() {
         let mut gate = Gate::default();
         gate.follow(&desired(1, 1, Some(Deadline::Never)), 100);
         gate.count("aaab", true, 101);
@@ -322,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_falls_back_does_not_move_the_gate_back() {
+    fn a_clock_that_is_set_back_does_not_set_the_gate_back() {
         let mut gate = Gate::default();
         gate.follow(&desired(1, 1, Some(Deadline::After(50))), 1_000);
         gate.count("a", true, 1_020);
@@ -330,12 +325,31 @@ mod tests {
     }
 
     #[test]
-    fn crc_agrees_with_the_published_check_value() {
+    fn the_crc_has_the_published_check_value() {
+        assert_eq!(PARTITION_CRC.checksum(b"123456789"), 0x31C3);
         assert_eq!(partition_of("123456789", 0xFFFF), 0x31C3);
     }
 
+    /// Computed by the bitwise definition. Another result would lose the stored ballots of a voter.
     #[test]
-    fn gates_on_different_takes_count_only_the_newest() {
+    fn stored_partitions_do_not_change() {
+        let bitwise = |voter: &str| {
+            voter.bytes().fold(0u16, |crc, byte| {
+                let step = |crc: u16, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+                (0..8).fold(crc ^ (u16::from(byte) << 8), step)
+            })
+        };
+        for number in 0..1_000u32 {
+            let voter = format!("voter-{number}");
+            for partitions in 1..=64 {
+                assert_eq!(partition_of(&voter, partitions), bitwise(&voter) % partitions, "{voter}");
+            }
+        }
+        assert_eq!(partition_of("anybody", 0), 0);
+    }
+
+    #[test]
+    fn only_gates_at_the_newest_take_are_counted() {
         let mut gates = vec![Gate::default(), Gate::default()];
         for gate in &mut gates {
             gate.follow(&desired(1, 1, Some(Deadline::Never)), 10);
