@@ -1,22 +1,22 @@
-//! The cast rule: what becomes of a cast, given the ballot as stored.
+//! The cast rule: the outcome of a cast, given the stored ballot.
 //!
-//! A **slip** is one vote, numbered from 1; a **ballot** is the string of the letters on the used slips. It only
-//! ever grows. A cast names the slip it starts at, so a repeat is recognised for as long as the round exists.
+//! A **slip** is one vote, numbered from 1. A **ballot** is the string of the letters on the used slips, and it only grows.
+//! A cast names the slip at which it starts, so a repeated cast is recognised for as long as the round exists.
 
 use serde::{Deserialize, Serialize};
 
 use super::MAX_NUMBER;
 use super::{Invalid, LedgerMs, ids::LETTERS};
 
-/// Most votes of a voter in a round, so also the longest cast.
+/// Most votes of a voter in a round, so also the length of the longest cast.
 pub const MAX_VOTES: usize = 100;
 
-/// What a client sent: letters for the slips `slip`, `slip + 1`, …
+/// A cast: letters for the slips `slip`, `slip + 1`, …
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cast {
     /// First slip, from 1.
     pub slip: u32,
-    /// 1 to [`MAX_VOTES`] lower-case letters; whether the round has such a choice is the rule's to say.
+    /// 1 to [`MAX_VOTES`] lower-case letters. Whether the round has such choices is checked by [`judge`].
     pub votes: String,
 }
 
@@ -41,17 +41,17 @@ impl Cast {
 pub struct Ballot {
     /// Letters on the used slips, in order.
     pub votes: String,
-    /// From the round's opening to the last stored vote, in ms of one gate's clock.
+    /// Time from the opening of the round to the last stored vote, by the clock of one gate.
     pub time_ms: LedgerMs,
 }
 
 impl Ballot {
-    /// The stored form: the letters, then the time in decimal, `aab1732`. Letters and digits cannot be confused.
+    /// Encodes the stored form: the letters, then the time in decimal, as in `aab1732`.
     pub fn encode(&self) -> String {
         format!("{}{}", self.votes, self.time_ms)
     }
 
-    /// Reads the stored form. `None` if it is not one.
+    /// Decodes the stored form. `None` if it is invalid.
     pub fn decode(text: &str) -> Option<Self> {
         let digits = text.find(|c: char| c.is_ascii_digit())?;
         let (votes, time) = text.split_at(digits);
@@ -66,26 +66,26 @@ impl Ballot {
 pub enum Refusal {
     /// The round is not open.
     Closed,
-    /// The round runs in another take.
+    /// The round is open in another take.
     StaleTake,
-    /// A letter that the round has not.
+    /// The round has no choice with this letter.
     BadChoice,
-    /// It starts beyond the next free slip.
+    /// The cast starts after the next free slip.
     Gap,
-    /// A slip is used already, with another letter.
+    /// A slip was used already, with another letter.
     Conflict,
-    /// The budget is used up; what fitted is stored.
+    /// All slips are used; the votes that fitted are stored.
     OutOfVotes,
-    /// No promise: the votes may or may not be stored, send the same again.
+    /// The outcome is unknown: the votes may be stored or not. Send the same cast again.
     Busy,
 }
 
 impl Refusal {
-    /// Every refusal, for metrics and tests.
+    /// All refusals, for metrics and tests.
     pub const ALL: [Self; 7] =
         [Self::Closed, Self::StaleTake, Self::BadChoice, Self::Gap, Self::Conflict, Self::OutOfVotes, Self::Busy];
 
-    /// The word on the wire.
+    /// The word in messages and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -99,35 +99,35 @@ impl Refusal {
     }
 }
 
-/// What the gate says of the take that a cast names.
+/// What a gate says about the take of a cast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GateCheck {
-    /// The take is open and takes votes.
+    /// The take is open and accepts votes.
     Open {
-        /// How many choices the round has, 2 to 8.
+        /// Number of choices of the round, 2 to 8.
         choices: u8,
-        /// The budget, 1 to 100.
+        /// Slips of each voter, 1 to 100.
         votes_per_round: u16,
     },
     /// The round is open in another take.
     OtherTake,
-    /// The round is not open, or its time is up.
+    /// The round is not open, or its deadline has passed.
     Closed,
 }
 
 /// The verdict on one cast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Judgement<'c> {
-    /// Letters to append to the ballot; empty when nothing is new.
+    /// Letters to append to the ballot; empty if nothing is new.
     pub append: &'c str,
-    /// What the client is told besides its ballot.
+    /// Why something was not stored, for the client.
     pub refused: Option<Refusal>,
 }
 
 /// Judges a cast against the stored `ballot` of its voter, round and take.
 ///
 /// # Invariants
-/// `ballot + append` never exceeds the budget, and a cast judged again after its letters were appended is a repeat.
+/// `ballot + append` never exceeds the budget. When a cast is judged again after its letters were appended, nothing is new.
 pub fn judge<'c>(ballot: &str, cast: &'c Cast, gate_check: GateCheck) -> Judgement<'c> {
     let refuse = |refusal| Judgement { append: "", refused: Some(refusal) };
     let used = ballot.len();

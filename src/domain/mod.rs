@@ -1,22 +1,22 @@
-//! The rules of the game, and nothing else: no actor, socket, store, clock or chance.
+//! The rules of the game, and nothing else: no actors, sockets, storage, clocks or random numbers.
 //!
-//! Whatever needs the time or a random number gets it as an argument, so every decision here can be tested by
-//! itself and replayed. Everything else in the house asks this module and then carries out the answer.
+//! Whatever needs the time or a random number gets it as an argument, so every decision here can be tested alone and
+//! replayed. The rest of the program asks this module for a decision, and then carries it out.
 //!
 //! | module | decides |
 //! | --- | --- |
-//! | [`ids`] | what is a room code, a voter id, a card |
-//! | [`text`] | what is a name, a title, a label |
-//! | [`ballot`] | what becomes of a cast (the cast rule) |
-//! | [`gate`] | when votes are taken, and how a target moves a gate |
+//! | [`ids`] | the form of room codes, ids and cards |
+//! | [`text`] | the form of names, titles and labels |
+//! | [`ballot`] | the outcome of a cast (the cast rule) |
+//! | [`gate`] | when votes are accepted, and how a gate follows a desired state |
 //! | [`room`] | the room record: settings, rounds, takes |
-//! | [`setup`] | how a room is made and edited, and its bounds |
-//! | [`clock`] | what the ledger's clock says, from answers that were under way |
+//! | [`setup`] | how a room is created and edited, and its bounds |
+//! | [`clock`] | the time of the ledger's clock, estimated from its replies |
 //! | [`command`] | what each emcee command does, and when it fits |
 //! | [`jobs`] | what a change causes outside the ledger: messages, archives |
 //! | [`ranking`] | scores, places, ties |
-//! | [`reveal`] | the countdown in groups of equal places |
-//! | [`validate`] | what holds of every stored record, whoever wrote it |
+//! | [`reveal`] | the countdown, in groups of voters who share a place |
+//! | [`validate`] | what every stored record must satisfy, whoever wrote it |
 //! | [`visibility`] | who may see what |
 
 pub mod ballot;
@@ -36,9 +36,9 @@ pub mod visibility;
 
 pub use error::{Invalid, Refused};
 
-/// Milliseconds of the ledger's clock, since 1970. The only time that decides anything.
+/// Milliseconds since 1970 by the ledger's clock. The only time that decides anything.
 pub type LedgerMs = u64;
 
-/// Largest count, version and time of anything stored: the year 4199. Sums over 64 gates or 100 rounds are whole
-/// numbers for scripts and clients too, which have 53 bits.
+/// Largest count, version and time of anything stored; as a time it is in the year 4199. Sums over 64 gates or 100 rounds
+/// still fit into 53 bits, so scripts and clients have them exactly.
 pub const MAX_NUMBER: u64 = 1 << 46;

@@ -9,54 +9,54 @@ fn cast(slip: u32, votes: &str) -> Cast {
     Cast::parse(slip, votes.to_owned()).unwrap()
 }
 
-fn told(ballot: &str, slip: u32, votes: &str, gate_check: GateCheck) -> (String, Option<Refusal>) {
+fn judged(ballot: &str, slip: u32, votes: &str, gate_check: GateCheck) -> (String, Option<Refusal>) {
     let cast = cast(slip, votes);
     let judgement = judge(ballot, &cast, gate_check);
     (judgement.append.to_owned(), judgement.refused)
 }
 
 #[test]
-fn a_repeat_is_answered_with_the_ballot_even_after_the_close() {
+fn a_repeated_cast_is_accepted_even_after_the_close() {
     for gate_check in [OPEN, GateCheck::Closed, GateCheck::OtherTake] {
-        assert_eq!(told("aab", 1, "aab", gate_check), (String::new(), None));
-        assert_eq!(told("aab", 2, "a", gate_check), (String::new(), None));
+        assert_eq!(judged("aab", 1, "aab", gate_check), (String::new(), None));
+        assert_eq!(judged("aab", 2, "a", gate_check), (String::new(), None));
     }
 }
 
 #[test]
-fn what_overlaps_must_agree_and_the_rest_is_appended() {
-    assert_eq!(told("aa", 2, "abb", OPEN), ("bb".into(), None));
-    assert_eq!(told("aa", 2, "bbb", OPEN), (String::new(), Some(Refusal::Conflict)));
-    assert_eq!(told("ab", 1, "aa", OPEN), (String::new(), Some(Refusal::Conflict)));
+fn overlapping_slips_must_agree_and_the_rest_is_appended() {
+    assert_eq!(judged("aa", 2, "abb", OPEN), ("bb".into(), None));
+    assert_eq!(judged("aa", 2, "bbb", OPEN), (String::new(), Some(Refusal::Conflict)));
+    assert_eq!(judged("ab", 1, "aa", OPEN), (String::new(), Some(Refusal::Conflict)));
 }
 
 #[test]
-fn a_closed_round_outranks_every_other_finding() {
-    assert_eq!(told("ab", 1, "aa", GateCheck::Closed).1, Some(Refusal::Closed));
-    assert_eq!(told("", 9, "z", GateCheck::Closed).1, Some(Refusal::Closed));
-    assert_eq!(told("", 9, "z", GateCheck::OtherTake).1, Some(Refusal::StaleTake));
+fn a_closed_round_comes_before_every_other_refusal() {
+    assert_eq!(judged("ab", 1, "aa", GateCheck::Closed).1, Some(Refusal::Closed));
+    assert_eq!(judged("", 9, "z", GateCheck::Closed).1, Some(Refusal::Closed));
+    assert_eq!(judged("", 9, "z", GateCheck::OtherTake).1, Some(Refusal::StaleTake));
 }
 
 #[test]
-fn a_letter_the_round_has_not_is_refused_before_a_gap() {
-    assert_eq!(told("", 5, "c", OPEN), (String::new(), Some(Refusal::BadChoice)));
-    assert_eq!(told("", 1, "ac", OPEN), (String::new(), Some(Refusal::BadChoice)));
+fn an_unknown_choice_is_refused_before_a_gap() {
+    assert_eq!(judged("", 5, "c", OPEN), (String::new(), Some(Refusal::BadChoice)));
+    assert_eq!(judged("", 1, "ac", OPEN), (String::new(), Some(Refusal::BadChoice)));
 }
 
 #[test]
 fn a_cast_beyond_the_next_slip_is_a_gap() {
-    assert_eq!(told("a", 3, "a", OPEN), (String::new(), Some(Refusal::Gap)));
-    assert_eq!(told("", u32::MAX, "a", OPEN), (String::new(), Some(Refusal::Gap)));
+    assert_eq!(judged("a", 3, "a", OPEN), (String::new(), Some(Refusal::Gap)));
+    assert_eq!(judged("", u32::MAX, "a", OPEN), (String::new(), Some(Refusal::Gap)));
 }
 
 #[test]
-fn what_does_not_fit_is_out_of_votes_with_what_fitted_stored() {
-    assert_eq!(told("aaaaaaaa", 9, "bbb", OPEN), ("bb".into(), Some(Refusal::OutOfVotes)));
-    assert_eq!(told("aaaaaaaaaa", 11, "b", OPEN), (String::new(), Some(Refusal::OutOfVotes)));
+fn a_cast_over_the_budget_is_out_of_votes_and_the_part_that_fits_is_appended() {
+    assert_eq!(judged("aaaaaaaa", 9, "bbb", OPEN), ("bb".into(), Some(Refusal::OutOfVotes)));
+    assert_eq!(judged("aaaaaaaaaa", 11, "b", OPEN), (String::new(), Some(Refusal::OutOfVotes)));
 }
 
 #[test]
-fn a_cast_without_form_is_none() {
+fn a_malformed_cast_is_refused() {
     for (slip, votes) in [(0, "a"), (1, ""), (1, "A"), (1, "a1"), (1, "ä"), (1, " ")] {
         assert!(Cast::parse(slip, votes.into()).is_err(), "{slip} {votes:?}");
     }
@@ -75,8 +75,8 @@ fn the_stored_form_keeps_letters_and_time() {
 }
 
 proptest! {
-    /// Any casts, in any order, with any repeats: the ballot only grows, never over the budget, and each cast that
-    /// was accepted whole is a repeat for ever after.
+    /// For any casts in any order with any repeats: the ballot only grows, never over the budget, and each cast that was
+    /// accepted whole is a repeat from then on.
     #[test]
     fn a_ballot_only_grows_and_accepted_casts_are_repeats(
         casts in prop::collection::vec((1u32..13, "[a-c]{1,4}"), 1..60),
