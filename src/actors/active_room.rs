@@ -13,7 +13,7 @@ use super::session_handle::SessionHandle;
 use crate::board::Board;
 use crate::domain::ballot::Ballot;
 use crate::domain::ids::VoterId;
-use crate::ledger::{DeskSeen, ResumeRequest, LedgerError, RoomBeacon, StageSeen, Voter};
+use crate::ledger::{DeskSeen, LedgerError, ResumeRequest, RoomBeacon, StageSeen, Voter};
 use crate::wire::server::{BallotView, ByeReason};
 
 /// Sockets that one voter may have on one process. A further one replaces the oldest.

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::pod::AbortOnPanic;
 use crate::domain::ballot::Ballot;
 use crate::domain::room::Room;
-use crate::ledger::{ResumeRequest, LedgerError, SLICE, SharedLedger, Voter};
+use crate::ledger::{LedgerError, ResumeRequest, SLICE, SharedLedger, Voter};
 
 type Greeted = Result<(Voter, Ballot), LedgerError>;
 

@@ -55,12 +55,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         casts,
         acknowledged,
     });
-    let set_gates = (-1i64..=3, take, 1u16..=10, when).prop_map(|(ahead, take, votes_per_round, open)| Step::SetGates {
-        ahead,
-        take,
-        votes_per_round,
-        open,
-    });
+    let set_gates = (-1i64..=3, take, 1u16..=10, when)
+        .prop_map(|(ahead, take, votes_per_round, open)| Step::SetGates { ahead, take, votes_per_round, open });
     let publish = (0usize..2, 0u64..30).prop_map(|(pod, acknowledged)| Step::PublishPending { pod, acknowledged });
     let remove = (0..VOTERS, any::<bool>()).prop_map(|(voter, removed)| Step::Remove { voter, removed });
     let step = prop_oneof![12 => commit, 5 => set_gates, 1 => publish, 1 => remove];
