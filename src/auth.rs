@@ -1,7 +1,7 @@
-//! Who is who: the emcee's key, signed voter tokens, signed emcee cookies.
+//! Authentication: the emcee's key, signed voter tokens, signed emcee cookies.
 //!
-//! Everything is signed with one secret that all pods share (HMAC-SHA-256, RFC 2104), so no pod needs to remember
-//! anybody. A signature covers the kind of the text, so a token is never a cookie.
+//! Everything is signed with one secret that all pods share (HMAC-SHA-256, RFC 2104), so pods keep no sessions. A signature
+//! also covers the kind of the text, so a token cannot be used as a cookie.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,32 +14,32 @@ use crate::domain::LedgerMs;
 use crate::domain::ids::{RoomId, VoterId};
 use crate::domain::text::Name;
 
-/// How long an emcee's cookie is good, in ms: an evening, its rehearsal and the night.
+/// Lifetime of an emcee's cookie: an evening, its rehearsal and the night.
 pub const SIGN_IN_MS: LedgerMs = 36 * 3_600_000;
-/// Most characters of a device's name.
+/// Most characters of a device name; the rest is cut.
 const MAX_DEVICE_CHARS: usize = 40;
 
-/// What a valid voter token says.
+/// The content of a valid voter token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoterToken {
-    /// Whose it is.
+    /// The voter's id.
     pub voter: VoterId,
-    /// The name at the time of signing.
+    /// The voter's name when the token was signed.
     pub name: Name,
 }
 
-/// What a valid emcee cookie says.
+/// The content of a valid emcee cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignIn {
-    /// Names the sign-in, so that it can be ended.
+    /// Identifies the sign-in, so that it can be ended.
     pub id: String,
-    /// What the emcee called the device.
+    /// The emcee's name for the device.
     pub device: String,
-    /// The cookie is worth nothing from then on.
+    /// When the cookie expires.
     pub expires_at: LedgerMs,
 }
 
-/// Holds the two secrets of an installation.
+/// The two secrets of an installation.
 #[derive(Clone)]
 pub struct Auth {
     emcee_key: SecretString,
@@ -47,32 +47,32 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// `secret` signs, `emcee_key` is what emcees know.
+    /// `secret` signs tokens and cookies; `emcee_key` is the key that emcees enter.
     pub fn new(emcee_key: SecretString, secret: &SecretString) -> Self {
         let signer = Hmac::new_from_slice(secret.expose_secret().as_bytes()).expect("HMAC takes keys of any length");
         Self { emcee_key, signer }
     }
 
-    /// True if `key` is the emcee's key; takes the same time for every wrong one.
+    /// True if `key` is the emcee's key. The comparison takes constant time.
     pub fn is_emcee_key(&self, key: &str) -> bool {
         self.emcee_key.expose_secret().as_bytes().ct_eq(key.as_bytes()).into()
     }
 
-    /// The key itself, for the link that the terminal shows to whoever started the process.
+    /// The emcee's key, for the link that the terminal shows to the person who started the process.
     pub fn emcee_key(&self) -> &str {
         self.emcee_key.expose_secret()
     }
 
-    /// What the tokens of a room's voters are signed with: a key of its own, derived from the secret, so that a room
-    /// can move to another installation with its key and without the secret. `brought` is the key that it came with.
-    pub fn token_key(&self, room: &RoomId, brought: Option<&str>) -> TokenKey {
+    /// The key that signs the tokens of a room's voters. It is derived from the secret for each room, so that a room can
+    /// move to another installation with its key and without the secret. `imported` is the key of an imported room.
+    pub fn token_key(&self, room: &RoomId, imported: Option<&str>) -> TokenKey {
         let derived = || encode(mac(&self.signer, &format!("room.{room}")).finalize().into_bytes());
-        let key = brought.map_or_else(derived, str::to_owned);
+        let key = imported.map_or_else(derived, str::to_owned);
         let signer = Hmac::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
         TokenKey { room: room.clone(), key: key.into(), signer }
     }
 
-    /// Begins a sign-in: what it says, and the cookie's value.
+    /// Signs an emcee in: the sign-in, and the value of its cookie.
     pub fn sign_in(&self, device: &str, now: LedgerMs) -> (SignIn, String) {
         let id = encode(rand::random::<[u8; 12]>());
         let device: String = device.chars().filter(|c| !c.is_control()).take(MAX_DEVICE_CHARS).collect();
@@ -81,7 +81,7 @@ impl Auth {
         (SignIn { id, device, expires_at }, cookie)
     }
 
-    /// Reads an emcee's cookie; `None` if it is not one of ours or over.
+    /// Verifies an emcee's cookie. `None` if its signature is wrong or it has expired.
     pub fn read_sign_in(&self, cookie: &str, now: LedgerMs) -> Option<SignIn> {
         let [id, expires_at, device] = verify(&self.signer, "e1", cookie)?;
         let expires_at = expires_at.parse().ok()?;
@@ -89,7 +89,7 @@ impl Auth {
     }
 }
 
-/// Activity and reads the tokens of one room's voters.
+/// Signs and verifies the tokens of one room's voters.
 pub struct TokenKey {
     room: RoomId,
     key: SecretString,
@@ -97,17 +97,17 @@ pub struct TokenKey {
 }
 
 impl TokenKey {
-    /// The key itself, to be brought along to another installation. A secret.
+    /// The key itself, for an archive of the room. Secret.
     pub fn expose(&self) -> &str {
         self.key.expose_secret()
     }
 
-    /// Activity a voter's token.
+    /// Signs a voter's token.
     pub fn sign(&self, voter: &VoterId, name: &Name) -> String {
         sign(&self.signer, &["v1", self.room.as_str(), voter.as_str(), &encode(name.as_str())])
     }
 
-    /// Reads a voter's token; `None` if it is not one of this room.
+    /// Verifies a voter's token. `None` if its signature is wrong or it belongs to another room.
     pub fn read(&self, token: &str) -> Option<VoterToken> {
         let [room, voter, name] = verify(&self.signer, "v1", token)?;
         let token = VoterToken { voter: VoterId::parse(voter).ok()?, name: Name::parse(&decode(name)?).ok()? };
@@ -115,7 +115,7 @@ impl TokenKey {
     }
 }
 
-/// True if the text has the form of a voter's token, of whatever room.
+/// True if the text has the form of a voter's token.
 pub fn looks_like_token(text: &str) -> bool {
     text.starts_with("v1.") && text.split('.').count() == 5
 }
@@ -132,7 +132,7 @@ fn sign(signer: &Hmac<Sha256>, parts: &[&str]) -> String {
     format!("{text}.{mac}")
 }
 
-/// The parts between kind and signature, if both are right.
+/// The parts between kind and signature, if both are correct.
 fn verify<'t, const N: usize>(signer: &Hmac<Sha256>, kind: &str, signed: &'t str) -> Option<[&'t str; N]> {
     let (text, signature) = signed.rsplit_once('.')?;
     mac(signer, text).verify_slice(&URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_what_was_signed() {
+    fn a_token_contains_what_was_signed() {
         let auth = auth("secret");
         let read = key(&auth).read(&token(&auth)).unwrap();
         assert_eq!(read.voter, VoterId::from_entropy([9; 16]));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_with_one_bit_changed_or_of_another_secret_is_none() {
+    fn a_token_with_a_changed_bit_or_of_another_secret_is_refused() {
         let ours = auth("secret");
         let good = token(&ours);
         assert!(looks_like_token(&good));
@@ -187,7 +187,7 @@ mod tests {
             let mut bytes = good.clone().into_bytes();
             bytes[index] ^= 1;
             let Ok(bad) = String::from_utf8(bytes) else { continue };
-            // the last character's low bits carry nothing in base64
+            // the low bits of the last base64 character are unused
             if index + 1 < good.len() {
                 assert!(key(&ours).read(&bad).is_none(), "{index}");
             }
@@ -198,15 +198,15 @@ mod tests {
     }
 
     #[test]
-    fn a_room_that_moved_with_its_key_knows_its_tokens_elsewhere() {
+    fn tokens_of_an_imported_room_are_valid_with_its_key() {
         let (here, there) = (auth("secret"), auth("another secret"));
-        let brought = key(&here);
-        assert!(there.token_key(&room(7), Some(brought.expose())).read(&token(&here)).is_some());
+        let imported = key(&here);
+        assert!(there.token_key(&room(7), Some(imported.expose())).read(&token(&here)).is_some());
         assert!(there.token_key(&room(7), None).read(&token(&here)).is_none());
     }
 
     #[test]
-    fn a_cookie_is_no_token_and_ends_in_time() {
+    fn a_cookie_is_not_a_token_and_expires() {
         let auth = auth("secret");
         let (sign_in, cookie) = auth.sign_in("Laptop", 1_000);
         assert_eq!(auth.read_sign_in(&cookie, 1_000), Some(sign_in.clone()));

@@ -85,7 +85,7 @@ impl BoardState {
     /// Notes whether the round is dark at `now`. Returns true if that changes what may be seen.
     pub(super) fn update_blackout(&mut self, now: LedgerMs) -> bool {
         let closes_at = self.closes_at();
-        self.blackout.look(&self.room, closes_at, now)
+        self.blackout.update(&self.room, closes_at, now)
     }
 
     /// Puts a gate, if it is newer. Returns what has changed.

@@ -1,7 +1,7 @@
-//! The round machine: what each emcee command does to the room record, and when it fits.
+//! The state machine of rounds: what each emcee command does to the room record, and when it fits.
 //!
-//! Every command is **absolute**: it says what shall be. [`Room::apply`] answers [`Step::Unchanged`] when it is so
-//! already; a repeat, a second device or a lost answer never does anything twice.
+//! Every command is **absolute**: it says which state must hold. If that state holds already, [`Room::apply`] returns
+//! [`Step::Unchanged`]. So a repeat, a second device or a lost answer never does anything twice.
 
 use super::gate::{Deadline, GateSum};
 use super::reveal::{AUTO_MS, DEFAULT_TOP, MAX_TOP, Reveal};
@@ -11,40 +11,40 @@ use super::validate::MAX_TAKES;
 use super::visibility::is_dark;
 use super::{Invalid, LedgerMs, Refused};
 
-/// A timed round closed later than this after its deadline says so in its record.
-const OUTAGE_MS: u64 = 5_000;
+/// A round that is closed later than this after its deadline has the delay in its record.
+const MIN_OUTAGE_MS: u64 = 5_000;
 
-/// What the emcee, or the time, wants to be.
+/// A state that the emcee, or a timer, wants to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// The round is open.
     Open {
         /// Round number, from 1.
         round: u16,
-        /// The take that shall run; `None`: the next one.
+        /// The take to open; `None` for the current one.
         take: Option<u16>,
-        /// Its length; `None`: as planned.
+        /// Its length in seconds; `None` for the planned length.
         seconds: Option<u32>,
     },
-    /// The open round closes at this time, or not by itself.
+    /// The open round closes at this time, or only by command.
     Deadline {
         /// Round number.
         round: u16,
-        /// A past time means now.
+        /// The deadline, where a past time means now; `None` for no deadline.
         closes_at: Option<LedgerMs>,
     },
     /// The round is closed.
     Close {
         /// Round number.
         round: u16,
-        /// Which take is meant; `None`: the one that runs or ran last.
+        /// The take to close; `None` for the one that is open or was open last.
         take: Option<u16>,
     },
     /// This take of the round counts.
     Take {
         /// Round number.
         round: u16,
-        /// The next unused number voids the round.
+        /// Take number. The next unused number voids the round.
         take: u16,
     },
     /// The held result is shown.
@@ -52,32 +52,32 @@ pub enum Command {
         /// Round number.
         round: u16,
     },
-    /// This is the outcome; `None`: what the votes say.
+    /// The round has this outcome.
     Decide {
         /// Round number.
         round: u16,
-        /// The jury's word.
+        /// The emcee's decision; `None` for the outcome of the votes.
         outcome: Option<Decision>,
     },
-    /// So much of the ranking is shown; `place: None`: none, and it is not frozen any more.
+    /// The ranking is shown down to a place, or not at all.
     Reveal {
-        /// Groups at this place or worse are shown.
+        /// Groups at this place or worse are shown; `None` to take the ranking away.
         place: Option<u32>,
-        /// `None`: 50.
+        /// The best groups that are shown in the end; `None` for [`DEFAULT_TOP`].
         top: Option<u32>,
-        /// `None`: at the emcee's pace.
+        /// Time between two automatic steps; `None` for steps by command only.
         auto_ms: Option<u64>,
     },
-    /// The next group of an automatic reveal is shown, if that is still due. It lapses when the record has changed: the
-    /// emcee may have stopped the reveal, moved it or taken the ranking away, and whoever reads the room next sees
-    /// what is due then.
+    /// The next group of an automatic reveal is shown, if that is still due. Does nothing if the record has changed: the
+    /// emcee may have stopped the reveal, moved it or taken the ranking away. The next read of the room finds what is due
+    /// then.
     RevealNext {
-        /// Of the record that showed the step due.
+        /// `seq` of the record in which the step was found due.
         seq: u64,
     },
-    /// The stage shows this.
+    /// The stage has these settings.
     Stage(Stage),
-    /// The settings are these.
+    /// The room has these settings.
     Edit(Edit),
     /// The room is deleted.
     Delete {
@@ -86,28 +86,28 @@ pub enum Command {
     },
     /// The room is not deleted.
     Undelete,
-    /// The deleted room's purge has begun, if its record is still this one.
+    /// The purge of the deleted room has begun, if its record has not changed.
     BeginPurge {
-        /// Of the record that was found old enough.
+        /// `seq` of the record that was found old enough.
         seq: u64,
     },
 }
 
-/// When a command is judged.
+/// The moment at which a command is judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment<'a> {
     /// The ledger's time.
     pub now: LedgerMs,
-    /// When the running round closes by itself, by its gates.
+    /// When the running round closes by itself, according to its gates.
     pub closes_at: Option<LedgerMs>,
-    /// The frozen ranking to begin a reveal with, if it was computed already.
+    /// The frozen ranking for a reveal that begins, if it was computed already.
     pub ranking: Option<&'a FrozenRanking>,
 }
 
-/// What a room record keeps of a frozen ranking.
+/// The part of a frozen ranking that the room record keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrozenRanking {
-    /// Its number.
+    /// The number of the ranking.
     pub ranking: u64,
     /// Voters who have a place.
     pub of: u64,
@@ -115,24 +115,24 @@ pub struct FrozenRanking {
     pub places: Vec<u32>,
 }
 
-/// What is to be done for a command.
+/// What must be done for a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// It is so already.
+    /// Nothing: the state holds already.
     Unchanged,
-    /// Store this record; if its `command_seq` rose, the gates must follow its target.
+    /// Store this record. If its `command_seq` has risen, apply its desired state to the gates.
     Store(Box<Room>),
-    /// Close the running round first, then ask again.
+    /// Close the running round, then call [`Room::apply`] again.
     CloseFirst(ClosedBy),
-    /// Compute and freeze the ranking first, then ask again with it.
+    /// Freeze the ranking, then call [`Room::apply`] again with it.
     RankFirst,
 }
 
 impl Room {
-    /// What is to be done so that `command` holds.
+    /// What must be done so that `command` holds.
     ///
     /// # Errors
-    /// The command does not fit, or is malformed. Nothing is to be done then.
+    /// The command does not fit, or is malformed.
     pub fn apply(&self, command: &Command, at: Moment<'_>) -> Result<Step, Refused> {
         if let Some(by) = self.close_due(at.now, at.closes_at) {
             return Ok(Step::CloseFirst(by));
@@ -155,20 +155,21 @@ impl Room {
         }
     }
 
-    /// `Some` when the running round must be closed before anything else: its time is up, or its close has begun.
+    /// Whether the running round must be closed before anything else, and by whom: its deadline has passed, or its close has
+    /// begun.
     pub fn close_due(&self, now: LedgerMs, closes_at: Option<LedgerMs>) -> Option<ClosedBy> {
         let running = self.running.as_ref()?;
         let over = closes_at.is_some_and(|closes_at| now >= closes_at);
         running.closing.or(over.then_some(ClosedBy::Deadline))
     }
 
-    /// The command that is due by itself, and when: a step of an automatic reveal.
+    /// The next automatic command and its time: a step of an automatic reveal.
     pub fn next_auto_step(&self) -> Option<(LedgerMs, Command)> {
         let (due, _) = self.reveal.as_ref()?.next_step()?;
         Some((due, Command::RevealNext { seq: self.seq }))
     }
 
-    /// The record with the close begun: votes are refused from the moment that its target is on the gates.
+    /// The record with the close begun. Votes are refused as soon as its desired state is on the gates.
     pub fn begin_close(&self, by: ClosedBy) -> Room {
         let mut room = self.clone();
         if let Some(running) = room.running.as_mut().filter(|running| running.closing.is_none()) {
@@ -178,10 +179,10 @@ impl Room {
         room
     }
 
-    /// The record with the close done, from the frozen gates.
+    /// The record with the close finished, with the counts of the frozen gates.
     ///
     /// # Invariants
-    /// `gates` are all at this room's `command_seq`: what they count cannot change any more.
+    /// All `gates` are at this room's `command_seq`: their counts cannot change any more.
     pub fn finish_close(&self, gates: &GateSum, now: LedgerMs) -> Room {
         let mut room = self.clone();
         let Some(running) = room.running.take() else { return room };
@@ -194,7 +195,7 @@ impl Room {
             opened_at: gates.opened_at,
             closed_at,
             by,
-            outage_ms: if by == ClosedBy::Deadline && late > OUTAGE_MS { late } else { 0 },
+            outage_ms: if by == ClosedBy::Deadline && late > MIN_OUTAGE_MS { late } else { 0 },
             decided: None,
             shown: false,
         };
@@ -295,7 +296,7 @@ impl Room {
         let is_on_record = |take| round.takes.iter().any(|record| record.take == take);
         self.no_other_open(number)?;
         if self.running_is(number).is_some() {
-            // the number after the one that runs voids it; the close gives it its record first
+            // the next number voids the open take, which is closed and recorded first
             if take == round.take {
                 return Ok(Step::Unchanged);
             }
@@ -323,7 +324,7 @@ impl Room {
         if round.is_shown() {
             return Ok(Step::Unchanged);
         }
-        self.judge_closed(number)?;
+        self.check_closed(number)?;
         let mut room = self.clone();
         if let Some(take) = room.round_mut(number).and_then(|round| round.counted_mut()) {
             take.shown = round.split == Split::Held;
@@ -341,7 +342,7 @@ impl Room {
         if round.counted().is_some_and(|take| take.decided.as_ref() == outcome) {
             return Ok(Step::Unchanged);
         }
-        self.judge_closed(number)?;
+        self.check_closed(number)?;
         let mut room = self.clone();
         if let Some(take) = room.round_mut(number).and_then(|round| round.counted_mut()) {
             take.decided = outcome.cloned();
@@ -349,8 +350,8 @@ impl Room {
         Ok(Step::Store(Box::new(room)))
     }
 
-    /// `decide` and `show` need the round closed, no other open and no ranking shown.
-    fn judge_closed(&self, number: u16) -> Result<(), Refused> {
+    /// `decide` and `show` need the round closed, no other round open and no ranking shown.
+    fn check_closed(&self, number: u16) -> Result<(), Refused> {
         self.no_other_open(number)?;
         if self.known(number)?.counted().is_none() {
             return Err(Refused::NotClosed);
@@ -441,7 +442,7 @@ fn check_take(take: Option<u16>) -> Result<(), Invalid> {
 }
 
 fn invalid_take(next: u16) -> Refused {
-    Invalid::new("take", format!("must be an earlier take, or {next} for a fresh running")).into()
+    Invalid::new("take", format!("must be an earlier take, or {next} to run the round again")).into()
 }
 
 #[cfg(test)]

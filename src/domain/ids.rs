@@ -1,5 +1,5 @@
-//! Identifiers. Each is made by `parse` or from given random bytes, so holding one proves that it is well formed.
-//! A clone shares the text: ids go along with every cast.
+//! Identifiers. Each is made by `parse` or from random bytes, so every value is well formed. A clone shares the text, because
+//! every cast carries ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use super::Invalid;
 pub const CODE_ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 const ID_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// Letters a choice can have; also the most choices that a round can have.
+/// The letters of choices. Their number is also the most choices of a round.
 pub const LETTERS: &str = "abcdefgh";
 
 fn spell<const N: usize>(alphabet: &[u8; 32], entropy: [u8; N]) -> String {
@@ -34,7 +34,7 @@ fn parse_id(text: &str, field: &str) -> Result<String, Invalid> {
     if fits { Ok(text.to_owned()) } else { Err(Invalid::new(field, "must be 1 to 32 characters of A-Z a-z 0-9 _ -")) }
 }
 
-/// An id exactly as it is made.
+/// Accepts only the form in which ids are generated.
 fn parse_made(text: &str, field: &str) -> Result<String, Invalid> {
     if is_made(text) { Ok(text.to_owned()) } else { Err(Invalid::new(field, "must be 16 characters of a-z 2-7")) }
 }
@@ -43,10 +43,10 @@ fn is_made(text: &str) -> bool {
     text.len() == 16 && text.bytes().all(|b| ID_ALPHABET.contains(&b))
 }
 
-/// True if the text is a key of tokens as a server makes it: 32 bytes in base64 for URLs, without padding.
+/// True if the text is a token key as a server generates it: 32 bytes in URL-safe base64 without padding.
 pub fn is_token_key(text: &str) -> bool {
     let is_digit = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    // of the last character's six bits the 32 bytes use four
+    // 32 bytes use only four of the six bits of the last character
     let ends_well = text.bytes().last().is_some_and(|last| b"AEIMQUYcgkosw048".contains(&last));
     text.len() == 43 && text.bytes().all(is_digit) && ends_well
 }
@@ -59,17 +59,20 @@ macro_rules! identifier {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Reads one from outside.
+            /// Parses a text from outside.
+            ///
+            /// # Errors
+            /// The text does not have the form of this identifier.
             pub fn parse($text: &str) -> Result<Self, Invalid> {
                 $parse.map(|text| Self(text.into()))
             }
 
-            /// Makes one from random bytes, five bits of each.
+            /// Makes one from random bytes, with five bits of each.
             pub fn from_entropy(entropy: [u8; $entropy]) -> Self {
                 Self(spell($alphabet, entropy).into())
             }
 
-            /// The text of it.
+            /// The identifier as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -104,20 +107,20 @@ macro_rules! identifier {
 }
 
 identifier!(
-    /// The join code that people type: 6 characters, either case.
+    /// The join code that people type: 6 characters, in upper or lower case.
     RoomCode, 6, CODE_ALPHABET, |text| parse_code(text, 6, "room")
 );
 identifier!(
-    /// The room itself. Keys and tokens use it, so a code given out again revives nothing. It always has the form in
-    /// which it is made, so it spells no other part of a key.
+    /// The identity of a room. Keys and tokens use it, so a code that is used again for another room gives access to nothing
+    /// old. It always has the generated form, so it cannot contain the syntax of keys.
     RoomId, 16, ID_ALPHABET, |text| parse_made(text, "room id")
 );
 identifier!(
-    /// A voter of one room. Clients may see up to 32 characters; those made here have 16, see [`VoterId::is_made`].
+    /// A voter of one room: up to 32 characters. Generated ids have 16, see [`VoterId::is_made`].
     VoterId, 16, ID_ALPHABET, |text| parse_id(text, "voter")
 );
 identifier!(
-    /// A voter's way back: 12 characters, 60 bits.
+    /// Leads back to a voter from any phone: 12 characters, 60 bits.
     Card, 12, CODE_ALPHABET, |text| parse_code(text, 12, "card")
 );
 identifier!(
@@ -126,7 +129,7 @@ identifier!(
 );
 
 impl VoterId {
-    /// True if it has the form in which ids are made here.
+    /// True if it has the form in which servers generate ids.
     pub fn is_made(&self) -> bool {
         is_made(&self.0)
     }
@@ -142,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn look_alikes_and_wrong_lengths_are_no_code() {
+    fn look_alikes_and_wrong_lengths_are_not_a_code() {
         for text in ["ABCDE", "ABCDEFG", "ABCDE0", "ABCDE1", "ABCDEI", "ABCDEO", "ABC DE", "ÄBCDEF", ""] {
             assert!(RoomCode::parse(text).is_err(), "{text}");
         }
@@ -157,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_voter_id_has_no_room_for_key_syntax() {
+    fn a_voter_id_cannot_contain_the_syntax_of_keys() {
         for text in ["", "a b", "a:b", "{a}", "a\r\n", &"x".repeat(33)] {
             assert!(VoterId::parse(text).is_err(), "{text:?}");
         }

@@ -1,18 +1,18 @@
-//! Jobs: what has to be done because of a change, outside the ledger and after it.
+//! Jobs: what must be done outside the ledger because of a change.
 //!
-//! They are stored in the step that causes them and done at least once, each under an id of its own: whoever receives
-//! one drops an id that came before. What is said in them is fixed when they are caused.
+//! A job is stored in the same step as the change, and done at least once. It has an id of its own, by which a receiver can
+//! drop repeats. Its text is fixed when it is stored.
 
 use serde::{Deserialize, Serialize};
 
 use super::room::{Room, RoomPhase, Split, Take, letter};
 
-/// One job.
+/// A job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// The same for the same cause, however often it is stored or done.
+    /// The same cause always gives the same id, however often the job is stored or done.
     pub id: String,
-    /// What is to be done.
+    /// What must be done.
     pub task: Task,
 }
 
@@ -20,22 +20,22 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// Tell the chat webhook.
+    /// Post a message to the chat webhook.
     Message {
-        /// A few short lines.
+        /// The message: a few short lines.
         text: String,
     },
-    /// Keep an archive of the room where exports go.
+    /// Write an archive of the room to the export folder.
     Archive,
-    /// Remove the deleted room for good, if its record is still this one.
+    /// Purge the deleted room, if its record has not changed.
     Purge {
-        /// Of the record that was found old enough.
+        /// `seq` of the record that was found old enough.
         seq: u64,
     },
 }
 
 impl Task {
-    /// Every kind, for the metrics.
+    /// All kinds, for metrics.
     pub const KINDS: [&'static str; 3] = ["message", "archive", "purge"];
 
     /// One of [`Task::KINDS`].
@@ -54,14 +54,14 @@ impl Job {
         Self { id: format!("{}-purge-{}", room.id, room.seq), task: Task::Purge { seq: room.seq } }
     }
 
-    /// Something is wrong with a room; said once for each `occasion`.
+    /// A message that something is wrong with a room, sent once for each `occasion`.
     pub fn alarm(room: &Room, occasion: &str, what: &str) -> Self {
         let text = format!("ALARM {}: {what}", heading(room));
         Self { id: format!("{}-alarm-{occasion}", room.id), task: Task::Message { text } }
     }
 }
 
-/// What the change from `before` to `after` causes.
+/// The jobs that the change from `before` to `after` causes.
 pub fn caused_by(before: &Room, after: &Room) -> Vec<Job> {
     let mut jobs = vec![];
     let message = |id: String, text: String| Job { id: format!("{}-{id}", after.id), task: Task::Message { text } };
@@ -69,15 +69,15 @@ pub fn caused_by(before: &Room, after: &Room) -> Vec<Job> {
         let known = before.round(number);
         for take in &round.takes {
             let old = known.and_then(|round| round.takes.iter().find(|old| old.take == take.take));
-            let (was_told, is_told) = (old.is_some_and(|old| is_told(round.split, old)), is_told(round.split, take));
+            let (was_public, is_public) = (old.is_some_and(|old| is_public(round.split, old)), is_public(round.split, take));
             let text = format!("{}\nRound {number}, {}", heading(after), round.title);
-            if is_told && !was_told {
+            if is_public && !was_public {
                 let id = format!("result-{number}-{}", take.take);
                 jobs.push(message(id, format!("{text}: {}", result(after, number, take))));
             } else if old.is_none() {
                 let id = format!("closed-{number}-{}", take.take);
                 jobs.push(message(id, format!("{text}: closed; the result is held{}", outage(take))));
-            } else if is_told && old.is_some_and(|old| old.decided != take.decided) {
+            } else if is_public && old.is_some_and(|old| old.decided != take.decided) {
                 let id = format!("decided-{number}-{}-{}", take.take, before.seq);
                 jobs.push(message(id, format!("{text}: decided anew. {}", result(after, number, take))));
             }
@@ -96,8 +96,8 @@ pub fn caused_by(before: &Room, after: &Room) -> Vec<Job> {
     jobs
 }
 
-/// The hall may know the result, and so may the chat.
-fn is_told(split: Split, take: &Take) -> bool {
+/// True if the audience may know the result: then the chat may know it too.
+fn is_public(split: Split, take: &Take) -> bool {
     split != Split::Held || take.shown
 }
 

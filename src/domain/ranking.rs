@@ -1,7 +1,7 @@
 //! Scores and places.
 //!
-//! More votes on winners first, then less time, else shared: 1, 2, 2, 4. The time counts only in rounds in which the
-//! voter scored, so boldness beats bandwagon and a wrong guess costs nothing twice.
+//! Ties: more votes on winners come first, then less time; otherwise the place is shared: 1, 2, 2, 4. Time counts only in
+//! rounds in which the voter scored: voting early for the winner pays, and a wrong vote is not punished twice.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use super::ballot::Ballot;
 use super::ids::VoterId;
 use super::room::letter;
 
-/// What a voter has reached over all counted takes.
+/// The score of a voter over all counted takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Score {
     /// Votes on winners.
     pub score: u64,
-    /// Sum of the times in the rounds that scored, in ms.
+    /// Sum of the times in rounds with a score, in ms.
     pub time_ms: LedgerMs,
     /// Round number and votes on its winner, for every round with a ballot.
     pub rounds: Vec<(u16, u16)>,
@@ -24,7 +24,7 @@ pub struct Score {
 /// Voters who share a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// From 1; the next group's is higher by the size of this one.
+    /// The place, from 1; that of the next group is higher by the size of this group.
     pub place: u32,
     /// Votes on winners.
     pub score: u64,
@@ -34,12 +34,12 @@ pub struct Group {
     pub voters: Vec<VoterId>,
 }
 
-/// Gathers ballots, in any order, and ranks their voters.
+/// Collects ballots, in any order, and ranks their voters.
 #[derive(Debug, Default)]
 pub struct Scores(HashMap<VoterId, Score>);
 
 impl Scores {
-    /// Adds a voter's ballot in the counted take of `round`, which `winner` won. Empty ballots count nothing.
+    /// Adds a voter's ballot in the counted take of `round`, which `winner` has won. An empty ballot is ignored.
     pub fn add(&mut self, voter: VoterId, round: u16, winner: Option<u8>, ballot: &Ballot) {
         if ballot.votes.is_empty() {
             return;
@@ -53,12 +53,12 @@ impl Scores {
         score.rounds.push((round, on_winner as u16));
     }
 
-    /// Takes a voter out: removed voters have no place.
+    /// Drops a voter: removed voters have no place.
     pub fn remove(&mut self, voter: &VoterId) {
         self.0.remove(voter);
     }
 
-    /// Voters who have a place.
+    /// Number of voters who have a place.
     pub fn of(&self) -> u64 {
         self.0.len() as u64
     }
@@ -68,7 +68,7 @@ impl Scores {
         self.0
     }
 
-    /// The groups, best first.
+    /// All groups, best first.
     pub fn rank(&self) -> Vec<Group> {
         let mut order: Vec<_> = self.0.iter().collect();
         order.sort_unstable_by(|(a_id, a), (b_id, b)| {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_score_and_time_share_the_place_whole() {
+    fn voters_with_equal_score_and_time_share_a_place() {
         let mut scores = Scores::default();
         for (name, votes, time) in [("anna", "aaa", 10), ("bela", "aab", 5), ("cleo", "aba", 5), ("dora", "a", 1)] {
             scores.add(voter(name), 1, Some(0), &ballot(votes, time));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draw_scores_nobody_but_its_voters_have_a_place() {
+    fn nobody_scores_in_a_draw_but_its_voters_have_a_place() {
         let mut scores = Scores::default();
         scores.add(voter("anna"), 1, None, &ballot("ab", 10));
         scores.add(voter("bela"), 1, None, &ballot("", 0));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     proptest! {
-        /// ConnectionLimit are 1 plus the number of voters strictly ahead, whatever the order in which ballots arrive.
+        /// A place is 1 plus the number of voters strictly ahead, whatever the order of the ballots.
         #[test]
         fn a_place_is_one_more_than_the_voters_ahead(
             ballots in prop::collection::vec((0u8..12, 1u16..4, "[ab]{1,3}", 0u64..4), 0..60),

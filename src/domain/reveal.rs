@@ -1,30 +1,30 @@
-//! The countdown: groups of voters who share a place, shown from the worst to the best, each whole.
+//! The countdown: groups of voters who share a place, shown from the worst to the best, each group at once.
 
 use serde::{Deserialize, Serialize};
 
 use super::LedgerMs;
 
-/// Most places that a reveal can begin at.
+/// Most places of a reveal.
 pub const MAX_TOP: u32 = 1_000;
-/// ConnectionLimit that a reveal begins at unless told otherwise.
+/// Places of a reveal unless the emcee names another number.
 pub const DEFAULT_TOP: u32 = 50;
-/// Bounds of the automatic pace, in ms.
+/// Bounds of the time between two automatic steps, in ms.
 pub const AUTO_MS: std::ops::RangeInclusive<u64> = 200..=600_000;
 
-/// The part of a reveal that the room record keeps; names lie in the frozen ranking that `ranking` names.
+/// The part of a reveal that the room record keeps. The names are in the frozen ranking with the number `ranking`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reveal {
-    /// Which frozen ranking is shown.
+    /// Number of the frozen ranking.
     pub ranking: u64,
     /// Voters who have a place.
     pub of: u64,
     /// First places of the groups with a score above 0, best first, down to [`MAX_TOP`].
     pub places: Vec<u32>,
-    /// Groups that begin at this place or better are shown in the end.
+    /// Groups at this place or better are shown in the end.
     pub top: u32,
-    /// Groups at this place or worse are shown now; `top + 1`: none yet.
+    /// Groups at this place or worse are shown now; `top + 1` before the first group.
     pub place: u32,
-    /// Goes on by itself after so many ms.
+    /// Time between two automatic steps, in ms; `None` for steps by command only.
     #[serde(default)]
     pub auto_ms: Option<u64>,
     /// When `place` was set.
@@ -37,20 +37,20 @@ impl Reveal {
         self.place <= 1
     }
 
-    /// ConnectionLimit of the groups shown so far, best first.
+    /// Places of the groups that are shown, best first.
     pub fn shown(&self) -> impl DoubleEndedIterator<Item = u32> + '_ {
         self.within_top().filter(|place| *place >= self.place)
     }
 
-    /// ConnectionLimit of the groups to come, in the order in which they come: worst first.
+    /// Places of the groups that are still to come, in the order in which they come: worst first.
     pub fn to_come(&self) -> impl Iterator<Item = u32> + '_ {
         self.within_top().filter(|place| *place < self.place).rev()
     }
 
-    /// When the next group is due by itself, and its place.
+    /// Time and place of the next automatic step.
     pub fn next_step(&self) -> Option<(LedgerMs, u32)> {
         let pause = self.auto_ms.filter(|_| !self.is_done())?;
-        // where nobody has scored there is no group, but an end all the same
+        // if nobody has scored there is no group, but the reveal ends all the same
         let next = self.to_come().next().unwrap_or(1);
         Some((self.stepped_at + pause, next))
     }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_with_nothing_and_ends_with_all() {
+    fn a_reveal_begins_with_no_group_and_ends_with_all() {
         let begun = reveal(&[1, 2, 2 + 2], 4, 5);
         assert_eq!(begun.shown().count(), 0);
         assert_eq!(begun.to_come().collect::<Vec<_>>(), [4, 2, 1]);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reveal_of_nobody_ends_too() {
+    fn a_reveal_without_groups_ends_too() {
         assert_eq!(reveal(&[], 50, 51).next_step(), Some((1_500, 1)));
     }
 

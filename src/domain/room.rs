@@ -1,4 +1,5 @@
-//! The room record: what the emcee has set and what has happened. One record a room, and it alone decides.
+//! The room record: the settings of the emcee, and what has happened. Each room has one record, and only the record
+//! decides.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,23 +13,23 @@ use super::text::{Label, Title};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum JoinMode {
-    /// Everybody who has the code.
+    /// Everybody with the code.
     #[default]
     Open,
     /// Holders of an invite.
     Invite,
-    /// Nobody new.
+    /// No new voters.
     Closed,
 }
 
-/// Whether rounds to come are told.
+/// Whether the audience sees future rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Programme {
     /// Everybody sees all rounds.
     #[default]
     Open,
-    /// Titles and choices of rounds not yet opened go to the emcee alone.
+    /// Only the emcee sees titles and choices of rounds that were not opened yet.
     Secret,
 }
 
@@ -36,29 +37,29 @@ pub enum Programme {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
-    /// While votes come in, but for the blackout.
+    /// While votes are cast, except during the blackout.
     #[default]
     Live,
-    /// From the close.
+    /// After the close.
     Hidden,
-    /// From the emcee's `show`.
+    /// After the emcee's `show` command.
     Held,
 }
 
 /// One side of a contest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
-    /// What it is called.
+    /// Its name.
     pub label: Label,
     /// `#rrggbb`.
     pub color: String,
 }
 
-/// The outcome of a take, where the emcee has decided it instead of the votes.
+/// The outcome of a take when the emcee decides it instead of the votes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// This choice wins; its index, 0 is `a`.
+    /// The choice with this index wins; 0 is `a`.
     Winner(u8),
     /// Nobody scores.
     Draw,
@@ -68,38 +69,38 @@ pub enum Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClosedBy {
-    /// A command.
+    /// A command of the emcee.
     Emcee,
-    /// The time was up.
+    /// The deadline had passed.
     Deadline,
 }
 
-/// The record of a closed take. Counts never change again; `decided` and `shown` are the emcee's.
+/// The record of a closed take. Its counts never change; the emcee can change `decided` and `shown`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Take {
     /// Take number, from 1.
     pub take: u16,
-    /// Frozen counts, with the version that they were frozen at.
+    /// Frozen counts, with their version.
     pub tally: Tally,
     /// When it was opened.
     pub opened_at: LedgerMs,
-    /// When it was closed; the deadline, if that closed it.
+    /// When it was closed; if the deadline closed it, the deadline.
     pub closed_at: LedgerMs,
-    /// Command or deadline.
+    /// What closed it.
     pub by: ClosedBy,
-    /// How long after its deadline the take was found open, because everything was down; 0 otherwise.
+    /// How long after its deadline it was closed because all processes were down, in ms; 0 otherwise.
     #[serde(default)]
     pub outage_ms: u64,
-    /// The emcee's outcome, if not the votes'.
+    /// The outcome that the emcee has decided; `None` for the outcome of the votes.
     #[serde(default)]
     pub decided: Option<Decision>,
-    /// A held result: the emcee has shown it.
+    /// True if the emcee has shown a held result.
     #[serde(default)]
     pub shown: bool,
 }
 
 impl Take {
-    /// The winning choice's index; `None` is a draw. Strictly most votes win, unless the emcee has decided.
+    /// Index of the winning choice; `None` for a draw. The choice with strictly most votes wins, unless the emcee has decided.
     pub fn winner(&self) -> Option<u8> {
         match self.decided {
             Some(Decision::Winner(index)) => Some(index),
@@ -109,7 +110,7 @@ impl Take {
     }
 }
 
-/// The index with strictly most votes.
+/// The index with strictly most votes; `None` if two share the most.
 fn most_votes(votes: &[u64]) -> Option<u8> {
     let most = *votes.iter().max()?;
     let mut leaders = votes.iter().enumerate().filter(|(_, count)| **count == most);
@@ -120,44 +121,44 @@ fn most_votes(votes: &[u64]) -> Option<u8> {
 /// One contest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {
-    /// What it is about.
+    /// Its title.
     pub title: Title,
     /// 2 to 8 sides.
     pub choices: Vec<Choice>,
-    /// Its length unless `open` names another; `None`: until the emcee closes it.
+    /// Its length in seconds unless `open` names another; `None` for a round that the emcee closes.
     #[serde(default)]
     pub seconds: Option<u32>,
     /// When the split may be seen.
     #[serde(default)]
     pub split: Split,
-    /// Last seconds of a timed round in which a live split is dark; 0: none.
+    /// How many seconds before the deadline a live split goes dark; 0 for no blackout.
     #[serde(default)]
     pub blackout_seconds: u32,
-    /// The take that counts, or runs, or is next to run.
+    /// The take that counts, is open, or is the next to open.
     pub take: u16,
-    /// Records of its closed takes, in order.
+    /// Records of the closed takes, in order.
     #[serde(default)]
     pub takes: Vec<Take>,
 }
 
 impl Round {
-    /// The record of the take that counts, if it is closed.
+    /// The record of the current take, if it is closed.
     pub fn counted(&self) -> Option<&Take> {
         self.takes.iter().find(|take| take.take == self.take)
     }
 
-    /// See [`Round::counted`].
+    /// As [`Round::counted`], to change it.
     pub fn counted_mut(&mut self) -> Option<&mut Take> {
         let number = self.take;
         self.takes.iter_mut().find(|take| take.take == number)
     }
 
-    /// The number that a fresh running would have.
+    /// The number of the take after the closed ones.
     pub fn next_take(&self) -> u16 {
         self.takes.last().map_or(1, |take| take.take + 1)
     }
 
-    /// True if a result may be seen by everybody: closed, and shown if it was held.
+    /// True if everybody may see the result: it is closed, and shown if it was held.
     pub fn is_shown(&self) -> bool {
         self.counted().is_some_and(|take| self.split != Split::Held || take.shown)
     }
@@ -170,29 +171,29 @@ pub struct Running {
     pub round: u16,
     /// Take number, from 1.
     pub take: u16,
-    /// When it shall close by itself.
+    /// When it closes by itself.
     pub deadline: Deadline,
-    /// `Some`: votes are refused and the gates are being closed.
+    /// Set once the close has begun: votes are refused, and the gates are being closed.
     pub closing: Option<ClosedBy>,
-    /// The blackout has begun; it lasts until the close, whatever becomes of the deadline.
+    /// True once the blackout has begun. It lasts until the close, even if the deadline moves.
     #[serde(default)]
     pub dark: bool,
 }
 
-/// What the stage shall show.
+/// The settings of the stage page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
-    /// Only `auto` for now: the stage follows the phase.
+    /// The screen; only `auto` for now.
     pub screen: Screen,
-    /// Keep the join code in a corner at all times.
+    /// Whether the join code is always shown in a corner.
     pub join_code: bool,
     /// A line for the hall.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Title>,
-    /// When what is announced begins.
+    /// The start of what is announced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<LedgerMs>,
-    /// Whether the stage page may make a sound.
+    /// Whether the stage page may play sounds.
     pub sound: bool,
 }
 
@@ -200,7 +201,7 @@ pub struct Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Screen {
-    /// Whatever fits the phase.
+    /// The screen for the current phase.
     Auto,
 }
 
@@ -210,7 +211,7 @@ impl Default for Stage {
     }
 }
 
-/// Where the evening stands.
+/// The phase of the evening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoomPhase {
@@ -218,42 +219,42 @@ pub enum RoomPhase {
     Lobby,
     /// A round is open.
     Voting,
-    /// After a close.
+    /// Between a close and the next round.
     Between,
     /// The ranking is being revealed.
     Reveal,
-    /// All of it is shown.
+    /// The whole ranking is shown.
     Finished,
 }
 
-/// A room: the evening's one source of truth but for the ballots.
+/// The room record: the source of truth for everything except the ballots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
-    /// Its identity for ever.
+    /// Its permanent identity.
     pub id: RoomId,
     /// Its join code.
     pub code: RoomCode,
-    /// The organiser's own unique name.
+    /// The organiser's own unique name for the room (`ref`).
     #[serde(default)]
     pub reference: Option<String>,
-    /// What the evening is called.
+    /// Title of the evening.
     pub title: Title,
     /// Slips of a voter in a round, 1 to 100.
     pub votes_per_round: u16,
     /// Who may join.
     #[serde(default)]
     pub join: JoinMode,
-    /// Whether rounds to come are told.
+    /// Whether the audience sees future rounds.
     #[serde(default)]
     pub programme: Programme,
-    /// Said on every screen; robots are allowed.
+    /// A rehearsal: every screen says so, and simulated voters are allowed.
     #[serde(default)]
     pub rehearsal: bool,
-    /// Partitions of ballots and counts, 1 to 64, fixed at creation.
+    /// Partitions of ballots and counts, 1 to 64; fixed when the room is created.
     pub partitions: u16,
-    /// 1 to 100 contests.
+    /// 1 to 100 rounds.
     pub rounds: Vec<Round>,
-    /// The round opened last; 0 before the first.
+    /// The round that was opened last; 0 before the first.
     #[serde(default)]
     pub last_round: u16,
     /// The round that is open or being closed.
@@ -262,25 +263,25 @@ pub struct Room {
     /// What the stage shows.
     #[serde(default)]
     pub stage: Stage,
-    /// The ranking that is being shown.
+    /// The ranking that is shown.
     #[serde(default)]
     pub reveal: Option<Reveal>,
-    /// Raised by each command that moves the gates.
+    /// Raised by each command that changes the gates.
     #[serde(default)]
     pub command_seq: u64,
-    /// Version of this record, `max(previous + 1, ledger time)`: set by the ledger when it stores it.
+    /// Version of this record: `max(previous + 1, ledger time in ms)`, set by the ledger when it stores the record.
     #[serde(default)]
     pub seq: u64,
-    /// When it was made.
+    /// When the room was created.
     #[serde(default)]
     pub created_at: LedgerMs,
-    /// When it was deleted; it can be brought back until it is purged.
+    /// When it was deleted. It can be restored until its purge begins.
     #[serde(default)]
     pub deleted_at: Option<LedgerMs>,
-    /// Its purge has begun: it cannot be brought back any more.
+    /// True once its purge has begun: it cannot be restored any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub purging: bool,
-    /// What its voters' tokens are signed with, where it was brought along from another installation. Secret.
+    /// Signs the tokens of its voters, if the room was imported from another installation. Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_key: Option<String>,
 }
@@ -291,12 +292,12 @@ impl Room {
         self.rounds.get(usize::from(number).checked_sub(1)?)
     }
 
-    /// See [`Room::round`].
+    /// As [`Room::round`], to change it.
     pub fn round_mut(&mut self, number: u16) -> Option<&mut Round> {
         self.rounds.get_mut(usize::from(number).checked_sub(1)?)
     }
 
-    /// Where the evening stands.
+    /// The phase of the evening.
     pub fn phase(&self) -> RoomPhase {
         match &self.reveal {
             Some(reveal) if reveal.is_done() => RoomPhase::Finished,
@@ -307,7 +308,7 @@ impl Room {
         }
     }
 
-    /// What the gates shall be for the running round; `None` when nothing runs, for then they are closed already.
+    /// The desired state of the gates; `None` if no round is open, because then the gates are closed already.
     pub fn desired_gate(&self) -> Option<DesiredGate> {
         let running = self.running.as_ref()?;
         let round = self.round(running.round)?;
@@ -321,7 +322,7 @@ impl Room {
         })
     }
 
-    /// The round and take whose ballots a voter is shown: the open one, else the last one.
+    /// Round and take of the ballot that a voter is shown: those of the open round, otherwise of the last one.
     pub fn current_take(&self) -> Option<(u16, u16)> {
         match &self.running {
             Some(running) => Some((running.round, running.take)),
@@ -329,8 +330,8 @@ impl Room {
         }
     }
 
-    /// Every take that has ballots, in order: round and take number, and its record if it is closed. The others are those
-    /// of the running one.
+    /// All takes that have ballots, in order: round and take number, and the record of a closed take. The open take has no
+    /// record.
     pub fn takes(&self) -> Vec<(u16, u16, Option<&Take>)> {
         let closed = (1u16..).zip(&self.rounds);
         let closed =
@@ -341,13 +342,13 @@ impl Room {
         takes
     }
 
-    /// Every closed take that counts, with its round number.
+    /// All closed takes that count, with their round numbers.
     pub fn counted(&self) -> impl Iterator<Item = (u16, &Take)> {
         self.rounds.iter().zip(1..).filter_map(|(round, number)| Some((number, round.counted()?)))
     }
 }
 
-/// The letter of a choice; `?` where no choice can be.
+/// The letter of a choice; `?` if there can be no such choice.
 pub fn letter(index: u8) -> char {
     LETTERS.as_bytes().get(usize::from(index)).map_or('?', |letter| char::from(*letter))
 }
@@ -357,7 +358,7 @@ mod tests {
     use super::most_votes;
 
     #[test]
-    fn only_strictly_most_votes_win() {
+    fn a_choice_wins_with_strictly_most_votes() {
         assert_eq!(most_votes(&[3, 2]), Some(0));
         assert_eq!(most_votes(&[2, 5, 5]), None);
         assert_eq!(most_votes(&[0, 0]), None);

@@ -1,4 +1,4 @@
-//! How a room is made and edited, and the bounds of what an emcee may set.
+//! Creating and editing a room, and the bounds of its settings.
 
 use super::ids::{LETTERS, RoomCode, RoomId};
 use super::room::{Choice, JoinMode, Programme, Room, Round, Split, Stage};
@@ -9,36 +9,36 @@ use super::{Invalid, LedgerMs, Refused};
 pub const MAX_ROUNDS: usize = 100;
 /// Bounds of `votes_per_round`.
 pub const VOTES_PER_ROUND: std::ops::RangeInclusive<u16> = 1..=100;
-/// Bounds of a timed round, in seconds.
+/// Bounds of the length of a round, in seconds.
 pub const SECONDS: std::ops::RangeInclusive<u32> = 5..=86_400;
 /// Bounds of `partitions`.
 pub const PARTITIONS: std::ops::RangeInclusive<u16> = 1..=64;
 /// Most bytes of `ref`.
 pub const MAX_REF_BYTES: usize = 200;
 
-/// Colours of the letters unless the emcee names others: told apart also by people who confuse red and green.
+/// Default colours of the letters. People who confuse red and green can tell them apart too.
 const COLORS: [&str; 8] = ["#3d7dff", "#ff9f1c", "#00b894", "#e84393", "#a66cff", "#ffd23f", "#00c2d1", "#c0c6d1"];
 
-/// A round as the emcee plans it, checked.
+/// A valid plan of a round. The fields are those of [`Round`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundPlan {
-    /// See [`Round`].
+    /// Title of the round.
     pub title: Title,
-    /// See [`Round`].
+    /// 2 to 8 choices.
     pub choices: Vec<Choice>,
-    /// See [`Round`].
+    /// Length in seconds; `None` for a round that the emcee closes.
     pub seconds: Option<u32>,
-    /// See [`Round`].
+    /// When the split may be seen.
     pub split: Split,
-    /// See [`Round`].
+    /// How many seconds before the deadline a live split goes dark.
     pub blackout_seconds: u32,
 }
 
 impl RoundPlan {
-    /// Checks a round's plan; choices are label and colour.
+    /// Checks the plan of a round. A choice is a label and a colour.
     ///
     /// # Errors
-    /// The field that is out of bounds, as seen from the round.
+    /// The field that is out of bounds, seen from the round.
     pub fn new(
         title: &str,
         choices: &[(String, Option<String>)],
@@ -70,7 +70,10 @@ impl RoundPlan {
     }
 }
 
-/// Checks a round's length.
+/// Checks the length of a round.
+///
+/// # Errors
+/// It is out of bounds.
 pub fn check_seconds(seconds: Option<u32>) -> Result<(), Invalid> {
     match seconds {
         Some(seconds) if !SECONDS.contains(&seconds) => {
@@ -82,6 +85,9 @@ pub fn check_seconds(seconds: Option<u32>) -> Result<(), Invalid> {
 }
 
 /// Checks the length of a blackout.
+///
+/// # Errors
+/// It is out of bounds.
 pub fn check_blackout(seconds: u32) -> Result<(), Invalid> {
     if seconds <= *SECONDS.end() {
         return Ok(());
@@ -90,6 +96,9 @@ pub fn check_blackout(seconds: u32) -> Result<(), Invalid> {
 }
 
 /// Checks how many choices a round has.
+///
+/// # Errors
+/// It is out of bounds.
 pub fn check_choices(count: usize) -> Result<(), Invalid> {
     if (2..=LETTERS.len()).contains(&count) {
         return Ok(());
@@ -98,6 +107,9 @@ pub fn check_choices(count: usize) -> Result<(), Invalid> {
 }
 
 /// Checks a colour in its stored form: `#rrggbb`, lower case.
+///
+/// # Errors
+/// It is out of bounds.
 pub fn check_color(color: &str) -> Result<(), Invalid> {
     let digits = color.strip_prefix('#').unwrap_or_default();
     if digits.len() == 6 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
@@ -120,6 +132,9 @@ fn choice(index: usize, label: &str, color: Option<&str>) -> Result<Choice, Inva
 }
 
 /// Checks how many rounds a room has.
+///
+/// # Errors
+/// It is out of bounds.
 pub fn check_rounds(count: usize) -> Result<(), Invalid> {
     if (1..=MAX_ROUNDS).contains(&count) {
         return Ok(());
@@ -127,7 +142,10 @@ pub fn check_rounds(count: usize) -> Result<(), Invalid> {
     Err(Invalid::new("rounds", format!("must be 1 to {MAX_ROUNDS}, not {count}")))
 }
 
-/// Checks the partitions of a room.
+/// Checks the number of partitions of a room.
+///
+/// # Errors
+/// It is out of bounds.
 pub fn check_partitions(partitions: u16) -> Result<(), Invalid> {
     if PARTITIONS.contains(&partitions) {
         return Ok(());
@@ -135,7 +153,10 @@ pub fn check_partitions(partitions: u16) -> Result<(), Invalid> {
     Err(Invalid::new("partitions", format!("must be 1 to 64, not {partitions}")))
 }
 
-/// Checks the organiser's own name of a room.
+/// Checks the organiser's own name for a room.
+///
+/// # Errors
+/// It is out of bounds.
 pub fn check_reference(reference: Option<&str>) -> Result<(), Invalid> {
     if reference.is_none_or(|text| (1..=MAX_REF_BYTES).contains(&text.len())) {
         return Ok(());
@@ -143,14 +164,17 @@ pub fn check_reference(reference: Option<&str>) -> Result<(), Invalid> {
     Err(Invalid::new("ref", format!("must be 1 to {MAX_REF_BYTES} bytes")))
 }
 
-/// The `ref` of a copy of a room, which is known by this name. It is cut where it would grow too long.
+/// The `ref` for a copy of the room with the name `of`, cut if it is too long.
 pub fn reference_of_copy(of: &str) -> String {
     let mut reference = format!("copy-of-{of}");
     reference.truncate(reference.floor_char_boundary(MAX_REF_BYTES));
     reference
 }
 
-/// Checks the slips of a voter in a round.
+/// Checks the number of slips of a voter in a round.
+///
+/// # Errors
+/// It is out of bounds.
 pub fn check_votes(votes: u16) -> Result<(), Invalid> {
     if VOTES_PER_ROUND.contains(&votes) {
         return Ok(());
@@ -158,29 +182,29 @@ pub fn check_votes(votes: u16) -> Result<(), Invalid> {
     Err(Invalid::new("votes_per_round", format!("must be 1 to 100, not {votes}")))
 }
 
-/// A whole room as the emcee plans it.
+/// The plan of a room. The fields are those of [`Room`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// See [`Room`].
+    /// Title of the evening.
     pub title: Title,
     /// The organiser's own unique name, 1 to [`MAX_REF_BYTES`] bytes.
     pub reference: Option<String>,
-    /// See [`Room`].
+    /// Slips of a voter in a round.
     pub votes_per_round: u16,
-    /// See [`Room`].
+    /// Who may join.
     pub join: JoinMode,
-    /// See [`Room`].
+    /// Whether the audience sees future rounds.
     pub programme: Programme,
-    /// See [`Room`].
+    /// Whether it is a rehearsal.
     pub rehearsal: bool,
-    /// See [`Room`].
+    /// Partitions of ballots and counts.
     pub partitions: u16,
-    /// See [`Room`].
+    /// The rounds, in order.
     pub rounds: Vec<RoundPlan>,
 }
 
 impl Plan {
-    /// A room of these rounds, otherwise with the defaults of `POST /rooms`.
+    /// A plan with these rounds, and otherwise the defaults of `POST /rooms`.
     pub fn new(title: Title, rounds: Vec<RoundPlan>) -> Self {
         Self {
             title,
@@ -194,7 +218,7 @@ impl Plan {
         }
     }
 
-    /// Makes the room.
+    /// Creates the room.
     ///
     /// # Errors
     /// The field that is out of bounds.
@@ -228,24 +252,24 @@ impl Plan {
     }
 }
 
-/// Changes to a room; what is `None` stays.
+/// Changes to the settings of a room; a field that is `None` stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Edit {
-    /// See [`Room`].
+    /// Title of the evening.
     pub title: Option<Title>,
-    /// Fixed at creation: only the same value is accepted.
+    /// Cannot change: only the same value is accepted.
     pub reference: Option<Option<String>>,
-    /// Until the first round was opened.
+    /// Can change until the first round was opened.
     pub votes_per_round: Option<u16>,
-    /// See [`Room`].
+    /// Who may join.
     pub join: Option<JoinMode>,
-    /// See [`Room`].
+    /// Whether the audience sees future rounds.
     pub programme: Option<Programme>,
-    /// Until the first round was opened.
+    /// Can change until the first round was opened.
     pub rehearsal: Option<bool>,
-    /// Fixed at creation: only the same value is accepted.
+    /// Cannot change: only the same value is accepted.
     pub partitions: Option<u16>,
-    /// The whole list.
+    /// The whole list of rounds.
     pub rounds: Option<Vec<RoundPlan>>,
 }
 
@@ -253,7 +277,7 @@ impl Edit {
     /// The room with these changes.
     ///
     /// # Errors
-    /// A field out of bounds, or one that may not change any more.
+    /// A field is out of bounds, or cannot change any more.
     pub fn apply(&self, room: &Room) -> Result<Room, Refused> {
         let mut room = room.clone();
         let begun = room.last_round > 0;
@@ -285,7 +309,7 @@ impl Edit {
     }
 }
 
-/// The list of rounds after an edit: opened rounds keep what votes were cast on.
+/// The list of rounds after an edit. Opened rounds keep everything that votes were cast on.
 fn edit_rounds(room: &Room, plans: &[RoundPlan]) -> Result<Vec<Round>, Refused> {
     let is_open = |number: u16| room.running.as_ref().is_some_and(|running| running.round == number);
     let was_opened = |number: u16, round: &Round| is_open(number) || !round.takes.is_empty();

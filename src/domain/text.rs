@@ -1,4 +1,4 @@
-//! Names, titles and labels: what people write and other people read on a wall.
+//! Names, titles and labels: texts that people write and others read on a wall.
 
 use std::fmt;
 
@@ -14,25 +14,25 @@ pub const NAME_GRAPHEMES: usize = 24;
 pub const TITLE_GRAPHEMES: usize = 80;
 /// Most graphemes of a choice's label.
 pub const LABEL_GRAPHEMES: usize = 40;
-/// Most bytes of one grapheme: combining marks can be piled up without end, and paint over the neighbours.
-const GRAPHEME_BYTES: usize = 64;
+/// Most bytes of one grapheme: piled-up combining marks would cover the lines above and below.
+const MAX_GRAPHEME_BYTES: usize = 64;
 
-/// Direction overrides, isolates and marks: they make a text read otherwise than it is.
+/// Direction overrides, isolates and marks: they change the order in which a text is shown.
 fn is_bidi(c: char) -> bool {
     matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Trims, normalises to NFC and checks `1..=most` graphemes without control or bidi characters.
-fn tidy(text: &str, most: usize, field: &str) -> Result<String, Invalid> {
+/// Trims the text, normalises it to NFC, and checks that it has `1..=max` graphemes without control or bidi characters.
+fn tidy(text: &str, max: usize, field: &str) -> Result<String, Invalid> {
     let tidy: String = text.trim().nfc().collect();
     if tidy.chars().any(|c| c.is_control() || is_bidi(c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FEFF}')) {
         return Err(Invalid::new(field, "must not contain control or bidi characters"));
     }
     let graphemes = tidy.graphemes(true).count();
-    if !(1..=most).contains(&graphemes) {
-        return Err(Invalid::new(field, format!("must be 1 to {most} characters long, not {graphemes}")));
+    if !(1..=max).contains(&graphemes) {
+        return Err(Invalid::new(field, format!("must be 1 to {max} characters long, not {graphemes}")));
     }
-    if tidy.graphemes(true).any(|g| g.len() > GRAPHEME_BYTES) {
+    if tidy.graphemes(true).any(|g| g.len() > MAX_GRAPHEME_BYTES) {
         return Err(Invalid::new(field, "has too many marks on one character"));
     }
     if tidy.chars().all(is_invisible) {
@@ -55,11 +55,14 @@ macro_rules! bounded_text {
 
         impl $name {
             /// Trims, normalises and checks a text from outside.
+            ///
+            /// # Errors
+            /// The text is empty, too long, invisible, or has control or bidi characters.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
                 tidy(text, $most, $field).map(Self)
             }
 
-            /// The text of it.
+            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -87,7 +90,7 @@ macro_rules! bounded_text {
 }
 
 bounded_text!(
-    /// A voter's name: unique in its room by [`Name::folded`].
+    /// A voter's name, unique in its room by [`Name::folded`].
     Name, NAME_GRAPHEMES, "name"
 );
 bounded_text!(
@@ -95,17 +98,17 @@ bounded_text!(
     Title, TITLE_GRAPHEMES, "title"
 );
 bounded_text!(
-    /// What a choice is called.
+    /// The label of a choice.
     Label, LABEL_GRAPHEMES, "label"
 );
 
 impl Name {
-    /// The form in which two names are the same: without regard to case.
+    /// The form for comparing names: two names are the same if their folded forms are equal.
     pub fn folded(&self) -> String {
         folded(&self.0)
     }
 
-    /// The `n`th variation of a name that is taken: `Anna 2`, cut where it would grow too long.
+    /// The `n`th variation of a name that is taken, as in `Anna 2`. The name is cut if it would be too long.
     pub fn numbered(&self, n: u32) -> Name {
         let suffix = format!(" {n}");
         let stem: String = self.0.graphemes(true).take(NAME_GRAPHEMES - suffix.len()).collect();
@@ -113,9 +116,9 @@ impl Name {
     }
 }
 
-/// The form of [`Name::folded`] for a part of a name, which may be none itself.
+/// [`Name::folded`] for a part of a name, which need not be a valid name.
 pub fn folded(text: &str) -> String {
-    // upper case first, so that ß and SS, ς and Σ meet; NFC before and after, for a part was not normalised yet
+    // upper case first, so that ß equals SS and ς equals Σ; NFC also before, because a part is not normalised yet
     let text: String = text.nfc().collect();
     text.to_uppercase().to_lowercase().nfc().collect()
 }
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn length_is_counted_in_what_people_see() {
+    fn length_is_counted_in_graphemes() {
         let family = "👨‍👩‍👧‍👦";
         assert!(Name::parse(&family.repeat(24)).is_ok());
         assert!(Name::parse(&family.repeat(25)).is_err());
@@ -138,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_fool_a_reader_is_refused() {
+    fn invisible_and_misleading_names_are_refused() {
         for text in ["", "  ", "a\u{202E}b", "a\nb", "a\u{0}b", "\u{200B}", "\u{2066}x", "a\u{85}b", "a\u{2028}b"] {
             assert!(Name::parse(text).is_err(), "{text:?}");
         }
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_same_without_regard_to_case() {
+    fn names_are_compared_without_regard_to_case() {
         for (a, b) in [("ANNA", "anna"), ("STRASSE", "straße"), ("ΣΊΣΥΦΟΣ", "σίσυφος"), ("İ", "i\u{307}")]
         {
             assert_eq!(Name::parse(a).unwrap().folded(), Name::parse(b).unwrap().folded(), "{a} {b}");
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suggestion_is_itself_a_name() {
+    fn a_name_variation_is_a_valid_name() {
         for n in [2, 10, 99_999] {
             let name = Name::parse(&"ü".repeat(24)).unwrap().numbered(n);
             assert_eq!(Name::parse(name.as_str()).unwrap(), name);

@@ -1,9 +1,9 @@
-//! What holds of every stored room and gate, whoever has written it.
+//! Rules that every stored room and gate must satisfy, whoever wrote it.
 //!
-//! Commands keep all of this, so a record that breaks a rule is damaged, or comes from an archive that somebody has
-//! changed. The rest of the program relies on these rules: it takes choices by their index, adds up times and counts,
-//! and makes room for as many gates as a record says. So both ledgers read records through [`Room::validate`] and gates
-//! through [`Gate::validate`], and an import is refused by the same rules.
+//! Commands keep these rules, so a record that breaks one is damaged, or comes from an archive that was edited. The rest of
+//! the program relies on the rules: it accesses choices by index, adds up times and counts, and allocates as many gates as
+//! a record says. So both ledgers check records by [`Room::validate`] and gates by [`Gate::validate`] when they read them,
+//! and an import is checked by the same rules.
 
 use super::gate::{Deadline, Gate, GatePhase, Tally};
 use super::ids::is_token_key;
@@ -14,10 +14,13 @@ use super::setup::{
 };
 use super::{Invalid, LedgerMs, MAX_NUMBER};
 
-/// Highest number of a take: it has 16 bits, and commands look two takes ahead.
+/// Highest take number: it has 16 bits, and commands compute with the next two.
 pub const MAX_TAKES: u16 = u16::MAX - 2;
 
-/// Refuses a number that is too large.
+/// Checks that a number is not too large.
+///
+/// # Errors
+/// It is larger than [`MAX_NUMBER`].
 pub fn check_number(field: &str, number: u64) -> Result<(), Invalid> {
     must(number <= MAX_NUMBER, field, format_args!("must be at most {MAX_NUMBER}, not {number}"))
 }
@@ -27,7 +30,7 @@ fn must(holds: bool, field: &str, detail: impl std::fmt::Display) -> Result<(), 
 }
 
 impl Room {
-    /// Checks all that the rest of the program relies on.
+    /// Checks everything that the rest of the program relies on.
     ///
     /// # Errors
     /// The field that breaks a rule, as the stored form names it.
@@ -143,13 +146,13 @@ impl Tally {
         must(length == choices, "votes", format_args!("must be one for each of {choices} choices, not {length}"))?;
         self.votes.iter().try_for_each(|votes| check_number("votes", *votes))?;
         check_number("voters", self.voters)?;
-        // the sum of 64 gates' versions
+        // the version of a room is the sum of the versions of up to 64 gates
         must(self.version <= MAX_NUMBER * 64, "version", "is too large")
     }
 }
 
 impl Gate {
-    /// Checks all that the rest of the program relies on.
+    /// Checks everything that the rest of the program relies on.
     ///
     /// # Errors
     /// The field that breaks a rule.
@@ -175,8 +178,8 @@ impl Gate {
         must(self.closed_at.is_none_or(|time| time <= self.clock), "closed_at", "must not be later than the clock")
     }
 
-    /// Checks that this can be a gate of `room`. For a room that was brought here from elsewhere: where both are stored
-    /// they are read one after the other, and a command may come between.
+    /// Checks that this can be a gate of `room`. Only for imports: a stored room and its gates are read one after the other,
+    /// so a command may change them in between.
     ///
     /// # Errors
     /// The field that contradicts the record.

@@ -1,32 +1,32 @@
-//! Who may see what. Everything that leaves the server for a socket or over HTTP passes through here.
+//! Who may see what. Everything that is sent to sockets or returned over HTTP is decided here.
 
 use super::LedgerMs;
 use super::room::{Programme, Room, Running, Split};
 
-/// Who is looking.
+/// For whom something is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Audience {
-    /// Voters, stages and everybody else.
+    /// Voters, stage pages and everybody else.
     Public,
     /// Holders of the emcee key.
     Emcee,
 }
 
-/// What a process remembers of the running round's blackout: once dark, a take stays dark until its close, whatever
-/// becomes of clocks, deadline and settings.
+/// What a process remembers about the blackout of the open round: once dark, a take stays dark until its close, even if
+/// clock, deadline or settings change. Holds round and take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Blackout(Option<(u16, u16)>);
 
 impl Blackout {
-    /// Looks at the record and the clock. True if that has changed what may be seen.
-    pub fn look(&mut self, room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> bool {
+    /// Updates it from the record and the clock. True if that has changed what may be seen.
+    pub fn update(&mut self, room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> bool {
         let before = *self;
         let running = room.running.as_ref().map(|running| (running.round, running.take));
         self.0 = running.filter(|_| self.0 == running || is_dark(room, closes_at, now));
         *self != before
     }
 
-    /// True if the split of what runs may not be seen.
+    /// True if the split of the open round must not be shown.
     pub fn hides(&self, running: &Running) -> bool {
         running.dark || self.0 == Some((running.round, running.take))
     }
@@ -44,15 +44,15 @@ pub fn sees_split(room: &Room, number: u16, blackout: Blackout, audience: Audien
     }
 }
 
-/// True if the running round is in its blackout by the record or at `now`: in the last seconds of a timed round with a
-/// live split. `closes_at` is that of the running round.
+/// True if the open round is in its blackout, according to the record or at `now`: in the last seconds of a timed round
+/// with a live split. `closes_at` is the deadline of the open round.
 pub fn is_dark(room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> bool {
     room.running.as_ref().is_some_and(|running| running.dark)
         || dark_from(room, closes_at).is_some_and(|dark_from| now >= dark_from)
 }
 
-/// The record with the blackout begun, if it begins by `now` and the record does not know. From then on every process
-/// is dark, also one that starts in it or has another clock.
+/// The record with the blackout begun, if it begins at or before `now` and is not in the record yet. Once this is stored,
+/// the round is dark for every process, also for one that starts later or has another clock.
 pub fn darkened(room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> Option<Room> {
     dark_from(room, closes_at).filter(|dark_from| now >= *dark_from)?;
     let mut room = room.clone();
@@ -60,7 +60,7 @@ pub fn darkened(room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> Opti
     Some(room)
 }
 
-/// When the running round is to go dark; `None` if it does not, or is dark by the record already.
+/// When the open round goes dark; `None` if it does not, or is dark already according to the record.
 pub fn dark_from(room: &Room, closes_at: Option<LedgerMs>) -> Option<LedgerMs> {
     let running = room.running.as_ref().filter(|running| !running.dark)?;
     let round = room.round(running.round)?;
@@ -76,7 +76,7 @@ pub fn sees_result(room: &Room, number: u16, audience: Audience) -> bool {
     })
 }
 
-/// True if title and choices of `round` may be seen. A round that was opened once stays known.
+/// True if title and choices of `round` may be seen. A round that was opened once stays visible.
 pub fn sees_programme(room: &Room, number: u16, audience: Audience) -> bool {
     let known = room.round(number).is_some_and(|round| !round.takes.is_empty());
     let running = room.running.as_ref().is_some_and(|running| running.round == number);
@@ -108,37 +108,37 @@ mod tests {
     }
 
     #[test]
-    fn once_dark_a_take_stays_dark_for_a_process_when_the_clock_is_set_back_or_the_deadline_moves() {
+    fn a_dark_take_stays_dark_when_the_clock_is_set_back_or_the_deadline_moves() {
         let (room, mut blackout) = (running(1), Blackout::default());
-        assert!(!blackout.look(&room, CLOSES_AT, 89_999) && sees(&room, blackout));
-        assert!(blackout.look(&room, CLOSES_AT, 90_000) && !sees(&room, blackout));
+        assert!(!blackout.update(&room, CLOSES_AT, 89_999) && sees(&room, blackout));
+        assert!(blackout.update(&room, CLOSES_AT, 90_000) && !sees(&room, blackout));
         for (closes_at, now) in [(CLOSES_AT, 89_999), (CLOSES_AT, 0), (Some(900_000), 90_001), (None, 90_002)] {
-            assert!(!blackout.look(&room, closes_at, now) && !sees(&room, blackout), "{closes_at:?} {now}");
+            assert!(!blackout.update(&room, closes_at, now) && !sees(&room, blackout), "{closes_at:?} {now}");
         }
     }
 
     #[test]
-    fn the_dark_ends_with_its_take() {
+    fn the_blackout_ends_with_its_take() {
         let mut blackout = Blackout::default();
-        blackout.look(&running(1), CLOSES_AT, 95_000);
+        blackout.update(&running(1), CLOSES_AT, 95_000);
         let closed = Room { running: None, ..running(1) };
-        assert!(blackout.look(&closed, None, 95_001), "what was hidden may be seen");
-        blackout.look(&running(1), CLOSES_AT, 95_002);
+        assert!(blackout.update(&closed, None, 95_001), "the hidden split may be seen");
+        blackout.update(&running(1), CLOSES_AT, 95_002);
         let next = running(2);
-        assert!(sees(&next, blackout), "also before anybody has looked");
-        assert!(blackout.look(&next, CLOSES_AT, 1) && sees(&next, blackout));
+        assert!(sees(&next, blackout), "also before the first update");
+        assert!(blackout.update(&next, CLOSES_AT, 1) && sees(&next, blackout));
     }
 
     #[test]
-    fn a_record_that_knows_of_the_dark_is_dark_for_a_process_that_has_seen_nothing() {
+    fn a_blackout_in_the_record_holds_for_a_process_that_starts_later() {
         let room = running(1);
         assert_eq!(darkened(&room, CLOSES_AT, 89_999), None);
         assert_eq!(darkened(&room, None, 95_000), None);
         let dark = darkened(&room, CLOSES_AT, 90_000).unwrap();
-        assert_eq!(darkened(&dark, CLOSES_AT, 90_001), None, "it is known already");
+        assert_eq!(darkened(&dark, CLOSES_AT, 90_001), None, "it is in the record already");
         assert!(!sees(&dark, Blackout::default()));
         let mut blackout = Blackout::default();
-        blackout.look(&dark, CLOSES_AT, 0);
+        blackout.update(&dark, CLOSES_AT, 0);
         assert!(!sees(&dark, blackout));
     }
 }

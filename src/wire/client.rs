@@ -1,4 +1,4 @@
-//! What a client may send on its socket: an object with exactly one key, the message's name.
+//! Messages from a client on its socket: an object with exactly one key, the name of the message.
 
 use serde::Deserialize;
 
@@ -10,15 +10,15 @@ pub const MAX_FRAME_BYTES: usize = 4 * 1024;
 /// Most characters of a ping's id.
 const MAX_ID_CHARS: usize = 64;
 
-/// One message.
+/// A message from a client.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientMessage {
-    /// Who is here, and for which room.
+    /// The first message: the room, and who the client is.
     Hello(Hello),
     /// Votes.
     Cast(CastMessage),
-    /// Are you there?
+    /// Asks for a pong.
     Ping(Ping),
 }
 
@@ -27,30 +27,30 @@ pub enum ClientMessage {
 pub struct Hello {
     /// Join code.
     pub room: String,
-    /// What the socket is for.
+    /// The role of the socket.
     pub role: Role,
-    /// The voter's token or the emcee's key; without it the cookie counts.
+    /// The voter's token or the emcee's key; without it the cookie is used.
     #[serde(default)]
     pub token: Option<String>,
 }
 
-/// What a socket is for.
+/// The role of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Votes.
+    /// A voter's page.
     Voter,
-    /// Shows.
+    /// A stage page.
     Stage,
-    /// Steers.
+    /// An emcee's page.
     Emcee,
 }
 
 impl Role {
-    /// All of them, for metrics.
+    /// All roles, for metrics.
     pub const ALL: [Self; 3] = [Self::Voter, Self::Stage, Self::Emcee];
 
-    /// The word on the wire.
+    /// The word in messages and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Voter => "voter",
@@ -83,7 +83,7 @@ fn first_take() -> u16 {
 }
 
 impl CastMessage {
-    /// Checks the form.
+    /// Round, take and the cast, checked.
     ///
     /// # Errors
     /// The field that is malformed.
@@ -101,9 +101,9 @@ impl CastMessage {
 /// See [`ClientMessage::Ping`].
 #[derive(Debug, Clone, Deserialize)]
 pub struct Ping {
-    /// Comes back in the pong: a number, or a text of up to 64 characters.
+    /// Returned in the pong: a number, or a text of up to 64 characters.
     pub id: serde_json::Value,
-    /// What a stage page shows.
+    /// What a stage page shows at the moment.
     #[serde(default)]
     pub showing: Option<Showing>,
 }
@@ -111,16 +111,16 @@ pub struct Ping {
 /// See [`Ping::showing`].
 #[derive(Debug, Clone, Deserialize)]
 pub struct Showing {
-    /// Name of the screen, cut after 32 characters.
+    /// Name of the screen; cut after 32 characters.
     pub screen: String,
-    /// `seq` of the state it was made from.
+    /// `seq` of the state that it shows.
     pub seq: u64,
 }
 
-/// Reads a frame.
+/// Parses the text of a frame.
 ///
 /// # Errors
-/// What is wrong with it, for the `error` message.
+/// The field that is malformed, for the `error` message.
 pub fn parse(text: &str) -> Result<ClientMessage, Invalid> {
     let mut json = serde_json::Deserializer::from_str(text);
     let message: ClientMessage = serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -128,7 +128,7 @@ pub fn parse(text: &str) -> Result<ClientMessage, Invalid> {
         Invalid::new(if path == "." { "frame".to_owned() } else { path }, error.inner().to_string())
     })?;
     json.end().map_err(|error| Invalid::new("frame", error.to_string()))?;
-    // serde takes a list for a struct, field by field
+    // serde also accepts a list for a struct
     if text.split_once(':').is_some_and(|(_, fields)| !fields.trim_start().starts_with('{')) {
         return Err(Invalid::new("frame", "the message must be an object"));
     }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_take_left_out_is_the_first_and_unknown_fields_are_ignored() {
+    fn the_default_take_is_the_first_and_unknown_fields_are_ignored() {
         let Ok(ClientMessage::Cast(cast)) = parse(r#"{"cast":{"round":2,"slip":3,"votes":"ab","new":true}}"#) else {
             panic!("not read");
         };

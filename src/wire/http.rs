@@ -1,4 +1,4 @@
-//! Bodies of the HTTP calls, as they come in and go out.
+//! Bodies of HTTP requests and responses.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use crate::domain::{Invalid, LedgerMs};
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoomBody {
-    /// What the evening is called, 1 to 80 characters.
+    /// Title of the evening, 1 to 80 characters.
     pub title: String,
     /// The organiser's own unique name.
     #[serde(default, rename = "ref")]
@@ -25,18 +25,18 @@ pub struct RoomBody {
     #[serde(default)]
     #[schema(value_type = String, pattern = "^(open|invite|closed)$")]
     pub join: JoinMode,
-    /// Whether rounds to come are told.
+    /// Whether the audience sees future rounds.
     #[serde(default)]
     #[schema(value_type = String, pattern = "^(open|secret)$")]
     pub programme: Programme,
-    /// Not the real thing.
+    /// A rehearsal.
     #[serde(default)]
     pub rehearsal: bool,
     /// Partitions of ballots and counts, 1 to 64.
     #[serde(default = "one")]
     #[schema(default = 1, minimum = 1, maximum = 64)]
     pub partitions: u16,
-    /// 1 to 100 contests.
+    /// 1 to 100 rounds.
     pub rounds: Vec<RoundBody>,
 }
 
@@ -48,15 +48,15 @@ fn one() -> u16 {
     1
 }
 
-/// One round of [`RoomBody`].
+/// A round of [`RoomBody`].
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoundBody {
     /// 1 to 80 characters.
     pub title: String,
-    /// 2 to 8 sides.
+    /// 2 to 8 choices.
     pub choices: Vec<ChoiceBody>,
-    /// Its length, 5 to 86,400; left out: until the emcee closes it.
+    /// Its length, 5 to 86,400 s; left out for a round that the emcee closes.
     #[serde(default)]
     #[schema(minimum = 5, maximum = 86_400)]
     pub seconds: Option<u32>,
@@ -64,12 +64,12 @@ pub struct RoundBody {
     #[serde(default)]
     #[schema(value_type = String, pattern = "^(live|hidden|held)$")]
     pub split: Split,
-    /// Last seconds of a timed round in which a live split is dark.
+    /// How many seconds before the deadline a live split goes dark.
     #[serde(default)]
     pub blackout_seconds: u32,
 }
 
-/// One choice of [`RoundBody`].
+/// A choice of [`RoundBody`].
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChoiceBody {
@@ -90,7 +90,7 @@ fn plans(rounds: Vec<RoundBody>) -> Result<Vec<RoundPlan>, Invalid> {
 }
 
 impl RoomBody {
-    /// Checks it.
+    /// The plan of the room, checked.
     ///
     /// # Errors
     /// The field that is malformed.
@@ -108,40 +108,40 @@ impl RoomBody {
     }
 }
 
-/// `PATCH /rooms/{room}`: what is left out stays.
+/// `PATCH /rooms/{room}`: a field that is left out stays as it is.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoomPatch {
-    /// See [`RoomBody`].
+    /// Title of the evening.
     #[serde(default)]
     pub title: Option<String>,
-    /// Fixed at creation.
+    /// Cannot change: only the same value is accepted.
     #[serde(default, rename = "ref")]
     pub reference: Option<String>,
-    /// Until the first round was opened.
+    /// Can change until the first round was opened.
     #[serde(default)]
     pub votes_per_round: Option<u16>,
-    /// See [`RoomBody`].
+    /// Who may join.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub join: Option<JoinMode>,
-    /// See [`RoomBody`].
+    /// Whether the audience sees future rounds.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub programme: Option<Programme>,
-    /// Until the first round was opened.
+    /// Can change until the first round was opened.
     #[serde(default)]
     pub rehearsal: Option<bool>,
-    /// Fixed at creation.
+    /// Cannot change: only the same value is accepted.
     #[serde(default)]
     pub partitions: Option<u16>,
-    /// The whole list.
+    /// The whole list of rounds.
     #[serde(default)]
     pub rounds: Option<Vec<RoundBody>>,
 }
 
 impl RoomPatch {
-    /// Checks it.
+    /// The changes, checked.
     ///
     /// # Errors
     /// The field that is malformed.
@@ -159,15 +159,15 @@ impl RoomPatch {
     }
 }
 
-/// A field that must be there and may be `null`.
+/// A field that is required and may be `null`.
 fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
 }
 
-/// `POST …/open`; an empty body is as good as `{}`.
+/// `POST …/open`; an empty body means `{}`.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 pub struct OpenBody {
-    /// The take that shall run.
+    /// The take to open.
     #[serde(default)]
     pub take: Option<u16>,
     /// Its length, 5 to 86,400 s.
@@ -178,15 +178,15 @@ pub struct OpenBody {
 /// `POST …/deadline`.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct DeadlineBody {
-    /// `null`: no deadline.
+    /// The deadline; `null` for none.
     #[serde(deserialize_with = "required")]
     pub closes_at: Option<LedgerMs>,
 }
 
-/// `POST …/close`; an empty body is as good as `{}`.
+/// `POST …/close`; an empty body means `{}`.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 pub struct CloseBody {
-    /// Which take is meant.
+    /// The take to close.
     #[serde(default)]
     pub take: Option<u16>,
 }
@@ -194,7 +194,7 @@ pub struct CloseBody {
 /// `POST …/take`.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct TakeBody {
-    /// The take that shall count.
+    /// The take to count.
     pub take: u16,
 }
 
@@ -207,10 +207,10 @@ pub struct DecideBody {
 }
 
 impl DecideBody {
-    /// The outcome that is meant; `None`: the votes'.
+    /// The decision; `None` for the outcome of the votes.
     ///
     /// # Errors
-    /// Neither a letter nor `votes`.
+    /// `winner` is neither a letter nor `votes`.
     pub fn outcome(&self) -> Result<Option<Decision>, Invalid> {
         match self.winner.as_deref() {
             None => Ok(Some(Decision::Draw)),
@@ -226,13 +226,13 @@ impl DecideBody {
 /// `PUT …/reveal`.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct RevealBody {
-    /// `top + 1` begins, 1 shows all, `null` takes the ranking away.
+    /// `top + 1` begins the reveal, 1 shows all, `null` takes the ranking away.
     #[serde(deserialize_with = "required")]
     pub place: Option<u32>,
-    /// 1 to 1,000.
+    /// The best places that are shown in the end, 1 to 1,000.
     #[serde(default)]
     pub top: Option<u32>,
-    /// Goes on by itself.
+    /// Time between two automatic steps, in ms.
     #[serde(default)]
     pub auto_ms: Option<u64>,
 }
@@ -244,28 +244,28 @@ pub struct StageBody {
     /// `auto`: the stage follows the phase.
     #[schema(value_type = String)]
     pub screen: Screen,
-    /// Of the screen, where it has one.
+    /// The round of the screen, if it has one.
     #[serde(default)]
     pub round: Option<u16>,
-    /// Keep the join code in a corner.
+    /// Whether the join code is always shown in a corner.
     #[serde(default)]
     pub join_code: bool,
     /// A line for the hall, 1 to 80 characters.
     #[serde(default)]
     pub message: Option<String>,
-    /// When what is announced begins.
+    /// The start of what is announced.
     #[serde(default)]
     pub until: Option<LedgerMs>,
-    /// Whether the stage page may make a sound.
+    /// Whether the stage page may play sounds.
     #[serde(default)]
     pub sound: bool,
 }
 
 impl StageBody {
-    /// Checks it.
+    /// The settings of the stage, checked.
     ///
     /// # Errors
-    /// The message is too long.
+    /// The message is malformed or too long.
     pub fn into_stage(self) -> Result<Stage, Invalid> {
         let message = self.message.as_deref().map(Title::parse).transpose();
         Ok(Stage {
@@ -283,7 +283,7 @@ impl StageBody {
 pub struct SessionBody {
     /// The emcee key.
     pub key: String,
-    /// What the device shall be called, cut after 40 characters.
+    /// A name for the device; cut after 40 characters.
     #[serde(default)]
     pub device: Option<String>,
 }
@@ -291,10 +291,10 @@ pub struct SessionBody {
 /// `POST /rooms/{room}/join`.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct JoinBody {
-    /// 1 to 24 characters; may be left out by whoever is known or invited.
+    /// 1 to 24 characters; a known or invited voter may leave it out.
     #[serde(default)]
     pub name: Option<String>,
-    /// The voter's way back, 12 characters of the code alphabet.
+    /// The voter's card, 12 characters of the code alphabet.
     #[serde(default)]
     pub card: Option<String>,
     /// An invitation.
@@ -302,16 +302,16 @@ pub struct JoinBody {
     pub invite: Option<String>,
 }
 
-/// The answer to a join.
+/// The response to a join.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct JoinedView {
-    /// Id.
+    /// The voter's id.
     pub voter: String,
-    /// Name.
+    /// The voter's name.
     pub name: String,
     /// For `hello` and `Authorization: Bearer`.
     pub token: String,
-    /// The way back.
+    /// Leads back to this voter from any phone.
     pub card: String,
 }
 
@@ -325,10 +325,10 @@ pub struct RenameBody {
 /// `PATCH /rooms/{room}/voters/{voter}`.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 pub struct VoterPatch {
-    /// Another name.
+    /// The new name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Out, or in again.
+    /// Whether the voter is removed.
     #[serde(default)]
     pub removed: Option<bool>,
 }
@@ -336,13 +336,13 @@ pub struct VoterPatch {
 /// A voter in the emcee's list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct VoterView {
-    /// Id.
+    /// The voter's id.
     pub voter: String,
-    /// Name.
+    /// The voter's name.
     pub name: String,
-    /// Has a socket somewhere.
+    /// True if the voter has a socket on any pod.
     pub connected: bool,
-    /// Was removed.
+    /// True if the voter was removed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
 }
@@ -357,10 +357,10 @@ pub struct InvitesBody {
 /// One invitation.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct InviteView {
-    /// For whom.
+    /// The invited name.
     pub name: String,
-    /// The code.
+    /// The code of the invitation.
     pub invite: String,
-    /// The link with the code in it.
+    /// The link that contains the code.
     pub url: String,
 }

@@ -1,4 +1,4 @@
-//! What goes over the wire, as types, and nothing else. The contract is in `docs/protocol.md`.
+//! The types of all messages and HTTP bodies, and nothing else. The contract is in `docs/protocol.md`.
 
 pub mod client;
 pub mod codes;

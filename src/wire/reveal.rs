@@ -1,27 +1,27 @@
-//! What of a ranking is shown, and a voter's own place in it.
+//! The part of a ranking that is shown, and a voter's own place in it.
 
 use serde::Serialize;
 
-/// What of a ranking is shown: all groups so far, best first.
+/// The part of a ranking that is shown: all groups so far, best first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RevealView {
     /// Rises with every change.
     pub seq: u64,
-    /// Groups that begin at this place or better are shown in the end.
+    /// Groups at this place or better are shown in the end.
     pub top: u32,
     /// Voters who have a place.
     pub of: u64,
     /// Groups at this place or worse are shown.
     pub place: u32,
-    /// Place of the group to come.
+    /// Place of the next group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u32>,
-    /// Groups shown.
+    /// The groups that are shown.
     pub shown: Vec<GroupView>,
-    /// Its own pace.
+    /// Time between two automatic steps, in ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_ms: Option<u64>,
-    /// All are shown.
+    /// True if all groups are shown.
     pub done: bool,
 }
 
@@ -32,24 +32,24 @@ pub struct GroupView {
     pub place: u32,
     /// Votes on winners.
     pub score: u64,
-    /// All of them.
+    /// The names of all voters of the group.
     pub names: Vec<String>,
 }
 
 /// A voter's own place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StandingView {
-    /// From 1.
+    /// The place, from 1.
     pub place: u32,
     /// Votes on winners.
     pub score: u64,
     /// Voters who have a place.
     pub of: u64,
-    /// Where the score comes from.
+    /// The votes on winners, by round.
     pub rounds: Vec<StandingRound>,
 }
 
-/// One round of a standing.
+/// One round of a [`StandingView`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StandingRound {
     /// Round number.

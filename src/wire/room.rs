@@ -9,30 +9,30 @@ use crate::domain::visibility::{self, Audience, Blackout};
 
 use super::reveal::RevealView;
 
-/// See [module](self).
+/// A room as an audience may see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct RoomView {
     /// Join code.
     pub room: String,
-    /// What the evening is called.
+    /// Title of the evening.
     pub title: String,
-    /// Where the evening stands.
+    /// The phase of the evening.
     pub phase: RoomPhase,
     /// Slips of a voter in a round.
     pub votes_per_round: u16,
     /// Who may join.
     pub join: JoinMode,
-    /// Whether rounds to come are told.
+    /// Whether the audience sees future rounds.
     pub programme: Programme,
-    /// Not the real thing.
+    /// A rehearsal.
     pub rehearsal: bool,
-    /// The voters' link, where the server knows it for sure.
+    /// The link for voters, if the server knows its public address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The organiser's own name of it; the emcee's.
+    /// The organiser's own name for the room; only for the emcee.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// Partitions; the emcee's.
+    /// Number of partitions; only for the emcee.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partitions: Option<u16>,
     /// Number of the open or last round, 0 before the first.
@@ -41,15 +41,15 @@ pub struct RoomView {
     pub rounds: Vec<RoundView>,
     /// What the stage shows.
     pub stage: Stage,
-    /// What of the ranking is shown.
+    /// The part of the ranking that is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reveal: Option<RevealView>,
-    /// When it was deleted; the emcee's.
+    /// When the room was deleted; only for the emcee.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<LedgerMs>,
-    /// Version of all this.
+    /// Version of the room record.
     pub seq: u64,
-    /// The ledger's time; only over HTTP.
+    /// The ledger's time; only in HTTP responses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<LedgerMs>,
 }
@@ -61,19 +61,19 @@ pub struct RoundView {
     pub round: u16,
     /// The take that counts.
     pub take: u16,
-    /// Left out while it is secret.
+    /// The title; left out while it is secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// Left out while they are secret.
+    /// The choices; left out while they are secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub choices: Option<Vec<ChoiceView>>,
     /// `ready`, `open` or `closed`.
     pub phase: RoundPhase,
     /// When the split may be seen.
     pub split: Split,
-    /// Last seconds in which a live split is dark.
+    /// How many seconds before the deadline a live split goes dark.
     pub blackout_seconds: u32,
-    /// Its planned length.
+    /// Its planned length in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
     /// When it was opened.
@@ -94,21 +94,21 @@ pub struct RoundView {
     /// What closed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<ClosedBy>,
-    /// Everything was down at its deadline; closed so many ms late.
+    /// How many ms after its deadline it was closed, because all processes were down.
     #[serde(skip_serializing_if = "is_zero")]
     pub outage_ms: u64,
-    /// The result may be seen by everybody.
+    /// True if everybody may see the result.
     pub shown: bool,
-    /// Counts.
+    /// The counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tally: Option<TallyView>,
     /// The outcome: a letter, or `null` for a draw. Left out until it may be seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub winner: Option<Option<char>>,
-    /// Who says so.
+    /// Who decided the outcome.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<DecidedBy>,
-    /// All closed takes; the emcee's.
+    /// All closed takes; only for the emcee.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub takes: Option<Vec<TakeView>>,
 }
@@ -117,15 +117,15 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// Where a round stands.
+/// The phase of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RoundPhase {
-    /// May be opened.
+    /// It was not opened yet.
     Ready,
-    /// Takes votes, or is being closed.
+    /// It accepts votes, or is being closed.
     Open,
-    /// Has a record.
+    /// It is closed and has a record.
     Closed,
 }
 
@@ -133,18 +133,18 @@ pub enum RoundPhase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecidedBy {
-    /// Strictly most votes.
+    /// The votes.
     Votes,
     /// The emcee.
     Emcee,
 }
 
-/// One side.
+/// A choice.
 #[derive(Debug, Clone, Serialize)]
 pub struct ChoiceView {
     /// `a` to `h`.
     pub letter: char,
-    /// What it is called.
+    /// Its name.
     pub label: String,
     /// `#rrggbb`.
     pub color: String,
@@ -153,13 +153,13 @@ pub struct ChoiceView {
 /// Counts as an audience may see them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TallyView {
-    /// A client ignores what is lower than it has seen.
+    /// Version of the counts. A client ignores a lower version than it has seen.
     pub version: u64,
     /// All votes.
     pub total: u64,
     /// Voters who have voted.
     pub voters: u64,
-    /// By choice; left out while it may not be seen.
+    /// Votes by choice; left out while the split must not be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub votes: Option<Vec<u64>>,
 }
@@ -181,13 +181,13 @@ impl TallyView {
 pub struct TakeView {
     /// Take number.
     pub take: u16,
-    /// It is the one that counts.
+    /// True if this take counts.
     pub counted: bool,
     /// Its record.
     pub record: RecordView,
 }
 
-/// What a close has written down.
+/// The record of a closed take.
 #[derive(Debug, Clone, Serialize)]
 pub struct RecordView {
     /// Votes by choice.
@@ -200,7 +200,7 @@ pub struct RecordView {
     pub closed_at: LedgerMs,
     /// What closed it.
     pub by: ClosedBy,
-    /// See [`Take::outage_ms`].
+    /// How many ms after its deadline it was closed, because all processes were down.
     #[serde(skip_serializing_if = "is_zero")]
     pub outage_ms: u64,
 }
@@ -253,13 +253,13 @@ impl RoomView {
         }
     }
 
-    /// With the voters' link below `base`, if there is one.
+    /// The same view with the link for voters, if the base URL is known.
     pub fn reached_at(mut self, base: Option<&str>) -> Self {
         self.url = base.map(|base| format!("{base}/r/{}", self.room));
         self
     }
 
-    /// With the ledger's time, as HTTP answers have it.
+    /// The same view with the ledger's time, for HTTP responses.
     pub fn at(mut self, now: LedgerMs) -> Self {
         self.now = Some(now);
         self
@@ -275,7 +275,7 @@ fn round_view(
     audience: Audience,
 ) -> RoundView {
     let running = room.running.as_ref().filter(|running| running.round == number);
-    // until its gates have followed, an opened round has neither times nor counts of its own
+    // before the gates have followed, a round that was just opened has neither times nor counts
     let live = running.filter(|running| (gates.round, gates.take) == (running.round, running.take)).map(|_| gates);
     let counted = round.counted().filter(|_| running.is_none());
     let closes_at = live.and_then(|gates| gates.deadline);

@@ -1,4 +1,4 @@
-//! What the server sends on a socket: an object with exactly one key, the message's name.
+//! Messages of the server on a socket: an object with exactly one key, the name of the message.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -9,15 +9,15 @@ use crate::domain::ballot::Refusal;
 use super::reveal::{GroupView, RevealView, StandingView};
 use super::room::TallyView;
 
-/// One message.
+/// A message of the server.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerMessage<'a> {
-    /// The whole room; replaces all that the client knew of it.
+    /// The whole room. Replaces everything that the client knows about it.
     State {
-        /// A [`super::room::RoomView`], encoded once for all who may see the same.
+        /// A [`super::room::RoomView`], encoded once for each audience.
         room: &'a RawValue,
-        /// A voter's own part; only when it answers hello, or after a recovery.
+        /// A voter's own part; only in the answer to hello, or after a recovery.
         #[serde(skip_serializing_if = "Option::is_none")]
         you: Option<You>,
     },
@@ -25,56 +25,56 @@ pub enum ServerMessage<'a> {
     Ballot(BallotView),
     /// The ballot grew through another socket of the voter.
     Mine(BallotView),
-    /// Newest counts.
+    /// The newest counts.
     Tally(TallyMessage),
-    /// Who is here.
+    /// How many voters are here.
     Presence {
         /// Sockets of voters, on all pods.
         connected: u64,
-        /// Voters joined.
+        /// Voters who have joined.
         voters: u64,
     },
-    /// What of the ranking is shown.
+    /// The part of the ranking that is shown.
     Reveal(&'a RevealView),
     /// The voter's own place.
     Standing(StandingView),
     /// The next groups, for the emcee.
     Preview {
-        /// At most three, in the order in which they come.
+        /// At most three groups, in the order in which they come.
         next: Vec<GroupView>,
     },
-    /// How the show is, for the emcee.
+    /// The state of the whole system, for the emcee.
     Desk(DeskView),
     /// Answers a ping.
     Pong {
-        /// Of the ping.
+        /// The id of the ping.
         id: serde_json::Value,
         /// The ledger's time.
         now: LedgerMs,
         /// Version of the room.
         seq: u64,
-        /// How the ledger answers.
+        /// How fast the ledger answers.
         ledger: LedgerState,
     },
     /// The socket is about to close.
     Bye {
-        /// Why.
+        /// The reason.
         reason: ByeReason,
-        /// When to come back.
+        /// How long to wait before reconnecting, in ms.
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_ms: Option<u64>,
     },
-    /// A frame was not understood.
+    /// A message was invalid.
     Error {
-        /// A stable word.
+        /// A stable word for programs.
         code: &'static str,
-        /// For people.
+        /// An explanation for people.
         detail: String,
     },
 }
 
 impl ServerMessage<'_> {
-    /// The frame's text.
+    /// Encodes the text of the frame.
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("messages have string keys and finite numbers")
     }
@@ -83,13 +83,13 @@ impl ServerMessage<'_> {
 /// A voter's own part of `state`.
 #[derive(Debug, Clone, Serialize)]
 pub struct You {
-    /// Id.
+    /// The voter's id.
     pub voter: String,
-    /// Name.
+    /// The voter's name.
     pub name: String,
-    /// The way back.
+    /// The voter's card.
     pub card: String,
-    /// The ballot of the round that is open or was last.
+    /// The ballot in the round that is open or was open last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ballot: Option<BallotView>,
 }
@@ -105,20 +105,20 @@ pub struct BallotView {
     pub votes: String,
     /// Slips left.
     pub left: u16,
-    /// What was not stored, and why.
+    /// Why something was not stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub refused: Option<Refusal>,
 }
 
 impl BallotView {
-    /// A ballot under a budget.
+    /// A ballot, with the slips that are left of `votes_per_round`.
     pub fn new(round: u16, take: u16, votes: String, votes_per_round: u16, refused: Option<Refusal>) -> Self {
         let left = votes_per_round.saturating_sub(votes.len() as u16);
         Self { round, take, votes, left, refused }
     }
 
-    /// What is stored, without what was refused.
+    /// The same ballot without a refusal.
     pub fn stored(&self) -> Self {
         Self { refused: None, ..self.clone() }
     }
@@ -131,42 +131,42 @@ pub struct TallyMessage {
     pub round: u16,
     /// Take number.
     pub take: u16,
-    /// Counts.
+    /// The counts.
     #[serde(flatten)]
     pub tally: TallyView,
 }
 
-/// See [`ServerMessage::Desk`]; over all pods.
+/// See [`ServerMessage::Desk`]. All numbers are sums over all pods.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeskView {
     /// Sockets of voters.
     pub connected: u64,
-    /// Voters joined.
+    /// Voters who have joined.
     pub voters: u64,
     /// Votes stored in the last second.
     pub votes_per_s: u64,
-    /// Slips stored anew whose reply reached a pod.
+    /// Stored slips that were acknowledged to a pod.
     pub acknowledged: u64,
-    /// Slips stored.
+    /// Slips that are stored.
     pub stored: u64,
-    /// Slips in the tally that the sockets of the room were last sent, on whichever pod it was the fewest.
+    /// Slips in the tally that was sent to the sockets last, on the pod where they are fewest.
     pub shown: u64,
-    /// Age of the oldest vote that some of them were not shown yet.
+    /// Age of the oldest vote that some sockets were not sent yet, in ms.
     pub oldest_unshown_ms: u64,
-    /// Stage pages.
+    /// All stage pages.
     pub stages: Vec<StageView>,
-    /// Emcee pages.
+    /// All emcee pages.
     pub desks: Vec<DeviceView>,
-    /// Processes.
+    /// All pods.
     pub pods: Vec<PodView>,
-    /// How the ledger is.
+    /// The state of the ledger.
     pub ledger: LedgerView,
     /// Rooms of the installation that cannot be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<UnreadableView>,
 }
 
-/// A room that cannot be read. Nothing of it is deleted; the server's log says more.
+/// A room that cannot be read. Its data is kept; the log has the details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnreadableView {
     /// Its id, as in the log.
@@ -179,46 +179,46 @@ pub struct UnreadableView {
 /// A stage page.
 #[derive(Debug, Clone, Serialize)]
 pub struct StageView {
-    /// What it says it shows.
+    /// The screen that the page reports.
     pub screen: String,
-    /// The `seq` that it shows.
+    /// The `seq` of the state that it shows.
     pub seq: u64,
-    /// Since its last word, in ms.
+    /// Time since its last message, in ms.
     pub seen_ms: u64,
 }
 
 /// An emcee page.
 #[derive(Debug, Clone, Serialize)]
 pub struct DeviceView {
-    /// What the emcee called it.
+    /// The emcee's name for the device.
     pub device: String,
-    /// Since its last word, in ms.
+    /// Time since its last message, in ms.
     pub seen_ms: u64,
 }
 
-/// One process.
+/// A pod.
 #[derive(Debug, Clone, Serialize)]
 pub struct PodView {
     /// Its name.
     pub name: String,
-    /// Takes voters.
+    /// True if the pod accepts voters.
     pub ready: bool,
     /// Its sockets.
     pub sessions: u64,
 }
 
-/// How the ledger is.
+/// The state of the ledger.
 #[derive(Debug, Clone, Serialize)]
 pub struct LedgerView {
-    /// How it answers.
+    /// How fast it answers.
     pub state: LedgerState,
-    /// 99th percentile of the commits of the last 10 s, on the pod where they took longest; 0: there were none.
+    /// 99th percentile of commit times within the last 10 s, in ms, on the slowest pod; 0 if there were no commits.
     pub commit_p99_ms: f64,
-    /// An acknowledged vote survives a power cut: checked.
+    /// True if an acknowledged vote survives a power cut, which is checked.
     pub durable: bool,
 }
 
-/// How the ledger answers.
+/// How fast the ledger answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LedgerState {
@@ -230,13 +230,13 @@ pub enum LedgerState {
     Down,
 }
 
-/// Why a socket is closed from this side.
+/// Why the server closes a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ByeReason {
-    /// The pod stops; come back.
+    /// The pod stops: reconnect.
     Draining,
-    /// A newer socket of the same voter took its place.
+    /// The voter has opened too many sockets.
     Replaced,
     /// The voter was removed.
     Removed,

@@ -69,7 +69,7 @@ async fn a_card_leads_back_to_its_voter(ledger: SharedLedger) {
     }
     let renamed = JoinRequest { card: anna.card.clone(), ..newcomer("Somebody else") };
     assert_eq!(ledger.join(&room, &renamed).await.unwrap(), JoinOutcome::Known(voter));
-    assert_eq!(ledger.snapshot(&room, 1).await.unwrap().unwrap().voters, 1);
+    assert_eq!(ledger.gate_snapshot(&room, 1).await.unwrap().unwrap().voters, 1);
 }
 
 async fn a_token_leads_back_to_its_voter(ledger: SharedLedger) {
@@ -100,7 +100,7 @@ async fn a_join_said_many_times_at_once_is_one_voter(ledger: SharedLedger) {
     }
     assert_eq!(new.len(), 1);
     assert!(known.iter().all(|voter| *voter == new[0]));
-    assert_eq!(ledger.snapshot(&room, 1).await.unwrap().unwrap().voters, 1);
+    assert_eq!(ledger.gate_snapshot(&room, 1).await.unwrap().unwrap().voters, 1);
 }
 
 async fn a_name_belongs_to_one_voter_without_regard_to_case(ledger: SharedLedger) {

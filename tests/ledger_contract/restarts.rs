@@ -82,7 +82,7 @@ async fn everything_that_was_answered_survives_a_restart(stand: Stand) {
     assert_eq!(ledger.invite(&room.id, &[(name("Cleo"), invite())]).await.unwrap(), [code]);
     let page = ledger.voters(&room.id, &VotersQuery { limit: 10, ..VotersQuery::default() }).await.unwrap();
     assert_eq!(page.voters.len(), 2);
-    assert_eq!(ledger.snapshot(&room.id, 3).await.unwrap().unwrap().voters, 1);
+    assert_eq!(ledger.gate_snapshot(&room.id, 3).await.unwrap().unwrap().voters, 1);
     assert_eq!(ledger.ranking(&room.id, 5, 0).await.unwrap(), [entry]);
     assert!(ledger.is_signed_out("the first desk").await.unwrap());
     let Replacement::Stored(again) = ledger.replace_room(&room, &[]).await.unwrap() else { panic!("read last") };

@@ -118,7 +118,7 @@ async fn a_seq_rises_and_is_not_behind_the_ledgers_clock(ledger: SharedLedger) {
             panic!("nobody else changes it");
         };
         assert!(stored.seq > room.seq && stored.seq >= now, "{} {} {now}", stored.seq, room.seq);
-        assert_eq!(ledger.snapshot(&room.id, 1).await.unwrap().unwrap().seq, stored.seq);
+        assert_eq!(ledger.gate_snapshot(&room.id, 1).await.unwrap().unwrap().seq, stored.seq);
         room = stored;
     }
 }
@@ -147,7 +147,7 @@ async fn a_room_that_nobody_made_is_not_there(ledger: SharedLedger) {
     let unknown = Hall::planned(1, None);
     assert_eq!(ledger.room(&unknown.id).await.unwrap(), None);
     assert_eq!(ledger.find_room(&RoomCode::from_entropy(rand::random())).await.unwrap(), None);
-    assert_eq!(ledger.snapshot(&unknown.id, 1).await.unwrap(), None);
+    assert_eq!(ledger.gate_snapshot(&unknown.id, 1).await.unwrap(), None);
     let replaced = ledger.replace_room(&unknown, &[]).await;
     assert!(matches!(replaced, Err(LedgerError::NotApplied(_))), "{replaced:?}");
     assert_eq!(ledger.room(&unknown.id).await.unwrap(), None);

@@ -18,7 +18,7 @@ use tallycast::domain::jobs::caused_by;
 use tallycast::domain::room::{Decision, Room};
 use tallycast::domain::visibility::{Audience, Blackout};
 use tallycast::ledger::archive::{Archive, Import};
-use tallycast::ledger::execute::{ExecuteError, execute, rank, reconcile_room, voters};
+use tallycast::ledger::execute::{ExecuteError, all_voters, execute, rank, reconcile_room};
 use tallycast::ledger::{Batch, SharedLedger};
 use tallycast::wire::room::RoomView;
 
@@ -292,7 +292,7 @@ async fn has_its_evening(ledger: &SharedLedger, archive: &Archive) {
             Err(error) => panic!("{command:?}: {error}"),
         }
         if let Some((round, take)) = room.current_take().filter(|_| matches!(command, Command::Open { .. })) {
-            for voter in voters(&**ledger, &room.id).await.unwrap() {
+            for voter in all_voters(&**ledger, &room.id).await.unwrap() {
                 let partition = partition_of(voter.voter.as_str(), room.partitions);
                 let cast = Cast::parse(1, "ab".into()).unwrap();
                 let batch = Batch::of(round, take, 0, [(voter.voter, cast)]);

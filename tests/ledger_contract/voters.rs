@@ -4,7 +4,8 @@ use futures_util::future::join_all;
 use tallycast::domain::ballot::Ballot;
 use tallycast::domain::ids::{RoomId, VoterId};
 use tallycast::ledger::{
-    Greeting, JoinOutcome, JoinRequest, RankEntry, Renaming, SLICE, SharedLedger, Voter, VotersPage, VotersQuery,
+    JoinOutcome, JoinRequest, RankEntry, RenameRequest, ResumeRequest, SLICE, SharedLedger, Voter, VotersPage,
+    VotersQuery,
 };
 
 use crate::ledger_support::{Hall, card, invite, name, names, newcomer, voter};
@@ -32,13 +33,13 @@ async fn joined(ledger: &SharedLedger, room: &RoomId, called: &str) -> Voter {
     }
 }
 
-fn greeting(voter: &Voter, take: Option<(u16, u16)>) -> Greeting {
-    Greeting { voter: voter.voter.clone(), name: voter.name.clone(), card: card(), take }
+fn greeting(voter: &Voter, take: Option<(u16, u16)>) -> ResumeRequest {
+    ResumeRequest { voter: voter.voter.clone(), name: voter.name.clone(), card: card(), take }
 }
 
 /// Greets one voter.
-async fn greet(ledger: &SharedLedger, hall: &Hall, greeting: Greeting) -> (Voter, Ballot) {
-    ledger.greet(hall.id(), hall.partitions, &[greeting]).await.unwrap().remove(0)
+async fn greet(ledger: &SharedLedger, hall: &Hall, greeting: ResumeRequest) -> (Voter, Ballot) {
+    ledger.resume(hall.id(), hall.partitions, &[greeting]).await.unwrap().remove(0)
 }
 
 fn unknown(called: &str) -> Voter {
@@ -46,8 +47,8 @@ fn unknown(called: &str) -> Voter {
     Voter { voter, name: name(called), card, removed: false }
 }
 
-fn renaming(voter: &Voter, to: &str) -> Renaming {
-    Renaming { voter: voter.voter.clone(), name: name(to), suggestions: names(&["Other 2", "Other 3"]) }
+fn renaming(voter: &Voter, to: &str) -> RenameRequest {
+    RenameRequest { voter: voter.voter.clone(), name: name(to), suggestions: names(&["Other 2", "Other 3"]) }
 }
 
 async fn a_known_voter_is_greeted_with_the_ballot(ledger: SharedLedger) {
@@ -110,11 +111,11 @@ async fn a_crowd_is_greeted_in_its_order(ledger: SharedLedger) {
         greeting(&anna, Some((1, 1))),
         greeting(&anna, None),
     ];
-    let greeted = ledger.greet(hall.id(), 3, &crowd).await.unwrap();
+    let greeted = ledger.resume(hall.id(), 3, &crowd).await.unwrap();
     let told: Vec<_> = greeted.iter().map(|(voter, ballot)| (&voter.voter, voter.removed, &*ballot.votes)).collect();
     let (a, b, c) = (&anna.voter, &bela.voter, &lost.voter);
     assert_eq!(told, [(b, true, "b"), (c, false, ""), (a, false, "ab"), (a, false, "")]);
-    assert_eq!(ledger.greet(hall.id(), 3, &[]).await.unwrap(), []);
+    assert_eq!(ledger.resume(hall.id(), 3, &[]).await.unwrap(), []);
 }
 
 async fn many_greetings_at_once_write_one_voter(ledger: SharedLedger) {

@@ -9,7 +9,7 @@ use proptest::sample::{select, subsequence};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use tallycast::domain::ids::{Card, Invite};
 use tallycast::domain::room::JoinMode;
-use tallycast::ledger::{Greeting, JoinOutcome, JoinRequest, LedgerError, Renaming, Voter, VotersQuery};
+use tallycast::ledger::{JoinOutcome, JoinRequest, LedgerError, RenameRequest, ResumeRequest, Voter, VotersQuery};
 
 use crate::ledger_support::{Hall, Stand, name, names, voter};
 use crate::{Kind, wait};
@@ -343,11 +343,12 @@ impl<K> PeopleTest<K> {
             }
             Command::Greet { voter: number, name: called } => {
                 let card = self.cards[CARDS + number].clone();
-                let greeting = Greeting { voter: voter(number), name: name(called), card, take: None };
-                Told::Voter(Some(self.person(wait(ledger.greet(room, 1, &[greeting])).unwrap().remove(0).0)))
+                let greeting = ResumeRequest { voter: voter(number), name: name(called), card, take: None };
+                Told::Voter(Some(self.person(wait(ledger.resume(room, 1, &[greeting])).unwrap().remove(0).0)))
             }
             Command::Rename { voter: number, name: called, suggestions } => {
-                let renaming = Renaming { voter: voter(number), name: name(called), suggestions: names(&suggestions) };
+                let renaming =
+                    RenameRequest { voter: voter(number), name: name(called), suggestions: names(&suggestions) };
                 self.outcome(wait(ledger.rename(room, &renaming)))
             }
             Command::Remove { voter: number, removed } => {

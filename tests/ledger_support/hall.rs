@@ -153,7 +153,7 @@ impl Hall {
     }
 
     pub async fn snapshot(&self) -> GateSnapshot {
-        self.ledger.snapshot(self.id(), self.partitions).await.unwrap().expect("the room")
+        self.ledger.gate_snapshot(self.id(), self.partitions).await.unwrap().expect("the room")
     }
 
     /// All gates together.

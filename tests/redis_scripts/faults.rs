@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tallycast::domain::gate::{DesiredGate, GatePhase};
 use tallycast::domain::ids::RoomId;
-use tallycast::ledger::{Batch, Commit, Ledger, LedgerError};
+use tallycast::ledger::{Batch, Commit, Diagnostics, Ledger, LedgerError, RoomStore, VoteStore};
 
 use crate::support::redis::Redis;
 use crate::{batch, cast, fresh_room, ledger, opened, voter};

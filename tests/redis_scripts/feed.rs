@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tallycast::domain::gate::Gate;
 use tallycast::ledger::redis::{RedisLedger, RedisOptions};
-use tallycast::ledger::{Feed, FeedEvent, Ledger};
+use tallycast::ledger::{Feed, FeedEvent, PodStore, VoteStore};
 use tokio::time::timeout;
 
 use crate::support::redis::Redis;

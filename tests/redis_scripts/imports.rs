@@ -5,7 +5,7 @@ use std::time::Duration;
 use tallycast::domain::gate::Gate;
 use tallycast::domain::room::Room;
 use tallycast::ledger::redis::RedisLedger;
-use tallycast::ledger::{Claimed, ImportClaim, Ledger, Part, Voter, fresh_card};
+use tallycast::ledger::{Claimed, ImportClaim, ImportStore, Part, RoomStore, Voter, VoterStore, fresh_card};
 
 use crate::ledger;
 use crate::rooms::room;

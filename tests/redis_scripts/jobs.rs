@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tallycast::domain::ids::{RoomCode, RoomId};
 use tallycast::domain::jobs::{Job, Task};
 use tallycast::ledger::redis::{RedisLedger, RedisOptions};
-use tallycast::ledger::{Creation, Ledger};
+use tallycast::ledger::{Creation, JobStore, RoomStore};
 
 use crate::ledger;
 use crate::rooms::room;

@@ -11,7 +11,8 @@ use tallycast::domain::setup::{Plan, RoundPlan};
 use tallycast::domain::text::{Name, Title};
 use tallycast::ledger::redis::{RedisLedger, RedisOptions};
 use tallycast::ledger::{
-    Creation, FeedEvent, Greeting, JoinRequest, Ledger, LedgerError, RankEntry, Renaming, VotersQuery, fresh_card,
+    Creation, Diagnostics, FeedEvent, JobStore, JoinRequest, Ledger, LedgerError, PodStore, RankEntry, RankingStore,
+    RenameRequest, ResumeRequest, RoomStore, VoteStore, VoterStore, VotersQuery, fresh_card,
 };
 
 use crate::support::redis::Redis;
@@ -54,9 +55,9 @@ fn job(id: &str) -> Job {
     Job { id: id.into(), task: Task::Archive }
 }
 
-fn greeting(number: u8) -> Greeting {
+fn greeting(number: u8) -> ResumeRequest {
     let name = Name::parse(&format!("Voter {number}")).unwrap();
-    Greeting { voter: voter(number), name, card: fresh_card(), take: Some((1, 1)) }
+    ResumeRequest { voter: voter(number), name, card: fresh_card(), take: Some((1, 1)) }
 }
 
 #[tokio::test]
@@ -79,10 +80,10 @@ async fn without_replicas_reads_answer_at_once() {
         asked.rooms() => |listing: tallycast::ledger::Listing| listing.rooms.len() == 1,
         asked.find_room(&room.code) => |found: Option<Room>| found.is_some(),
         asked.room(id) => |found: Option<Room>| found.is_some(),
-        asked.snapshot(id, 1) => |found: Option<tallycast::ledger::GateSnapshot>| found.unwrap().gates[0].stored == 2,
+        asked.gate_snapshot(id, 1) => |found: Option<tallycast::ledger::GateSnapshot>| found.unwrap().gates[0].stored == 2,
         asked.ballots_of(id, 1, &voter(1), &[(1, 1)]) => |ballots: Vec<tallycast::domain::ballot::Ballot>| ballots[0].votes == "ab",
         asked.ballots(id, 0, (1, 1), None) => |(ballots, _): (Vec<_>, _)| ballots.len() == 1,
-        asked.greet(id, 1, &[greeting(1)]) => |greeted: Vec<_>| greeted.len() == 1,
+        asked.resume(id, 1, &[greeting(1)]) => |greeted: Vec<_>| greeted.len() == 1,
         asked.voter(id, &voter(1)) => |found: Option<_>| found.is_some(),
         asked.voters(id, &VotersQuery { limit: 10, ..VotersQuery::default() }) => |page: tallycast::ledger::VotersPage| page.voters.len() == 1,
         asked.invites(id) => |invites: Vec<_>| invites.is_empty(),
@@ -111,7 +112,7 @@ async fn without_replicas_no_change_is_acknowledged_and_the_check_says_so() {
         mode: JoinMode::Open,
         suggestions: vec![],
     };
-    let renaming = Renaming { voter: voter(1), name: Name::parse("Anne").unwrap(), suggestions: vec![] };
+    let renaming = RenameRequest { voter: voter(1), name: Name::parse("Anne").unwrap(), suggestions: vec![] };
     let invite = (Name::parse("Cleo").unwrap(), Invite::from_entropy(rand::random()));
     let closed = DesiredGate { open: None, ..opened(2) };
     let other = planned();
@@ -130,7 +131,7 @@ async fn without_replicas_no_change_is_acknowledged_and_the_check_says_so() {
         ("settle", three.publish_pending(1, 0).map(|answer| answer.map(drop)).boxed()),
         ("join", asked.join(id, &newcomer).map(|answer| answer.map(drop)).boxed()),
         ("rename", asked.rename(id, &renaming).map(|answer| answer.map(drop)).boxed()),
-        ("greet a lost voter", asked.greet(id, 1, &greetings).map(|answer| answer.map(drop)).boxed()),
+        ("resume a lost voter", asked.resume(id, 1, &greetings).map(|answer| answer.map(drop)).boxed()),
         ("invite", asked.invite(id, &invites).map(|answer| answer.map(drop)).boxed()),
         ("enqueue", asked.enqueue(id, &jobs).boxed()),
         ("take_job", asked.take_job(id, "worker", Duration::ZERO).map(|answer| answer.map(drop)).boxed()),
@@ -166,7 +167,7 @@ async fn a_repeat_waits_until_a_replica_has_what_was_stored_before_and_a_read_do
         assert!(matches!(told, Err(LedgerError::MaybeApplied(_))), "{what}: {told:?}");
     }
     let since = Instant::now();
-    let stored = asked.snapshot(&room.id, 1).await.unwrap().unwrap().gates[0].stored;
+    let stored = asked.gate_snapshot(&room.id, 1).await.unwrap().unwrap().gates[0].stored;
     assert_eq!(stored, 3);
     assert!(since.elapsed() < AT_ONCE, "{:?}", since.elapsed());
 

@@ -5,7 +5,7 @@ use tallycast::domain::ids::RoomCode;
 use tallycast::domain::room::{JoinMode, Room};
 use tallycast::domain::setup::{Plan, RoundPlan};
 use tallycast::domain::text::Title;
-use tallycast::ledger::{Creation, FeedEvent, Ledger, Replacement};
+use tallycast::ledger::{Creation, Diagnostics, FeedEvent, PodStore, Replacement, RoomStore, VoteStore, VoterStore};
 
 use crate::support::redis::Redis;
 use crate::{batch, cast, fresh_room, hear, join, ledger, opened, voter};

@@ -8,7 +8,7 @@ use crate::domain::setup::{Plan, RoundPlan};
 use crate::domain::text::Title;
 use crate::domain::visibility::{self, Audience, Blackout};
 
-/// A room with its one gate, carried along as `ledger::execute` does it.
+/// A room with one gate, on which commands are executed as `ledger::execute` does it.
 #[derive(Debug, Clone)]
 struct Show {
     room: Room,
@@ -38,12 +38,12 @@ impl Show {
         if let Some(desired) = self.room.desired_gate() {
             self.gate.follow(&desired, self.now);
         }
-        // whatever commands make of a room can be read again, and moved
+        // every room that commands produce passes the checks of reading and importing
         assert_eq!(self.room.validate(), Ok(()), "{:?}", self.room);
         assert_eq!(self.gate.fits(&self.room), Ok(()), "{:?} {:?}", self.gate, self.room);
     }
 
-    /// Makes a command hold; `true` if anything had to be done.
+    /// Executes a command; `true` if anything had to be done.
     fn execute(&mut self, command: &Command) -> Result<bool, Refused> {
         let ranking = FrozenRanking { ranking: 7, of: 3, places: vec![1, 2] };
         let mut changed = false;
@@ -190,11 +190,11 @@ fn a_close_that_was_begun_is_finished_before_anything_else() {
 }
 
 #[test]
-fn once_dark_a_round_stays_dark_until_it_closes() {
+fn a_blackout_lasts_until_the_close() {
     let mut show = Show::new(&[Split::Live]);
     let sees = |show: &Show| {
         let mut fresh = Blackout::default();
-        fresh.look(&show.room, show.closes_at(), show.now);
+        fresh.update(&show.room, show.closes_at(), show.now);
         visibility::sees_split(&show.room, 1, fresh, Audience::Public)
     };
     show.must(timed(1, 30));
@@ -211,7 +211,7 @@ fn once_dark_a_round_stays_dark_until_it_closes() {
 }
 
 #[test]
-fn hidden_waits_for_the_close_and_held_for_the_emcee() {
+fn a_hidden_split_is_shown_at_the_close_and_a_held_one_by_the_emcee() {
     let mut show = Show::new(&[Split::Hidden, Split::Held]);
     let sees = |show: &Show, round, audience| visibility::sees_split(&show.room, round, Blackout::default(), audience);
     show.must(open(1));
@@ -230,7 +230,7 @@ fn hidden_waits_for_the_close_and_held_for_the_emcee() {
 }
 
 #[test]
-fn while_a_ranking_is_shown_the_results_under_it_stand() {
+fn results_cannot_change_while_a_ranking_is_shown() {
     let mut show = Show::new(&[Split::Live, Split::Live]);
     assert_eq!(show.refused(reveal(Some(51))), Refused::NothingClosed);
     show.must(open(1));
@@ -245,7 +245,7 @@ fn while_a_ranking_is_shown_the_results_under_it_stand() {
 }
 
 #[test]
-fn the_emcee_may_decide_otherwise_than_the_votes_and_take_it_back() {
+fn the_emcee_can_decide_against_the_votes_and_take_that_back() {
     let mut show = Show::new(&[Split::Live]);
     show.must(open(1));
     show.vote("aab");
@@ -262,7 +262,7 @@ fn the_emcee_may_decide_otherwise_than_the_votes_and_take_it_back() {
 }
 
 #[test]
-fn an_automatic_reveal_goes_on_group_by_group() {
+fn an_automatic_reveal_shows_group_after_group() {
     let mut show = Show::new(&[Split::Live]);
     show.must(open(1));
     show.must(close(1));
@@ -281,7 +281,7 @@ fn an_automatic_reveal_goes_on_group_by_group() {
 }
 
 #[test]
-fn an_automatic_step_lapses_when_the_emcee_was_faster() {
+fn an_automatic_step_does_nothing_after_a_command_of_the_emcee() {
     let automatic = |place| Command::Reveal { place: Some(place), top: Some(50), auto_ms: Some(1_000) };
     let stopped = Command::Reveal { place: Some(51), top: Some(50), auto_ms: None };
     for faster in [stopped, reveal(None), automatic(2), automatic(1)] {
@@ -293,13 +293,13 @@ fn an_automatic_step_lapses_when_the_emcee_was_faster() {
         show.now = due;
         show.must(faster.clone());
         let left = show.room.reveal.clone();
-        assert_eq!(show.execute(&step), Ok(false), "behind {faster:?}");
-        assert_eq!(show.room.reveal, left, "behind {faster:?}");
+        assert_eq!(show.execute(&step), Ok(false), "after {faster:?}");
+        assert_eq!(show.room.reveal, left, "after {faster:?}");
     }
 }
 
 #[test]
-fn an_edit_leaves_alone_what_votes_were_cast_on() {
+fn an_edit_cannot_change_what_votes_were_cast_on() {
     let mut show = Show::new(&[Split::Live, Split::Live]);
     let plan = |labels: &[&str], seconds, split| {
         let choices: Vec<_> = labels.iter().map(|label| ((*label).to_owned(), None)).collect();
@@ -345,8 +345,8 @@ fn any_command() -> impl Strategy<Value = Command> {
 }
 
 proptest! {
-    /// Whatever is said in whatever order: saying it again at the same moment changes nothing, at most one round
-    /// runs, closed takes never change their counts, and no ranking is shown beside an open round.
+    /// For all commands in all orders: a repeat at the same moment changes nothing, at most one round is open, the counts of
+    /// closed takes never change, and no ranking is shown while a round is open.
     #[test]
     fn every_command_is_absolute(commands in prop::collection::vec((any_command(), 0u64..8_000, "[ab]{0,3}"), 1..40)) {
         let mut show = Show::new(&[Split::Live, Split::Hidden, Split::Held]);
@@ -358,7 +358,7 @@ proptest! {
             let before = show.clone();
             if show.execute(&command).is_ok() {
                 let mut again = show.clone();
-                // a deadline in the past means now, so it may close the round when it is said again
+                // a deadline in the past means now, so its repeat may close the round
                 let closes_now = matches!(&command, Command::Deadline { closes_at: Some(at), .. } if *at <= show.now);
                 if !closes_now {
                     prop_assert_eq!(again.execute(&command), Ok(false), "{:?}", command);
@@ -368,7 +368,7 @@ proptest! {
             prop_assert!(show.room.reveal.is_none() || show.room.running.is_none());
             for (old, new) in before.room.rounds.iter().zip(&show.room.rounds) {
                 for take in &old.takes {
-                    let kept = new.takes.iter().find(|t| t.take == take.take).expect("takes stay on record");
+                    let kept = new.takes.iter().find(|t| t.take == take.take).expect("closed takes stay in the record");
                     prop_assert_eq!((&kept.tally, kept.closed_at, kept.by), (&take.tally, take.closed_at, take.by));
                 }
                 prop_assert!(new.takes.windows(2).all(|pair| pair[0].take < pair[1].take));

@@ -38,7 +38,7 @@ fn texts(jobs: &[Job]) -> Vec<&str> {
 }
 
 #[test]
-fn a_close_tells_the_result_and_keeps_an_archive() {
+fn a_close_posts_the_result_and_writes_an_archive() {
     let before = room(Split::Live);
     let jobs = caused_by(&before, &closed(&before, [4, 2]));
     assert_eq!(texts(&jobs), ["An evening\nRound 1, The song: Red wins. Red 4, Blue 2 (3 voters)"]);
@@ -47,7 +47,7 @@ fn a_close_tells_the_result_and_keeps_an_archive() {
 }
 
 #[test]
-fn a_held_result_is_told_only_when_it_is_shown() {
+fn a_held_result_is_posted_only_when_it_is_shown() {
     let before = room(Split::Held);
     let held = closed(&before, [4, 2]);
     let jobs = caused_by(&before, &held);
@@ -56,11 +56,11 @@ fn a_held_result_is_told_only_when_it_is_shown() {
     shown.rounds[0].takes[0].shown = true;
     let later = caused_by(&held, &shown);
     assert!(texts(&later)[0].contains("Red wins"));
-    assert!(later.iter().all(|job| jobs.iter().all(|earlier| earlier.id != job.id)), "ids are told apart");
+    assert!(later.iter().all(|job| jobs.iter().all(|earlier| earlier.id != job.id)), "the ids differ");
 }
 
 #[test]
-fn the_emcees_word_is_told_as_such() {
+fn a_decision_of_the_emcee_is_marked_as_such() {
     let before = closed(&room(Split::Live), [3, 3]);
     assert!(texts(&caused_by(&room(Split::Live), &before))[0].contains("a draw"));
     let mut decided = before.clone();
@@ -69,7 +69,7 @@ fn the_emcees_word_is_told_as_such() {
 }
 
 #[test]
-fn a_late_close_says_how_late() {
+fn the_message_of_a_late_close_contains_the_delay() {
     let before = room(Split::Live);
     let mut late = closed(&before, [1, 0]);
     late.rounds[0].takes[0].outage_ms = 61_500;

@@ -32,7 +32,7 @@ fn wrong(change: impl FnOnce(&mut Room)) -> String {
 }
 
 #[test]
-fn what_is_broken_is_named_by_its_place() {
+fn the_error_names_the_place_of_the_invalid_value() {
     assert_eq!(room().validate(), Ok(()));
     let dark = Choice { color: "black".into(), ..room().rounds[0].choices[0].clone() };
     assert_eq!(wrong(|room| room.rounds[1].choices[1] = dark), "rounds[1].choices[1].color");
@@ -48,7 +48,7 @@ fn what_is_broken_is_named_by_its_place() {
 }
 
 #[test]
-fn a_running_take_is_never_one_that_is_on_record() {
+fn the_open_take_cannot_be_a_closed_one() {
     assert_eq!(
         wrong(|room| {
             room.last_round = 1;
@@ -59,7 +59,7 @@ fn a_running_take_is_never_one_that_is_on_record() {
 }
 
 #[test]
-fn a_gate_counts_for_each_choice_and_was_opened_before_its_last_vote() {
+fn a_gate_has_a_count_for_each_choice_and_was_opened_before_its_clock() {
     let mut gate = Gate::default();
     assert_eq!(gate.validate(), Ok(()));
     gate.follow(&room().desired_gate().unwrap(), 100);
