@@ -1,7 +1,7 @@
 //! Authentication: the emcee's key, signed voter tokens, signed emcee cookies.
 //!
-//! Everything is signed with one secret that all pods share (HMAC-SHA-256, RFC 2104), so pods keep no sessions. A signature
-//! also covers the kind of the text, so a token cannot be used as a cookie.
+//! Everything is signed with one secret that all pods share (HMAC-SHA-256, RFC 2104), so pods keep no sessions. A
+//! signature also covers the kind of the text, so a token cannot be used as a cookie.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -63,8 +63,8 @@ impl Auth {
         self.emcee_key.expose_secret()
     }
 
-    /// The key that signs the tokens of a room's voters. It is derived from the secret for each room, so that a room can
-    /// move to another installation with its key and without the secret. `imported` is the key of an imported room.
+    /// The key that signs the tokens of a room's voters. It is derived from the secret for each room, so that a room
+    /// can move to another installation with its key and without the secret. `imported` is the key of an imported room.
     pub fn token_key(&self, room: &RoomId, imported: Option<&str>) -> TokenKey {
         let derived = || encode(mac(&self.signer, &format!("room.{room}")).finalize().into_bytes());
         let key = imported.map_or_else(derived, str::to_owned);

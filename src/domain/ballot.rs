@@ -1,7 +1,7 @@
 //! The cast rule: the outcome of a cast, given the stored ballot.
 //!
-//! A **slip** is one vote, numbered from 1. A **ballot** is the string of the letters on the used slips, and it only grows.
-//! A cast names the slip at which it starts, so a repeated cast is recognised for as long as the round exists.
+//! A **slip** is one vote, numbered from 1. A **ballot** is the string of the letters on the used slips, and it only
+//! grows. A cast names the slip at which it starts, so a repeated cast is recognised for as long as the round exists.
 
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +127,8 @@ pub struct Judgement<'c> {
 /// Judges a cast against the stored `ballot` of its voter, round and take.
 ///
 /// # Invariants
-/// `ballot + append` never exceeds the budget. When a cast is judged again after its letters were appended, nothing is new.
+/// `ballot + append` never exceeds the budget. When a cast is judged again after its letters were appended, nothing is
+/// new.
 pub fn judge<'c>(ballot: &str, cast: &'c Cast, gate_check: GateCheck) -> Judgement<'c> {
     let refuse = |refusal| Judgement { append: "", refused: Some(refusal) };
     let used = ballot.len();

@@ -1,8 +1,8 @@
 //! An estimate of the ledger's clock, from replies that contain its time.
 //!
 //! The ledger reads its clock at some moment between request and reply. So each reply bounds by how much its clock is
-//! ahead of ours, and the fastest reply bounds it most tightly. The tightest bounds are kept, and widened as time passes,
-//! because clocks drift. A slow reply has wide bounds, so it changes nothing, however late it comes.
+//! ahead of ours, and the fastest reply bounds it most tightly. The tightest bounds are kept, and widened as time
+//! passes, because clocks drift. A slow reply has wide bounds, so it changes nothing, however late it comes.
 
 use super::LedgerMs;
 
@@ -63,8 +63,8 @@ impl ClockEstimate {
 
     /// Takes a reply into account: the ledger's clock showed `time` at some moment between `sent` and `received`.
     ///
-    /// `false` if its clock is behind everything that is known: it was set back, or another server has taken over. Then the
-    /// estimate is unchanged, see [`ClockEstimate::set_back`].
+    /// `false` if its clock is behind everything that is known: it was set back, or another server has taken over. Then
+    /// the estimate is unchanged, see [`ClockEstimate::set_back`].
     #[must_use]
     pub fn observe(&mut self, sent: LocalUs, received: LocalUs, time: LedgerMs) -> bool {
         let reply = Bounds::of_reply(sent, received, time);

@@ -68,9 +68,9 @@ pub enum Command {
         /// Time between two automatic steps; `None` for steps by command only.
         auto_ms: Option<u64>,
     },
-    /// The next group of an automatic reveal is shown, if that is still due. Does nothing if the record has changed: the
-    /// emcee may have stopped the reveal, moved it or taken the ranking away. The next read of the room finds what is due
-    /// then.
+    /// The next group of an automatic reveal is shown, if that is still due. Does nothing if the record has changed:
+    /// the emcee may have stopped the reveal, moved it or taken the ranking away. The next read of the room finds what
+    /// is due then.
     RevealNext {
         /// `seq` of the record in which the step was found due.
         seq: u64,
@@ -155,8 +155,8 @@ impl Room {
         }
     }
 
-    /// Whether the running round must be closed before anything else, and by whom: its deadline has passed, or its close has
-    /// begun.
+    /// Whether the running round must be closed before anything else, and by whom: its deadline has passed, or its
+    /// close has begun.
     pub fn close_due(&self, now: LedgerMs, closes_at: Option<LedgerMs>) -> Option<ClosedBy> {
         let running = self.running.as_ref()?;
         let over = closes_at.is_some_and(|closes_at| now >= closes_at);

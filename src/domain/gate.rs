@@ -1,7 +1,7 @@
 //! Gates: one for each partition of a room, stored in the ledger beside the ballots that it guards.
 //!
-//! The room record decides; a gate follows when a **desired state** with a higher `command_seq` reaches it. So any pod can
-//! push desired states, any number of times and in any order.
+//! The room record decides; a gate follows when a **desired state** with a higher `command_seq` reaches it. So any pod
+//! can push desired states, any number of times and in any order.
 
 use crc::{CRC_16_XMODEM, Crc};
 use serde::{Deserialize, Serialize};
@@ -125,8 +125,8 @@ impl Gate {
     /// Follows a desired state. `false` if it is not newer than the one that the gate follows already.
     ///
     /// # Invariants
-    /// The room record never opens a take twice, and never changes the number of choices within a take. So the counts start
-    /// at zero when the gate comes to a new take.
+    /// The room record never opens a take twice, and never changes the number of choices within a take. So the counts
+    /// start at zero when the gate comes to a new take.
     pub fn follow(&mut self, desired: &DesiredGate, now: LedgerMs) -> bool {
         if desired.command_seq <= self.command_seq {
             return false;
@@ -177,8 +177,8 @@ impl Gate {
         self.touch(now);
     }
 
-    /// This gate with counts from its ballots, for an import: `ballots` are those of its current take, and `stored` is the
-    /// number of letters on all ballots of its partition.
+    /// This gate with counts from its ballots, for an import: `ballots` are those of its current take, and `stored` is
+    /// the number of letters on all ballots of its partition.
     ///
     /// # Errors
     /// A ballot has a letter that is not a choice of the round.
@@ -224,8 +224,8 @@ pub struct GateSum {
     pub acknowledged: u64,
 }
 
-/// Adds up all gates of a room. The counts of gates that have not reached the newest take are left out. Their versions are
-/// added, so the version of the sum never falls.
+/// Adds up all gates of a room. The counts of gates that have not reached the newest take are left out. Their versions
+/// are added, so the version of the sum never falls.
 pub fn sum<'g, I>(gates: I) -> GateSum
 where
     I: IntoIterator<Item = &'g Gate>,

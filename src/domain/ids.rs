@@ -1,5 +1,5 @@
-//! Identifiers. Each is made by `parse` or from random bytes, so every value is well formed. A clone shares the text, because
-//! every cast carries ids.
+//! Identifiers. Each is made by `parse` or from random bytes, so every value is well formed. A clone shares the text,
+//! because every cast carries ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -111,8 +111,8 @@ identifier!(
     RoomCode, 6, CODE_ALPHABET, |text| parse_code(text, 6, "room")
 );
 identifier!(
-    /// The identity of a room. Keys and tokens use it, so a code that is used again for another room gives access to nothing
-    /// old. It always has the generated form, so it cannot contain the syntax of keys.
+    /// The identity of a room. Keys and tokens use it, so a code that is used again for another room gives access to
+    /// nothing old. It always has the generated form, so it cannot contain the syntax of keys.
     RoomId, 16, ID_ALPHABET, |text| parse_made(text, "room id")
 );
 identifier!(

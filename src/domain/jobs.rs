@@ -1,7 +1,7 @@
 //! Jobs: what must be done outside the ledger because of a change.
 //!
-//! A job is stored in the same step as the change, and done at least once. It has an id of its own, by which a receiver can
-//! drop repeats. Its text is fixed when it is stored.
+//! A job is stored in the same step as the change, and done at least once. It has an id of its own, by which a receiver
+//! can drop repeats. Its text is fixed when it is stored.
 
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,8 @@ pub fn caused_by(before: &Room, after: &Room) -> Vec<Job> {
         let known = before.round(number);
         for take in &round.takes {
             let old = known.and_then(|round| round.takes.iter().find(|old| old.take == take.take));
-            let (was_public, is_public) = (old.is_some_and(|old| is_public(round.split, old)), is_public(round.split, take));
+            let (was_public, is_public) =
+                (old.is_some_and(|old| is_public(round.split, old)), is_public(round.split, take));
             let text = format!("{}\nRound {number}, {}", heading(after), round.title);
             if is_public && !was_public {
                 let id = format!("result-{number}-{}", take.take);

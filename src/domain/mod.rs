@@ -39,6 +39,6 @@ pub use error::{Invalid, Refused};
 /// Milliseconds since 1970 by the ledger's clock. The only time that decides anything.
 pub type LedgerMs = u64;
 
-/// Largest count, version and time of anything stored; as a time it is in the year 4199. Sums over 64 gates or 100 rounds
-/// still fit into 53 bits, so scripts and clients have them exactly.
+/// Largest count, version and time of anything stored; as a time it is in the year 4199. Sums over 64 gates or 100
+/// rounds still fit into 53 bits, so scripts and clients have them exactly.
 pub const MAX_NUMBER: u64 = 1 << 46;

@@ -1,7 +1,7 @@
 //! Scores and places.
 //!
-//! Ties: more votes on winners come first, then less time; otherwise the place is shared: 1, 2, 2, 4. Time counts only in
-//! rounds in which the voter scored: voting early for the winner pays, and a wrong vote is not punished twice.
+//! Ties: more votes on winners come first, then less time; otherwise the place is shared: 1, 2, 2, 4. Time counts only
+//! in rounds in which the voter scored: voting early for the winner pays, and a wrong vote is not punished twice.
 
 use std::collections::HashMap;
 

@@ -100,7 +100,8 @@ pub struct Take {
 }
 
 impl Take {
-    /// Index of the winning choice; `None` for a draw. The choice with strictly most votes wins, unless the emcee has decided.
+    /// Index of the winning choice; `None` for a draw. The choice with strictly most votes wins, unless the emcee has
+    /// decided.
     pub fn winner(&self) -> Option<u8> {
         match self.decided {
             Some(Decision::Winner(index)) => Some(index),
@@ -330,8 +331,8 @@ impl Room {
         }
     }
 
-    /// All takes that have ballots, in order: round and take number, and the record of a closed take. The open take has no
-    /// record.
+    /// All takes that have ballots, in order: round and take number, and the record of a closed take. The open take has
+    /// no record.
     pub fn takes(&self) -> Vec<(u16, u16, Option<&Take>)> {
         let closed = (1u16..).zip(&self.rounds);
         let closed =

@@ -1,9 +1,9 @@
 //! Rules that every stored room and gate must satisfy, whoever wrote it.
 //!
-//! Commands keep these rules, so a record that breaks one is damaged, or comes from an archive that was edited. The rest of
-//! the program relies on the rules: it accesses choices by index, adds up times and counts, and allocates as many gates as
-//! a record says. So both ledgers check records by [`Room::validate`] and gates by [`Gate::validate`] when they read them,
-//! and an import is checked by the same rules.
+//! Commands keep these rules, so a record that breaks one is damaged, or comes from an archive that was edited. The
+//! rest of the program relies on the rules: it accesses choices by index, adds up times and counts, and allocates as
+//! many gates as a record says. So both ledgers check records by [`Room::validate`] and gates by [`Gate::validate`]
+//! when they read them, and an import is checked by the same rules.
 
 use super::gate::{Deadline, Gate, GatePhase, Tally};
 use super::ids::is_token_key;
@@ -178,8 +178,8 @@ impl Gate {
         must(self.closed_at.is_none_or(|time| time <= self.clock), "closed_at", "must not be later than the clock")
     }
 
-    /// Checks that this can be a gate of `room`. Only for imports: a stored room and its gates are read one after the other,
-    /// so a command may change them in between.
+    /// Checks that this can be a gate of `room`. Only for imports: a stored room and its gates are read one after the
+    /// other, so a command may change them in between.
     ///
     /// # Errors
     /// The field that contradicts the record.

@@ -51,8 +51,8 @@ pub fn is_dark(room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> bool 
         || dark_from(room, closes_at).is_some_and(|dark_from| now >= dark_from)
 }
 
-/// The record with the blackout begun, if it begins at or before `now` and is not in the record yet. Once this is stored,
-/// the round is dark for every process, also for one that starts later or has another clock.
+/// The record with the blackout begun, if it begins at or before `now` and is not in the record yet. Once this is
+/// stored, the round is dark for every process, also for one that starts later or has another clock.
 pub fn darkened(room: &Room, closes_at: Option<LedgerMs>, now: LedgerMs) -> Option<Room> {
     dark_from(room, closes_at).filter(|dark_from| now >= *dark_from)?;
     let mut room = room.clone();

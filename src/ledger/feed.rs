@@ -104,8 +104,8 @@ pub struct DeskSeen {
 /// A pod's subscription to the feed. It reconnects by itself, without limit.
 #[async_trait]
 pub trait Feed: Send {
-    /// Receives the gates of these rooms from now on, and of no others. Room changes, removals, sign-outs and beacons are
-    /// received for all rooms.
+    /// Receives the gates of these rooms from now on, and of no others. Room changes, removals, sign-outs and beacons
+    /// are received for all rooms.
     async fn follow(&mut self, rooms: Vec<RoomId>);
 
     /// The next message. Cancel-safe.

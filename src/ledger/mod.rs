@@ -13,9 +13,10 @@
 //! | [`PodStore`] (`pods`) | the feed, presence, ended sign-ins |
 //! | [`Diagnostics`] (`diagnostics`) | nothing: it tells how the ledger is doing |
 //!
-//! Two implementations pass the same contract tests (`tests/ledger_contract.rs`) and the same state-machine test against
-//! a plain reference (`tests/ledger_model.rs`): [`embedded`], a file, and [`redis`], which many pods share. Both have a
-//! file for each part. What several calls do together is in [`execute`] (commands, ranking, scans) and [`archive`].
+//! Two implementations pass the same contract tests (`tests/ledger_contract.rs`) and the same state-machine test
+//! against a plain reference (`tests/ledger_model.rs`): [`embedded`], a file, and [`redis`], which many pods share.
+//! Both have a file for each part. What several calls do together is in [`execute`] (commands, ranking, scans) and
+//! [`archive`].
 //!
 //! # The contract
 //! - A call that returns `Ok` has stored its change durably before it returns.

@@ -74,8 +74,8 @@ pub trait RoomStore: Send + Sync + 'static {
     /// See [`LedgerError`].
     async fn room(&self, id: &RoomId) -> Result<Option<Room>, LedgerError>;
 
-    /// Compare-and-set: stores `room` if the stored record still has `room.seq`, raises `seq`, and announces the change.
-    /// The jobs that the change causes are stored in the same step.
+    /// Compare-and-set: stores `room` if the stored record still has `room.seq`, raises `seq`, and announces the
+    /// change. The jobs that the change causes are stored in the same step.
     ///
     /// # Errors
     /// See [`LedgerError`]; [`LedgerError::NotApplied`] also if there is no such room.

@@ -135,8 +135,8 @@ pub trait VoterStore: Send + Sync + 'static {
     /// See [`LedgerError`].
     async fn join(&self, room: &RoomId, request: &JoinRequest) -> Result<JoinOutcome, LedgerError>;
 
-    /// The voters of at most [`SLICE`](super::SLICE) valid tokens and their ballots, in the order of the requests. A voter
-    /// whom the ledger has lost is written again.
+    /// The voters of at most [`SLICE`](super::SLICE) valid tokens and their ballots, in the order of the requests. A
+    /// voter whom the ledger has lost is written again.
     ///
     /// # Errors
     /// See [`LedgerError`].

@@ -106,7 +106,8 @@ pub struct Commit {
     pub gate: Gate,
     /// One for each cast, in the order of the casts.
     pub verdicts: Vec<Verdict>,
-    /// True if the gate was published with this commit. If not, [`PartitionWriter::publish_pending`] must be called soon.
+    /// True if the gate was published with this commit. If not, [`PartitionWriter::publish_pending`] must be called
+    /// soon.
     pub published: bool,
 }
 
@@ -116,8 +117,8 @@ pub trait PartitionWriter: Send {
     /// Judges and stores a batch in one step, and publishes the gate unless it was published within the tick.
     ///
     /// # Errors
-    /// See [`LedgerError`]. Without an answer it is [`LedgerError::MaybeApplied`], within two seconds: every cast of the
-    /// batch is `busy`.
+    /// See [`LedgerError`]. Without an answer it is [`LedgerError::MaybeApplied`], within two seconds: every cast of
+    /// the batch is `busy`.
     async fn commit(&mut self, batch: &Batch) -> Result<Commit, LedgerError>;
 
     /// Stores the pod's count of acknowledged slips. Publishes the gate unless its version `committed` or a newer one

@@ -109,7 +109,7 @@ async fn what_is_no_archive_is_refused_by_its_line() {
     let nowhere = whole.replacen("\"partitions\":1", "\"partitions\":0", 1);
     let torn = whole.replacen("{\"gate\"", "{\"gate", 1);
     for (text, says) in [
-        ("", "is no archive"),
+        ("", "is not an archive"),
         ("hello", "line 1"),
         (&*cut, "cut off"),
         (&*newer, "newer"),

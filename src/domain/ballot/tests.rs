@@ -75,8 +75,8 @@ fn the_stored_form_keeps_letters_and_time() {
 }
 
 proptest! {
-    /// For any casts in any order with any repeats: the ballot only grows, never over the budget, and each cast that was
-    /// accepted whole is a repeat from then on.
+    /// For any casts in any order with any repeats: the ballot only grows, never over the budget, and each cast that
+    /// was accepted whole is a repeat from then on.
     #[test]
     fn a_ballot_only_grows_and_accepted_casts_are_repeats(
         casts in prop::collection::vec((1u32..13, "[a-c]{1,4}"), 1..60),

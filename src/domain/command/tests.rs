@@ -161,7 +161,7 @@ fn voiding_an_open_round_closes_it_with_a_record_first() {
 }
 
 #[test]
-fn a_take_that_can_not_be_closes_nothing() {
+fn an_impossible_take_closes_nothing() {
     let mut show = Show::new(&[Split::Live]);
     show.must(open(1));
     for number in [0, 3, 9] {
@@ -345,8 +345,8 @@ fn any_command() -> impl Strategy<Value = Command> {
 }
 
 proptest! {
-    /// For all commands in all orders: a repeat at the same moment changes nothing, at most one round is open, the counts of
-    /// closed takes never change, and no ranking is shown while a round is open.
+    /// For all commands in all orders: a repeat at the same moment changes nothing, at most one round is open, the
+    /// counts of closed takes never change, and no ranking is shown while a round is open.
     #[test]
     fn every_command_is_absolute(commands in prop::collection::vec((any_command(), 0u64..8_000, "[ab]{0,3}"), 1..40)) {
         let mut show = Show::new(&[Split::Live, Split::Hidden, Split::Held]);

@@ -17,8 +17,8 @@ use crate::domain::validate::check_number;
 use crate::domain::{Invalid, LedgerMs};
 use crate::ledger::{Invited, RankEntry, Voter};
 
-/// Most that the clock of another installation may be ahead of ours. The times of a room never fall back, so a room from
-/// the future would stand still until our clock catches up.
+/// Most that the clock of another installation may be ahead of ours. The times of a room never fall back, so a room
+/// from the future would stand still until our clock catches up.
 const MAX_AHEAD_MS: LedgerMs = 3_600_000;
 
 /// Most commands that a room may have had: `command_seq` continues from there, and must not run out of numbers.

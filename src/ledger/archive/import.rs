@@ -31,8 +31,8 @@ pub enum Import {
 
 impl Archive {
     /// Imports the room. Its id, code and `ref` are claimed first, and everything is written under that claim: of two
-    /// imports at once, one is told that the other is running. The room is not visible before all of it is stored. The same
-    /// import again changes nothing.
+    /// imports at once, one is told that the other is running. The room is not visible before all of it is stored. The
+    /// same import again changes nothing.
     ///
     /// # Errors
     /// See [`LedgerError`]: try again. What was written is dropped now, or when the claim has expired.

@@ -7,8 +7,8 @@
 //! {"end": {"lines": 4711}}                             shows that nothing is missing
 //! ```
 //!
-//! The ballots are the source of truth: an import recounts the gates from them, so an archive can be written while votes
-//! are being cast.
+//! The ballots are the source of truth: an import recounts the gates from them, so an archive can be written while
+//! votes are being cast.
 
 use serde::Serialize;
 
@@ -46,8 +46,8 @@ impl Archive {
     /// Reads everything that is stored of a room. `token_key` signs the tokens of its voters.
     ///
     /// # Errors
-    /// [`ExecuteError::NoSuchRoom`], [`ExecuteError::Ledger`], and [`ExecuteError::Contended`] if rounds keep opening and
-    /// closing.
+    /// [`ExecuteError::NoSuchRoom`], [`ExecuteError::Ledger`], and [`ExecuteError::Contended`] if rounds keep opening
+    /// and closing.
     pub async fn of(ledger: &dyn Ledger, id: &RoomId, token_key: &str) -> Result<Self, ExecuteError> {
         for _ in 0..MAX_ATTEMPTS {
             let before = reconcile_room(ledger, id).await?;

@@ -60,7 +60,7 @@ pub(super) fn read(text: &str) -> Result<Archive, Invalid> {
             }
         }
     }
-    let missing = |what: &str| Invalid::new("body", format!("is no archive: {what} is missing"));
+    let missing = |what: &str| Invalid::new("body", format!("is not an archive: {what} is missing"));
     let head = head.ok_or_else(|| missing("the line \"archive\""))?;
     let room = room.ok_or_else(|| missing("the line \"record\""))?;
     if !ended {

@@ -21,16 +21,25 @@ pub struct StoredClaim {
 }
 
 /// True if the room is being imported.
+///
+/// # Errors
+/// See [`StoreError`].
 pub fn is_importing(transaction: &ReadTransaction, id: &str) -> Result<bool, StoreError> {
     Ok(transaction.open_table(IMPORTS)?.get(id)?.is_some())
 }
 
 /// True if any room is being imported.
+///
+/// # Errors
+/// See [`StoreError`].
 pub fn has_imports(transaction: &ReadTransaction) -> Result<bool, StoreError> {
     Ok(!transaction.open_table(IMPORTS)?.is_empty()?)
 }
 
 /// Lets all claims expire. Called when the file is opened: only one process has it, so the holders are gone.
+///
+/// # Errors
+/// The file failed.
 pub fn expire_all(imports: &mut Table<'_, &'static str, Json>) -> Result<(), redb::StorageError> {
     let mut all = vec![];
     for entry in imports.iter()? {

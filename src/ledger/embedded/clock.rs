@@ -1,8 +1,8 @@
 //! The ledger's clock: the system clock, but never slower than the monotonic clock and never behind a stored time.
 //!
-//! If the system clock were followed when it is set back, the ledger's time would stand still until it catches up: rounds
-//! would not close, and votes would share one time. A system clock that is set forward is followed: that is what happens
-//! when a machine wakes up.
+//! If the system clock were followed when it is set back, the ledger's time would stand still until it catches up:
+//! rounds would not close, and votes would share one time. A system clock that is set forward is followed: that is what
+//! happens when a machine wakes up.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};

@@ -39,7 +39,7 @@ pub enum OpenError {
     },
     /// A ledger file that is damaged.
     #[error(
-        "the ledger file {path} is broken ({detail}), and was left as it is: put a copy of it in its place, or move it away, start anew, and bring the rooms back from their archives with `tallycast import`"
+        "the ledger file {path} is broken ({detail}), and was left as it is: put a copy of it in its place, or move it away, start with a new one, and bring the rooms back from their archives with `tallycast import`"
     )]
     Broken {
         /// The file.
@@ -131,8 +131,8 @@ pub fn begin(database: &Database) -> Result<WriteTransaction, redb::Error> {
 
 /// Prepares a database: its tables exist, and everything that can be read from it is on disk.
 ///
-/// A killed process, or a failed commit, may have left pages that only the memory of the system holds. A read would return
-/// them as stored. So a commit goes before the first read: it writes them to the disk, or fails.
+/// A killed process, or a failed commit, may have left pages that only the memory of the system holds. A read would
+/// return them as stored. So a commit goes before the first read: it writes them to the disk, or fails.
 ///
 /// # Errors
 /// The file failed.
@@ -167,7 +167,8 @@ fn create(path: &Path) -> Result<(), OpenError> {
     fresh.push(format!(".{}.new", std::process::id()));
     let fresh = PathBuf::from(fresh);
     let made = fill(&fresh).and_then(|()| match fs::hard_link(&fresh, path) {
-        // unlike a rename, a link never replaces a file that another process has just created; some file systems have no links
+        // unlike a rename, a link never replaces a file that another process has just created; some file systems have
+        // no links
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs::rename(&fresh, path),
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),

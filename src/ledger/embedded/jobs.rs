@@ -54,6 +54,9 @@ impl JobStore for EmbeddedLedger {
 
 impl WriteTransaction<'_> {
     /// Stores jobs whose ids were not stored before.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
     pub fn enqueue(&mut self, room: &RoomId, jobs: &[Job]) -> Result<(), StoreError> {
         for job in jobs {
             let id = (room.as_str(), job.id.as_str());

@@ -8,6 +8,9 @@ use crate::domain::ids::{RoomCode, RoomId};
 
 impl WriteTransaction<'_> {
     /// Removes everything of a room except its record: its data, and its entries in the directory.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
     pub fn purge_parts(&mut self, id: &RoomId, code: &RoomCode, reference: Option<&str>) -> Result<(), StoreError> {
         let id = id.as_str();
         let tables = &mut self.tables;

@@ -46,6 +46,9 @@ impl RankingStore for EmbeddedLedger {
 
 impl WriteTransaction<'_> {
     /// Stores one slice.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
     pub fn store_ranking(
         &mut self,
         room: &RoomId,

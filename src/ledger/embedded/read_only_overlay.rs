@@ -1,7 +1,7 @@
 //! A storage backend that reads a file and never changes it: writes stay in memory, locks are real.
 //!
-//! If its last process was killed, redb repairs a file before it can tell what the file holds. A file that may belong to
-//! another program must not be repaired, so it is inspected through this overlay first.
+//! If its last process was killed, redb repairs a file before it can tell what the file holds. A file that may belong
+//! to another program must not be repaired, so it is inspected through this overlay first.
 
 use std::collections::HashMap;
 use std::io;

@@ -60,6 +60,9 @@ impl RoomStore for EmbeddedLedger {
 }
 
 /// Reads and validates a room record. All records are read by this function.
+///
+/// # Errors
+/// See [`StoreError`].
 pub fn load_room(rooms: &impl ReadableTable<&'static str, Json>, id: &str) -> Result<Option<Room>, StoreError> {
     rooms.get(id)?.map(|json| decode_room(id, json.value())).transpose()
 }
@@ -141,11 +144,17 @@ impl WriteTransaction<'_> {
     }
 
     /// The room that a `ref` leads to.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
     pub fn owner_of_reference(&self, id: &str) -> Result<Room, StoreError> {
         load_room(&self.tables.rooms, id)?.ok_or_else(|| dangling("ref"))
     }
 
     /// Removes the `ref` from a deleted room, so that another room can have it. If the room is restored, it has none.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
     pub fn take_reference_from(&mut self, owner: Room) -> Result<(), StoreError> {
         let owner = Room { reference: None, seq: (owner.seq + 1).max(self.now), ..owner };
         store(&mut self.tables.rooms, owner.id.as_str(), &owner)

@@ -64,8 +64,8 @@ impl Store {
         self.file.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Exclusive access to the file, to close and open it. Waits until all reads are done, and forgets failed ones: they
-    /// were reads of the old handle.
+    /// Exclusive access to the file, to close and open it. Waits until all reads are done, and forgets failed ones:
+    /// they were reads of the old handle.
     pub fn file_mut(&self) -> RwLockWriteGuard<'_, Option<Database>> {
         let file = self.file.write().unwrap_or_else(PoisonError::into_inner);
         self.read_failed.store(false, Ordering::Release);
@@ -92,11 +92,12 @@ impl Store {
         let _ = self.queue.send(WriterCommand::Close);
     }
 
-    /// Lets the writer make a change, and returns when it is on disk. `weight` is how much work the change is, in casts.
+    /// Lets the writer make a change, and returns when it is on disk. `weight` is how much work the change is, in
+    /// casts.
     ///
     /// # Errors
-    /// [`LedgerError::NotApplied`] if the queue is full or the file is closed, [`LedgerError::MaybeApplied`] if the reply
-    /// does not arrive in time, and the errors of the change.
+    /// [`LedgerError::NotApplied`] if the queue is full or the file is closed, [`LedgerError::MaybeApplied`] if the
+    /// reply does not arrive in time, and the errors of the change.
     pub async fn write<T, F>(&self, weight: usize, change: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
@@ -125,8 +126,8 @@ impl Store {
     /// makes readers wait. Neither may delay the sockets of this thread.
     ///
     /// # Errors
-    /// [`LedgerError::NotApplied`] if too many reads are waiting, the file is closed or the disk does not answer in time,
-    /// and the errors of the read.
+    /// [`LedgerError::NotApplied`] if too many reads are waiting, the file is closed or the disk does not answer in
+    /// time, and the errors of the read.
     pub async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,

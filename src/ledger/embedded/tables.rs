@@ -95,6 +95,9 @@ macro_rules! from_file_errors {
 from_file_errors!(StorageError, TableError, TransactionError);
 
 /// Reads a record.
+///
+/// # Errors
+/// See [`StoreError`].
 pub fn load<'k, K, T>(
     table: &impl ReadableTable<K, Json>,
     key: impl Borrow<K::SelfType<'k>>,
@@ -107,6 +110,9 @@ where
 }
 
 /// Decodes a record.
+///
+/// # Errors
+/// See [`StoreError`].
 pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
     serde_json::from_slice(json).map_err(|error| {
         let kind = std::any::type_name::<T>();
@@ -115,6 +121,9 @@ pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
 }
 
 /// Stores a record.
+///
+/// # Errors
+/// See [`StoreError`].
 pub fn store<'k, K, T>(
     table: &mut Table<'_, K, Json>,
     key: impl Borrow<K::SelfType<'k>>,
@@ -153,6 +162,9 @@ pub struct Tables<'txn> {
 
 impl<'txn> Tables<'txn> {
     /// Opens all tables, and creates those that a new file lacks: a read transaction cannot create them.
+    ///
+    /// # Errors
+    /// The file failed.
     pub fn open(txn: &'txn WriteTransaction) -> Result<Self, TableError> {
         Ok(Self {
             meta: txn.open_table(META)?,

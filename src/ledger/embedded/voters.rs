@@ -1,7 +1,7 @@
 //! Voters, their names, cards and invites.
 //!
-//! A name is taken by the voter who has it, and also by the invite that was made for it. An invite reserves its name for
-//! good: a person invited as Anna can become Anna however late they join.
+//! A name is taken by the voter who has it, and also by the invite that was made for it. An invite reserves its name
+//! for good: a person invited as Anna can become Anna however late they join.
 
 use std::ops::Bound;
 
@@ -252,6 +252,9 @@ impl WriteTransaction<'_> {
     }
 
     /// Writes a voter of an import. The same voter again changes nothing.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
     pub fn import_voter(&mut self, room: &RoomId, voter: &Voter) -> Result<(), StoreError> {
         if self.voter(room, &voter.voter)?.is_some() {
             return Ok(());
@@ -261,6 +264,9 @@ impl WriteTransaction<'_> {
     }
 
     /// Writes an invite of an import.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
     pub fn import_invite(&mut self, room: &RoomId, invited: &Invited) -> Result<(), StoreError> {
         let invite = invited.invite.as_str();
         self.tables.invited.insert((room.as_str(), invited.name.folded().as_str()), invite)?;

@@ -218,6 +218,9 @@ fn load_gate(
 type Key<'k> = (&'k str, u16, u16, u16, &'k str);
 
 /// The ballot under a key; an empty one where there is none.
+///
+/// # Errors
+/// See [`StoreError`].
 pub fn stored_ballot(
     ballots: &impl ReadableTable<BallotKey, &'static str>,
     key: Key<'_>,

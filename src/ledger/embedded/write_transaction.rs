@@ -37,7 +37,8 @@ impl WriteTransaction<'_> {
         self.events.push(event);
     }
 
-    /// Publishes a gate, unless an older version of it was published within the tick. True if this version is published.
+    /// Publishes a gate, unless an older version of it was published within the tick. True if this version is
+    /// published.
     pub fn publish_throttled(&mut self, room: &RoomId, partition: u16, gate: &Gate) -> bool {
         let key = (room.clone(), partition);
         let too_early = |last: &Published| last.at.elapsed() < self.tick && last.version < gate.tally.version;

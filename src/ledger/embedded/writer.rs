@@ -5,9 +5,9 @@
 //! change checks everything before it writes, so a refused change leaves nothing behind and does not affect the others.
 //!
 //! After a failed transaction or read the file is closed and opened again, because redb refuses to continue with it.
-//! While opening fails too, every change is answered as not applied, and opening is tried again without limit. A damaged
-//! file is different: it does not heal, and without this thread nothing can be stored. Then the process aborts, and its
-//! next start says what to do. A process that lived on would look as if waiting could help.
+//! While opening fails too, every change is answered as not applied, and opening is tried again without limit. A
+//! damaged file is different: it does not heal, and without this thread nothing can be stored. Then the process aborts,
+//! and its next start says what to do. A process that lived on would look as if waiting could help.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Executing a command: the room record decides, the gates follow.
 //!
-//! Every step is a compare-and-set on the record, or a desired state that a gate applies only once. So any pod can do any
-//! step at any time, and two pods can do the same step at once. If a pod dies between two steps, the next pod that reads
-//! the room finishes its work: rooms are read by [`reconcile_room`] or [`reconcile_record`], which apply the record's
-//! desired state to every gate that is behind it.
+//! Every step is a compare-and-set on the record, or a desired state that a gate applies only once. So any pod can do
+//! any step at any time, and two pods can do the same step at once. If a pod dies between two steps, the next pod that
+//! reads the room finishes its work: rooms are read by [`reconcile_room`] or [`reconcile_record`], which apply the
+//! record's desired state to every gate that is behind it.
 
 use std::time::Duration;
 
@@ -100,8 +100,8 @@ pub async fn reconcile_room(ledger: &dyn Ledger, id: &RoomId) -> Result<RoomSnap
     reconcile_record(ledger, room).await?.ok_or(ExecuteError::NoSuchRoom)
 }
 
-/// The same for a room whose record is known: reads the gates, and the record only if it has changed. `None` if the room
-/// does not exist any more.
+/// The same for a room whose record is known: reads the gates, and the record only if it has changed. `None` if the
+/// room does not exist any more.
 ///
 /// # Errors
 /// See [`LedgerError`]. Some gates may have changed.
@@ -134,8 +134,8 @@ async fn reconcile_gates(ledger: &dyn Ledger, snapshot: &mut RoomSnapshot) -> Re
 /// Executes a command, and returns the room as it is then.
 ///
 /// # Errors
-/// See [`ExecuteError`]. After [`ExecuteError::Ledger`] and [`ExecuteError::Closing`] the command may be executed already,
-/// or later.
+/// See [`ExecuteError`]. After [`ExecuteError::Ledger`] and [`ExecuteError::Closing`] the command may be executed
+/// already, or later.
 pub async fn execute(ledger: &SharedLedger, id: &RoomId, command: &Command) -> Result<RoomSnapshot, ExecuteError> {
     let shared = ledger;
     let ledger = &**shared;
@@ -205,8 +205,8 @@ pub async fn execute_due(ledger: &SharedLedger, id: &RoomId) -> Result<RoomSnaps
     }
 }
 
-/// Closes the running round: the record begins the close, every gate freezes, and the sum of the frozen gates is stored in
-/// the record. `None` if the record was changed by another command.
+/// Closes the running round: the record begins the close, every gate freezes, and the sum of the frozen gates is stored
+/// in the record. `None` if the record was changed by another command.
 async fn close(
     ledger: &dyn Ledger,
     mut snapshot: RoomSnapshot,

@@ -84,8 +84,8 @@ pub async fn frozen(ledger: &dyn Ledger, id: &RoomId, ranking: u64) -> Result<Ve
 }
 
 /// The numbers for rankings that are frozen from the record with this `seq`. They rise with `seq`, so rankings of older
-/// records can be told from those that a reveal may be about to show. Within one record they are random, because two pods
-/// may freeze a ranking at once.
+/// records can be told from those that a reveal may be about to show. Within one record they are random, because two
+/// pods may freeze a ranking at once.
 fn ranking_numbers(seq: u64) -> Range<u64> {
     (seq << 10)..((seq + 1) << 10)
 }

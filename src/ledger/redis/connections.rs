@@ -1,5 +1,5 @@
-//! Connections to Redis: a pool for most calls, connections of their own for partition writers and feeds. Also the timeout
-//! of a call, and the confirmation of a change by replicas.
+//! Connections to Redis: a pool for most calls, connections of their own for partition writers and feeds. Also the
+//! timeout of a call, and the confirmation of a change by replicas.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,8 +52,8 @@ impl Connections {
         self.primary.may_change()
     }
 
-    /// Does `work` on a pooled connection, within the timeout of a call, without waiting for replicas: for reads, and for
-    /// data that expires within seconds.
+    /// Does `work` on a pooled connection, within the timeout of a call, without waiting for replicas: for reads, and
+    /// for data that expires within seconds.
     pub(super) async fn run<T, F>(&self, work: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, LedgerError>
     where
         F: Future<Output = Result<T, LedgerError>>,
@@ -61,8 +61,8 @@ impl Connections {
         self.on_pooled(async |connection| work(connection).await).await
     }
 
-    /// As [`Connections::run`], for calls that change something or return what a change has stored: the result is returned
-    /// after the replicas have it. Otherwise a failover could take it back.
+    /// As [`Connections::run`], for calls that change something or return what a change has stored: the result is
+    /// returned after the replicas have it. Otherwise a failover could take it back.
     pub(super) async fn change<T, F>(&self, work: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, LedgerError>
     where
         F: Future<Output = Result<T, LedgerError>>,
@@ -101,7 +101,8 @@ impl Connections {
         connected.inspect_err(|_| self.primary.invalidate(&primary))
     }
 
-    /// As [`Connections::change`], on the caller's `own` connection, which is made if there is none and dropped if it fails.
+    /// As [`Connections::change`], on the caller's `own` connection, which is made if there is none and dropped if it
+    /// fails.
     pub(super) async fn change_on<T, F>(
         &self,
         own: &mut Option<MultiplexedConnection>,
@@ -162,7 +163,8 @@ impl Connections {
         }
     }
 
-    /// Waits until the replicas have everything that is stored. If too few have it in time, returns a text with their number.
+    /// Waits until the replicas have everything that is stored. If too few have it in time, returns a text with their
+    /// number.
     pub(super) async fn unconfirmed(&self, connection: &MultiplexedConnection) -> Result<Option<String>, RedisError> {
         if self.replicas == 0 {
             return Ok(None);

@@ -1,8 +1,8 @@
 //! A pod's subscription to the feed: one pub/sub connection, which is made again without limit.
 //!
-//! A task of its own holds the connection (`feed_task.rs`), so that nothing is lost when the future of [`Feed::next`] is
-//! dropped. Events wait in a queue of [`MAX_QUEUED_EVENTS`]. When the pod is so slow that the queue is full, events are
-//! dropped and [`FeedEvent::Resumed`] follows.
+//! A task of its own holds the connection (`feed_task.rs`), so that nothing is lost when the future of [`Feed::next`]
+//! is dropped. Events wait in a queue of [`MAX_QUEUED_EVENTS`]. When the pod is so slow that the queue is full, events
+//! are dropped and [`FeedEvent::Resumed`] follows.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,8 @@
 //! The task behind a feed: connects, subscribes, receives, and reconnects.
 //!
 //! A pub/sub connection whose peer is gone without a reset just falls silent. So a connection that was silent for
-//! [`PING_AFTER`] is pinged, and given up if nothing was received [`PING_TIMEOUT`] later. A pod whose own messages do not
-//! come back orders another connection.
+//! [`PING_AFTER`] is pinged, and given up if nothing was received [`PING_TIMEOUT`] later. A pod whose own messages do
+//! not come back orders another connection.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -124,8 +124,8 @@ impl FeedTask {
         }
     }
 
-    /// Waits for `done`, and handles commands while waiting. If `is_connecting`, follow commands wait for the connection.
-    /// `None` if the feed was dropped.
+    /// Waits for `done`, and handles commands while waiting. If `is_connecting`, follow commands wait for the
+    /// connection. `None` if the feed was dropped.
     async fn until_done<T>(&mut self, done: impl Future<Output = T>, is_connecting: bool) -> Option<T> {
         tokio::pin!(done);
         loop {

@@ -1,10 +1,10 @@
 //! Imports, with fencing tokens.
 //!
-//! The keys of a room form several units: the room's own, and one for each partition. The directory hands out claims, each
-//! with a higher **token** than all before. An import first stores its token in every unit, and each of its writes is a
-//! script that writes nothing unless it finds the token there. So an import that was given up, and continues later, cannot
-//! write into a room that another import has finished. An import that is never finished is found by its claim and
-//! dropped.
+//! The keys of a room form several units: the room's own, and one for each partition. The directory hands out claims,
+//! each with a higher **token** than all before. An import first stores its token in every unit, and each of its writes
+//! is a script that writes nothing unless it finds the token there. So an import that was given up, and continues
+//! later, cannot write into a room that another import has finished. An import that is never finished is found by its
+//! claim and dropped.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

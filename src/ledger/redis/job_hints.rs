@@ -1,10 +1,10 @@
 //! The directory's hint which rooms have jobs.
 //!
 //! A job is stored where its room is, by the script that causes it, and there are many rooms. The hint spares workers
-//! from asking each of them. A room is added to it *before* its job is stored, and dropped when it is found without jobs
-//! and was added longer ago than any call takes. The hint can be wrong: a failover may lose it alone, because it is
-//! stored elsewhere than the jobs, and earlier versions did not write it. So all rooms are asked with the first call and
-//! then each minute.
+//! from asking each of them. A room is added to it *before* its job is stored, and dropped when it is found without
+//! jobs and was added longer ago than any call takes. The hint can be wrong: a failover may lose it alone, because it
+//! is stored elsewhere than the jobs, and earlier versions did not write it. So all rooms are asked with the first call
+//! and then each minute.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

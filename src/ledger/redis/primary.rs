@@ -1,7 +1,7 @@
 //! Where the primary is: at a fixed address, or where the sentinels say.
 //!
-//! With sentinels it is looked up again after every failure: a primary that does not answer, or has become a replica, may
-//! have been replaced.
+//! With sentinels it is looked up again after every failure: a primary that does not answer, or has become a replica,
+//! may have been replaced.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -171,7 +171,7 @@ impl Sentinels {
 
     /// Asks all sentinels at once, and takes the first answer.
     async fn find(&self, config: &AsyncConnectionConfig) -> Result<ConnectionInfo, LedgerError> {
-        let asked = self.addresses.iter().map(|(host, port)| {
+        let lookups = self.addresses.iter().map(|(host, port)| {
             async move {
                 let client = Client::open((host.as_str(), *port)).map_err(error::unreachable)?;
                 let connected = client.get_multiplexed_async_connection_with_config(config).await;
@@ -183,7 +183,7 @@ impl Sentinels {
             }
             .boxed()
         });
-        let ((host, port), _) = select_ok(asked).await?;
+        let ((host, port), _) = select_ok(lookups).await?;
         let info = ConnectionAddr::Tcp(host, port).into_connection_info().map_err(error::unreachable)?;
         Ok(info.set_redis_settings(self.settings.clone()))
     }

@@ -1,6 +1,7 @@
 //! Room records, and the directory of codes and `ref`s that leads to them.
 //!
-//! `seq` is stored beside the record, where a script can read it. The `seq` inside the JSON is that of the version before.
+//! `seq` is stored beside the record, where a script can read it. The `seq` inside the JSON is that of the version
+//! before.
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;

@@ -35,7 +35,8 @@ pub(super) async fn read(redis: MultiplexedConnection) -> Result<SlowLog, Ledger
     Ok(SlowLog { commands, server_run, longer_than, unreadable_because })
 }
 
-/// How far the log has come, without its commands: cheap enough to be read each second. `None` if the provider forbids it.
+/// How far the log has come, without its commands: cheap enough to be read each second. `None` if the provider forbids
+/// it.
 pub(super) async fn newest(mut redis: MultiplexedConnection) -> Result<Option<SlowSeen>, RedisError> {
     let mut ask = redis::pipe();
     ask.cmd("SLOWLOG").arg("LEN").cmd("SLOWLOG").arg("GET").arg(1);

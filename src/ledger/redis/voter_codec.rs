@@ -1,5 +1,5 @@
-//! The stored form of a voter: the card followed by the **person**, which is the name and its folded form, separated by a
-//! line feed, which no name contains. Scripts split it, so they need not know how names are folded.
+//! The stored form of a voter: the card followed by the **person**, which is the name and its folded form, separated by
+//! a line feed, which no name contains. Scripts split it, so they need not know how names are folded.
 
 use super::error;
 use super::keys::RoomKeys;

@@ -8,8 +8,9 @@
 --       for each cast that was not appended whole: its number (from 1), letters added, and the reason why the others
 --       were refused, or 'removed', or '-'
 --
--- Redis spends most of its time in this loop. Many casts are the same word, so each word is parsed once. The usual cast,
--- which is appended, runs no pattern and makes no table. The reply is a few long strings, not thousands of short ones.
+-- Redis spends most of its time in this loop. Many casts are the same word, so each word is parsed once. The usual
+-- cast, which is appended, runs no pattern and makes no table. The reply is a few long strings, not thousands of short
+-- ones.
 
 local HEAD = 7
 local find, sub, byte = string.find, string.sub, string.byte

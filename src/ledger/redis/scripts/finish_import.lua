@@ -1,4 +1,5 @@
--- Stores the record of a room whose import is complete. The token of the unit stays: it keeps older claims out for good.
+-- Stores the record of a room whose import is complete. The token of the unit stays: it keeps older claims out for
+-- good.
 --
 -- KEYS  claim of the unit, record
 -- ARGV  token, the room as JSON, the seq that it has

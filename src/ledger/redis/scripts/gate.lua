@@ -1,8 +1,8 @@
 -- Comes before every script on a gate. KEYS[1] is the gate.
 --
--- A gate is a hash. FIELDS are those of the gate itself, in the order of gate_codec.rs, each a decimal number or a word,
--- or '-' if it is not set. The hash also holds `published` and `published_at`, version and time of the last publish, and
--- `ack:POD` for each pod, the slips whose reply that pod has received.
+-- A gate is a hash. FIELDS are those of the gate itself, in the order of gate_codec.rs, each a decimal number or a
+-- word, or '-' if it is not set. The hash also holds `published` and `published_at`, version and time of the last
+-- publish, and `ack:POD` for each pod, the slips whose reply that pod has received.
 
 local FIELDS = {
   'command_seq', 'round', 'take', 'phase', 'choices', 'votes_per_round', 'opened_at', 'deadline', 'closed_at',
