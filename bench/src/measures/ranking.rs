@@ -11,7 +11,7 @@ use tallycast::domain::ballot::Cast;
 use tallycast::domain::ids::VoterId;
 use tallycast::domain::text::Name;
 use tallycast::ledger::redis::{RedisLedger, RedisOptions};
-use tallycast::ledger::{Batch, Greeting, MAX_CASTS, SharedLedger, Verdict, fresh_card};
+use tallycast::ledger::{Batch, MAX_CASTS, ResumeRequest, SharedLedger, Verdict, fresh_card};
 
 use crate::gauge::{Crowd, MAX_CASTS_PER_ROUND};
 use crate::lab::{Aof, Lab, Store};
@@ -94,10 +94,10 @@ async fn fill(ledger: &SharedLedger, hall: &Hall, ballots: usize) -> Result<()> 
     for some in numbers.chunks(MAX_CASTS) {
         let greeting = |number: &usize| {
             let name = Name::parse(&format!("Voter {number}"))?;
-            Ok(Greeting { voter: voter(*number)?, name, card: fresh_card(), take: None })
+            Ok(ResumeRequest { voter: voter(*number)?, name, card: fresh_card(), take: None })
         };
         let greetings: Result<Vec<_>> = some.iter().map(greeting).collect();
-        ledger.greet(&hall.id, 1, &greetings?).await?;
+        ledger.resume(&hall.id, 1, &greetings?).await?;
         let casts: Result<Vec<_>> =
             some.iter().map(|number| Ok((voter(*number)?, Cast::parse(1, letters(*number))?))).collect();
         let commit = writer.commit(&Batch::of(1, 1, 0, casts?)).await?;
