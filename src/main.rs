@@ -1,4 +1,4 @@
-//! The command line: `tallycast`, or `tallycast serve`, holds the evening; the other commands talk to a running server.
+//! The command line: `tallycast` or `tallycast serve` runs the server; the other commands talk to a running server.
 
 use std::process::ExitCode;
 
@@ -6,10 +6,10 @@ use clap::{Parser, Subcommand};
 use tallycast::cli::arguments::Operation;
 use tallycast::settings::{LogSettings, Settings};
 use tallycast::startup::Application;
-use tallycast::telemetry::Reader;
+use tallycast::telemetry::OutputMode;
 use tallycast::{cli, telemetry};
 
-// measured against the system's: a third less memory for each socket, and less time where ten thousand are written to
+// measured against the system's allocator: a third less memory for each socket, and less time to write to 10,000
 #[cfg(unix)]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -17,7 +17,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// Live audience voting that counts every vote exactly once.
 ///
 /// Without a command it serves; its settings are in config/default.toml and the environment. Every other command talks
-/// to a running server: docs/event-files.md shows them at work.
+/// to a running server: docs/event-files.md shows how to use them.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
@@ -27,7 +27,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Hold the evening: pages, API and sockets (the default)
+    /// Run the server: pages, API and sockets (the default)
     Serve,
     #[command(flatten)]
     Operation(Operation),
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     let Arguments { command } = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // 2 would be clap's choice, and is a difference that `plan` has found
+            // clap would return 2, which means that `plan` has found a difference
             let code = if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
             let _ = error.print();
             return code;
@@ -46,13 +46,13 @@ fn main() -> ExitCode {
     match command.unwrap_or(Command::Serve) {
         Command::Operation(operation) => cli::run(operation),
         Command::Serve => {
-            // read by itself: why settings are refused is told in the way that they ask for
+            // read before the other settings, so that an error in those is reported in the format that they ask for
             let log = LogSettings::load();
-            let reader = Reader::of(log.format);
-            match actix_web::rt::System::new().block_on(serve(&log, reader)) {
+            let output = OutputMode::of(log.format);
+            match actix_web::rt::System::new().block_on(serve(&log, output)) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    reader.told_why(&error);
+                    output.report_failure(&error);
                     ExitCode::FAILURE
                 }
             }
@@ -60,10 +60,10 @@ fn main() -> ExitCode {
     }
 }
 
-async fn serve(log: &LogSettings, reader: Reader) -> anyhow::Result<()> {
-    telemetry::init(log, reader)?;
+async fn serve(log: &LogSettings, output: OutputMode) -> anyhow::Result<()> {
+    telemetry::init(log, output)?;
     let application = Application::build(Settings::load()?).await?;
-    cli::banner::show(&application, reader);
+    cli::startup_message::show(&application, output);
     application.run_until_stopped().await?;
     tracing::info!("stopped; the next start goes on where this one was");
     Ok(())

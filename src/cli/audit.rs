@@ -1,4 +1,4 @@
-//! `tallycast audit`: every take, recounted from its ballots.
+//! `tallycast audit`: recounts every take from its ballots.
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -6,12 +6,12 @@ use serde_json::json;
 
 use super::arguments::AuditArguments;
 use super::client::Client;
-use super::outcome::{Outcome, say};
-use super::paint::Paint;
+use super::outcome::{Outcome, print};
 use super::rooms;
+use super::style::{bold, green, red};
 use super::table::{counted, table};
 
-/// What the server answers.
+/// The server's recount of a room.
 #[derive(Debug, Serialize, Deserialize)]
 struct Audit {
     ok: bool,
@@ -24,19 +24,22 @@ struct Audit {
 struct Recount {
     round: u16,
     take: u16,
-    /// By choice, as on record.
+    /// Votes by choice, as on record.
     tally: Vec<u64>,
-    /// By choice, as the ballots say.
+    /// Votes by choice, as counted from the ballots.
     recount: Vec<u64>,
-    /// Who voted, as the ballots say.
+    /// Voters with a vote in their ballot.
     voters: u64,
 }
 
 /// Recounts, and prints a table for each room.
+///
+/// # Errors
+/// The server does not answer, or there is no such room.
 pub async fn audit(arguments: &AuditArguments) -> anyhow::Result<Outcome> {
     let client = Client::new(&arguments.server).await?;
     let mut audits = vec![];
-    for room in rooms::chosen(&client, arguments.room.as_deref(), arguments.all).await? {
+    for room in rooms::select(&client, arguments.room.as_deref(), arguments.all).await? {
         let audit: Audit = client.call(Method::GET, &["rooms", &room.code, "audit"]).read().await?;
         audits.push((room, audit));
     }
@@ -44,18 +47,17 @@ pub async fn audit(arguments: &AuditArguments) -> anyhow::Result<Outcome> {
     if arguments.json {
         let rooms =
             audits.iter().map(|(room, audit)| json!({ "room": room.code, "ok": audit.ok, "rounds": audit.takes }));
-        say(format_args!("{:#}", json!({ "ok": ok, "rooms": rooms.collect::<Vec<_>>() })))?;
+        print(format_args!("{:#}", json!({ "ok": ok, "rooms": rooms.collect::<Vec<_>>() })))?;
     } else {
-        let paint = Paint::stdout();
         for (room, audit) in &audits {
-            say(format_args!("{}\n{}", paint.bold(&room.described()), shown(audit)))?;
+            print(format_args!("{}\n{}", bold(&room.described()), takes(audit)))?;
         }
-        say(verdict(&audits.iter().map(|(_, audit)| audit).collect::<Vec<_>>(), paint))?;
+        print(verdict(&audits.iter().map(|(_, audit)| audit).collect::<Vec<_>>()))?;
     }
     Ok(if ok { Outcome::Fine } else { Outcome::Wrong })
 }
 
-fn shown(audit: &Audit) -> String {
+fn takes(audit: &Audit) -> String {
     if audit.takes.is_empty() {
         return "no round was opened yet\n".to_owned();
     }
@@ -75,15 +77,14 @@ fn shown(audit: &Audit) -> String {
     table(["round", "take", "on record", "recounted", "voters", ""], &rows)
 }
 
-fn verdict(audits: &[&Audit], paint: Paint) -> String {
+fn verdict(audits: &[&Audit]) -> String {
     let takes: usize = audits.iter().map(|audit| audit.takes.len()).sum();
     let votes: u64 = audits.iter().flat_map(|audit| &audit.takes).flat_map(|take| &take.recount).sum();
     match audits.iter().filter(|audit| !audit.ok).count() {
-        0 => paint.green(&format!("{} with {votes} votes recounted: exact.", counted(takes, "take"))),
-        wrong => paint.red(&format!(
-            "Of {}, {wrong} recount to something else than is on record.",
-            counted(audits.len(), "room")
-        )),
+        0 => green(&format!("{} with {votes} votes recounted: exact.", counted(takes, "take"))),
+        wrong => {
+            red(&format!("Of {}, {wrong} recount to something else than is on record.", counted(audits.len(), "room")))
+        }
     }
 }
 
@@ -92,10 +93,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_take_that_recounts_to_something_else_is_shown_beside_what_is_on_record() {
+    fn a_take_with_another_recount_is_shown_beside_its_record() {
         let take = Recount { round: 2, take: 1, tally: vec![5, 3], recount: vec![5, 2], voters: 4 };
         let audit = Audit { ok: false, takes: vec![take] };
-        assert!(shown(&audit).contains("5 : 3      5 : 2      4       DIFFERS"), "{}", shown(&audit));
-        assert_eq!(verdict(&[&audit], Paint::plain()), "Of 1 room, 1 recount to something else than is on record.");
+        assert!(takes(&audit).contains("5 : 3      5 : 2      4       DIFFERS"), "{}", takes(&audit));
+        let verdict = anstream::adapter::strip_str(&verdict(&[&audit])).to_string();
+        assert_eq!(verdict, "Of 1 room, 1 recount to something else than is on record.");
     }
 }

@@ -52,7 +52,7 @@ impl CallError {
 }
 
 /// What calls give.
-pub type Answered<T> = Result<T, CallError>;
+pub type CallResult<T> = Result<T, CallError>;
 
 /// A server that takes the emcee's calls.
 pub struct Client {
@@ -193,7 +193,7 @@ impl Call<'_> {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn send(self) -> Answered<Response> {
+    pub async fn send(self) -> CallResult<Response> {
         let answer = self.request.send().await.map_err(|error| self.client.silence(&error))?;
         match answer.status() {
             status if status.is_success() => Ok(answer),
@@ -206,7 +206,7 @@ impl Call<'_> {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn read<T: DeserializeOwned>(self) -> Answered<T> {
+    pub async fn read<T: DeserializeOwned>(self) -> CallResult<T> {
         let client = self.client;
         let text = self.send().await?.text().await.map_err(|error| client.silence(&error))?;
         serde_json::from_str(&text).map_err(|error| {

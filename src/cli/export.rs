@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use reqwest::{Method, Response};
 
 use super::arguments::{ExportArguments, Format};
-use super::client::{Answered, Client};
+use super::client::{CallResult, Client};
 use super::outcome::Outcome;
 use super::rooms::{self, KnownRoom};
 use super::table::counted;
@@ -70,7 +70,7 @@ async fn again_and_again(client: &Client, arguments: &ExportArguments, folder: &
 
 /// One room that cannot be written keeps none of the others back.
 async fn to_folder(client: &Client, arguments: &ExportArguments, folder: &Path) -> anyhow::Result<()> {
-    let rooms = rooms::chosen(client, arguments.room.as_deref(), arguments.all).await?;
+    let rooms = rooms::select(client, arguments.room.as_deref(), arguments.all).await?;
     let mut failures = vec![];
     for room in &rooms {
         let path = folder.join(format!("{}.{}", room.code, arguments.format.ending()));
@@ -91,7 +91,7 @@ async fn to_file(client: &Client, arguments: &ExportArguments, room: &KnownRoom,
 }
 
 async fn to_one_file(client: &Client, arguments: &ExportArguments) -> anyhow::Result<()> {
-    let rooms = rooms::chosen(client, arguments.room.as_deref(), arguments.all).await?;
+    let rooms = rooms::select(client, arguments.room.as_deref(), arguments.all).await?;
     let [room] = rooms.as_slice() else {
         anyhow::bail!("{} do not fit in one file; name a folder with --dir", counted(rooms.len(), "room"));
     };
@@ -101,7 +101,7 @@ async fn to_one_file(client: &Client, arguments: &ExportArguments) -> anyhow::Re
     to_file(client, arguments, room, &arguments.out).await
 }
 
-async fn ask(client: &Client, arguments: &ExportArguments, room: &KnownRoom) -> Answered<Response> {
+async fn ask(client: &Client, arguments: &ExportArguments, room: &KnownRoom) -> CallResult<Response> {
     let call = client.call(Method::GET, &["rooms", &room.code, "export"]).query("format", arguments.format.word());
     let call = if arguments.mask { call.query("mask", "true") } else { call };
     call.send().await

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::arguments::ImportArguments;
-use super::client::{Answered, Client};
-use super::outcome::{Outcome, say};
+use super::client::{CallResult, Client};
+use super::outcome::{Outcome, print};
 use super::rooms::{self, KnownRoom};
 use crate::domain::setup::reference_of_copy;
 
@@ -49,7 +49,7 @@ pub async fn import(arguments: &ImportArguments) -> anyhow::Result<Outcome> {
         match import_one(&client, arguments, file).await {
             Ok(room) => {
                 if !arguments.json {
-                    say(format_args!("{shown} → {}", room.described()))?;
+                    print(format_args!("{shown} → {}", room.described()))?;
                 }
                 imported.push(json!({ "file": file, "room": room.code, "title": room.title, "ref": room.reference }));
             }
@@ -60,7 +60,7 @@ pub async fn import(arguments: &ImportArguments) -> anyhow::Result<Outcome> {
         }
     }
     if arguments.json {
-        say(format_args!("{:#}", json!({ "rooms": imported, "failed": failures })))?;
+        print(format_args!("{:#}", json!({ "rooms": imported, "failed": failures })))?;
     }
     Ok(if failures == 0 { Outcome::Fine } else { Outcome::Failed })
 }
@@ -87,7 +87,7 @@ async fn import_one(client: &Client, arguments: &ImportArguments, file: &Path) -
     }
 }
 
-async fn send(client: &Client, archive: Vec<u8>, fresh: bool) -> Answered<KnownRoom> {
+async fn send(client: &Client, archive: Vec<u8>, fresh: bool) -> CallResult<KnownRoom> {
     let call = client.call(Method::POST, &["rooms", "import"]).bytes("application/x-ndjson", archive);
     let call = if fresh { call.query("fresh", "true") } else { call };
     call.read().await

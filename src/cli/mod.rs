@@ -1,31 +1,31 @@
-//! The command line beside `serve`: an operator's commands, each of which talks to a running server.
+//! The operator's commands. Each of them talks to a running server.
 //!
-//! | file | is |
+//! | file | holds |
 //! | --- | --- |
-//! | [`arguments`] | what can be asked for, with its help |
-//! | [`banner`] | the first words of `serve` |
-//! | `client` | the one way to a server, and what is said when it fails |
-//! | `event` | event files: read, compared with a room, shown |
-//! | `plan`, `export`, `import`, `audit`, `purge`, `check` | the commands, one a file; `plan` holds `apply` too |
-//! | `rooms` | the server's rooms, and which of them is meant |
+//! | [`arguments`] | the commands and their options, with the help texts |
+//! | [`startup_message`] | what `serve` shows when it has started |
+//! | `client` | calls to a server, and the error texts when one fails |
+//! | `event` | event files: reading them, comparing them with a room, showing the difference |
+//! | `plan`, `export`, `import`, `audit`, `purge`, `check` | the commands, one a file; `apply` is in `plan` |
+//! | `rooms` | the server's rooms, and which of them a command is for |
 //! | `outcome` | how a command ends, and where its results go |
-//! | `paint`, `table` | how results look |
+//! | `style`, `table` | colours and tables |
 //!
-//! Results go to stdout, everything else to stderr, and the exit code is an `Outcome`.
+//! Results go to stdout, everything else goes to stderr, and the exit code is an `Outcome`.
 
 pub mod arguments;
 mod audit;
-pub mod banner;
 mod check;
 mod client;
 mod event;
 mod export;
 mod import;
 mod outcome;
-mod paint;
 mod plan;
 mod purge;
 mod rooms;
+pub mod startup_message;
+mod style;
 mod table;
 
 use std::process::ExitCode;
@@ -33,10 +33,10 @@ use std::process::ExitCode;
 use arguments::Operation;
 use outcome::Outcome;
 
-/// Does what was asked for, and says on stderr why it could not.
+/// Runs a command. If it fails, it reports why on stderr.
 pub fn run(operation: Operation) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
             match operation {
                 Operation::Plan(arguments) => plan::plan(&arguments).await,
@@ -49,9 +49,10 @@ pub fn run(operation: Operation) -> ExitCode {
             }
         })
     });
-    done.unwrap_or_else(|error| {
-        eprintln!("tallycast: {error:#}");
-        Outcome::Failed
-    })
-    .into()
+    outcome
+        .unwrap_or_else(|error| {
+            eprintln!("tallycast: {error:#}");
+            Outcome::Failed
+        })
+        .into()
 }

@@ -4,18 +4,18 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-/// How a command ended. What stands in docs/event-files.md is what scripts rely on.
+/// How a command ended. Scripts rely on the codes, which docs/event-files.md lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All is as it should be.
+    /// Everything is as it should be.
     Fine = 0,
-    /// It could not be done: bad arguments, no server, a refusal.
+    /// The command failed: bad arguments, no server, a refusal.
     Failed = 1,
     /// `plan` found a difference.
     Differs = 2,
     /// `audit` or `check` found something wrong.
     Wrong = 3,
-    /// `check` found nothing wrong, and could not see everything.
+    /// `check` found nothing wrong, but could not check everything.
     Unseen = 4,
 }
 
@@ -25,9 +25,13 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// Writes a result to stdout. Whoever has read enough of it, as `head` does, may go.
-pub fn say(result: impl Display) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout(), "{result}") {
+/// Writes a result to stdout: in colour on a terminal, unless `NO_COLOR` is set (no-color.org), and else as plain text. A
+/// reader that closes stdout early, as `head` does, is not an error.
+///
+/// # Errors
+/// Stdout cannot be written.
+pub fn print(result: impl Display) -> anyhow::Result<()> {
+    match writeln!(anstream::stdout(), "{result}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

@@ -9,10 +9,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::arguments::{ApplyArguments, PlanArguments};
-use super::client::{Answered, Client};
-use super::event::{Difference, EventFile, shown};
-use super::outcome::{Outcome, say};
-use super::paint::Paint;
+use super::client::{CallResult, Client};
+use super::event::{Difference, EventFile, render};
+use super::outcome::{Outcome, print};
 use super::rooms::{self, KnownRoom};
 use super::table::counted;
 use crate::atomic_file::AtomicFile;
@@ -40,8 +39,8 @@ pub async fn plan(arguments: &PlanArguments) -> anyhow::Result<Outcome> {
     let event = EventFile::read(&arguments.file)?;
     let difference = compare(&client, &event).await?;
     match arguments.json {
-        true => say(format_args!("{:#}", as_json(&event, &difference)))?,
-        false => say(shown(&event, &difference, Paint::stdout()))?,
+        true => print(format_args!("{:#}", as_json(&event, &difference)))?,
+        false => print(render(&event, &difference))?,
     }
     Ok(match difference.is_empty() {
         true => Outcome::Fine,
@@ -60,11 +59,11 @@ pub async fn apply(arguments: &ApplyArguments) -> anyhow::Result<Outcome> {
     }
     let difference = compare(&client, &event).await?;
     if !plan.json {
-        say(shown(&event, &difference, Paint::stdout()))?;
+        print(render(&event, &difference))?;
     }
     if difference.is_refused() {
         if plan.json {
-            say(format_args!("{:#}", as_json(&event, &difference)))?;
+            print(format_args!("{:#}", as_json(&event, &difference)))?;
         }
         return Ok(Outcome::Failed);
     }
@@ -72,15 +71,12 @@ pub async fn apply(arguments: &ApplyArguments) -> anyhow::Result<Outcome> {
         // nothing is left to do, whatever was expected: the same call may have done it
         Some(room) if difference.is_empty() => room.clone(),
         _ => {
-            let word = difference.word();
+            let id = difference.id();
             if let Some(expected) = expect {
-                ensure!(
-                    *expected == word,
-                    "the plan is not {expected} any more; nothing was changed, look at it again"
-                );
+                ensure!(*expected == id, "the plan is not {expected} any more; nothing was changed, look at it again");
             }
             let now = compare(&client, &event).await?;
-            ensure!(now.word() == word, "the room has changed meanwhile; nothing was done, look at the plan again");
+            ensure!(now.id() == id, "the room has changed meanwhile; nothing was done, look at the plan again");
             carry_out(&client, &event, &difference).await?
         }
     };
@@ -92,14 +88,14 @@ pub async fn apply(arguments: &ApplyArguments) -> anyhow::Result<Outcome> {
         let mut answer = as_json(&event, &difference);
         answer["room"] = room.code.clone().into();
         answer["links"] = links.into_iter().map(|(whose, link)| (whose.to_lowercase(), json!(link))).collect();
-        say(format_args!("{answer:#}"))?;
+        print(format_args!("{answer:#}"))?;
         return Ok(Outcome::Fine);
     }
     if !difference.is_empty() {
-        say(format_args!("Applied to room {}.", room.code))?;
+        print(format_args!("Applied to room {}.", room.code))?;
     }
     let links: Vec<_> = links.iter().map(|(whose, link)| format!("\n  {whose:7} {link}")).collect();
-    say(links.concat())?;
+    print(links.concat())?;
     Ok(Outcome::Fine)
 }
 
@@ -145,7 +141,7 @@ async fn carry_out(client: &Client, event: &EventFile, difference: &Difference) 
     Ok(room)
 }
 
-async fn invited(client: &Client, room: &KnownRoom) -> Answered<Vec<Invited>> {
+async fn invited(client: &Client, room: &KnownRoom) -> CallResult<Vec<Invited>> {
     let call = client.call(Method::GET, &["rooms", &room.code, "invites"]);
     Ok(call.read::<InvitedList>().await?.invites)
 }
@@ -167,7 +163,7 @@ async fn write_invites(client: &Client, event: &EventFile, room: &KnownRoom, pat
 
 fn as_json(event: &EventFile, difference: &Difference) -> Value {
     json!({
-        "plan": difference.word(),
+        "plan": difference.id(),
         "ref": event.reference(),
         "room": difference.room.as_ref().map(|room| &room.code),
         "changes": difference.changes,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::arguments::PurgeArguments;
 use super::client::Client;
-use super::outcome::{Outcome, say};
+use super::outcome::{Outcome, print};
 use super::table::{counted, table};
 
 /// A room that is removed.
@@ -28,20 +28,20 @@ pub async fn purge(arguments: &PurgeArguments) -> anyhow::Result<Outcome> {
     });
     let answer: Value = client.call(Method::POST, &["purge"]).json(&asked).read().await?;
     if arguments.json {
-        say(format_args!("{answer:#}"))?;
+        print(format_args!("{answer:#}"))?;
         return Ok(Outcome::Fine);
     }
     let rooms: Vec<Goes> = serde_json::from_value(answer["rooms"].clone())?;
     if rooms.is_empty() {
-        say("No room is that old.")?;
+        print("No room is that old.")?;
         return Ok(Outcome::Fine);
     }
     let rows: Vec<_> = rooms.iter().map(|goes| [goes.room.clone(), date(goes.since), goes.title.clone()]).collect();
-    say(table(["room", "since", "title"], &rows))?;
+    print(table(["room", "since", "title"], &rows))?;
     let count = counted(rooms.len(), "room");
     match arguments.dry_run {
-        true => say(format_args!("{count} would go for good. Nothing was removed."))?,
-        false => say(format_args!("{count} to go for good: the workers have been told."))?,
+        true => print(format_args!("{count} would go for good. Nothing was removed."))?,
+        false => print(format_args!("{count} to go for good: the workers have been told."))?,
     }
     Ok(Outcome::Fine)
 }

@@ -4,7 +4,7 @@ use anyhow::bail;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::client::{Answered, Client};
+use super::client::{CallResult, Client};
 use crate::domain::room::{JoinMode, Programme, Split};
 
 /// A room as the server tells its emcee: as much of it as commands need.
@@ -97,7 +97,7 @@ struct RoomList {
 }
 
 /// All rooms but deleted ones, newest first.
-pub async fn all(client: &Client) -> Answered<Vec<KnownRoom>> {
+pub async fn all(client: &Client) -> CallResult<Vec<KnownRoom>> {
     Ok(client.call(Method::GET, &["rooms"]).read::<RoomList>().await?.rooms)
 }
 
@@ -105,7 +105,7 @@ pub async fn all(client: &Client) -> Answered<Vec<KnownRoom>> {
 ///
 /// # Errors
 /// None is, or it is not clear which.
-pub async fn chosen(client: &Client, name: Option<&str>, every: bool) -> anyhow::Result<Vec<KnownRoom>> {
+pub async fn select(client: &Client, name: Option<&str>, every: bool) -> anyhow::Result<Vec<KnownRoom>> {
     let rooms = all(client).await?;
     if every {
         return Ok(rooms);

@@ -1,22 +1,18 @@
-//! Columns under each other, and numbers of things.
+//! Tables without lines, and counts in words.
 
-use unicode_segmentation::UnicodeSegmentation;
+use comfy_table::{Table, presets};
 
-/// Rows as text, each column as wide as its widest cell; the last one as it comes.
+/// Spaces between two columns.
+const GAP: u16 = 2;
+
+/// The rows as lines of text, with the columns aligned on their left.
 pub fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let head = head.map(str::to_owned);
-    let lines: Vec<_> = std::iter::once(&head).chain(rows).collect();
-    let width = |column: usize| lines.iter().map(|line| graphemes(&line[column])).max().unwrap_or(0);
-    let widths: Vec<_> = (0..N).map(width).collect();
-    let line = |line: &[String; N]| {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| cell.clone() + &" ".repeat(width - graphemes(cell)));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    lines.into_iter().map(line).collect()
-}
-
-fn graphemes(text: &str) -> usize {
-    text.graphemes(true).count()
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(head).add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, GAP));
+    }
+    table.trim_fmt() + "\n"
 }
 
 /// `1 invite`, `2 invites`.
@@ -32,5 +28,11 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [["Zoë".to_owned(), "1".to_owned()], ["A".to_owned(), "22".to_owned()]];
         assert_eq!(table(["who", "votes"], &rows), "who  votes\nZoë  1\nA    22\n");
+    }
+
+    #[test]
+    fn a_cell_may_be_empty() {
+        let rows = [["ok".to_owned(), String::new(), "x".to_owned()]];
+        assert_eq!(table(["", "took", "finding"], &rows), "    took  finding\nok        x\n");
     }
 }

@@ -5,11 +5,11 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::app_state::AppState;
 use super::auth::Emcee;
 use super::body::Body;
-use super::error::{Answer, ApiError};
+use super::error::{ApiError, ApiResult};
 use super::rooms::{execute, fresh_view, view};
-use super::site::Site;
 use crate::audit;
 use crate::domain::Invalid;
 use crate::domain::command::Command;
@@ -38,11 +38,11 @@ pub struct ImportQuery {
     (status = 422, description = "bad_request, naming the field")))]
 #[post("/rooms/import")]
 pub async fn import(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     emcee: Emcee,
     query: web::Query<ImportQuery>,
     mut payload: web::Payload,
-) -> Answer {
+) -> ApiResult {
     let mut bytes = web::BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|error| Invalid::new("body", error.to_string()))?;
@@ -51,7 +51,7 @@ pub async fn import(
         }
         bytes.extend_from_slice(&chunk);
     }
-    let (ledger, fresh) = (site.pod.ledger.clone(), query.fresh);
+    let (ledger, fresh) = (state.pod.ledger.clone(), query.fresh);
     let imported = run_blocking(async move {
         let text = std::str::from_utf8(&bytes).map_err(|error| Invalid::new("body", error.to_string()))?;
         let archive = Archive::read(text)?;
@@ -61,12 +61,12 @@ pub async fn import(
     match imported.await? {
         Import::Done(room) => {
             audit!("room_imported", room = %room.id, code = %room.code, title = %room.title, device = emcee.device);
-            Ok(HttpResponse::Created().json(shown(&site, &room).await?))
+            Ok(HttpResponse::Created().json(shown(&state, &room).await?))
         }
-        Import::Unchanged(room) => Ok(HttpResponse::Ok().json(shown(&site, &room).await?)),
+        Import::Unchanged(room) => Ok(HttpResponse::Ok().json(shown(&state, &room).await?)),
         Import::Exists(room) => {
             let detail = "this room is here already, and is not as in the archive";
-            Err(ApiError::conflict("room_exists", detail).with("room", shown(&site, &room).await?))
+            Err(ApiError::conflict("room_exists", detail).with("room", shown(&state, &room).await?))
         }
         Import::Running => {
             let detail = "this room, or one with its code or ref, is just being brought in; say it again in a while";
@@ -76,17 +76,17 @@ pub async fn import(
         Import::CodeTaken => Err(ApiError::conflict("code_taken", "another room has this code; import it as fresh")),
         Import::RefTaken(room) => {
             let error = ApiError::conflict("ref_taken", "another room has this ref; delete that one first");
-            Err(error.with("room", shown(&site, &room).await?))
+            Err(error.with("room", shown(&state, &room).await?))
         }
     }
 }
 
-async fn shown(site: &Site, room: &Room) -> Answer<serde_json::Value> {
+async fn shown(state: &AppState, room: &Room) -> ApiResult<serde_json::Value> {
     if room.deleted_at.is_some() {
-        return Ok(json!(fresh_view(site, room).at(site.now())));
+        return Ok(json!(fresh_view(state, room).at(state.now())));
     }
-    let active = site.rooms.activate(&room.id).await?;
-    Ok(view(site, &active, Audience::Emcee))
+    let active = state.rooms.activate(&room.id).await?;
+    Ok(view(state, &active, Audience::Emcee))
 }
 
 /// Which rooms go.
@@ -110,12 +110,12 @@ pub struct PurgeBody {
 #[utoipa::path(tag = "records", request_body = PurgeBody,
     responses((status = 200, description = "{rooms: [{room, title, since}], jobs}")))]
 #[post("/purge")]
-pub async fn purge(site: web::Data<Site>, emcee: Emcee, body: Body<PurgeBody>) -> Answer {
+pub async fn purge(state: web::Data<AppState>, emcee: Emcee, body: Body<PurgeBody>) -> ApiResult {
     let PurgeBody { older_than_seconds, all, room: only, dry_run } = body.0;
     let only = only.map(|code| RoomCode::parse(&code).map_err(|_| ApiError::no_such_room())).transpose()?;
-    let before = site.now().saturating_sub(older_than_seconds.saturating_mul(1_000));
+    let before = state.now().saturating_sub(older_than_seconds.saturating_mul(1_000));
     let (mut rooms, mut jobs) = (vec![], vec![]);
-    for room in site.pod.list_rooms().await?.rooms {
+    for room in state.pod.list_rooms().await?.rooms {
         if only.as_ref().is_some_and(|code| *code != room.code) {
             continue;
         }
@@ -130,20 +130,20 @@ pub async fn purge(site: web::Data<Site>, emcee: Emcee, body: Body<PurgeBody>) -
         }
         rooms.push(json!({ "room": room.code, "title": room.title, "since": since }));
         if !dry_run {
-            jobs.push(order(&site, &emcee, room).await?);
+            jobs.push(order(&state, &emcee, room).await?);
         }
     }
     Ok(HttpResponse::Ok().json(json!({ "rooms": rooms, "jobs": jobs })))
 }
 
 /// Deletes the room if it is not, and orders its purge.
-async fn order(site: &Site, emcee: &Emcee, mut room: Room) -> Answer<String> {
+async fn order(state: &AppState, emcee: &Emcee, mut room: Room) -> ApiResult<String> {
     if room.deleted_at.is_none() {
-        let active = site.rooms.activate(&room.id).await?;
+        let active = state.rooms.activate(&room.id).await?;
         room = execute(&active, emcee, Command::Delete { title: room.title.to_string() }).await?.room;
     }
     let job = Job::purge(&room);
-    site.pod.ledger.enqueue(&room.id, std::slice::from_ref(&job)).await?;
+    state.pod.ledger.enqueue(&room.id, std::slice::from_ref(&job)).await?;
     audit!("purge_ordered", room = %room.id, code = %room.code, title = %room.title, device = emcee.device);
     Ok(job.id)
 }

@@ -10,8 +10,8 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 
+use super::app_state::AppState;
 use super::error::ApiError;
-use super::site::Site;
 use crate::actors::session::{EMCEE_COOKIE, VOTER_COOKIE};
 use crate::auth::{SignIn, VoterToken, looks_like_token};
 use crate::domain::room::Room;
@@ -74,20 +74,20 @@ impl FromRequest for Emcee {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let site = site(&request);
+            let state = state(&request);
             if let Some(key) = bearer(request.headers()) {
-                return match site.pod.auth.is_emcee_key(key) {
+                return match state.pod.auth.is_emcee_key(key) {
                     true => Ok(Self { device: "key".to_owned() }),
-                    false => Err(site.wrong_keys.refuse(address_of(request.peer_addr(), request.headers()))),
+                    false => Err(state.wrong_keys.refuse(address_of(request.peer_addr(), request.headers()))),
                 };
             }
-            let sign_in = read_sign_in(&request, &site);
+            let sign_in = read_sign_in(&request, &state);
             let sign_in = sign_in.ok_or_else(|| ApiError::unauthorized("no_key", "this call is the emcee's"))?;
             let changes = !request.method().is_safe();
-            if changes && Origin::of(request.headers(), &site.own_urls()) != Origin::Own {
+            if changes && Origin::of(request.headers(), &state.own_urls()) != Origin::Own {
                 return Err(cross_origin());
             }
-            if site.pod.ledger.is_signed_out(&sign_in.id).await? {
+            if state.pod.ledger.is_signed_out(&sign_in.id).await? {
                 return Err(ApiError::unauthorized("signed_out", "this sign-in was ended"));
             }
             Ok(Self { device: sign_in.device })
@@ -101,20 +101,26 @@ pub fn cross_origin() -> ApiError {
 }
 
 /// A cookie of ours: no script reads it, and no page of somebody else's sends it.
-pub fn cookie(request: &HttpRequest, site: &Site, name: String, value: String, max_age: Duration) -> Cookie<'static> {
+pub fn cookie(
+    request: &HttpRequest,
+    state: &AppState,
+    name: String,
+    value: String,
+    max_age: Duration,
+) -> Cookie<'static> {
     Cookie::build(name, value)
         .path("/")
         .http_only(true)
         .same_site(SameSite::Strict)
-        .secure(site.base_url(request).starts_with("https://"))
+        .secure(state.base_url(request).starts_with("https://"))
         .max_age(max_age)
         .finish()
 }
 
 /// The sign-in of the request's cookie, if it is ours and not over.
-pub fn read_sign_in(request: &HttpRequest, site: &Site) -> Option<SignIn> {
+pub fn read_sign_in(request: &HttpRequest, state: &AppState) -> Option<SignIn> {
     let cookie = request.cookie(EMCEE_COOKIE)?;
-    site.pod.auth.read_sign_in(cookie.value(), site.pod.clock.now())
+    state.pod.auth.read_sign_in(cookie.value(), state.pod.clock.now())
 }
 
 /// As whom the caller may see things: as the emcee with key or cookie, else as everybody.
@@ -127,21 +133,21 @@ impl FromRequest for Viewer {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let site = site(&request);
-            if !site.pod.serves_emcee {
+            let state = state(&request);
+            if !state.pod.serves_emcee {
                 return Ok(Self(Audience::Public));
             }
             if let Some(token) = bearer(request.headers()) {
-                if site.pod.auth.is_emcee_key(token) {
+                if state.pod.auth.is_emcee_key(token) {
                     return Ok(Self(Audience::Emcee));
                 }
                 // neither key nor a voter's token: somebody is guessing
                 if !looks_like_token(token) {
-                    return Err(site.wrong_keys.refuse(address_of(request.peer_addr(), request.headers())));
+                    return Err(state.wrong_keys.refuse(address_of(request.peer_addr(), request.headers())));
                 }
             }
-            let Some(sign_in) = read_sign_in(&request, &site) else { return Ok(Self(Audience::Public)) };
-            let ended = site.pod.ledger.is_signed_out(&sign_in.id).await?;
+            let Some(sign_in) = read_sign_in(&request, &state) else { return Ok(Self(Audience::Public)) };
+            let ended = state.pod.ledger.is_signed_out(&sign_in.id).await?;
             Ok(Self(if ended { Audience::Public } else { Audience::Emcee }))
         })
     }
@@ -159,34 +165,34 @@ impl FromRequest for VoterCredentials {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let site = site(request);
+        let state = state(request);
         let token = bearer(request.headers()).map(str::to_owned);
         let cookies = request.cookies().map(|cookies| {
             let ours = cookies.iter().filter(|cookie| cookie.name().starts_with(VOTER_COOKIE));
             ours.map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned())).collect()
         });
-        let foreign = Origin::of(request.headers(), &site.own_urls()) == Origin::Foreign;
+        let foreign = Origin::of(request.headers(), &state.own_urls()) == Origin::Foreign;
         ready(Ok(Self { bearer: token, cookies: cookies.unwrap_or_default(), foreign }))
     }
 }
 
 impl VoterCredentials {
     /// The header's token, if it is for this room.
-    pub fn token(&self, site: &Site, room: &Room) -> Option<VoterToken> {
-        self.bearer.as_deref().and_then(|token| site.pod.token_key(room).read(token))
+    pub fn token(&self, state: &AppState, room: &Room) -> Option<VoterToken> {
+        self.bearer.as_deref().and_then(|token| state.pod.token_key(room).read(token))
     }
 
     /// Who asks, by header or cookie.
     ///
     /// # Errors
     /// 401 `bad_token`; 403 `cross_origin` if only a cookie speaks for a page of somebody else's.
-    pub fn voter(&self, site: &Site, room: &Room) -> Result<VoterToken, ApiError> {
-        if let Some(token) = self.token(site, room) {
+    pub fn voter(&self, state: &AppState, room: &Room) -> Result<VoterToken, ApiError> {
+        if let Some(token) = self.token(state, room) {
             return Ok(token);
         }
         let name = format!("{VOTER_COOKIE}{}", room.id);
         let cookie = self.cookies.iter().find(|(key, _)| *key == name);
-        match cookie.and_then(|(_, value)| site.pod.token_key(room).read(value)) {
+        match cookie.and_then(|(_, value)| state.pod.token_key(room).read(value)) {
             Some(_) if self.foreign => Err(cross_origin()),
             Some(token) => Ok(token),
             None => Err(ApiError::unauthorized("bad_token", "a voter's token for this room is needed")),
@@ -194,8 +200,8 @@ impl VoterCredentials {
     }
 }
 
-fn site(request: &HttpRequest) -> web::Data<Site> {
-    request.app_data::<web::Data<Site>>().expect("every App has it").clone()
+fn state(request: &HttpRequest) -> web::Data<AppState> {
+    request.app_data::<web::Data<AppState>>().expect("every App has it").clone()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub struct ApiError {
 }
 
 /// What handlers answer.
-pub type Answer<T = HttpResponse> = Result<T, ApiError>;
+pub type ApiResult<T = HttpResponse> = Result<T, ApiError>;
 
 impl ApiError {
     /// A refusal with a stable code.

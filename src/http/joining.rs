@@ -8,11 +8,11 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use serde_json::json;
 
+use super::app_state::AppState;
 use super::auth;
 use super::auth::VoterCredentials;
 use super::body::Body;
-use super::error::{Answer, ApiError};
-use super::site::Site;
+use super::error::{ApiError, ApiResult};
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::session::VOTER_COOKIE;
 use crate::auth::{SIGN_IN_MS, VoterToken};
@@ -35,27 +35,27 @@ const SUGGESTIONS: u32 = 8;
 #[post("/rooms/{room}/join")]
 pub async fn join(
     request: HttpRequest,
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<String>,
     credentials: VoterCredentials,
     body: Body<JoinBody>,
-) -> Answer {
-    let room = site.room(&path).await?;
-    let token = credentials.token(&site, &room.board.room());
-    let (voter, new) = join_room(&site, &room, token, body.0).await?;
-    let view = joined(&site, &room, &voter);
+) -> ApiResult {
+    let room = state.room(&path).await?;
+    let token = credentials.token(&state, &room.board.room());
+    let (voter, new) = join_room(&state, &room, token, body.0).await?;
+    let view = joined(&state, &room, &voter);
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
-    let cookie = cookie(&request, &site, &room, view.token.clone());
+    let cookie = cookie(&request, &state, &room, view.token.clone());
     Ok(HttpResponse::build(status).cookie(cookie).json(view))
 }
 
 /// Joins somebody, or finds the voter they are; `true`: new.
 pub async fn join_room(
-    site: &Site,
+    state: &AppState,
     room: &Arc<ActiveRoom>,
     token: Option<VoterToken>,
     body: JoinBody,
-) -> Answer<(Voter, bool)> {
+) -> ApiResult<(Voter, bool)> {
     let name = body.name.as_deref().map(Name::parse).transpose();
     let has_way_back = token.is_some() || body.card.is_some() || body.invite.is_some();
     let name = match (name, &token) {
@@ -81,15 +81,15 @@ pub async fn join_room(
         },
         mode: room.board.room().join,
     };
-    let mut outcome = site.pod.ledger.join(&room.board.id, &request).await?;
+    let mut outcome = state.pod.ledger.join(&room.board.id, &request).await?;
     if matches!(outcome, JoinOutcome::NameTaken(_)) {
         // most names are free: other ones are made up only when they are needed
         request.suggestions = request.name.as_ref().map(suggestions).unwrap_or_default();
-        outcome = site.pod.ledger.join(&room.board.id, &request).await?;
+        outcome = state.pod.ledger.join(&room.board.id, &request).await?;
     }
     match outcome {
         JoinOutcome::Done(voter) => {
-            site.pod.metrics.joins.inc();
+            state.pod.metrics.joins.inc();
             Ok((voter, true))
         }
         JoinOutcome::Known(voter) => Ok((voter, false)),
@@ -127,27 +127,26 @@ fn suggestions(name: &Name) -> Vec<Name> {
 }
 
 /// The answer to a join, with a fresh token.
-pub fn joined(site: &Site, room: &ActiveRoom, voter: &Voter) -> JoinedView {
+pub fn joined(state: &AppState, room: &ActiveRoom, voter: &Voter) -> JoinedView {
     JoinedView {
         voter: voter.voter.to_string(),
         name: voter.name.to_string(),
-        token: site.pod.token_key(&room.board.room()).sign(&voter.voter, &voter.name),
+        token: state.pod.token_key(&room.board.room()).sign(&voter.voter, &voter.name),
         card: voter.card.to_string(),
     }
 }
 
 /// The voter's cookie for this room.
-pub fn cookie(request: &HttpRequest, site: &Site, room: &ActiveRoom, token: String) -> Cookie<'static> {
+pub fn cookie(request: &HttpRequest, state: &AppState, room: &ActiveRoom, token: String) -> Cookie<'static> {
     let name = format!("{VOTER_COOKIE}{}", room.board.id);
-    auth::cookie(request, site, name, token, Duration::milliseconds(SIGN_IN_MS as i64))
+    auth::cookie(request, state, name, token, Duration::milliseconds(SIGN_IN_MS as i64))
 }
 
 /// The voter that a valid token names; written again if the ledger has lost it.
-pub async fn known_voter(site: &Site, room: &Arc<ActiveRoom>, token: VoterToken) -> Answer<(Voter, Ballot)> {
+pub async fn known_voter(state: &AppState, room: &Arc<ActiveRoom>, token: VoterToken) -> ApiResult<(Voter, Ballot)> {
     let record = room.board.room();
-    let greeting =
-        ResumeRequest { voter: token.voter, name: token.name, card: fresh_card(), take: record.current_take() };
-    let (voter, ballot) = room.greet(&site.pod, greeting).await?;
+    let greeting = ResumeRequest { voter: token.voter, name: token.name, card: fresh_card(), take: record.current_take() };
+    let (voter, ballot) = room.greet(&state.pod, greeting).await?;
     if voter.removed { Err(ApiError::removed()) } else { Ok((voter, ballot)) }
 }
 
@@ -156,15 +155,15 @@ pub async fn known_voter(site: &Site, room: &Arc<ActiveRoom>, token: VoterToken)
     (status = 200, description = "{voter, name, card, ballots: [{round, take, votes, left}], standing?}"),
     (status = 401, description = "bad_token"), (status = 403, description = "removed")))]
 #[get("/rooms/{room}/me")]
-pub async fn me(site: web::Data<Site>, path: web::Path<String>, credentials: VoterCredentials) -> Answer {
-    let room = site.room(&path).await?;
-    let token = credentials.voter(&site, &room.board.room())?;
-    let (voter, _) = known_voter(&site, &room, token).await?;
+pub async fn me(state: web::Data<AppState>, path: web::Path<String>, credentials: VoterCredentials) -> ApiResult {
+    let room = state.room(&path).await?;
+    let token = credentials.voter(&state, &room.board.room())?;
+    let (voter, _) = known_voter(&state, &room, token).await?;
     let record = room.board.room();
     let is_open = |round| record.running.as_ref().is_some_and(|running| running.round == round);
     let begun = (1u16..).zip(&record.rounds).filter(|(number, round)| is_open(*number) || round.counted().is_some());
     let takes: Vec<(u16, u16)> = begun.map(|(number, round)| (number, round.take)).collect();
-    let ballots = site.pod.ledger.ballots_of(&record.id, record.partitions, &voter.voter, &takes).await?;
+    let ballots = state.pod.ledger.ballots_of(&record.id, record.partitions, &voter.voter, &takes).await?;
     let ballots = takes.iter().zip(ballots).map(|((round, take), ballot)| {
         let left = usize::from(record.votes_per_round).saturating_sub(ballot.votes.len());
         json!({ "round": round, "take": take, "votes": ballot.votes, "left": left })
@@ -187,15 +186,15 @@ pub async fn me(site: web::Data<Site>, path: web::Path<String>, credentials: Vot
 #[patch("/rooms/{room}/me")]
 pub async fn rename(
     request: HttpRequest,
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<String>,
     credentials: VoterCredentials,
     body: Body<RenameBody>,
-) -> Answer {
+) -> ApiResult {
     let name = Name::parse(&body.0.name)?;
-    let room = site.room(&path).await?;
-    let token = credentials.voter(&site, &room.board.room())?;
-    let (voter, _) = known_voter(&site, &room, token).await?;
+    let room = state.room(&path).await?;
+    let token = credentials.voter(&state, &room.board.room())?;
+    let (voter, _) = known_voter(&state, &room, token).await?;
     if voter.name != name {
         let record = room.board.room();
         let mut takes: Vec<(u16, u16)> = vec![];
@@ -203,22 +202,22 @@ pub async fn rename(
             takes.extend(round.takes.iter().map(|take| (number, take.take)));
             takes.push((number, round.take));
         }
-        let ballots = site.pod.ledger.ballots_of(&record.id, record.partitions, &voter.voter, &takes).await?;
+        let ballots = state.pod.ledger.ballots_of(&record.id, record.partitions, &voter.voter, &takes).await?;
         if ballots.iter().any(|ballot| !ballot.votes.is_empty()) {
             return Err(ApiError::conflict("not_changeable", "the name cannot change after the first vote")
                 .with("field", "name"));
         }
     }
-    let voter = rename_voter(&site, &room, voter.voter, name).await?;
-    let view = joined(&site, &room, &voter);
-    let cookie = cookie(&request, &site, &room, view.token.clone());
+    let voter = rename_voter(&state, &room, voter.voter, name).await?;
+    let view = joined(&state, &room, &voter);
+    let cookie = cookie(&request, &state, &room, view.token.clone());
     Ok(HttpResponse::Ok().cookie(cookie).json(view))
 }
 
 /// Gives a voter another name.
-pub async fn rename_voter(site: &Site, room: &ActiveRoom, voter: VoterId, name: Name) -> Answer<Voter> {
+pub async fn rename_voter(state: &AppState, room: &ActiveRoom, voter: VoterId, name: Name) -> ApiResult<Voter> {
     let renaming = RenameRequest { voter, suggestions: suggestions(&name), name };
-    match site.pod.ledger.rename(&room.board.id, &renaming).await? {
+    match state.pod.ledger.rename(&room.board.id, &renaming).await? {
         JoinOutcome::Done(voter) | JoinOutcome::Known(voter) => Ok(voter),
         outcome => Err(refusal(outcome)),
     }

@@ -4,9 +4,9 @@ use actix_web::{HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::app_state::AppState;
 use super::auth::Emcee;
-use super::error::Answer;
-use super::site::Site;
+use super::error::ApiResult;
 use crate::domain::LedgerMs;
 use crate::ledger::SlowCommand;
 
@@ -60,11 +60,11 @@ impl From<SlowCommand> for SlowCommandView {
 #[utoipa::path(tag = "operations", params(SlowLogQuery), responses((status = 200, body = SlowLogView,
     description = "also where there is none to read, with the reason"), (status = 503, description = "ledger_unavailable")))]
 #[get("/ledger/slow-log")]
-pub async fn slow_log(site: web::Data<Site>, _emcee: Emcee, query: web::Query<SlowLogQuery>) -> Answer {
-    let log = site.pod.ledger.slow_log().await?;
+pub async fn slow_log(state: web::Data<AppState>, _emcee: Emcee, query: web::Query<SlowLogQuery>) -> ApiResult {
+    let log = state.pod.ledger.slow_log().await?;
     let since = query.since / 1_000 * 1_000;
     Ok(HttpResponse::Ok().json(SlowLogView {
-        ledger: site.pod.ledger.kind(),
+        ledger: state.pod.ledger.kind(),
         server_run: log.server_run,
         longer_than_us: log.longer_than.map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX)),
         commands: log.commands.into_iter().filter(|slow| slow.at >= since).map(Into::into).collect(),

@@ -2,7 +2,7 @@
 //!
 //! | file | is |
 //! | --- | --- |
-//! | `site` | what all handlers share |
+//! | `state` | what all handlers share |
 //! | [`auth`], `wrong_keys` | who is asking: emcee, voter, which Origin |
 //! | [`body`] | JSON and CSV bodies whose errors name the field |
 //! | [`error`] | problem documents, the only way out for what went wrong |
@@ -17,6 +17,7 @@ use utoipa_actix_web::AppExt;
 
 use crate::domain::Invalid;
 
+mod app_state;
 mod archives;
 pub mod auth;
 pub mod body;
@@ -33,18 +34,17 @@ mod reveal;
 mod rooms;
 mod rounds;
 mod sign_in;
-mod site;
 mod voters;
 mod wrong_keys;
 pub mod ws;
 
-use error::{Answer, ApiError};
-pub use site::Site;
+pub use app_state::AppState;
+use error::{ApiError, ApiResult};
 pub use wrong_keys::WrongKeys;
 
 /// One worker's application.
 pub fn app(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -54,8 +54,8 @@ pub fn app(
         InitError = (),
     >,
 > {
-    let emcee = site.pod.serves_emcee;
-    let probes = !site.metrics_apart;
+    let emcee = state.pod.serves_emcee;
+    let probes = !state.metrics_apart;
     let calls = move || {
         utoipa_actix_web::scope::scope("/api/v1").configure(audience).configure(move |service| {
             if emcee {
@@ -70,7 +70,7 @@ pub fn app(
         .into_utoipa_app()
         .service(calls())
         .into_app()
-        .app_data(site)
+        .app_data(state)
         .app_data(web::PayloadConfig::new(body::MAX_BODY_BYTES))
         .app_data(
             web::QueryConfig::default()
@@ -100,7 +100,7 @@ pub fn app(
 
 /// The application of the metrics port.
 pub fn metrics_app(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -110,7 +110,7 @@ pub fn metrics_app(
         InitError = (),
     >,
 > {
-    App::new().app_data(site).configure(health::routes).default_service(web::to(nothing_here))
+    App::new().app_data(state).configure(health::routes).default_service(web::to(nothing_here))
 }
 
 /// Calls that exist on every pod.
@@ -155,6 +155,6 @@ fn desk(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(check::check);
 }
 
-async fn nothing_here(request: HttpRequest) -> Answer<HttpResponse> {
+async fn nothing_here(request: HttpRequest) -> ApiResult<HttpResponse> {
     Err(ApiError::not_found("not_found", &format!("there is nothing at {}", request.path())))
 }

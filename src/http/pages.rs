@@ -4,8 +4,8 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, guard, web};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::error::{Answer, ApiError};
-use super::site::Site;
+use super::app_state::AppState;
+use super::error::{ApiError, ApiResult};
 
 #[derive(RustEmbed)]
 #[folder = "assets/"]
@@ -30,21 +30,21 @@ pub fn routes(service: &mut web::ServiceConfig, emcee: bool) {
     }
 }
 
-async fn voter(request: HttpRequest) -> Answer {
+async fn voter(request: HttpRequest) -> ApiResult {
     serve(&request, "index.html")
 }
 
-async fn stage(request: HttpRequest) -> Answer {
+async fn stage(request: HttpRequest) -> ApiResult {
     serve(&request, "stage.html")
 }
 
-async fn desk(request: HttpRequest) -> Answer {
+async fn desk(request: HttpRequest) -> ApiResult {
     serve(&request, "emcee.html")
 }
 
-async fn asset(request: HttpRequest, path: web::Path<String>, site: web::Data<Site>) -> Answer {
+async fn asset(request: HttpRequest, path: web::Path<String>, state: web::Data<AppState>) -> ApiResult {
     let emcees = path.contains("emcee");
-    if emcees && !site.pod.serves_emcee {
+    if emcees && !state.pod.serves_emcee {
         return Err(not_found());
     }
     serve(&request, &path)
@@ -55,7 +55,7 @@ fn not_found() -> ApiError {
 }
 
 /// Serves a file by its content's tag: browsers ask each time, and load again only what has changed.
-fn serve(request: &HttpRequest, path: &str) -> Answer {
+fn serve(request: &HttpRequest, path: &str) -> ApiResult {
     let file: EmbeddedFile = Assets::get(path).ok_or_else(not_found)?;
     let hash: String = file.metadata.sha256_hash().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
     let tag = format!("\"{hash}\"");

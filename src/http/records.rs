@@ -7,9 +7,9 @@ use actix_web::{HttpResponse, get, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::app_state::AppState;
 use super::auth::Emcee;
-use super::error::{Answer, ApiError};
-use super::site::Site;
+use super::error::{ApiError, ApiResult};
 use super::{reveal, rooms};
 use crate::domain::Invalid;
 use crate::domain::ballot::Ballot;
@@ -59,23 +59,23 @@ pub struct ExportQuery {
     responses((status = 200, description = "see docs/protocol.md")))]
 #[get("/rooms/{room}/export")]
 pub async fn export(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<String>,
     _emcee: Emcee,
     query: web::Query<ExportQuery>,
-) -> Answer {
-    let active = site.room(&path).await?;
-    rooms::refresh(&site, &active).await?;
+) -> ApiResult {
+    let active = state.room(&path).await?;
+    rooms::refresh(&state, &active).await?;
     let room = active.board.room();
     if let Format::Event = query.format {
         return Ok(HttpResponse::Ok().json(event(&room)));
     }
     if let Format::Archive = query.format {
-        return archive(&site, &room, query.mask).await;
+        return archive(&state, &room, query.mask).await;
     }
     let shown = room.reveal.as_ref().and_then(|reveal| active.board.ranking(reveal.ranking));
-    let view = rooms::view(&site, &active, Audience::Emcee);
-    let (ledger, format) = (site.pod.ledger.clone(), query.format);
+    let view = rooms::view(&state, &active, Audience::Emcee);
+    let (ledger, format) = (state.pod.ledger.clone(), query.format);
     let (kind, text) = run_blocking(async move {
         let everything = gather(&*ledger, room).await?;
         let ranking = match shown {
@@ -88,8 +88,8 @@ pub async fn export(
     Ok(HttpResponse::Ok().content_type(kind).body(text))
 }
 
-async fn archive(site: &Site, room: &Room, mask: bool) -> Answer {
-    let (ledger, key, id) = (site.pod.ledger.clone(), site.pod.token_key(room), room.id.clone());
+async fn archive(state: &AppState, room: &Room, mask: bool) -> ApiResult {
+    let (ledger, key, id) = (state.pod.ledger.clone(), state.pod.token_key(room), room.id.clone());
     let text = run_blocking(async move {
         let archive = Archive::of(&*ledger, &id, key.expose()).await?;
         Ok::<_, ApiError>(if mask { archive.masked() } else { archive }.write()?)
@@ -106,7 +106,7 @@ struct Everything {
     ballots: Vec<BallotsOfTake>,
 }
 
-async fn gather(ledger: &dyn Ledger, room: Arc<Room>) -> Answer<Everything> {
+async fn gather(ledger: &dyn Ledger, room: Arc<Room>) -> ApiResult<Everything> {
     let (names, removed) = all_names(ledger, &room.id).await?;
     let mut ballots = vec![];
     for (round, take, _) in room.takes() {
@@ -119,7 +119,7 @@ async fn gather(ledger: &dyn Ledger, room: Arc<Room>) -> Answer<Everything> {
 
 impl Everything {
     /// The media type, and the text.
-    fn write(&self, view: &Value, ranking: Vec<Value>, format: Format) -> Answer<(&'static str, String)> {
+    fn write(&self, view: &Value, ranking: Vec<Value>, format: Format) -> ApiResult<(&'static str, String)> {
         let mut voters: Vec<_> = self.names.iter().collect();
         voters.sort();
         let voters = voters.into_iter().map(|(voter, name)| match self.removed.contains(voter) {
@@ -180,7 +180,7 @@ fn rounds(room: &Room, ballots: &[BallotsOfTake]) -> Vec<Value> {
     (1u16..).zip(&room.rounds).map(round).collect()
 }
 
-fn csv(room: &Room, ballots: &[BallotsOfTake], names: &HashMap<VoterId, Name>) -> Answer<String> {
+fn csv(room: &Room, ballots: &[BallotsOfTake], names: &HashMap<VoterId, Name>) -> ApiResult<String> {
     let failed = |error: csv::Error| Invalid::new("export", error.to_string());
     let mut csv = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(vec![]);
     csv.write_record(["round", "take", "counted", "voter", "name", "votes", "time_ms"]).map_err(failed)?;
@@ -236,9 +236,9 @@ fn event(room: &Room) -> Value {
 #[utoipa::path(tag = "records", params(("room" = String, Path)),
     responses((status = 200, description = "{ok, rounds: [{round, take, tally, recount, voters}]}")))]
 #[get("/rooms/{room}/audit")]
-pub async fn audit(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee) -> Answer {
-    let active = site.room(&path).await?;
-    let (ledger, id) = (site.pod.ledger.clone(), active.board.id.clone());
+pub async fn audit(state: web::Data<AppState>, path: web::Path<String>, _emcee: Emcee) -> ApiResult {
+    let active = state.room(&path).await?;
+    let (ledger, id) = (state.pod.ledger.clone(), active.board.id.clone());
     let rounds = run_blocking(async move { recounts(&*ledger, &id).await }).await?.ok_or_else(ApiError::busy)?;
     let ok = rounds.iter().all(|(_, _, tally, recount)| tally.votes == recount.votes && tally.voters == recount.voters);
     let rounds = rounds.into_iter().map(|(round, take, tally, recount)| {
@@ -254,7 +254,7 @@ pub async fn audit(site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee
 }
 
 /// Every take, its tally and what its ballots say; once more if votes came meanwhile.
-async fn recounts(ledger: &dyn Ledger, id: &RoomId) -> Answer<Option<Vec<(u16, u16, Tally, Tally)>>> {
+async fn recounts(ledger: &dyn Ledger, id: &RoomId) -> ApiResult<Option<Vec<(u16, u16, Tally, Tally)>>> {
     let mut counted = None;
     for _ in 0..RECOUNTS {
         let before = reconcile_room(ledger, id).await?;

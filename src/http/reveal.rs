@@ -4,11 +4,11 @@ use actix_web::{HttpResponse, get, put, web};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::app_state::AppState;
 use super::auth::Emcee;
 use super::body::Body;
-use super::error::{Answer, ApiError};
+use super::error::{ApiError, ApiResult};
 use super::rooms::{execute, refresh};
-use super::site::Site;
 use crate::domain::Invalid;
 use crate::domain::command::Command;
 use crate::domain::reveal::{DEFAULT_TOP, MAX_TOP};
@@ -22,13 +22,13 @@ use crate::wire::http::RevealBody;
     (status = 409, description = "round_open, nothing_closed, not_shown")))]
 #[put("/rooms/{room}/reveal")]
 pub async fn put_reveal(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<String>,
     emcee: Emcee,
     body: Body<RevealBody>,
-) -> Answer {
+) -> ApiResult {
     let RevealBody { place, top, auto_ms } = body.0;
-    let room = site.room(&path).await?;
+    let room = state.room(&path).await?;
     let snapshot = execute(&room, &emcee, Command::Reveal { place, top, auto_ms }).await?;
     let Some(reveal) = &snapshot.room.reveal else {
         return Ok(HttpResponse::Ok().json(json!({ "reveal": null, "preview": { "next": [] } })));
@@ -57,23 +57,23 @@ fn default_top() -> u32 {
     responses((status = 200, description = "{of, entries: [{place, voter, name, score, time_ms}]}")))]
 #[get("/rooms/{room}/ranking")]
 pub async fn get_ranking(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<String>,
     _emcee: Emcee,
     query: web::Query<RankingQuery>,
-) -> Answer {
+) -> ApiResult {
     let top = query.top;
     if !(1..=MAX_TOP).contains(&top) {
         return Err(Invalid::new("top", format!("must be 1 to {MAX_TOP}, not {top}")).into());
     }
-    let room = site.room(&path).await?;
-    refresh(&site, &room).await?;
+    let room = state.room(&path).await?;
+    refresh(&state, &room).await?;
     let record = room.board.room();
     let shown = record.reveal.as_ref().and_then(|reveal| room.board.ranking(reveal.ranking));
     let (of, entries) = match shown {
         Some(ranking) => (ranking.entries().len(), view(ranking.entries(), top)),
         None => {
-            let (ledger, record) = (site.pod.ledger.clone(), record.clone());
+            let (ledger, record) = (state.pod.ledger.clone(), record.clone());
             run_blocking(async move {
                 let entries = rank(&*ledger, &record).await?;
                 Ok::<_, LedgerError>((entries.len(), view(&entries, top)))

@@ -6,10 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put, web};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::app_state::AppState;
 use super::auth::{Emcee, Viewer};
 use super::body::Body;
-use super::error::{Answer, ApiError};
-use super::site::Site;
+use super::error::{ApiError, ApiResult};
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::messages::Execute;
 use crate::actors::rooms::RoomUnavailable;
@@ -33,20 +33,20 @@ const CODE_TRIES: usize = 16;
     (status = 201, description = "the room"), (status = 409, description = "ref_taken, with the room"),
     (status = 422, description = "bad_request, naming the field")))]
 #[post("/rooms")]
-pub async fn create(site: web::Data<Site>, emcee: Emcee, body: Body<RoomBody>) -> Answer {
+pub async fn create(state: web::Data<AppState>, emcee: Emcee, body: Body<RoomBody>) -> ApiResult {
     let plan = body.0.into_plan()?;
     let id = RoomId::from_entropy(rand::random());
     for _ in 0..CODE_TRIES {
         let code = RoomCode::from_entropy(rand::random());
-        let room = plan.clone().into_room(id.clone(), code, site.now())?;
-        match site.pod.ledger.create_room(&room).await? {
+        let room = plan.clone().into_room(id.clone(), code, state.now())?;
+        match state.pod.ledger.create_room(&room).await? {
             Creation::Created(room) => {
                 audit!("room_made", room = %room.id, code = %room.code, title = %room.title, device = emcee.device);
-                return Ok(HttpResponse::Created().json(fresh_view(&site, &room).at(site.now())));
+                return Ok(HttpResponse::Created().json(fresh_view(&state, &room).at(state.now())));
             }
             Creation::RefTaken(room) => {
-                let active = site.rooms.activate(&room.id).await?;
-                let view = view(&site, &active, Audience::Emcee);
+                let active = state.rooms.activate(&room.id).await?;
+                let view = view(&state, &active, Audience::Emcee);
                 return Err(ApiError::conflict("ref_taken", "another room has this ref").with("room", view));
             }
             Creation::CodeTaken => {}
@@ -56,9 +56,9 @@ pub async fn create(site: web::Data<Site>, emcee: Emcee, body: Body<RoomBody>) -
 }
 
 /// A room as the emcee sees it, from the record alone.
-pub fn fresh_view(site: &Site, room: &Room) -> RoomView {
+pub fn fresh_view(state: &AppState, room: &Room) -> RoomView {
     let view = RoomView::new(room, &GateSum::default(), None, Blackout::default(), Audience::Emcee);
-    view.reached_at(site.pod.voters_url.as_deref())
+    view.reached_at(state.pod.voters_url.as_deref())
 }
 
 /// What [`list`] shows.
@@ -73,35 +73,35 @@ pub struct ListQuery {
 #[utoipa::path(tag = "rooms", params(ListQuery),
     responses((status = 200, description = "{rooms: [room], unreadable: [{id, room}]}")))]
 #[get("/rooms")]
-pub async fn list(site: web::Data<Site>, _emcee: Emcee, query: web::Query<ListQuery>) -> Answer {
-    let mut rooms = site.pod.list_rooms().await?.rooms;
+pub async fn list(state: web::Data<AppState>, _emcee: Emcee, query: web::Query<ListQuery>) -> ApiResult {
+    let mut rooms = state.pod.list_rooms().await?.rooms;
     rooms.retain(|room| query.deleted || room.deleted_at.is_none());
     rooms.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
     let mut views = vec![];
     for room in rooms {
         // what runs or is revealed has more to it than its record
-        let moving = room.running.is_some() || room.reveal.is_some() || site.rooms.get(&room.id).is_some();
+        let moving = room.running.is_some() || room.reveal.is_some() || state.rooms.get(&room.id).is_some();
         if !moving {
-            views.push(json!(fresh_view(&site, &room).at(site.now())));
+            views.push(json!(fresh_view(&state, &room).at(state.now())));
             continue;
         }
-        match site.rooms.activate(&room.id).await {
-            Ok(active) => views.push(view(&site, &active, Audience::Emcee)),
+        match state.rooms.activate(&room.id).await {
+            Ok(active) => views.push(view(&state, &active, Audience::Emcee)),
             // set apart, and listed with those
             Err(RoomUnavailable::Ledger(error @ LedgerError::Corrupt(_))) => {
-                site.pod.quarantine.add_if_corrupt(&room.id, Some(&room.code), &error);
+                state.pod.quarantine.add_if_corrupt(&room.id, Some(&room.code), &error);
             }
             Err(absent) => return Err(absent.into()),
         }
     }
-    Ok(HttpResponse::Ok().json(json!({ "rooms": views, "unreadable": site.pod.quarantine.views() })))
+    Ok(HttpResponse::Ok().json(json!({ "rooms": views, "unreadable": state.pod.quarantine.views() })))
 }
 
 /// The room on its board, with the ledger's time.
-pub fn view(site: &Site, room: &ActiveRoom, audience: Audience) -> serde_json::Value {
-    let view = room.board.view(audience, site.now());
+pub fn view(state: &AppState, room: &ActiveRoom, audience: Audience) -> serde_json::Value {
+    let view = room.board.view(audience, state.now());
     let mut view: serde_json::Value = serde_json::from_str(view.get()).unwrap_or_default();
-    view["now"] = site.now().into();
+    view["now"] = state.now().into();
     view
 }
 
@@ -109,27 +109,32 @@ pub fn view(site: &Site, room: &ActiveRoom, audience: Audience) -> serde_json::V
 #[utoipa::path(tag = "rooms", params(("room" = String, Path, description = "join code, either case")),
     responses((status = 200, description = "the room"), (status = 404, description = "no_such_room")))]
 #[get("/rooms/{room}")]
-pub async fn get(site: web::Data<Site>, path: web::Path<String>, viewer: Viewer) -> Answer {
-    let room = site.room(&path).await?;
+pub async fn get(state: web::Data<AppState>, path: web::Path<String>, viewer: Viewer) -> ApiResult {
+    let room = state.room(&path).await?;
     if viewer.0 == Audience::Emcee {
-        refresh(&site, &room).await?;
+        refresh(&state, &room).await?;
     }
-    Ok(HttpResponse::Ok().json(view(&site, &room, viewer.0)))
+    Ok(HttpResponse::Ok().json(view(&state, &room, viewer.0)))
 }
 
 /// Brings the board up to date: an emcee who has just told another pod something sees it done here too.
-pub async fn refresh(site: &Site, room: &ActiveRoom) -> Answer<()> {
-    let snapshot = reconcile_room(&*site.pod.ledger, &room.board.id).await?;
-    Ok(site.rooms.apply_snapshot(room, snapshot).await?)
+pub async fn refresh(state: &AppState, room: &ActiveRoom) -> ApiResult<()> {
+    let snapshot = reconcile_room(&*state.pod.ledger, &room.board.id).await?;
+    Ok(state.rooms.apply_snapshot(room, snapshot).await?)
 }
 
 /// Changes a room; what is left out stays.
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)), request_body = RoomPatch, responses(
     (status = 200, description = "the room"), (status = 409, description = "not_changeable, naming the field")))]
 #[patch("/rooms/{room}")]
-pub async fn patch(site: web::Data<Site>, path: web::Path<String>, emcee: Emcee, body: Body<RoomPatch>) -> Answer {
+pub async fn patch(
+    state: web::Data<AppState>,
+    path: web::Path<String>,
+    emcee: Emcee,
+    body: Body<RoomPatch>,
+) -> ApiResult {
     let edit = body.0.into_edit()?;
-    command(&site, &path, &emcee, Command::Edit(edit)).await
+    command(&state, &path, &emcee, Command::Edit(edit)).await
 }
 
 /// Confirms a deletion.
@@ -146,12 +151,12 @@ pub struct DeleteQuery {
     (status = 422, description = "the title does not match")))]
 #[delete("/rooms/{room}")]
 pub async fn delete(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<String>,
     emcee: Emcee,
     query: web::Query<DeleteQuery>,
-) -> Answer {
-    let room = any_room(&site, &path).await?;
+) -> ApiResult {
+    let room = any_room(&state, &path).await?;
     execute(&room, &emcee, Command::Delete { title: query.into_inner().title }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -159,28 +164,28 @@ pub async fn delete(
 /// Brings a deleted room back.
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)), responses((status = 200, description = "the room")))]
 #[post("/rooms/{room}/undelete")]
-pub async fn undelete(site: web::Data<Site>, path: web::Path<String>, emcee: Emcee) -> Answer {
-    let room = any_room(&site, &path).await?;
+pub async fn undelete(state: web::Data<AppState>, path: web::Path<String>, emcee: Emcee) -> ApiResult {
+    let room = any_room(&state, &path).await?;
     execute(&room, &emcee, Command::Undelete).await?;
-    Ok(HttpResponse::Ok().json(view(&site, &room, Audience::Emcee)))
+    Ok(HttpResponse::Ok().json(view(&state, &room, Audience::Emcee)))
 }
 
 /// A room, deleted or not.
-async fn any_room(site: &Site, code: &str) -> Answer<Arc<ActiveRoom>> {
+async fn any_room(state: &AppState, code: &str) -> ApiResult<Arc<ActiveRoom>> {
     let code = RoomCode::parse(code).map_err(|_| ApiError::no_such_room())?;
-    let room = site.pod.ledger.find_room(&code).await?.ok_or_else(ApiError::no_such_room)?;
-    Ok(site.rooms.activate(&room.id).await?)
+    let room = state.pod.ledger.find_room(&code).await?.ok_or_else(ApiError::no_such_room)?;
+    Ok(state.rooms.activate(&room.id).await?)
 }
 
 /// Makes a command hold and answers the room as the emcee sees it then.
-pub async fn command(site: &Site, code: &str, emcee: &Emcee, command: Command) -> Answer {
-    let room = site.room(code).await?;
+pub async fn command(state: &AppState, code: &str, emcee: &Emcee, command: Command) -> ApiResult {
+    let room = state.room(code).await?;
     execute(&room, emcee, command).await?;
-    Ok(HttpResponse::Ok().json(view(site, &room, Audience::Emcee)))
+    Ok(HttpResponse::Ok().json(view(state, &room, Audience::Emcee)))
 }
 
 /// Makes a command hold, and notes whose it was.
-pub async fn execute(room: &ActiveRoom, emcee: &Emcee, command: Command) -> Answer<RoomSnapshot> {
+pub async fn execute(room: &ActiveRoom, emcee: &Emcee, command: Command) -> ApiResult<RoomSnapshot> {
     let said = format!("{command:?}");
     let snapshot = room.coordinator.execute.send(Execute { command }).await??;
     audit!("command", room = %snapshot.room.id, code = %snapshot.room.code, seq = snapshot.room.seq, device = emcee.device, command = said);
@@ -191,18 +196,23 @@ pub async fn execute(room: &ActiveRoom, emcee: &Emcee, command: Command) -> Answ
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)), request_body = StageBody,
     responses((status = 200, description = "the room")))]
 #[put("/rooms/{room}/stage")]
-pub async fn stage(site: web::Data<Site>, path: web::Path<String>, emcee: Emcee, body: Body<StageBody>) -> Answer {
+pub async fn stage(
+    state: web::Data<AppState>,
+    path: web::Path<String>,
+    emcee: Emcee,
+    body: Body<StageBody>,
+) -> ApiResult {
     let stage = body.0.into_stage()?;
-    command(&site, &path, &emcee, Command::Stage(stage)).await
+    command(&state, &path, &emcee, Command::Stage(stage)).await
 }
 
 /// The voter link as a QR code.
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)),
     responses((status = 200, description = "an SVG image", content_type = "image/svg+xml")))]
 #[get("/rooms/{room}/qr.svg")]
-pub async fn qr(request: HttpRequest, site: web::Data<Site>, path: web::Path<String>) -> Answer {
-    let room = site.room(&path).await?;
-    let link = format!("{}/r/{}", site.base_url(&request), room.board.code);
+pub async fn qr(request: HttpRequest, state: web::Data<AppState>, path: web::Path<String>) -> ApiResult {
+    let room = state.room(&path).await?;
+    let link = format!("{}/r/{}", state.base_url(&request), room.board.code);
     let code = qrcode::QrCode::new(link).map_err(|error| Invalid::new("room", error.to_string()))?;
     let svg = code.render::<qrcode::render::svg::Color<'_>>().min_dimensions(240, 240).build();
     Ok(HttpResponse::Ok().content_type("image/svg+xml").body(svg))

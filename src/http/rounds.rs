@@ -2,11 +2,11 @@
 
 use actix_web::{post, web};
 
+use super::app_state::AppState;
 use super::auth::Emcee;
 use super::body::Body;
-use super::error::{Answer, ApiError};
+use super::error::{ApiError, ApiResult};
 use super::rooms::command;
-use super::site::Site;
 use crate::domain::command::Command;
 use crate::wire::http::{CloseBody, DeadlineBody, DecideBody, OpenBody, TakeBody};
 
@@ -18,7 +18,7 @@ pub struct RoundPath {
 }
 
 impl RoundPath {
-    fn round(&self) -> Answer<u16> {
+    fn round(&self) -> ApiResult<u16> {
         let round = self.round.parse().ok().filter(|round| *round > 0);
         round.ok_or_else(|| ApiError::not_found("no_such_round", &format!("there is no round {}", self.round)))
     }
@@ -30,14 +30,14 @@ impl RoundPath {
     (status = 409, description = "another_round_open, already_closed, other_take, ranking_shown")))]
 #[post("/rooms/{room}/rounds/{round}/open")]
 pub async fn open_round(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<RoundPath>,
     emcee: Emcee,
     body: Body<OpenBody>,
-) -> Answer {
+) -> ApiResult {
     let OpenBody { take, seconds } = body.0;
     let round = path.round()?;
-    command(&site, &path.room, &emcee, Command::Open { round, take, seconds }).await
+    command(&state, &path.room, &emcee, Command::Open { round, take, seconds }).await
 }
 
 /// The open round closes at this time.
@@ -45,13 +45,13 @@ pub async fn open_round(
     responses((status = 200, description = "the room"), (status = 409, description = "not_open")))]
 #[post("/rooms/{room}/rounds/{round}/deadline")]
 pub async fn set_deadline(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<RoundPath>,
     emcee: Emcee,
     body: Body<DeadlineBody>,
-) -> Answer {
+) -> ApiResult {
     let round = path.round()?;
-    command(&site, &path.room, &emcee, Command::Deadline { round, closes_at: body.0.closes_at }).await
+    command(&state, &path.room, &emcee, Command::Deadline { round, closes_at: body.0.closes_at }).await
 }
 
 /// The round is closed, for good.
@@ -60,13 +60,13 @@ pub async fn set_deadline(
     (status = 503, description = "closing: votes are refused, and the close is completed by itself")))]
 #[post("/rooms/{room}/rounds/{round}/close")]
 pub async fn close_round(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<RoundPath>,
     emcee: Emcee,
     body: Body<CloseBody>,
-) -> Answer {
+) -> ApiResult {
     let round = path.round()?;
-    command(&site, &path.room, &emcee, Command::Close { round, take: body.0.take }).await
+    command(&state, &path.room, &emcee, Command::Close { round, take: body.0.take }).await
 }
 
 /// This take counts; the next unused number voids the round.
@@ -74,9 +74,14 @@ pub async fn close_round(
     responses((status = 200, description = "the room"),
     (status = 409, description = "another_round_open, ranking_shown")))]
 #[post("/rooms/{room}/rounds/{round}/take")]
-pub async fn set_take(site: web::Data<Site>, path: web::Path<RoundPath>, emcee: Emcee, body: Body<TakeBody>) -> Answer {
+pub async fn set_take(
+    state: web::Data<AppState>,
+    path: web::Path<RoundPath>,
+    emcee: Emcee,
+    body: Body<TakeBody>,
+) -> ApiResult {
     let round = path.round()?;
-    command(&site, &path.room, &emcee, Command::Take { round, take: body.0.take }).await
+    command(&state, &path.room, &emcee, Command::Take { round, take: body.0.take }).await
 }
 
 /// The result of a held round is shown.
@@ -84,9 +89,9 @@ pub async fn set_take(site: web::Data<Site>, path: web::Path<RoundPath>, emcee: 
     (status = 200, description = "the room"),
     (status = 409, description = "another_round_open, not_closed, ranking_shown")))]
 #[post("/rooms/{room}/rounds/{round}/show")]
-pub async fn show_result(site: web::Data<Site>, path: web::Path<RoundPath>, emcee: Emcee) -> Answer {
+pub async fn show_result(state: web::Data<AppState>, path: web::Path<RoundPath>, emcee: Emcee) -> ApiResult {
     let round = path.round()?;
-    command(&site, &path.room, &emcee, Command::Show { round }).await
+    command(&state, &path.room, &emcee, Command::Show { round }).await
 }
 
 /// The outcome is the emcee's, or the votes' again.
@@ -95,12 +100,12 @@ pub async fn show_result(site: web::Data<Site>, path: web::Path<RoundPath>, emce
     (status = 409, description = "another_round_open, not_closed, ranking_shown")))]
 #[post("/rooms/{room}/rounds/{round}/decide")]
 pub async fn decide_winner(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<RoundPath>,
     emcee: Emcee,
     body: Body<DecideBody>,
-) -> Answer {
+) -> ApiResult {
     let outcome = body.0.outcome()?;
     let round = path.round()?;
-    command(&site, &path.room, &emcee, Command::Decide { round, outcome }).await
+    command(&state, &path.room, &emcee, Command::Decide { round, outcome }).await
 }

@@ -3,10 +3,10 @@
 use actix_web::cookie::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, delete, post, web};
 
+use super::app_state::AppState;
 use super::auth::{Origin, address_of, cookie, cross_origin, read_sign_in};
 use super::body::Body;
-use super::error::{Answer, ApiError};
-use super::site::Site;
+use super::error::{ApiError, ApiResult};
 use crate::actors::session::EMCEE_COOKIE;
 use crate::audit;
 use crate::auth::SIGN_IN_MS;
@@ -17,33 +17,33 @@ use crate::wire::http::SessionBody;
     (status = 204, description = "signed in: an HttpOnly, SameSite=Strict cookie"),
     (status = 401, description = "bad_key"), (status = 429, description = "too_many")))]
 #[post("/session")]
-pub async fn begin_session(request: HttpRequest, site: web::Data<Site>, body: Body<SessionBody>) -> Answer {
+pub async fn begin_session(request: HttpRequest, state: web::Data<AppState>, body: Body<SessionBody>) -> ApiResult {
     let SessionBody { key, device } = body.0;
-    if Origin::of(request.headers(), &site.own_urls()) == Origin::Foreign {
+    if Origin::of(request.headers(), &state.own_urls()) == Origin::Foreign {
         return Err(cross_origin());
     }
-    if !site.pod.auth.is_emcee_key(&key) {
-        return Err(site.wrong_keys.refuse(address_of(request.peer_addr(), request.headers())));
+    if !state.pod.auth.is_emcee_key(&key) {
+        return Err(state.wrong_keys.refuse(address_of(request.peer_addr(), request.headers())));
     }
     let device = device.unwrap_or_else(|| "emcee".to_owned());
-    let (sign_in, value) = site.pod.auth.sign_in(&device, site.pod.clock.now());
+    let (sign_in, value) = state.pod.auth.sign_in(&device, state.pod.clock.now());
     audit!("sign_in", device = sign_in.device);
     let max_age = Duration::milliseconds(SIGN_IN_MS as i64);
-    let cookie = cookie(&request, &site, EMCEE_COOKIE.to_owned(), value, max_age);
+    let cookie = cookie(&request, &state, EMCEE_COOKIE.to_owned(), value, max_age);
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
 }
 
 /// Activity an emcee out: the cookie is worth nothing any more, and its sockets end.
 #[utoipa::path(tag = "emcee", responses((status = 204, description = "signed out")))]
 #[delete("/session")]
-pub async fn end_session(request: HttpRequest, site: web::Data<Site>) -> Answer {
-    let sign_in = read_sign_in(&request, &site);
+pub async fn end_session(request: HttpRequest, state: web::Data<AppState>) -> ApiResult {
+    let sign_in = read_sign_in(&request, &state);
     let sign_in = sign_in.ok_or_else(|| ApiError::unauthorized("no_key", "there is no sign-in to end"))?;
-    if Origin::of(request.headers(), &site.own_urls()) != Origin::Own {
+    if Origin::of(request.headers(), &state.own_urls()) != Origin::Own {
         return Err(cross_origin());
     }
-    site.pod.ledger.sign_out(&sign_in.id, sign_in.expires_at).await?;
+    state.pod.ledger.sign_out(&sign_in.id, sign_in.expires_at).await?;
     audit!("sign_out", device = sign_in.device);
-    let cookie = cookie(&request, &site, EMCEE_COOKIE.to_owned(), String::new(), Duration::ZERO);
+    let cookie = cookie(&request, &state, EMCEE_COOKIE.to_owned(), String::new(), Duration::ZERO);
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
 }

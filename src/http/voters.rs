@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::app_state::AppState;
 use super::auth::{Emcee, VoterCredentials};
 use super::body::{self, Body};
-use super::error::{Answer, ApiError};
+use super::error::{ApiError, ApiResult};
 use super::joining::rename_voter;
-use super::site::Site;
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::coordinator::ANSWER_WITHIN;
 use crate::actors::messages::{Cast, CastOutcome, Casts, ReplyTo};
@@ -37,32 +37,32 @@ const MAX_VOTERS: usize = 1_000;
     (status = 422, description = "not a cast")))]
 #[post("/rooms/{room}/votes")]
 pub async fn vote(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<String>,
     credentials: VoterCredentials,
     body: Body<CastMessage>,
-) -> Answer {
-    let room = site.room(&path).await?;
-    let voter = credentials.voter(&site, &room.board.room())?.voter;
-    Ok(HttpResponse::Ok().json(cast(&site, &room, voter, body.0).await?))
+) -> ApiResult {
+    let room = state.room(&path).await?;
+    let voter = credentials.voter(&state, &room.board.room())?.voter;
+    Ok(HttpResponse::Ok().json(cast(&state, &room, voter, body.0).await?))
 }
 
 /// Casts votes and waits for what became of them.
-pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMessage) -> Answer<BallotView> {
+pub async fn cast(state: &AppState, room: &ActiveRoom, voter: VoterId, cast: CastMessage) -> ApiResult<BallotView> {
     let (round, take, votes) = cast.into_cast()?;
     let (answer, answered) = oneshot::channel();
     let started = Instant::now();
     let reply_to = ReplyTo::Caller(answer);
-    let span = site.pod.traces.cast(&room.board.id, round, take);
+    let span = state.pod.traces.cast(&room.board.id, round, take);
     let trace = span.as_ref().map(Running::trace);
     let cast = Cast { voter: voter.clone(), round, take, votes, reply_to, asked_at: started, trace };
     let busy = || BallotView::new(round, take, String::new(), room.board.votes_per_round(), Some(Refusal::Busy));
     if room.coordinator.casts.try_send(Casts(vec![cast])).is_err() {
-        site.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
+        state.pod.metrics.mailbox_refusals.with_label_values(&["coordinator"]).inc();
         return Ok(busy());
     }
     let answer = tokio::time::timeout(ANSWER_WITHIN, answered).await;
-    site.pod.metrics.ack_seconds.observe(started.elapsed().as_secs_f64());
+    state.pod.metrics.ack_seconds.observe(started.elapsed().as_secs_f64());
     if let Some(span) = span {
         let outcome = |answered: &Result<CastOutcome, _>| answered.as_ref().map_or("busy", CastOutcome::label);
         span.end(answer.as_ref().map_or("busy", outcome));
@@ -77,7 +77,7 @@ pub async fn cast(site: &Site, room: &ActiveRoom, voter: VoterId, cast: CastMess
         Ok(Ok(CastOutcome::Removed)) => Err(ApiError::removed()),
         Ok(Ok(CastOutcome::Busy)) => Ok(busy()),
         Ok(Err(_)) | Err(_) => {
-            site.pod.metrics.casts.refused(Refusal::Busy).inc();
+            state.pod.metrics.casts.refused(Refusal::Busy).inc();
             Ok(busy())
         }
     }
@@ -106,21 +106,21 @@ fn fifty() -> usize {
     responses((status = 200, description = "{voters: [{voter, name, connected}], next?}")))]
 #[get("/rooms/{room}/voters")]
 pub async fn list(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<String>,
     _emcee: Emcee,
     query: web::Query<ListQuery>,
-) -> Answer {
+) -> ApiResult {
     if !(1..=MAX_VOTERS).contains(&query.limit) {
         return Err(Invalid::new("limit", format!("must be 1 to {MAX_VOTERS}, not {}", query.limit)).into());
     }
-    let room = site.room(&path).await?;
+    let room = state.room(&path).await?;
     let after = query.after.as_deref().map(VoterId::parse).transpose();
     let after = after.map_err(|error| Invalid::new("after", error.detail))?;
     let query = VotersQuery { text: query.q.clone(), after, limit: query.limit };
-    let page = site.pod.ledger.voters(&room.board.id, &query).await?;
+    let page = state.pod.ledger.voters(&room.board.id, &query).await?;
     let ids: Vec<_> = page.voters.iter().map(|voter| voter.voter.clone()).collect();
-    let present = site.pod.ledger.present(&room.board.id, &site.pod.peers(), &ids).await?;
+    let present = state.pod.ledger.present(&room.board.id, &state.pod.peers(), &ids).await?;
     let voters = page.voters.iter().zip(present).map(|(voter, connected)| view(voter, connected));
     let mut answer = json!({ "voters": voters.collect::<Vec<_>>() });
     if let Some(next) = page.next {
@@ -139,29 +139,29 @@ fn view(voter: &Voter, connected: bool) -> VoterView {
     (status = 409, description = "name_taken")))]
 #[patch("/rooms/{room}/voters/{voter}")]
 pub async fn patch(
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<(String, String)>,
     _emcee: Emcee,
     body: Body<VoterPatch>,
-) -> Answer {
+) -> ApiResult {
     let VoterPatch { name, removed } = body.0;
     let name = name.as_deref().map(Name::parse).transpose()?;
-    let room = site.room(&path.0).await?;
+    let room = state.room(&path.0).await?;
     let no_such_voter = || ApiError::not_found("no_such_voter", "there is no such voter");
     let id = VoterId::parse(&path.1).map_err(|_| no_such_voter())?;
-    let mut voter = site.pod.ledger.voter(&room.board.id, &id).await?.ok_or_else(no_such_voter)?;
+    let mut voter = state.pod.ledger.voter(&room.board.id, &id).await?.ok_or_else(no_such_voter)?;
     if let Some(name) = name {
-        voter = rename_voter(&site, &room, id.clone(), name).await?;
+        voter = rename_voter(&state, &room, id.clone(), name).await?;
     }
     if let Some(removed) = removed {
         let partitions = room.board.room().partitions;
-        let changed = site.pod.ledger.set_removed(&room.board.id, partitions, &id, removed).await?;
+        let changed = state.pod.ledger.set_removed(&room.board.id, partitions, &id, removed).await?;
         voter = changed.ok_or_else(no_such_voter)?;
         if removed {
             room.close_sessions_of_voter(&id);
         }
     }
-    let present = site.pod.ledger.present(&room.board.id, &site.pod.peers(), &[id]).await?;
+    let present = state.pod.ledger.present(&room.board.id, &state.pod.peers(), &[id]).await?;
     Ok(HttpResponse::Ok().json(view(&voter, present.first().copied().unwrap_or_default())))
 }
 
@@ -172,13 +172,13 @@ pub async fn patch(
 #[post("/rooms/{room}/invites")]
 pub async fn invite(
     request: HttpRequest,
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     path: web::Path<String>,
     _emcee: Emcee,
     bytes: Result<web::Bytes, actix_web::Error>,
-) -> Answer {
+) -> ApiResult {
     let bytes = bytes.map_err(|error| body::too_big(&error))?;
-    let room = site.room(&path).await?;
+    let room = state.room(&path).await?;
     let names = match request.headers().get("content-type").and_then(|kind| kind.to_str().ok()) {
         Some(kind) if kind.starts_with("text/csv") => body::names_of_csv(&bytes)?,
         _ => body::parse::<InvitesBody>(&bytes)?.names,
@@ -191,8 +191,8 @@ pub async fn invite(
     };
     let names = names.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
     let people: Vec<_> = names.into_iter().map(|name| (name, Invite::from_entropy(rand::random()))).collect();
-    let invites = site.pod.ledger.invite(&room.board.id, &people).await?;
-    let link = format!("{}/r/{}", site.base_url(&request), room.board.code);
+    let invites = state.pod.ledger.invite(&room.board.id, &people).await?;
+    let link = format!("{}/r/{}", state.base_url(&request), room.board.code);
     let invites = people.iter().zip(invites).map(|((name, _), invite)| invite_view(&link, name, &invite));
     Ok(HttpResponse::Created().json(json!({ "invites": invites.collect::<Vec<_>>() })))
 }
@@ -201,11 +201,16 @@ pub async fn invite(
 #[utoipa::path(tag = "voters", params(("room" = String, Path)),
     responses((status = 200, description = "{invites: [{name, invite, url}]}")))]
 #[get("/rooms/{room}/invites")]
-pub async fn invited(request: HttpRequest, site: web::Data<Site>, path: web::Path<String>, _emcee: Emcee) -> Answer {
-    let room = site.room(&path).await?;
-    let mut invited = site.pod.ledger.invites(&room.board.id).await?;
+pub async fn invited(
+    request: HttpRequest,
+    state: web::Data<AppState>,
+    path: web::Path<String>,
+    _emcee: Emcee,
+) -> ApiResult {
+    let room = state.room(&path).await?;
+    let mut invited = state.pod.ledger.invites(&room.board.id).await?;
     invited.sort_by(|a, b| a.name.cmp(&b.name));
-    let link = format!("{}/r/{}", site.base_url(&request), room.board.code);
+    let link = format!("{}/r/{}", state.base_url(&request), room.board.code);
     let invites = invited.into_iter().map(|invited| invite_view(&link, &invited.name, &invited.invite));
     Ok(HttpResponse::Ok().json(json!({ "invites": invites.collect::<Vec<_>>() })))
 }

@@ -1,13 +1,16 @@
-//! The ports.
+//! Binding the ports.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use anyhow::Context;
 
-/// Connections that wait to be accepted: everybody joins in one minute.
+/// Connections that may wait to be accepted: a whole hall joins within a minute.
 pub(super) const BACKLOG: u32 = 4_096;
 
-/// Takes a port, with a sentence that says what to do where it cannot be had.
+/// Binds a port and listens on it.
+///
+/// # Errors
+/// The host is not an IP address, or the port cannot be bound. The text says what to do.
 pub fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {
     let address: IpAddr =
         host.parse().with_context(|| format!("settings: server.host must be an IP address, not \"{host}\""))?;
@@ -20,7 +23,9 @@ pub fn bind(host: &str, port: u16) -> anyhow::Result<TcpListener> {
             "port {port} is in use by another process; stop it, or choose another port with SERVER_PORT"
         ),
         std::io::ErrorKind::PermissionDenied => {
-            anyhow::anyhow!("port {port} needs rights that this user has not; choose one above 1023 with SERVER_PORT")
+            anyhow::anyhow!(
+                "port {port} needs rights that this user does not have; choose one above 1023 with SERVER_PORT"
+            )
         }
         _ => anyhow::anyhow!("{address} cannot be listened on: {error}"),
     })?;

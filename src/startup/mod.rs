@@ -1,4 +1,5 @@
-//! The composition root: ledger, registry, subscriber, coordinators, HTTP, in this order; and the drain, in reverse.
+//! The composition root: it starts ledger, registry, subscriber, coordinators and HTTP, in this order, and drains them in
+//! reverse.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use actix::Arbiter;
 use actix_http::HttpService;
-use actix_server::{Server, ServerBuilder, ServerHandle};
+use actix_server::{Server, ServerBuilder};
 use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web;
@@ -23,8 +24,8 @@ use crate::actors::worker::Webhook;
 use crate::actors::{Pod, RoomRegistry, RoundCoordinator, Subscriber, Worker, WorkerOptions};
 use crate::board::MAX_SHARDS;
 use crate::domain::ids::RoomId;
-use crate::http::ws::{Asked, ConnectionLimit, UpgradeService};
-use crate::http::{self, Site};
+use crate::http::ws::{ConnectionLimit, UpgradeRequest, UpgradeService};
+use crate::http::{self, AppState};
 use crate::ledger::SharedLedger;
 use crate::ledger::embedded::EmbeddedLedger;
 use crate::ledger::redis::{RedisLedger, RedisOptions};
@@ -34,20 +35,20 @@ use crate::settings::{LedgerKind, PodRole, Settings};
 use crate::traces::Traces;
 use crate::wire::server::ByeReason;
 
-/// How long a stopping process waits, after its goodbyes, for HTTP requests under way.
-const STOP_WITHIN_SECS: u64 = 2;
-/// How long an idle connection is kept: longer than the 60 s of usual proxies, which would else meet a closed one.
+/// How long a stopping process waits, after the drain, for HTTP requests under way.
+const STOP_TIMEOUT_SECS: u64 = 2;
+/// How long an idle connection is kept: longer than the 60 s of usual proxies, which would otherwise reuse a closed one.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Between two rounds of tidying.
-const TIDY: Duration = Duration::from_secs(60);
-/// Files that are open beside sockets.
+/// Between two removals of idle addresses from the limit of wrong keys.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
+/// Open files other than sockets.
 const OTHER_FILES: usize = 256;
 
-mod links;
 mod listen;
+mod room_urls;
 mod secrets;
 
-pub use links::Links;
+pub use room_urls::RoomUrls;
 
 /// A process that is ready to serve.
 pub struct Application {
@@ -56,34 +57,34 @@ pub struct Application {
     pod: Arc<Pod>,
     shards: Arc<RegistryHandle>,
     drain: Duration,
-    /// What it serves.
+    /// The setting `server.role`.
     pub role: PodRole,
-    /// Where votes are kept, without a password.
+    /// The setting `ledger.url`, without user name and password.
     pub ledger: String,
-    /// The file with the emcee's key, if it is in one.
+    /// The file that holds the emcee's key; `None` if the key was set by value.
     pub key_file: Option<PathBuf>,
-    /// Voter, stage and emcee link of the evening to begin with.
-    pub links: Option<Links>,
+    /// URLs of the newest room; `None` with Redis, and on pods that do not serve emcees.
+    pub room_urls: Option<RoomUrls>,
 }
 
-/// Where a process listens.
+/// The addresses that a process listens on.
 #[derive(Debug, Clone, Copy)]
 pub struct Addresses {
     /// Pages, API, sockets.
     pub main: SocketAddr,
-    /// Metrics and probes, if apart.
+    /// Metrics and probes, if they have a port of their own.
     pub metrics: Option<SocketAddr>,
 }
 
 impl Application {
-    /// Opens the ledger, binds the ports, and prepares everything. Needs a running actix system.
+    /// Opens the ledger, binds the ports, and starts the actors. It needs a running actix system.
     ///
     /// # Errors
-    /// A sentence that says what to do: a port or a ledger file in use, a missing key.
+    /// A port or the ledger's file is in use, or a key is missing. The text says what to do.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
-        let (ledger, beside) = open_ledger(&settings)?;
-        let auth = secrets::auth(&settings, beside.as_deref())?;
-        let key_file = secrets::key_file(&settings.emcee, beside.as_deref());
+        let (ledger, folder) = open_ledger(&settings)?;
+        let auth = secrets::auth(&settings, folder.as_deref())?;
+        let key_file = secrets::key_file(&settings.emcee, folder.as_deref());
         let (main, metrics) = listeners(&settings)?;
         let addresses =
             Addresses { main: main.local_addr()?, metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()? };
@@ -105,7 +106,7 @@ impl Application {
             health: PodHealth::new(settings.ledger.allow_unverified),
             tick: Duration::from_millis(settings.server.tick_ms),
             serves_emcee: settings.server.role.serves_emcee(),
-            voters_url: links::voters_url(&settings, addresses.main, beside.is_some()),
+            voters_url: room_urls::voters_url(&settings, addresses.main, folder.is_some()),
             next_session: AtomicU64::new(1),
             peers: std::sync::RwLock::default(),
             acknowledged: AtomicU64::new(0),
@@ -119,19 +120,19 @@ impl Application {
         let worker = worker_options(&settings)?;
         let connection_limit =
             ConnectionLimit::new(pod.clone(), max_sockets(&settings), settings.server.role.serves_audience());
-        let links = match beside {
-            Some(_) if pod.serves_emcee => Some(links::find(&settings, &pod, addresses.main).await?),
+        let room_urls = match folder {
+            Some(_) if pod.serves_emcee => Some(room_urls::of_newest_room(&settings, &pod, addresses.main).await?),
             _ => None,
         };
-        let (starting, watched) = (rooms.clone(), shards.clone());
+        let (subscriber_rooms, subscriber_shards) = (rooms.clone(), shards.clone());
         control.spawn(async move {
             if let Some(options) = worker {
-                Worker::begin(starting.pod.clone(), options);
+                Worker::begin(subscriber_rooms.pod.clone(), options);
             }
-            Subscriber::begin(starting, watched);
+            Subscriber::begin(subscriber_rooms, subscriber_shards);
         });
 
-        let site = web::Data::new(Site {
+        let state = web::Data::new(AppState {
             pod: pod.clone(),
             rooms,
             public_url: settings.server.public_url.clone(),
@@ -139,45 +140,45 @@ impl Application {
             wrong_keys: http::WrongKeys::default(),
             metrics_apart: metrics.is_some() || !settings.server.role.serves_people(),
         });
-        let tidied = site.clone();
+        let cleaned = state.clone();
         actix::spawn(async move {
             loop {
-                tokio::time::sleep(TIDY).await;
-                tidied.wrong_keys.tidy();
+                tokio::time::sleep(CLEANUP_INTERVAL).await;
+                cleaned.wrong_keys.remove_idle_addresses();
             }
         });
         let server = match settings.server.role.serves_people() {
-            true => serve(&settings, main, metrics, site, connection_limit, shards.clone())?,
-            false => serve_probes(base(&settings), main, site)?.run(),
+            true => serve(&settings, main, metrics, state, connection_limit, shards.clone())?,
+            false => serve_probes(base(&settings), main, state)?.run(),
         };
         let drain = Duration::from_millis(settings.server.drain_ms);
         let (role, ledger) = (settings.server.role, settings.ledger.shown());
-        Ok(Self { server, addresses, pod, shards, drain, role, ledger, key_file, links })
+        Ok(Self { server, addresses, pod, shards, drain, role, ledger, key_file, room_urls })
     }
 
-    /// Where it listens.
+    /// The addresses as bound: a port that was set to 0 has its number here.
     pub fn addresses(&self) -> Addresses {
         self.addresses
     }
 
-    /// Serves until SIGINT or SIGTERM, then drains: unready first, then every socket is told to come back at a random
-    /// moment of the drain's time, once its cast is answered.
+    /// Serves until SIGINT or SIGTERM, then drains. First the pod becomes unready. Then every socket, at a random moment
+    /// within the drain time and when its cast is answered, is told to reconnect.
     ///
     /// # Errors
-    /// The server ended by itself.
+    /// The HTTP server ended without a signal.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
         let Self { server, pod, shards, drain, .. } = self;
         let (handle, last) = (server.handle(), pod.clone());
         let stopping = actix::spawn(async move {
             platform::stop_signal().await;
             exit_at_ctrl_c();
-            tracing::info!(drain_ms = drain.as_millis() as u64, "stopping: sockets are told to come back");
+            tracing::info!(drain_ms = drain.as_millis() as u64, "stopping: sockets are told to reconnect");
             pod.health.drain();
             pod.metrics.draining.set(1);
             pod.is_ready();
             shards.close_sessions(&CloseSessions { room: None, reason: ByeReason::Draining, within: drain });
-            goodbyes(&pod, drain).await;
-            stop(&handle).await;
+            drained(&pod, drain).await;
+            handle.stop(true).await;
         });
         server.await.context("the server ended by itself")?;
         stopping.abort();
@@ -186,20 +187,17 @@ impl Application {
     }
 }
 
-/// Waits until the last socket is gone and the job under way is done, at most a little longer than the drain.
-async fn goodbyes(pod: &Pod, drain: Duration) {
-    let patience = tokio::time::Instant::now() + drain + Duration::from_secs(STOP_WITHIN_SECS);
+/// Waits until the last socket is gone and the job under way is done, at most [`STOP_TIMEOUT_SECS`] longer than the
+/// drain.
+async fn drained(pod: &Pod, drain: Duration) {
+    let deadline = tokio::time::Instant::now() + drain + Duration::from_secs(STOP_TIMEOUT_SECS);
     let busy = || pod.metrics.sockets.get() > 0 || pod.metrics.jobs_running.get() > 0;
-    while busy() && tokio::time::Instant::now() < patience {
+    while busy() && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-async fn stop(handle: &ServerHandle) {
-    handle.stop(true).await;
-}
-
-/// Whoever asks once more does not want to wait for the goodbyes.
+/// A second Ctrl-C ends the process without the drain.
 fn exit_at_ctrl_c() {
     actix::spawn(async {
         let _ = tokio::signal::ctrl_c().await;
@@ -211,30 +209,30 @@ fn serve(
     settings: &Settings,
     main: TcpListener,
     metrics: Option<TcpListener>,
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     connection_limit: Arc<ConnectionLimit>,
     shards: Arc<RegistryHandle>,
 ) -> anyhow::Result<Server> {
-    let main_site = site.clone();
+    let main_state = state.clone();
     let server = base(settings).listen("tallycast", main, move || {
-        let shard = RoomRegistry::start(main_site.rooms.clone(), &shards);
-        let upgrades = UpgradeService::open(main_site.clone(), shard, connection_limit.clone());
-        let app = http::app(main_site.clone());
+        let shard = RoomRegistry::start(main_state.rooms.clone(), &shards);
+        let upgrades = UpgradeService::new(main_state.clone(), shard, connection_limit.clone());
+        let app = http::app(main_state.clone());
         HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .tcp_nodelay(true)
-            .upgrade(fn_service(move |asked: Asked| upgrades.clone().enter(asked)))
+            .upgrade(fn_service(move |request: UpgradeRequest| upgrades.clone().upgrade(request)))
             .h1(map_config(app, |()| AppConfig::default()))
             .tcp()
     })?;
     let server = match metrics {
-        Some(metrics) => serve_probes(server, metrics, site)?,
+        Some(metrics) => serve_probes(server, metrics, state)?,
         None => server,
     };
     Ok(server.run())
 }
 
-/// What every server of ours begins with.
+/// The part that all servers of a process have in common.
 fn base(settings: &Settings) -> ServerBuilder {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     Server::build()
@@ -242,24 +240,24 @@ fn base(settings: &Settings) -> ServerBuilder {
         .backlog(listen::BACKLOG)
         .max_concurrent_connections(usize::MAX >> 8)
         .disable_signals()
-        .shutdown_timeout(STOP_WITHIN_SECS)
+        .shutdown_timeout(STOP_TIMEOUT_SECS)
 }
 
-/// Threads for connections: as set, else one for each core; never more than boards have places for.
-fn workers(set: usize, cores: usize) -> usize {
-    let wanted = if set == 0 { cores } else { set };
-    wanted.min(MAX_SHARDS)
+/// Threads for connections: as set, or one for each core, and never more than [`MAX_SHARDS`].
+fn workers(setting: usize, cores: usize) -> usize {
+    let workers = if setting == 0 { cores } else { setting };
+    workers.min(MAX_SHARDS)
 }
 
-/// Adds a port for metrics and probes alone.
-fn serve_probes(server: ServerBuilder, port: TcpListener, site: web::Data<Site>) -> anyhow::Result<ServerBuilder> {
+/// Adds a port that serves metrics and probes only.
+fn serve_probes(server: ServerBuilder, port: TcpListener, state: web::Data<AppState>) -> anyhow::Result<ServerBuilder> {
     Ok(server.listen("metrics", port, move || {
-        let app = http::metrics_app(site.clone());
+        let app = http::metrics_app(state.clone());
         HttpService::build().keep_alive(KEEP_ALIVE).h1(map_config(app, |()| AppConfig::default())).tcp()
     })?)
 }
 
-/// The main port and that of the metrics; a worker serves nobody, so it has one port, for metrics and probes.
+/// The main port, and that of the metrics if it is another one. A worker has one port, for metrics and probes.
 fn listeners(settings: &Settings) -> anyhow::Result<(TcpListener, Option<TcpListener>)> {
     let bind = |port: u32| listen::bind(&settings.server.host, port as u16);
     match (settings.metrics.port, settings.server.role.serves_people()) {
@@ -269,7 +267,7 @@ fn listeners(settings: &Settings) -> anyhow::Result<(TcpListener, Option<TcpList
     }
 }
 
-/// How jobs are done here; `None`: they are not.
+/// How this process does jobs; `None`: it does none.
 fn worker_options(settings: &Settings) -> anyhow::Result<Option<WorkerOptions>> {
     if !settings.server.role.does_jobs() {
         return Ok(None);
@@ -279,7 +277,7 @@ fn worker_options(settings: &Settings) -> anyhow::Result<Option<WorkerOptions>> 
     Ok(Some(WorkerOptions { webhook, export_dir, lease: Duration::from_secs(settings.jobs.lease_seconds) }))
 }
 
-/// Opens the ledger; the folder beside an embedded one keeps what is made once.
+/// Opens the ledger. With an embedded one comes its folder, which also keeps generated keys.
 fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, Option<PathBuf>)> {
     match settings.ledger.kind()? {
         LedgerKind::Embedded(path) => {
@@ -304,7 +302,7 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, Option<Path
     }
 }
 
-/// A name that no other start has: the host's, and four random characters.
+/// The host's name and six random characters, so that no other start has the same name.
 fn pod_name() -> String {
     let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
     let host: String =
@@ -313,7 +311,7 @@ fn pod_name() -> String {
     format!("{host}-{}", &RoomId::from_entropy(rand::random()).as_str()[..6])
 }
 
-/// Most sockets: as set, and never more than 90 % of what the open-file limit leaves.
+/// The limit of sockets: as set, and never more than 90 % of what the open-file limit leaves.
 fn max_sockets(settings: &Settings) -> usize {
     if !settings.server.role.serves_people() {
         return 0;
@@ -334,9 +332,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_worker_thread_has_a_place_on_the_boards() {
-        for (set, cores, threads) in [(0, 1, 1), (0, 64, 64), (0, 65, 64), (0, 384, 64), (3, 384, 3), (64, 2, 64)] {
-            assert_eq!(workers(set, cores), threads, "{set} set on {cores} cores");
+    fn there_are_never_more_worker_threads_than_shards() {
+        for (setting, cores, threads) in [(0, 1, 1), (0, 64, 64), (0, 65, 64), (0, 384, 64), (3, 384, 3), (64, 2, 64)] {
+            assert_eq!(workers(setting, cores), threads, "{setting} set on {cores} cores");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The emcee's key and the signing secret: set, or made once and kept.
+//! The emcee's key and the signing secret: read from the settings, or generated once and kept.
 
 use std::path::{Path, PathBuf};
 
@@ -9,33 +9,37 @@ use crate::auth::Auth;
 use crate::domain::ids::RoomId;
 use crate::settings::{EmceeSettings, JobSettings, Settings};
 
-/// Where a key that was made is kept, beside an embedded ledger.
+/// The file of a generated key, in the folder of an embedded ledger.
 const KEY_FILE: &str = "emcee.key";
 
-/// The file that the emcee's key is in; `None` if it was set by value, or is nobody's here.
-pub fn key_file(settings: &EmceeSettings, beside: Option<&Path>) -> Option<PathBuf> {
+/// The file that holds the emcee's key; `None` if the key was set by value or there is none. `folder` is that of an
+/// embedded ledger.
+pub fn key_file(settings: &EmceeSettings, folder: Option<&Path>) -> Option<PathBuf> {
     match (settings.key.expose_secret(), settings.key_file.as_str()) {
-        ("", "") => beside.map(|folder| folder.join(KEY_FILE)),
+        ("", "") => folder.map(|folder| folder.join(KEY_FILE)),
         ("", file) => Some(file.into()),
         _ => None,
     }
 }
 
-/// The emcee's key and the signing secret: as set, or made once beside an embedded ledger.
-pub fn auth(settings: &Settings, beside: Option<&Path>) -> anyhow::Result<Auth> {
+/// The emcee's key and the signing secret: as set, or generated once in the folder of an embedded ledger.
+///
+/// # Errors
+/// With Redis one of them is not set, or a file cannot be read or written.
+pub fn auth(settings: &Settings, folder: Option<&Path>) -> anyhow::Result<Auth> {
     let key = configured(&settings.emcee.key, &settings.emcee.key_file)?;
     let secret = configured(&settings.server.secret, &settings.server.secret_file)?;
-    let key = match (key, beside) {
+    let key = match (key, folder) {
         (Some(key), _) => key,
-        (None, Some(folder)) => kept(&folder.join(KEY_FILE))?,
-        (None, None) if !settings.server.role.serves_emcee() => made().into(),
+        (None, Some(folder)) => read_or_generate(&folder.join(KEY_FILE))?,
+        (None, None) if !settings.server.role.serves_emcee() => generate().into(),
         (None, None) => bail!(
             "with Redis an emcee key must be set: TALLYCAST__EMCEE__KEY (at least 12 characters), the same on all pods"
         ),
     };
-    let secret = match (secret, beside) {
+    let secret = match (secret, folder) {
         (Some(secret), _) => secret,
-        (None, Some(folder)) => kept(&folder.join("secret"))?,
+        (None, Some(folder)) => read_or_generate(&folder.join("secret"))?,
         (None, None) => bail!(
             "with Redis the signing secret must be set: TALLYCAST__SERVER__SECRET (at least 16 characters), the same \
              on all pods"
@@ -44,16 +48,16 @@ pub fn auth(settings: &Settings, beside: Option<&Path>) -> anyhow::Result<Auth> 
     Ok(Auth::new(key, &secret))
 }
 
-/// The chat's webhook, if there is one.
+/// The chat's webhook, if one is set.
 ///
 /// # Errors
-/// Its file cannot be read, or it is no URL.
+/// Its file cannot be read, or it is not a valid URL.
 pub fn webhook(settings: &JobSettings) -> anyhow::Result<Option<SecretString>> {
     let url = configured(&settings.webhook_url, &settings.webhook_url_file)?;
     if let Some(url) = &url
         && !["http://", "https://"].iter().any(|scheme| url.expose_secret().starts_with(scheme))
     {
-        // it is a secret, so it is not said
+        // the URL is a secret, so the error does not show it
         bail!("settings: jobs.webhook_url must be http://… or https://…");
     }
     Ok(url)
@@ -73,21 +77,21 @@ fn configured(value: &SecretString, file: &str) -> anyhow::Result<Option<SecretS
     }
 }
 
-/// A secret made once and kept in a file that only its owner can read.
-fn kept(path: &Path) -> anyhow::Result<SecretString> {
+/// The secret in a file that only its owner can read; generated if there is no such file yet.
+fn read_or_generate(path: &Path) -> anyhow::Result<SecretString> {
     match std::fs::read_to_string(path) {
         Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned().into()),
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     }
-    let secret = made();
+    let secret = generate();
     crate::atomic_file::replace(path, secret.as_bytes())
         .with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(secret.into())
 }
 
-/// 160 random bits in letters and digits that can be read out.
-fn made() -> String {
+/// 160 random bits, in letters and digits that are easy to read aloud.
+fn generate() -> String {
     RoomId::from_entropy(rand::random()).to_string() + RoomId::from_entropy(rand::random()).as_str()
 }

@@ -13,34 +13,34 @@ use crate::domain::room::{ClosedBy, Room, Round, Running, Take};
 use crate::domain::setup::{Edit, Plan, RoundPlan};
 use crate::domain::text::{Name, Title};
 
-/// Letters of a plan's word.
-const WORD: usize = 8;
+/// Characters of a plan's id.
+const ID_CHARS: usize = 8;
 
-/// All that is to be done so that a room is as its event file says.
+/// All that must change so that a room is as its event file says.
 #[derive(Debug, Clone)]
 pub struct Difference {
-    /// The room that has the file's `ref`; `None`: it is to be made.
+    /// The room that has the file's `ref`; `None`: there is none yet.
     pub room: Option<KnownRoom>,
-    /// Field by field, in the order of the file.
+    /// Fields that differ, in the order of the file.
     pub changes: Vec<Change>,
-    /// Who is to be invited.
+    /// Names to invite.
     pub invites: InvitesDifference,
-    /// The body of the `POST` or `PATCH` that does it; `None`: the room itself stays.
+    /// The body of the `POST` or `PATCH` that makes these changes; `None`: there are none.
     pub body: Option<Value>,
 }
 
-/// A field that differs. What is made has no `old`, what is dropped no `new`.
+/// A field that differs. A new field has no `old`, a dropped one no `new`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
-    /// As the API calls it: `rounds[1].seconds`.
+    /// The path in the API, as in `rounds[1].seconds`.
     pub field: String,
-    /// As it is.
+    /// The value of the room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<Value>,
-    /// As it shall be.
+    /// The value of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
-    /// Why the server would not do it.
+    /// Why the server would refuse it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
@@ -48,12 +48,12 @@ pub struct Change {
 /// How the invites differ.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct InvitesDifference {
-    /// To be invited.
+    /// Names without an invite.
     #[serde(serialize_with = "texts")]
     pub new: Vec<Name>,
-    /// Invited already.
+    /// How many of the file's names have an invite.
     pub kept: usize,
-    /// Invited, and not in the file; they stay so. Empty if the file says nothing of invites.
+    /// Names with an invite that are not in the file; they keep it. Empty if the file has no list of invites.
     pub unlisted: Vec<String>,
 }
 
@@ -62,7 +62,7 @@ fn texts<S: serde::Serializer>(names: &[Name], serializer: S) -> Result<S::Ok, S
 }
 
 impl InvitesDifference {
-    /// Compares the file's names with those that have an invite.
+    /// Compares the file's names with those that have an invite. `wanted` is `None` for a file without a list.
     pub fn new(wanted: Option<&[Name]>, invited: &[String]) -> Self {
         let Some(wanted) = wanted else { return Self::default() };
         let fold = |name: &String| Name::parse(name).map_or(name.clone(), |name| name.folded());
@@ -75,10 +75,10 @@ impl InvitesDifference {
 }
 
 impl Difference {
-    /// Compares. `invited` are the names that have an invite.
+    /// Compares the file with the room that has its `ref`. `invited` are the names that have an invite.
     ///
     /// # Errors
-    /// The room is nothing that this program knows how to compare.
+    /// The server's room breaks a rule that this program knows.
     pub fn new(event: &EventFile, known: Option<KnownRoom>, invited: &[String]) -> anyhow::Result<Self> {
         let invites = InvitesDifference::new(event.invites.as_deref(), invited);
         let Some(known) = known else {
@@ -96,7 +96,7 @@ impl Difference {
         Ok(Self { room: Some(known), changes, invites, body })
     }
 
-    /// True if there is nothing to do.
+    /// True if the room is as the file says.
     pub fn is_empty(&self) -> bool {
         self.room.is_some() && self.changes.is_empty() && self.invites.new.is_empty()
     }
@@ -106,17 +106,17 @@ impl Difference {
         self.changes.iter().any(|change| change.refused.is_some())
     }
 
-    /// A word that stands for exactly this difference to exactly this room.
-    pub fn word(&self) -> String {
+    /// Identifies exactly this difference to exactly this room.
+    pub fn id(&self) -> String {
         let invites = self.invites.new.iter().map(Name::as_str).collect::<Vec<_>>();
         let code = self.room.as_ref().map(|room| &room.code);
         let whole = json!({ "room": code, "changes": self.changes, "invites": invites });
         let hash = Sha256::digest(whole.to_string());
-        hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..WORD].to_owned()
+        hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..ID_CHARS].to_owned()
     }
 }
 
-/// The settings of a room but its rounds, as the API has them.
+/// The settings of a room except its rounds, as in the API.
 fn fields(room: &Room) -> [(&'static str, Value); 7] {
     [
         ("ref", json!(room.reference)),
@@ -129,7 +129,7 @@ fn fields(room: &Room) -> [(&'static str, Value); 7] {
     ]
 }
 
-/// A `POST` or `PATCH` body of the fields that are wanted.
+/// A `POST` or `PATCH` body with the fields that are wanted.
 fn body(room: &Room, wanted: impl Fn(&str) -> bool) -> Value {
     let fields = fields(room).into_iter().filter(|(name, _)| wanted(name));
     let mut body: Map<_, _> = fields.map(|(name, value)| (name.to_owned(), value)).collect();
@@ -149,7 +149,7 @@ fn settings(old: Option<&Room>, new: &Room) -> impl Iterator<Item = Change> {
     pairs.filter_map(|(name, old, new)| change(name.to_owned(), old, Some(new)))
 }
 
-/// Rounds are told apart by their numbers alone, as the server does.
+/// Rounds are compared by their number, as in the server.
 fn rounds(old: &[Round], new: &[Round]) -> impl Iterator<Item = Change> {
     let numbers = 0..old.len().max(new.len());
     numbers.flat_map(|index| {
@@ -179,7 +179,7 @@ fn round(field: &str, old: &Round, new: &Round) -> Vec<Change> {
     changes.into_iter().flatten().collect()
 }
 
-/// Why the server would not change this one field: the server's own rule is asked.
+/// Why the server would refuse to change this one field. It applies the server's own rule.
 fn refusal(present: &Room, wanted: &Room, field: &str) -> Option<String> {
     let plans = |room: &Room| room.rounds.iter().map(plan).collect::<Vec<_>>();
     let edit = match field {
@@ -226,7 +226,7 @@ fn plan(round: &Round) -> RoundPlan {
     }
 }
 
-/// The room as the domain has it: as far as the rules for changing it need it.
+/// The room as a record of the domain, as far as the rules for changes need it.
 fn record(known: &KnownRoom) -> anyhow::Result<Room> {
     let plans = known.rounds.iter().map(|round| {
         let choices: Vec<_> =
@@ -256,13 +256,13 @@ fn record(known: &KnownRoom) -> anyhow::Result<Room> {
     Ok(room)
 }
 
-/// A closed take of which only the number matters.
+/// A closed take. The rules for changes need only its number.
 fn closed(take: u16) -> Take {
     let by = ClosedBy::Emcee;
     Take { take, tally: Tally::default(), opened_at: 0, closed_at: 0, by, outage_ms: 0, decided: None, shown: false }
 }
 
-/// A round as `POST` and `PATCH /rooms` take it.
+/// A round in the body of `POST` and `PATCH /rooms`.
 fn round_body(round: &Round) -> Value {
     let choices = round.choices.iter().map(|choice| json!({ "label": choice.label, "color": choice.color }));
     let mut body = json!({

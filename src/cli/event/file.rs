@@ -1,4 +1,4 @@
-//! An event file, read and checked.
+//! Reads and checks an event file.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::lines::{line_at, line_of, spoken};
+use super::lines::{in_words, line_at, line_of};
 use crate::domain::Invalid;
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::{JoinMode, Programme, Room, Split};
@@ -17,19 +17,19 @@ use crate::domain::text::Name;
 use crate::http::body::names_of_csv;
 use crate::wire::http::RoomBody;
 
-/// What an event file says.
+/// The contents of an event file.
 #[derive(Debug)]
 pub struct EventFile {
-    /// As it was named on the command line.
+    /// The path from the command line.
     pub path: PathBuf,
-    /// The room that shall be; its id and code stand for none.
+    /// The room that the file describes. Its id and code are placeholders.
     pub room: Room,
-    /// Who shall be invited; `None`: the file says nothing of invites.
+    /// Names to invite; `None`: the file has no list of invites.
     pub invites: Option<Vec<Name>>,
 }
 
-/// The file as it is written: the room as `POST /rooms` takes it, but for `round` and the invites. What is left out
-/// has the server's default.
+/// The text of the file: the body of `POST /rooms`, except for `round` and the invites. What is left out has the server's
+/// default.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -108,7 +108,7 @@ impl EventFile {
     /// Reads a file, and the list of invites that it names.
     ///
     /// # Errors
-    /// A sentence with file, line and key, and what would be right.
+    /// The file cannot be read or is not valid. The text names file, line and key, and says what is valid.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         let text = std::fs::read_to_string(path).with_context(|| format!("the event file {shown} cannot be read"))?;
@@ -118,7 +118,7 @@ impl EventFile {
         })?;
         let wrong = |error: Invalid| {
             let line = line_of(&text, &error.field);
-            anyhow!("{shown}, line {line}: {} {}", spoken(&error.field), error.detail)
+            anyhow!("{shown}, line {line}: {} {}", in_words(&error.field), error.detail)
         };
         let room = document.room().map_err(wrong)?;
         let invites = document.invites(path, |index, error| {
@@ -135,14 +135,14 @@ impl EventFile {
 }
 
 impl Document {
-    /// The room, judged by the server's own rules.
+    /// The room, checked by the server's own rules.
     fn room(&self) -> Result<Room, Invalid> {
         let body = serde_json::to_value(self).and_then(serde_json::from_value::<RoomBody>);
         let plan = body.map_err(|error| Invalid::new("round", error.to_string()))?.into_plan()?;
         plan.into_room(RoomId::from_entropy([0; 16]), RoomCode::parse("EVENTS")?, 0)
     }
 
-    /// Everybody who is to be invited, by the file and the list beside it.
+    /// All names to invite, from the file and the list beside it.
     fn invites(
         &self,
         path: &Path,
@@ -151,31 +151,34 @@ impl Document {
         if self.invites.is_none() && self.invites_file.is_none() {
             return Ok(None);
         }
-        let mut guests = Guests::default();
+        let mut names = InviteNames::default();
         for (index, name) in self.invites.iter().flatten().enumerate() {
-            guests.add(name).map_err(|error| wrong(index, error))?;
+            names.add(name).map_err(|error| wrong(index, error))?;
         }
         if let Some(list) = &self.invites_file {
             let list = path.parent().unwrap_or(Path::new("")).join(list);
             let shown = list.display();
             let bytes = std::fs::read(&list).with_context(|| format!("the list of invites {shown} cannot be read"))?;
             for name in names_of_csv(&bytes).map_err(|error| anyhow!("{shown}: {error}"))? {
-                guests.add(&name).map_err(|error| anyhow!("{shown}: {error}"))?;
+                names.add(&name).map_err(|error| anyhow!("{shown}: {error}"))?;
             }
         }
-        Ok(Some(guests.names))
+        Ok(Some(names.names))
     }
 }
 
-/// Names without repeats.
+/// Names without duplicates.
 #[derive(Default)]
-struct Guests {
+struct InviteNames {
     names: Vec<Name>,
     folded: HashMap<String, Name>,
 }
 
-impl Guests {
-    /// Adds a name; the error is a sentence.
+impl InviteNames {
+    /// Adds a name.
+    ///
+    /// # Errors
+    /// The name is not valid or a duplicate, as a sentence.
     fn add(&mut self, text: &str) -> Result<(), String> {
         let name = Name::parse(text).map_err(|error| format!("\"{text}\" {}", error.detail))?;
         if let Some(before) = self.folded.insert(name.folded(), name.clone()) {

@@ -1,13 +1,14 @@
-//! Where in an event file something stands, and how to say it.
+//! The line of a field in an event file, and the field's name for people.
 
 use toml::de::DeTable;
 
-/// The line, from 1, of a byte of the text.
+/// The line of a byte of the text, from 1.
 pub fn line_at(text: &str, byte: usize) -> usize {
     text.as_bytes()[..byte.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// The line of a field that the rules name, as in `rounds[1].choices[0].color`, or of the nearest that holds it.
+/// The line of a field such as `rounds[1].choices[0].color`; if the file does not have it, the line of the nearest field
+/// around it. From 1.
 pub fn line_of(text: &str, field: &str) -> usize {
     let Ok(document) = DeTable::parse(text) else { return 1 };
     let mut table = Some(document.get_ref());
@@ -28,14 +29,14 @@ pub fn line_of(text: &str, field: &str) -> usize {
     line_at(text, found.unwrap_or_default())
 }
 
-/// A field as people say it: `color of choice a of round 2`.
-pub fn spoken(field: &str) -> String {
+/// A field in words: `color of choice a of round 2`.
+pub fn in_words(field: &str) -> String {
     let mut words: Vec<_> = steps(field).map(|(name, index)| step(name, index)).collect();
     words.reverse();
     words.join(" of ")
 }
 
-/// A field as a path for people: `round 2, choice a, color`.
+/// A field as a path in words: `round 2, choice a, color`.
 pub fn path(field: &str) -> String {
     steps(field).map(|(name, index)| step(name, index)).collect::<Vec<_>>().join(", ")
 }
@@ -48,7 +49,7 @@ fn step(name: &str, index: Option<usize>) -> String {
     }
 }
 
-/// Names and indexes of a field's path.
+/// Names and indexes in the path of a field.
 fn steps(field: &str) -> impl Iterator<Item = (&str, Option<usize>)> {
     field.split('.').map(|step| match step.strip_suffix(']').and_then(|step| step.split_once('[')) {
         Some((name, index)) => (name, index.parse().ok()),
@@ -64,7 +65,7 @@ mod tests {
                         { label = \"Blue\", color = \"blue\" },\n]\n";
 
     #[test]
-    fn a_field_is_found_in_its_line_or_near_it() {
+    fn a_field_has_a_line_even_if_the_file_does_not_have_it() {
         for (field, line) in [
             ("ref", 1),
             ("rounds[0].title", 4),
@@ -81,9 +82,9 @@ mod tests {
     }
 
     #[test]
-    fn a_field_is_said_as_people_count() {
-        assert_eq!(spoken("rounds[1].choices[0].color"), "color of choice a of round 2");
+    fn a_field_is_numbered_as_people_count() {
+        assert_eq!(in_words("rounds[1].choices[0].color"), "color of choice a of round 2");
         assert_eq!(path("rounds[1].choices[0].color"), "round 2, choice a, color");
-        assert_eq!(spoken("title"), "title");
+        assert_eq!(in_words("title"), "title");
     }
 }

@@ -1,13 +1,13 @@
-//! Event files: what an evening shall be, as its organiser writes it down, and how a room differs from it.
+//! Event files: how an organiser describes an evening, and how a room differs from that.
 //!
-//! Both sides become a room record of the domain, so what is out of bounds and what may not change any more is asked of
-//! the very rules that the server follows.
+//! Both sides become a room record of the domain. So the same rules as in the server decide what is out of bounds and what
+//! can no longer change.
 
 mod difference;
 mod file;
 mod lines;
-mod show;
+mod render;
 
 pub use difference::Difference;
 pub use file::EventFile;
-pub use show::shown;
+pub use render::render;

@@ -1,92 +1,97 @@
 //! How many sockets this process holds, and may hold.
 //!
-//! Everybody gets one of the common connection_limit, until all are taken. Then the pod is full, and says so until one in twenty
-//! is free again: a pod at its limit would else be in and out of its Service with each phone that goes. Emcees have a
-//! few further connection_limit, so that a full hall never keeps them out. Who is one is told by the handshake alone, since what
-//! a hello says is known only when a place is taken: so no crowd can take them, however fast it comes.
+//! Everybody gets one of the common permits, until all are taken. Then the pod is full, and stays full until one permit
+//! in twenty is free again: otherwise a pod at its limit would enter and leave its Service with each phone that leaves.
+//!
+//! Emcees have a few reserved permits, so that a full hall never keeps them out. Whether somebody is an emcee is decided
+//! by the handshake alone, since a hello can be sent only by a socket that has its permit already. So no crowd can take
+//! the reserved permits, however fast it arrives.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::actors::Pod;
 
-/// ConnectionLimit that only emcees get, beyond the common ones: their desks, stages, and phones to try it with.
+/// Permits for emcees beyond the common ones: for their desks, their stages, and phones to try it with.
 const RESERVED: usize = 16;
-/// A full pod has room again when so many of a hundred connection_limit are taken.
-const ROOM_AGAIN_PERCENT: usize = 95;
+/// A full pod stops being full when this share of the common permits is taken, in percent.
+const NOT_FULL_PERCENT: usize = 95;
 
-/// Shared by all workers.
+/// Hands out the permits. All workers share it.
 pub struct ConnectionLimit {
     pod: Arc<Pod>,
-    /// Voters are sent here: being full makes this pod unready.
+    /// Voters are sent to this pod, so being full makes it unready.
     serves_audience: bool,
     taken: Mutex<Taken>,
 }
 
-/// Which connection_limit a socket may have.
+/// Who may have a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Everybody gets them.
+pub enum PermitKind {
+    /// Everybody.
     Common,
-    /// For an emcee who finds those taken.
+    /// An emcee, when all common permits are taken.
     Reserved,
 }
 
-/// Room for one socket; free again when it is dropped.
+/// Permission for one socket. Dropping it gives it back.
 pub struct Permit {
-    connection_limit: Arc<ConnectionLimit>,
-    kind: Kind,
+    limit: Arc<ConnectionLimit>,
+    kind: PermitKind,
 }
 
+/// How many permits are taken.
+///
 /// # Invariants
-/// `common <= most` and `reserved <= most_reserved`.
+/// `common <= max_common` and `reserved <= max_reserved`.
 struct Taken {
-    most: usize,
-    most_reserved: usize,
+    max_common: usize,
+    max_reserved: usize,
     common: usize,
     reserved: usize,
-    /// All common ones were taken, and there is no room again yet.
+    /// All common permits were taken, and not enough have been given back since.
     full: bool,
 }
 
 impl Taken {
-    fn take(&mut self, kind: Kind) -> bool {
-        let (taken, most) = match kind {
-            Kind::Common => (&mut self.common, self.most),
-            Kind::Reserved => (&mut self.reserved, self.most_reserved),
+    /// False if all permits of this kind are taken.
+    fn take(&mut self, kind: PermitKind) -> bool {
+        let (taken, max) = match kind {
+            PermitKind::Common => (&mut self.common, self.max_common),
+            PermitKind::Reserved => (&mut self.reserved, self.max_reserved),
         };
-        let fits = *taken < most;
-        *taken += usize::from(fits);
-        self.full |= self.common == self.most;
-        fits
+        let is_free = *taken < max;
+        *taken += usize::from(is_free);
+        self.full |= self.common == self.max_common;
+        is_free
     }
 
-    fn give_back(&mut self, kind: Kind) {
+    fn give_back(&mut self, kind: PermitKind) {
         match kind {
-            Kind::Common => self.common -= 1,
-            Kind::Reserved => self.reserved -= 1,
+            PermitKind::Common => self.common -= 1,
+            PermitKind::Reserved => self.reserved -= 1,
         }
-        self.full &= self.common * 100 > self.most * ROOM_AGAIN_PERCENT;
+        self.full &= self.common * 100 > self.max_common * NOT_FULL_PERCENT;
     }
 }
 
 impl ConnectionLimit {
-    /// Room for `most` sockets, and for some of emcees where they are served.
-    pub fn new(pod: Arc<Pod>, most: usize, serves_audience: bool) -> Arc<Self> {
-        pod.metrics.sessions_capacity.set(most as i64);
-        let most_reserved = if pod.serves_emcee { RESERVED } else { 0 };
-        let taken = Mutex::new(Taken { most, most_reserved, common: 0, reserved: 0, full: false });
-        Arc::new(Self { pod, serves_audience, taken })
+    /// A limit of `max_sockets`, plus the reserved permits on a pod that serves emcees.
+    pub fn new(pod: Arc<Pod>, max_sockets: usize, serves_audience: bool) -> Arc<Self> {
+        pod.metrics.sessions_capacity.set(max_sockets as i64);
+        let max_reserved = if pod.serves_emcee { RESERVED } else { 0 };
+        let taken = Taken { max_common: max_sockets, max_reserved, common: 0, reserved: 0, full: false };
+        Arc::new(Self { pod, serves_audience, taken: Mutex::new(taken) })
     }
 
-    /// A place, unless all of that kind are taken.
-    pub fn take(self: &Arc<Self>, kind: Kind) -> Option<Permit> {
+    /// A permit; `None` if all of this kind are taken.
+    pub fn take(self: &Arc<Self>, kind: PermitKind) -> Option<Permit> {
         let mut taken = self.lock();
-        let fits = taken.take(kind);
-        self.tell(&taken);
+        let is_free = taken.take(kind);
+        self.update_readiness(&taken);
         drop(taken);
-        fits.then(|| {
+        is_free.then(|| {
             self.pod.metrics.sockets.inc();
-            Permit { connection_limit: self.clone(), kind }
+            Permit { limit: self.clone(), kind }
         })
     }
 
@@ -94,18 +99,18 @@ impl ConnectionLimit {
         self.taken.lock().expect("the lock is never poisoned")
     }
 
-    /// Readiness follows at once, in the order in which connection_limit are taken and given back.
-    fn tell(&self, taken: &Taken) {
+    /// Called under the lock, so readiness changes in the order in which permits are taken and given back.
+    fn update_readiness(&self, taken: &Taken) {
         self.pod.health.set_full(taken.full && self.serves_audience);
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.connection_limit.pod.metrics.sockets.dec();
-        let mut taken = self.connection_limit.lock();
+        self.limit.pod.metrics.sockets.dec();
+        let mut taken = self.limit.lock();
         taken.give_back(self.kind);
-        self.connection_limit.tell(&taken);
+        self.limit.update_readiness(&taken);
     }
 }
 
@@ -114,22 +119,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn full_at_the_last_place_and_room_again_at_95_percent() {
-        for (most, room_again) in [(1, 0), (3, 2), (20, 19), (40, 38), (10_000, 9_500)] {
-            let mut taken = Taken { most, most_reserved: 2, common: 0, reserved: 0, full: false };
-            for place in 1..=most {
-                assert!(taken.take(Kind::Common));
-                assert_eq!(taken.full, place == most, "{place} of {most}");
+    fn a_pod_is_full_at_its_last_permit_and_until_95_percent() {
+        for (max_common, not_full_at) in [(1, 0), (3, 2), (20, 19), (40, 38), (10_000, 9_500)] {
+            let mut taken = Taken { max_common, max_reserved: 2, common: 0, reserved: 0, full: false };
+            for count in 1..=max_common {
+                assert!(taken.take(PermitKind::Common));
+                assert_eq!(taken.full, count == max_common, "{count} of {max_common}");
             }
-            assert!(!taken.take(Kind::Common), "{most} are all");
-            assert!(taken.take(Kind::Reserved) && taken.take(Kind::Reserved) && !taken.take(Kind::Reserved));
-            taken.give_back(Kind::Reserved);
-            assert!(taken.full && taken.common == most, "the reserve is no part of it");
-            for left in (0..most).rev() {
-                taken.give_back(Kind::Common);
-                assert_eq!(taken.full, left > room_again, "{left} of {most}");
+            assert!(!taken.take(PermitKind::Common), "{max_common} are all");
+            let mut reserved = || taken.take(PermitKind::Reserved);
+            assert!(reserved() && reserved() && !reserved());
+            taken.give_back(PermitKind::Reserved);
+            assert!(taken.full && taken.common == max_common, "reserved permits do not count");
+            for left in (0..max_common).rev() {
+                taken.give_back(PermitKind::Common);
+                assert_eq!(taken.full, left > not_full_at, "{left} of {max_common}");
             }
-            assert!(taken.take(Kind::Common), "and again");
+            assert!(taken.take(PermitKind::Common), "permits can be taken again");
         }
     }
 }

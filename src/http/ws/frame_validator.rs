@@ -1,311 +1,235 @@
-//! The validator between the wire and the frame codec: it reads frame headers (RFC 6455, 5.2) as their bytes come, and
-//! lets nothing pass that a client of ours may not send.
+//! Checks a peer's frames (RFC 6455, 5.2) between the wire and the frame codec. Only what a client may send passes.
 //!
-//! The codec behind it buffers a frame as long as its header says before it looks at its length. So everything that a
-//! header tells is judged here, before a byte of the payload is kept.
+//! The codec behind it buffers as many bytes as a header announces before it looks at that length. So each part of a
+//! header is checked as soon as it has arrived, and no byte of a payload is kept before.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use governor::clock::{Clock, MonotonicClock};
 
+use crate::rate_limit::{Limit, RateLimit};
 use crate::wire::client::MAX_FRAME_BYTES;
-use crate::wire::codes::CloseCode;
 
-/// Pieces that a message may come in, empty ones too.
-const MAX_PIECES: u16 = 128;
-/// Frames that a client may send at once, and how long each takes to be forgotten: far more than comes of casting
-/// again as soon as the last cast is answered, for one is under way at a time.
-const FRAME_BURST: u32 = 5_000;
-const FRAME_EVERY: Duration = Duration::from_micros(200);
-/// The same for pings, pongs and closes alone.
-const CONTROL_BURST: u32 = 60;
-const CONTROL_EVERY: Duration = Duration::from_millis(50);
-/// Most payload of a control frame.
-const MAX_CONTROL_BYTES: u64 = 125;
+mod fault;
+mod header;
 
-/// Why a stream of frames ends here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// No extension is agreed upon that would use them.
-    #[error("reserved bits are set")]
-    ReservedBits,
-    /// Neither text, binary, continuation, close, ping nor pong.
-    #[error("the opcode is unknown")]
-    UnknownOpcode,
-    /// Clients mask every frame.
-    #[error("the frame is not masked")]
-    NotMasked,
-    /// A control frame in pieces, or over 125 bytes.
-    #[error("a control frame is too long or in pieces")]
-    BadControl,
-    /// A continuation of nothing, or a new message inside another.
-    #[error("a frame is out of order")]
-    OutOfOrder,
-    /// Not the shortest form of the length, or one of 64 bits.
-    #[error("the length is not in its shortest form")]
-    BadLength,
-    /// A frame, or all pieces of a message.
-    #[error("a message is over 4 KiB or in too many pieces")]
-    TooBig,
-    /// A close frame with half a code, or one that nobody may send.
-    #[error("the close code is none")]
-    BadCloseCode,
-    /// A close frame whose reason is no text.
-    #[error("the close reason is not UTF-8")]
-    BadCloseReason,
-    /// More frames than anybody needs.
-    #[error("too many frames")]
-    Flood,
-}
+pub use fault::Fault;
+use header::{BINARY, CLOSE, CONTINUATION, Header, MASK_BYTES, PING, PONG, TEXT};
 
-impl Fault {
-    /// The code that the socket is closed with.
-    pub fn code(self) -> CloseCode {
-        match self {
-            Self::TooBig => CloseCode::TooBig,
-            Self::Flood => CloseCode::Policy,
-            Self::BadCloseReason => CloseCode::NotUtf8,
-            _ => CloseCode::Protocol,
-        }
-    }
-}
+/// Fragments of a message, empty ones included.
+const MAX_FRAGMENTS: u16 = 128;
+/// Frames of a client. This is far more than a voter needs, who sends a cast when the last one is answered.
+const FRAMES: Limit = Limit { burst: 5_000, interval: Duration::from_micros(200) };
+/// Of these, pings, pongs and closes.
+const CONTROL_FRAMES: Limit = Limit { burst: 60, interval: Duration::from_millis(50) };
 
-/// What may go on to the codec.
+/// What goes on to the codec.
 #[derive(Debug, Default)]
-pub struct Passed {
-    /// Whole headers and what has come of their payload.
+pub struct Accepted {
+    /// Complete headers and what has arrived of their payloads.
     pub bytes: Bytes,
     /// Frames that these bytes complete.
     pub frames: usize,
-    /// There was a pong among them.
+    /// True if one of these frames is a pong.
     pub pong: bool,
 }
 
 /// See [module](self).
-pub struct FrameValidator {
-    /// The header under way: not passed on before it is whole and judged.
-    head: [u8; 14],
-    have: usize,
-    /// The length that it tells.
-    length: u64,
-    /// Bytes of payload still to come, and the opcode that they belong to.
-    left: u64,
+pub struct FrameValidator<C: Clock = MonotonicClock> {
+    header: Header,
+    /// Bytes of the current payload that have not arrived yet.
+    payload_left: u64,
+    /// Of the frame that the payload belongs to.
     opcode: u8,
-    /// Pieces and bytes of the message under way, if it comes in pieces.
-    pieces: Option<(u16, u64)>,
-    /// A close frame, passed on only when whole and valid.
-    goodbye: Vec<u8>,
-    end: Option<End>,
-    frames: Bucket,
-    controls: Bucket,
+    /// The message whose last fragment has not arrived yet.
+    fragmented: Option<Fragments>,
+    /// The bytes of a close frame. It goes on only when it is complete and valid.
+    close_frame: Vec<u8>,
+    ended: Option<Ended>,
+    frames: RateLimit<C>,
+    control_frames: RateLimit<C>,
 }
 
-/// Nothing passes any more.
+/// What has arrived of a fragmented message.
+#[derive(Clone, Copy, Default)]
+struct Fragments {
+    count: u16,
+    bytes: u64,
+}
+
+/// Why no further frame goes on.
 #[derive(Clone, Copy)]
-enum End {
-    Goodbye,
+enum Ended {
+    /// The peer's close frame has gone on.
+    CloseFrame,
+    /// The peer broke a rule.
     Fault(Fault),
 }
 
 impl FrameValidator {
     /// A validator at the beginning of a stream.
-    pub fn new(now: Instant) -> Self {
+    pub fn new() -> Self {
+        Self::with_limits(RateLimit::new(FRAMES), RateLimit::new(CONTROL_FRAMES))
+    }
+}
+
+impl<C: Clock> FrameValidator<C> {
+    fn with_limits(frames: RateLimit<C>, control_frames: RateLimit<C>) -> Self {
         Self {
-            head: [0; 14],
-            have: 0,
-            length: 0,
-            left: 0,
+            header: Header::default(),
+            payload_left: 0,
             opcode: 0,
-            pieces: None,
-            goodbye: vec![],
-            end: None,
-            frames: Bucket { full_at: now },
-            controls: Bucket { full_at: now },
+            fragmented: None,
+            close_frame: vec![],
+            ended: None,
+            frames,
+            control_frames,
         }
     }
 
-    /// Why nothing passes any more, if the peer broke a rule.
+    /// The rule that the peer broke, if that ended the stream.
     pub fn fault(&self) -> Option<Fault> {
-        match self.end {
-            Some(End::Fault(fault)) => Some(fault),
+        match self.ended {
+            Some(Ended::Fault(fault)) => Some(fault),
             _ => None,
         }
     }
 
-    /// True if nothing passes any more: after a fault, or after the peer's close frame.
+    /// True if no further frame goes on: after a fault, or after the peer's close frame.
     pub fn has_ended(&self) -> bool {
-        self.end.is_some()
+        self.ended.is_some()
     }
 
-    /// True once the peer's close frame has passed.
-    pub fn said_goodbye(&self) -> bool {
-        matches!(self.end, Some(End::Goodbye))
+    /// True once the peer's close frame has gone on.
+    pub fn has_close_frame(&self) -> bool {
+        matches!(self.ended, Some(Ended::CloseFrame))
     }
 
-    /// Takes the next bytes of the stream, however it is chopped.
-    pub fn pass(&mut self, mut input: &[u8], now: Instant) -> Passed {
-        let mut bytes = BytesMut::with_capacity(self.have + input.len());
-        let mut passed = Passed::default();
-        while !input.is_empty() && self.end.is_none() {
-            if self.left > 0 {
-                self.payload(&mut input, &mut bytes);
-            } else if let Err(fault) = self.header(&mut input, &mut bytes, now) {
-                self.end = Some(End::Fault(fault));
-                break;
-            }
-            if self.left == 0 && self.have == 0 {
-                if let Err(fault) = self.frame_ends(&mut bytes) {
-                    self.end = Some(End::Fault(fault));
-                    break;
+    /// Takes the next bytes of the stream, however it is split.
+    pub fn accept(&mut self, mut input: &[u8]) -> Accepted {
+        let mut bytes = BytesMut::with_capacity(self.header.bytes().len() + input.len());
+        let mut accepted = Accepted::default();
+        while !input.is_empty() && !self.has_ended() {
+            match self.read_part(&mut input, &mut bytes) {
+                Ok(Some(opcode)) => {
+                    accepted.frames += 1;
+                    accepted.pong |= opcode == PONG;
                 }
-                passed.frames += 1;
-                passed.pong |= self.opcode == PONG;
+                Ok(None) => {}
+                Err(fault) => self.ended = Some(Ended::Fault(fault)),
             }
         }
-        passed.bytes = bytes.freeze();
-        passed
+        accepted.bytes = bytes.freeze();
+        accepted
     }
 
-    fn payload(&mut self, input: &mut &[u8], bytes: &mut BytesMut) {
-        let taken = input.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+    /// Reads one header or one payload as far as it has arrived. `Some`: the opcode of the frame that this completes.
+    fn read_part(&mut self, input: &mut &[u8], bytes: &mut BytesMut) -> Result<Option<u8>, Fault> {
+        if self.payload_left > 0 {
+            self.read_payload(input, bytes);
+        } else {
+            self.read_header(input, bytes)?;
+        }
+        if self.payload_left > 0 || !self.header.is_empty() {
+            return Ok(None);
+        }
+        if self.opcode == CLOSE {
+            self.end_with_close_frame(bytes)?;
+        }
+        Ok(Some(self.opcode))
+    }
+
+    fn read_payload(&mut self, input: &mut &[u8], bytes: &mut BytesMut) {
+        let taken = input.len().min(usize::try_from(self.payload_left).unwrap_or(usize::MAX));
         let (payload, rest) = input.split_at(taken);
         match self.opcode {
-            CLOSE => self.goodbye.extend_from_slice(payload),
+            CLOSE => self.close_frame.extend_from_slice(payload),
             _ => bytes.extend_from_slice(payload),
         }
-        self.left -= taken as u64;
+        self.payload_left -= taken as u64;
         *input = rest;
     }
 
-    /// Reads as much of a header as is there, judging each part of it as soon as it is known.
-    fn header(&mut self, input: &mut &[u8], bytes: &mut BytesMut, now: Instant) -> Result<(), Fault> {
+    /// Reads as much of a header as has arrived, and checks each part as soon as it is complete.
+    fn read_header(&mut self, input: &mut &[u8], bytes: &mut BytesMut) -> Result<(), Fault> {
         while !input.is_empty() {
-            let known = self.known();
-            let taken = input.len().min(known - self.have);
-            let (head, rest) = input.split_at(taken);
-            self.head[self.have..][..taken].copy_from_slice(head);
-            self.have += taken;
-            *input = rest;
-            if self.have < known {
-                return Ok(());
+            let Some(arrived) = self.header.fill(input) else { break };
+            if arrived.start {
+                self.check_start()?;
             }
-            let extended = self.extended();
-            if known == 2 {
-                self.judge_start(now)?;
+            if arrived.length {
+                self.check_length()?;
             }
-            if known == 2 + extended {
-                self.judge_length()?;
-            }
-            if known == 2 + extended + MASK_BYTES {
-                self.begin(bytes);
-                return Ok(());
+            if arrived.mask {
+                self.begin_payload(bytes);
+                break;
             }
         }
         Ok(())
     }
 
-    /// How many bytes of the header the next judgement needs: the first two, then the length, then the mask.
-    fn known(&self) -> usize {
-        match self.have {
-            0 | 1 => 2,
-            have if have < 2 + self.extended() => 2 + self.extended(),
-            _ => 2 + self.extended() + MASK_BYTES,
-        }
-    }
-
-    /// Bytes of the length beyond the second byte.
-    fn extended(&self) -> usize {
-        match self.head[1] & 0x7F {
-            126 => 2,
-            127 => 8,
-            _ => 0,
-        }
-    }
-
-    fn judge_start(&mut self, now: Instant) -> Result<(), Fault> {
-        let (last, opcode) = (self.head[0] & 0x80 != 0, self.head[0] & 0x0F);
-        let control = opcode >= CLOSE;
-        if self.head[0] & 0x70 != 0 {
+    fn check_start(&self) -> Result<(), Fault> {
+        let opcode = self.header.opcode();
+        let is_control = opcode >= CLOSE;
+        if self.header.has_reserved_bits() {
             return Err(Fault::ReservedBits);
         }
         if !matches!(opcode, CONTINUATION | TEXT | BINARY | CLOSE | PING | PONG) {
             return Err(Fault::UnknownOpcode);
         }
-        if self.head[1] & 0x80 == 0 {
+        if !self.header.is_masked() {
             return Err(Fault::NotMasked);
         }
-        if control && (!last || self.extended() > 0) {
+        if is_control && (!self.header.is_final() || self.header.extended_bytes() > 0) {
             return Err(Fault::BadControl);
         }
-        if !control && (opcode == CONTINUATION) != self.pieces.is_some() {
+        if !is_control && (opcode == CONTINUATION) != self.fragmented.is_some() {
             return Err(Fault::OutOfOrder);
         }
-        if !self.frames.take(FRAME_BURST, FRAME_EVERY, now)
-            || (control && !self.controls.take(CONTROL_BURST, CONTROL_EVERY, now))
-        {
+        if !self.frames.allows() || (is_control && !self.control_frames.allows()) {
             return Err(Fault::Flood);
         }
         Ok(())
     }
 
-    fn judge_length(&mut self) -> Result<(), Fault> {
-        let length = self.head[2..2 + self.extended()].iter().fold(0, |length, byte| length << 8 | u64::from(*byte));
-        let (length, shortest) = match self.extended() {
-            0 => (u64::from(self.head[1] & 0x7F), true),
-            2 => (length, length > MAX_CONTROL_BYTES),
-            _ => (length, length > u64::from(u16::MAX) && length <= i64::MAX as u64),
-        };
-        if !shortest {
-            return Err(Fault::BadLength);
-        }
-        let (pieces, before) = self.pieces.unwrap_or_default();
-        let is_piece = self.head[0] & 0x0F < CLOSE;
-        if is_piece && (before + length > MAX_FRAME_BYTES as u64 || pieces == MAX_PIECES) {
+    fn check_length(&self) -> Result<(), Fault> {
+        let length = self.header.length().ok_or(Fault::BadLength)?;
+        let Fragments { count, bytes } = self.fragmented.unwrap_or_default();
+        let is_data = self.header.opcode() < CLOSE;
+        if is_data && (bytes + length > MAX_FRAME_BYTES as u64 || count == MAX_FRAGMENTS) {
             return Err(Fault::TooBig);
         }
-        self.length = length;
         Ok(())
     }
 
-    /// The header is whole and good.
-    fn begin(&mut self, bytes: &mut BytesMut) {
-        let (last, opcode) = (self.head[0] & 0x80 != 0, self.head[0] & 0x0F);
-        if opcode < CLOSE {
-            let (pieces, before) = self.pieces.unwrap_or_default();
-            self.pieces = (!last).then_some((pieces + 1, before + self.length));
+    /// The header is complete and valid.
+    fn begin_payload(&mut self, bytes: &mut BytesMut) {
+        self.opcode = self.header.opcode();
+        self.payload_left = self.header.length().unwrap_or_default();
+        if self.opcode < CLOSE {
+            let before = self.fragmented.unwrap_or_default();
+            let with_this = Fragments { count: before.count + 1, bytes: before.bytes + self.payload_left };
+            self.fragmented = (!self.header.is_final()).then_some(with_this);
         }
-        self.left = self.length;
-        self.opcode = opcode;
-        match opcode {
-            CLOSE => self.goodbye.extend_from_slice(&self.head[..self.have]),
-            _ => bytes.extend_from_slice(&self.head[..self.have]),
+        match self.opcode {
+            CLOSE => self.close_frame.extend_from_slice(self.header.bytes()),
+            _ => bytes.extend_from_slice(self.header.bytes()),
         }
-        self.have = 0;
+        self.header.clear();
     }
 
-    fn frame_ends(&mut self, bytes: &mut BytesMut) -> Result<(), Fault> {
-        if self.opcode != CLOSE {
-            return Ok(());
-        }
-        let goodbye = std::mem::take(&mut self.goodbye);
-        judge_goodbye(&goodbye)?;
-        bytes.extend_from_slice(&goodbye);
-        self.end = Some(End::Goodbye);
+    fn end_with_close_frame(&mut self, bytes: &mut BytesMut) -> Result<(), Fault> {
+        let close_frame = std::mem::take(&mut self.close_frame);
+        check_close_frame(&close_frame)?;
+        bytes.extend_from_slice(&close_frame);
+        self.ended = Some(Ended::CloseFrame);
         Ok(())
     }
 }
 
-const CONTINUATION: u8 = 0x0;
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-/// Control frames begin here.
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xA;
-const MASK_BYTES: usize = 4;
-
-/// Judges a close frame: two bytes, its mask, code and reason (RFC 6455, 5.5.1 and 7.4).
-fn judge_goodbye(frame: &[u8]) -> Result<(), Fault> {
+/// Checks a close frame: two bytes, its mask, code and reason (RFC 6455, 5.5.1 and 7.4).
+fn check_close_frame(frame: &[u8]) -> Result<(), Fault> {
     let (mask, payload) = frame[2..].split_at(MASK_BYTES);
     let payload: Vec<u8> = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
     match payload.split_at_checked(2) {
@@ -318,23 +242,6 @@ fn judge_goodbye(frame: &[u8]) -> Result<(), Fault> {
             }
             std::str::from_utf8(reason).map(drop).map_err(|_| Fault::BadCloseReason)
         }
-    }
-}
-
-/// A bucket that frames are taken from; it fills by itself.
-struct Bucket {
-    /// When it will be full, if nothing more is taken.
-    full_at: Instant,
-}
-
-impl Bucket {
-    fn take(&mut self, burst: u32, every: Duration, now: Instant) -> bool {
-        let full_at = self.full_at.max(now) + every;
-        let fits = full_at - now <= every * burst;
-        if fits {
-            self.full_at = full_at;
-        }
-        fits
     }
 }
 

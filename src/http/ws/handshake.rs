@@ -1,4 +1,4 @@
-//! The opening handshake (RFC 6455, 4.2): who may come in, and what everybody is answered.
+//! The opening handshake (RFC 6455, 4.2): which requests are accepted, and the response to each.
 
 use std::time::SystemTime;
 
@@ -16,28 +16,29 @@ use crate::actors::session::HandshakeContext;
 use crate::http::auth::Origin;
 use crate::http::error::ApiError;
 
-/// The one protocol spoken here.
+/// The only subprotocol.
 const PROTOCOL: &str = "tallycast.v1";
-/// Where sockets are.
+/// The path of all sockets.
 const PATH: &str = "/ws";
-/// The version of the protocol (RFC 6455, 4.1).
+/// The version of the WebSocket protocol (RFC 6455, 4.1).
 const VERSION: &str = "13";
-/// What makes an accept key out of a key (RFC 6455, 1.3).
+/// Turns a key into an accept key (RFC 6455, 1.3).
 const ACCEPT: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// A request that may become a socket.
+/// A valid handshake.
 #[derive(Debug)]
 pub struct AcceptedHandshake {
     /// The head of the 101.
     pub response_head: Bytes,
-    /// What the socket brings along.
+    /// What the session must know of the request.
     pub context: HandshakeContext,
 }
 
-/// Judges a request that asks for an upgrade. It has not passed the App, so everything is judged here.
+/// Checks a request for an upgrade. It has not passed through the App, so everything is checked here.
 ///
 /// # Errors
-/// 404 and 405 for what is not `GET /ws`, 400 and 426 for what is no handshake, 403 for a foreign page.
+/// 404 and 405 for anything but `GET /ws`, 400 and 426 for a handshake that is not valid, 403 for a page of another
+/// origin.
 pub fn accept(request: &Request, own_urls: &[&str]) -> Result<AcceptedHandshake, ApiError> {
     let headers = request.headers();
     if request.method() != Method::CONNECT && request.path() != PATH {
@@ -68,7 +69,7 @@ pub fn accept(request: &Request, own_urls: &[&str]) -> Result<AcceptedHandshake,
     Ok(AcceptedHandshake { response_head: response_head(key, asks_for_protocol(headers)), context })
 }
 
-/// 426: this is no handshake of the version that is spoken here.
+/// 426: a request without a handshake, or with one of another version.
 pub fn upgrade_required() -> ApiError {
     let detail = "this is a socket: ask with Upgrade: websocket and Sec-WebSocket-Version: 13";
     ApiError::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", detail)
@@ -78,14 +79,14 @@ fn bad_handshake(detail: &str) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "bad_handshake", detail)
 }
 
-/// The value of a header that may come once.
+/// The value of a header that must not be repeated.
 fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name);
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value.trim())
 }
 
-/// True if bytes follow that are no frames.
+/// True if a body follows the head, where only frames may.
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(header::TRANSFER_ENCODING) || headers.get(header::CONTENT_LENGTH).is_some_and(|l| l != "0")
 }
@@ -104,7 +105,7 @@ fn response_head(key: &str, protocol: bool) -> Bytes {
     ))
 }
 
-/// A refusal as it goes over the wire, after which the connection ends.
+/// A refusal as bytes for the wire. The connection ends behind it.
 pub fn refusal(error: &ApiError) -> Vec<u8> {
     let response = error.error_response();
     let (status, now) = (response.status(), HttpDate::from(SystemTime::now()));

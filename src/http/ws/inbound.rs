@@ -1,4 +1,4 @@
-//! What a session reads.
+//! The bytes that a session's codec reads.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -10,7 +10,8 @@ use futures_util::Stream;
 
 use super::socket::Socket;
 
-/// What the session reads from.
+/// A socket's valid frames as a stream of bytes. It never fails: a fault of the peer is the end of the stream. How many
+/// bytes come at once is the subject of [`super::reader`].
 pub struct Inbound(pub(super) Rc<Socket>);
 
 impl Stream for Inbound {

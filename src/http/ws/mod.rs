@@ -1,19 +1,22 @@
-//! Sockets: the way in, and how they are run.
+//! Sockets: how a connection becomes one, and how it is run.
 //!
-//! A request for an upgrade leaves the HTTP dispatcher before routing, so everything from its path on is judged here.
-//! What is let in becomes a task of its own over the bare stream: no HTTP buffers stay with a socket, the registry
-//! writes to it directly, and a peer that does not read is dropped by somebody outside of its session.
+//! A request for an upgrade leaves the HTTP dispatcher before routing, so this module checks everything from its path on.
+//! An accepted one becomes a task of its own over the bare stream. So no HTTP buffers stay with a socket, the registry
+//! writes to it directly, and a peer that does not read is dropped by a task other than its session.
 //!
-//! | file | is |
+//! | file | holds |
 //! | --- | --- |
-//! | [`handshake`] | who may come in, and the answers |
-//! | [`connection_limit`] | how many |
-//! | [`drive`] | a socket's life |
+//! | [`handshake`] | which requests are accepted, and the responses |
+//! | [`connection_limit`] | how many sockets there may be |
+//! | [`drive`] | the life of a socket, from its session to its last byte |
+//! | [`lifecycle`] | its states |
 //! | [`socket`] | the connection, as session and registry share it |
-//! | [`reader`] | what comes in, bounded |
-//! | [`validator`] | which frames may |
-//! | [`connections`], [`keepalive`] | who is looked after, and when one is dropped |
-//! | [`options`] | what the kernel is asked for |
+//! | [`reader`], [`inbound`] | what is read from it |
+//! | [`read_ahead`], [`codec_backlog`] | how much may be read now |
+//! | [`frame_validator`] | which frames are valid |
+//! | [`send_queue`] | what is not sent yet |
+//! | [`connection_table`], [`keepalive`] | the tick of each second: pings, and peers that are given up |
+//! | [`options`] | kernel options |
 
 use std::io;
 use std::rc::Rc;
@@ -27,13 +30,14 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::app_state::AppState;
 use super::auth::{address_of, bearer};
-use super::error::{Answer, ApiError};
-use super::site::Site;
+use super::error::{ApiError, ApiResult};
 use crate::actors::registry::Subscribers;
 use crate::actors::session::HandshakeContext;
 use crate::auth::looks_like_token;
 
+mod codec_backlog;
 mod connection_limit;
 mod connection_table;
 mod drive;
@@ -41,109 +45,114 @@ mod frame_validator;
 mod handshake;
 mod inbound;
 mod keepalive;
+mod lifecycle;
 mod options;
+mod read_ahead;
 mod reader;
+mod send_queue;
 mod socket;
 
 pub use connection_limit::ConnectionLimit;
 
-use connection_limit::{Kind, Permit};
+use connection_limit::{Permit, PermitKind};
 use connection_table::ConnectionTable;
-use drive::Upgraded;
+use drive::AcceptedConnection;
 use handshake::AcceptedHandshake;
 
-/// For a peer to take a refusal and go.
-const REFUSAL_WITHIN: Duration = Duration::from_secs(2);
-/// Bytes behind a refused request that are read so that the refusal gets through.
-const REFUSED_BYTES: usize = 64 * 1024;
+/// Time for a peer to take a refusal and close.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes behind a refused request that are read, so that the refusal gets through.
+const MAX_REFUSED_BYTES: usize = 64 * 1024;
 
-/// What upgrade requests come with.
-pub type Asked = (Request, Framed<TcpStream, h1::Codec>);
+/// A request for an upgrade, with its connection.
+pub type UpgradeRequest = (Request, Framed<TcpStream, h1::Codec>);
 
-/// One worker's way in for sockets.
+/// Turns requests for an upgrade into sockets, on one worker thread.
 pub struct UpgradeService {
-    site: web::Data<Site>,
+    state: web::Data<AppState>,
     shard: Subscribers,
     connection_limit: Arc<ConnectionLimit>,
     connections: ConnectionTable,
 }
 
 impl UpgradeService {
-    /// The upgrades of the worker thread that calls this.
-    pub fn open(site: web::Data<Site>, shard: Subscribers, connection_limit: Arc<ConnectionLimit>) -> Rc<Self> {
-        let connections = ConnectionTable::begin(site.pod.clone());
-        Rc::new(Self { site, shard, connection_limit, connections })
+    /// The service of the worker thread that calls this.
+    pub fn new(state: web::Data<AppState>, shard: Subscribers, connection_limit: Arc<ConnectionLimit>) -> Rc<Self> {
+        let connections = ConnectionTable::start(state.pod.clone());
+        Rc::new(Self { state, shard, connection_limit, connections })
     }
 
-    /// Takes over a connection that asks to be upgraded: it becomes a socket, or is refused and ends.
+    /// Takes over a connection that asks for an upgrade: it becomes a socket, or is refused and ends.
     ///
     /// # Errors
-    /// None: a peer that goes away before it was answered is no news. The dispatcher asks for the type.
-    pub async fn enter(self: Rc<Self>, (request, framed): Asked) -> Result<(), actix_web::Error> {
+    /// Never, not even if the peer disconnects before it is answered. The dispatcher requires the type.
+    pub async fn upgrade(self: Rc<Self>, (request, framed): UpgradeRequest) -> Result<(), actix_web::Error> {
         let parts = framed.into_parts();
-        let judged = self.judge(&request);
+        let accepted = self.accept(&request);
         drop(request);
-        // answers to requests before this one
-        let mut answers = parts.write_buf;
-        match judged {
-            Ok((AcceptedHandshake { response_head, context }, place)) => {
-                answers.extend_from_slice(&response_head);
+        // it may hold responses to requests before this one
+        let mut to_write = parts.write_buf;
+        match accepted {
+            Ok((AcceptedHandshake { response_head, context }, permit)) => {
+                to_write.extend_from_slice(&response_head);
                 // a copy, for the buffer itself has 8 KiB and would stay with the socket
-                let first = Bytes::copy_from_slice(&parts.read_buf);
-                let upgraded = Upgraded { tcp: parts.io, response_head: answers.freeze(), first, context };
-                let rooms = self.site.rooms.clone();
-                actix_web::rt::spawn(drive::drive(upgraded, place, rooms, self.shard.clone(), &self.connections));
+                let first_bytes = Bytes::copy_from_slice(&parts.read_buf);
+                let connection =
+                    AcceptedConnection { tcp: parts.io, response_head: to_write.freeze(), first_bytes, context };
+                let rooms = self.state.rooms.clone();
+                actix_web::rt::spawn(drive::drive(connection, permit, rooms, self.shard.clone(), &self.connections));
             }
             Err(error) => {
-                answers.extend_from_slice(&handshake::refusal(&error));
-                let _ = tokio::time::timeout(REFUSAL_WITHIN, refuse(parts.io, &answers)).await;
+                to_write.extend_from_slice(&handshake::refusal(&error));
+                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refuse(parts.io, &to_write)).await;
             }
         }
         Ok(())
     }
 
-    fn judge(&self, request: &Request) -> Result<(AcceptedHandshake, Permit), ApiError> {
-        let accepted = handshake::accept(request, &self.site.own_urls())?;
-        if self.site.pod.health.is_draining() {
+    fn accept(&self, request: &Request) -> Result<(AcceptedHandshake, Permit), ApiError> {
+        let accepted = handshake::accept(request, &self.state.own_urls())?;
+        if self.state.pod.health.is_draining() {
             return Err(ApiError::busy());
         }
-        match self.place(request, &accepted.context)? {
-            Some(place) => Ok((accepted, place)),
+        match self.permit(request, &accepted.context)? {
+            Some(permit) => Ok((accepted, permit)),
             None => {
-                self.site.pod.metrics.sockets_refused.inc();
+                self.state.pod.metrics.sockets_refused.inc();
                 Err(ApiError::busy())
             }
         }
     }
 
-    /// A common place, or a reserved one for an emcee, who is known as in any call: by the key or the cookie.
-    fn place(&self, request: &Request, context: &HandshakeContext) -> Result<Option<Permit>, ApiError> {
-        if let Some(place) = self.connection_limit.take(Kind::Common) {
-            return Ok(Some(place));
+    /// A common permit, or a reserved one for an emcee. Key or cookie tell an emcee, as in any API call.
+    fn permit(&self, request: &Request, context: &HandshakeContext) -> Result<Option<Permit>, ApiError> {
+        if let Some(permit) = self.connection_limit.take(PermitKind::Common) {
+            return Ok(Some(permit));
         }
-        let pod = &self.site.pod;
+        let pod = &self.state.pod;
         if !pod.serves_emcee {
             return Ok(None);
         }
         let is_emcee = match bearer(request.headers()) {
             Some(key) if pod.auth.is_emcee_key(key) => true,
-            // somebody is guessing, and must not find out more here than elsewhere
+            // a guess, which must be limited here as in any API call
             Some(key) if !looks_like_token(key) => {
-                let from = address_of(request.peer_addr(), request.headers());
-                return Err(self.site.wrong_keys.refuse(from));
+                let address = address_of(request.peer_addr(), request.headers());
+                return Err(self.state.wrong_keys.refuse(address));
             }
-            // whether it was signed out is seen at hello
+            // whether this sign-in was ended is checked at hello
             _ => context.sign_in(pod).is_some(),
         };
-        Ok(if is_emcee { self.connection_limit.take(Kind::Reserved) } else { None })
+        Ok(if is_emcee { self.connection_limit.take(PermitKind::Reserved) } else { None })
     }
 }
 
-/// Writes a refusal, and reads on for a moment: closing on unread bytes would take the answer away from the peer.
-async fn refuse(mut tcp: TcpStream, answer: &[u8]) -> io::Result<()> {
-    tcp.write_all(answer).await?;
+/// Writes a refusal, and reads on for a moment: closing a connection with unread bytes would take the response away from
+/// the peer.
+async fn refuse(mut tcp: TcpStream, response: &[u8]) -> io::Result<()> {
+    tcp.write_all(response).await?;
     tcp.shutdown().await?;
-    let (mut scratch, mut left) = ([0; 1024], REFUSED_BYTES);
+    let (mut scratch, mut left) = ([0; 1024], MAX_REFUSED_BYTES);
     while left > 0 {
         match tcp.read(&mut scratch).await? {
             0 => break,
@@ -153,11 +162,11 @@ async fn refuse(mut tcp: TcpStream, answer: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// `GET /ws` that does not ask for an upgrade.
+/// `GET /ws` without a request for an upgrade.
 pub fn routes(service: &mut web::ServiceConfig) {
     service.route("/ws", web::get().to(no_upgrade));
 }
 
-async fn no_upgrade() -> Answer {
+async fn no_upgrade() -> ApiResult {
     Err(handshake::upgrade_required())
 }

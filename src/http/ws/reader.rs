@@ -1,120 +1,101 @@
-//! The reading half of a socket: from the wire through the validator to the session.
+//! The reading half of a socket: from the wire through the validator to the session's codec.
 
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::codec_backlog::CodecBacklog;
 use super::frame_validator::FrameValidator;
+use super::read_ahead::{MAX_READ_BYTES, ReadAhead};
 use crate::actors::InFlightCast;
 
-/// Bytes read at once, and at most while a cast is unanswered.
-const READ_BYTES: usize = 4 * 1024;
-/// Bytes of a peer that may come after the end, before it is taken for one that will not stop: what can be under way.
+/// Bytes of a peer that may still arrive after this side has ended: what can be on the way. A peer that sends more will
+/// not stop by itself.
 const MAX_LATE_BYTES: usize = 16 * 1024;
 
 thread_local! {
-    /// One for all sockets of the thread: what is read leaves it at once.
-    static SCRATCH: RefCell<[u8; READ_BYTES]> = const { RefCell::new([0; READ_BYTES]) };
+    /// One for all sockets of the thread: no byte stays in it between two calls.
+    static SCRATCH: RefCell<[u8; MAX_READ_BYTES]> = const { RefCell::new([0; MAX_READ_BYTES]) };
 }
 
 /// See [module](self).
 pub struct Reader {
-    /// What came right behind the handshake, in the same segment.
-    first: Bytes,
+    /// What arrived right behind the handshake, in the same segment.
+    first_bytes: Bytes,
     pub(super) validator: FrameValidator,
-    /// Whole frames that the codec holds and has not taken yet.
-    held_by_codec: usize,
-    /// The session waits for the answer to a cast.
-    in_flight: Rc<InFlightCast>,
-    /// Bytes read since it does.
-    ahead: usize,
-    /// Not reading, for that reason.
-    pausing: bool,
-    /// Bytes that came after the end.
-    late: usize,
+    backlog: CodecBacklog,
+    read_ahead: ReadAhead,
+    /// Bytes that arrived after this side has ended.
+    late_bytes: usize,
 }
 
 impl Reader {
-    pub(super) fn new(first: Bytes, in_flight: Rc<InFlightCast>) -> Self {
+    pub(super) fn new(first_bytes: Bytes, in_flight: Rc<InFlightCast>) -> Self {
         Self {
-            first,
-            validator: FrameValidator::new(Instant::now()),
-            held_by_codec: 0,
-            in_flight,
-            ahead: 0,
-            pausing: false,
-            late: 0,
+            first_bytes,
+            validator: FrameValidator::new(),
+            backlog: CodecBacklog::default(),
+            read_ahead: ReadAhead::new(in_flight),
+            late_bytes: 0,
         }
     }
 
-    /// True while reading waits for the answer to a cast.
-    pub(super) fn is_pausing(&self) -> bool {
-        self.pausing
+    /// True while reading waits for the reply to a cast.
+    pub(super) fn is_paused(&self) -> bool {
+        self.read_ahead.is_paused()
     }
 
-    /// True if reading waited for an answer that has come: whoever polls must do so once more.
-    pub(super) fn may_go_on(&self) -> bool {
-        self.pausing && !self.in_flight.is_open()
+    /// True if reading waited for a reply that has arrived: then the session must be polled once more.
+    pub(super) fn may_resume(&self) -> bool {
+        self.read_ahead.may_resume()
     }
 
-    /// The next bytes for the codec; `None`: there will be no more.
-    ///
-    /// The codec is handed bytes only when it holds no whole frame, so what waits in it stays below one frame and one
-    /// read. It polls here until it hears `Pending`, and takes one frame after that: that is how its frames are counted.
+    /// The next bytes for the codec; `None`: there will be no more. The codec gets bytes only when it holds no complete
+    /// frame, so it never buffers more than one frame and one read.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         tcp: &mut TcpStream,
-        heard: impl Fn(bool),
+        on_bytes: impl Fn(bool),
     ) -> Poll<Option<Bytes>> {
-        if self.held_by_codec > 0 {
-            self.held_by_codec -= 1;
+        if self.backlog.decodes_a_frame() {
             return Poll::Pending;
-        }
-        if !self.in_flight.is_open() {
-            self.ahead = 0;
         }
         loop {
             if self.validator.has_ended() {
                 return Poll::Ready(None);
             }
-            self.pausing = self.ahead == READ_BYTES;
-            if self.pausing {
-                return Poll::Pending;
-            }
-            let passed = SCRATCH.with_borrow_mut(|scratch| {
-                let room = READ_BYTES - self.ahead;
-                let Ok(read) = ready!(self.poll_bytes(cx, tcp, &mut scratch[..room])) else { return Poll::Ready(None) };
-                if read == 0 {
-                    return Poll::Ready(None);
-                }
-                if self.in_flight.is_open() {
-                    self.ahead += read;
-                }
-                Poll::Ready(Some(self.validator.pass(&scratch[..read], Instant::now())))
+            let Some(budget) = self.read_ahead.budget() else { return Poll::Pending };
+            let accepted = SCRATCH.with_borrow_mut(|scratch| {
+                let read = match ready!(self.poll_bytes(cx, tcp, &mut scratch[..budget])) {
+                    Ok(read) if read > 0 => read,
+                    _ => return Poll::Ready(None),
+                };
+                self.read_ahead.record(read);
+                Poll::Ready(Some(self.validator.accept(&scratch[..read])))
             });
-            let Some(passed) = ready!(passed) else { return Poll::Ready(None) };
-            heard(passed.pong);
-            self.held_by_codec = passed.frames;
-            if !passed.bytes.is_empty() {
-                return Poll::Ready(Some(passed.bytes));
+            let Some(accepted) = ready!(accepted) else { return Poll::Ready(None) };
+            on_bytes(accepted.pong);
+            self.backlog.add(accepted.frames);
+            if !accepted.bytes.is_empty() {
+                return Poll::Ready(Some(accepted.bytes));
             }
         }
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>, tcp: &mut TcpStream, into: &mut [u8]) -> Poll<io::Result<usize>> {
-        if !self.first.is_empty() {
-            let taken = self.first.len().min(into.len());
-            self.first.copy_to_slice(&mut into[..taken]);
-            if self.first.is_empty() {
-                self.first = Bytes::new();
+        if !self.first_bytes.is_empty() {
+            let taken = self.first_bytes.len().min(into.len());
+            self.first_bytes.copy_to_slice(&mut into[..taken]);
+            if self.first_bytes.is_empty() {
+                // frees the buffer
+                self.first_bytes = Bytes::new();
             }
             return Poll::Ready(Ok(taken));
         }
@@ -123,15 +104,15 @@ impl Reader {
         Poll::Ready(Ok(into.filled().len()))
     }
 
-    /// Reads on after the end, for the peer's close frame, and throws it all away. Ready when that has come, when the
-    /// peer is gone, or when it will not stop.
+    /// Reads on after this side has ended, until the peer's close frame, and discards everything. Ready when that has
+    /// arrived, when the peer is gone, or when it does not stop.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>, tcp: &mut TcpStream) -> Poll<()> {
         SCRATCH.with_borrow_mut(|scratch| {
-            while !self.validator.said_goodbye() && self.late < MAX_LATE_BYTES {
+            while !self.validator.has_close_frame() && self.late_bytes < MAX_LATE_BYTES {
                 match ready!(self.poll_bytes(cx, tcp, scratch)) {
                     Ok(read) if read > 0 => {
-                        self.late += read;
-                        self.validator.pass(&scratch[..read], Instant::now());
+                        self.late_bytes += read;
+                        self.validator.accept(&scratch[..read]);
                     }
                     _ => break,
                 }
@@ -164,17 +145,17 @@ mod tests {
         (listener.accept().await.unwrap().0, peer)
     }
 
-    /// Reads as session and codec do, until reading pauses or ends: how many bytes, and the most that came at once.
-    async fn read_on(reader: &mut Reader, tcp: &mut TcpStream) -> (usize, usize) {
+    /// Reads as session and codec do, until reading pauses or ends. Returns all bytes, and the most that came at once.
+    async fn read_until_paused(reader: &mut Reader, tcp: &mut TcpStream) -> (usize, usize) {
         let (mut all, mut most) = (0, 0);
         poll_fn(|cx| {
             loop {
-                let taken_by_codec = reader.held_by_codec > 0;
+                let codec_decodes = !reader.backlog.is_empty();
                 match reader.poll(cx, tcp, |_| {}) {
                     Poll::Ready(Some(bytes)) => (all, most) = (all + bytes.len(), most.max(bytes.len())),
                     Poll::Ready(None) => return Poll::Ready((all, most)),
-                    Poll::Pending if taken_by_codec => {}
-                    Poll::Pending if reader.is_pausing() => return Poll::Ready((all, most)),
+                    Poll::Pending if codec_decodes => {}
+                    Poll::Pending if reader.is_paused() => return Poll::Ready((all, most)),
                     Poll::Pending => return Poll::Pending,
                 }
             }
@@ -189,15 +170,15 @@ mod tests {
         peer.shutdown().await.unwrap();
         let in_flight = Rc::new(InFlightCast::default());
         let number = in_flight.start(1, 1);
-        let came_with_the_handshake = frames(100).into();
-        let mut reader = Reader::new(came_with_the_handshake, in_flight.clone());
-        assert_eq!(read_on(&mut reader, &mut tcp).await.0, READ_BYTES);
-        assert_eq!(read_on(&mut reader, &mut tcp).await.0, 0, "asked again");
-        assert!(!reader.may_go_on());
+        let behind_the_handshake = frames(100).into();
+        let mut reader = Reader::new(behind_the_handshake, in_flight.clone());
+        assert_eq!(read_until_paused(&mut reader, &mut tcp).await.0, MAX_READ_BYTES);
+        assert_eq!(read_until_paused(&mut reader, &mut tcp).await.0, 0, "still paused");
+        assert!(!reader.may_resume());
         in_flight.answer(number, CastOutcome::Busy, || 10);
-        assert!(reader.may_go_on());
-        let (rest, most) = read_on(&mut reader, &mut tcp).await;
-        assert_eq!(READ_BYTES + rest, 300 * 100);
-        assert!(most <= READ_BYTES);
+        assert!(reader.may_resume());
+        let (rest, most) = read_until_paused(&mut reader, &mut tcp).await;
+        assert_eq!(MAX_READ_BYTES + rest, 300 * 100);
+        assert!(most <= MAX_READ_BYTES);
     }
 }

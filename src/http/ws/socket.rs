@@ -1,35 +1,38 @@
-//! A socket: the connection as its driver, its session and the registry of its thread share it.
+//! A socket: the connection, as its driver, its session and the registry of its thread share it.
 //!
 //! # Invariants
-//! Frames stay whole. The session's output and the frames that the registry writes directly come from two sides, so:
-//! a direct write happens only while nothing is unsent, and what of it the kernel does not take goes out before
-//! anything else. Nothing is written directly before the first `state` is queued, for the seat that does it is taken
-//! in the same turn, nor after a close frame, for the seat is gone with the session.
+//! Frames stay whole, although the session's output and the frames that the registry writes directly come from two
+//! sides:
+//!
+//! - The registry writes directly only while nothing is unsent. What the kernel does not take of such a frame goes out
+//!   before anything else.
+//! - It writes nothing before the first `state` is queued: the subscription that it writes to is made in the same turn.
+//! - It writes nothing behind a close frame: the session, and its subscription with it, is gone before one is queued.
+//!   See [`super::drive`].
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use socket2::SockRef;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 
 use super::frame_validator::Fault;
 use super::keepalive::{Action, Activity, Keepalive};
+use super::lifecycle::Lifecycle;
 use super::options;
 use super::reader::Reader;
+use super::send_queue::SendQueue;
 use crate::actors::registry::{CatchUp, FrameSink};
 use crate::board::Frame;
 use crate::wire::codes::CloseCode;
 
-/// Unsent bytes from which on the session is not run: it would only add to them.
-const MAX_UNSENT_BYTES: usize = 8 * 1024;
-/// Seconds until a hello must have come and found a seat.
-const HELLO_WITHIN: u8 = 10;
+/// Seconds in which a hello must arrive and be given a subscription.
+const HELLO_TIMEOUT_SECS: u8 = 10;
 /// An empty ping, final and not masked.
 const PING: &[u8] = &[0x89, 0];
 
@@ -37,33 +40,19 @@ const PING: &[u8] = &[0x89, 0];
 pub struct Socket {
     tcp: RefCell<TcpStream>,
     reader: RefCell<Reader>,
-    /// In the action in which it goes out; the first may be the rest of a frame.
-    unsent: RefCell<VecDeque<Bytes>>,
-    unsent_bytes: Cell<usize>,
-    /// A direct write was refused: when all is sent, the newest must follow.
+    unsent: SendQueue,
+    /// The registry wanted to write a frame and could not. When all is sent, the newest frames must follow.
     skipped: Cell<bool>,
+    /// Writes the newest frames; set once the session has a subscription.
     catch_up: RefCell<Option<CatchUp>>,
-    /// The driver.
-    task: RefCell<Option<Waker>>,
-    stage: Cell<Stage>,
+    /// Wakes the driver.
+    driver: RefCell<Option<Waker>>,
+    lifecycle: Cell<Lifecycle>,
     keepalive: RefCell<Keepalive>,
-    /// Looks at it while it had no seat.
-    looks_before_hello: Cell<u8>,
-    /// Since the last look.
+    /// Ticks so far without a subscription.
+    ticks_before_hello: Cell<u8>,
+    /// Since the last tick.
     activity: Cell<Activity>,
-}
-
-/// How far a socket has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// The session runs.
-    Talking,
-    /// The session is told nothing more: it has no seat and gets none, or is stuck.
-    Disconnecting(CloseCode),
-    /// The session is over; the last bytes go out.
-    Closing,
-    /// Given up.
-    Dropped,
 }
 
 impl Socket {
@@ -73,67 +62,72 @@ impl Socket {
         let socket = Self {
             tcp: RefCell::new(tcp),
             reader: RefCell::new(reader),
-            unsent: RefCell::default(),
-            unsent_bytes: Cell::new(0),
+            unsent: SendQueue::default(),
             skipped: Cell::new(false),
             catch_up: RefCell::default(),
-            task: RefCell::default(),
-            stage: Cell::new(Stage::Talking),
+            driver: RefCell::default(),
+            lifecycle: Cell::new(Lifecycle::Open),
             keepalive: RefCell::default(),
-            looks_before_hello: Cell::new(0),
+            ticks_before_hello: Cell::new(0),
             activity: Cell::default(),
         };
         socket.queue(response_head);
         Rc::new(socket)
     }
 
-    /// See [`Stage`].
-    pub fn stage(&self) -> Stage {
-        self.stage.get()
+    pub fn lifecycle(&self) -> Lifecycle {
+        self.lifecycle.get()
     }
 
-    /// Why the validator lets nothing pass any more.
+    fn is_open(&self) -> bool {
+        self.lifecycle() == Lifecycle::Open
+    }
+
+    /// The rule that the peer broke, if it did.
     pub fn fault(&self) -> Option<Fault> {
         self.reader.borrow().validator.fault()
     }
 
-    /// Whoever polls this socket, to be woken when others write to it.
-    pub fn remember(&self, waker: &Waker) {
-        let mut task = self.task.borrow_mut();
-        match &mut *task {
-            Some(task) => task.clone_from(waker),
-            None => *task = Some(waker.clone()),
+    /// Registers the driver, to be woken when others write to this socket.
+    pub fn register(&self, waker: &Waker) {
+        let mut driver = self.driver.borrow_mut();
+        match &mut *driver {
+            Some(driver) => driver.clone_from(waker),
+            None => *driver = Some(waker.clone()),
         }
     }
 
-    fn wake(&self) {
-        if let Some(task) = &*self.task.borrow() {
-            task.wake_by_ref();
+    fn wake_driver(&self) {
+        if let Some(driver) = &*self.driver.borrow() {
+            driver.wake_by_ref();
         }
     }
 
-    fn note(&self, sign: impl FnOnce(&mut Activity)) {
+    fn record(&self, change: impl FnOnce(&mut Activity)) {
         let mut activity = self.activity.get();
-        sign(&mut activity);
+        change(&mut activity);
         self.activity.set(activity);
     }
 
     /// Queues whole frames behind what is unsent.
     pub fn queue(&self, frames: Bytes) {
-        self.unsent_bytes.set(self.unsent_bytes.get() + frames.len());
-        self.unsent.borrow_mut().push_back(frames);
-        self.note(|activity| activity.sent = true);
+        self.unsent.push(frames);
+        self.record(|activity| activity.sent = true);
     }
 
-    /// True while so much is unsent that the session has to wait.
+    /// True while so much is unsent that the session must wait.
     pub fn is_full(&self) -> bool {
-        self.unsent_bytes.get() >= MAX_UNSENT_BYTES
+        self.unsent.is_full()
     }
 
-    /// Writes all that is unsent, and then what was skipped meanwhile.
+    /// Writes all that is unsent, then the newest frames if some were skipped.
+    ///
+    /// # Errors
+    /// The connection is broken.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.poll_unsent(cx))?;
+            let on_progress = || self.record(|activity| activity.progress = true);
+            ready!(self.unsent.poll_flush(cx, &self.tcp, on_progress))?;
             if !self.skipped.get() {
                 return Poll::Ready(Ok(()));
             }
@@ -145,45 +139,24 @@ impl Socket {
         }
     }
 
-    fn poll_unsent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut unsent = self.unsent.borrow_mut();
-        while let Some(first) = unsent.front_mut() {
-            let written = ready!(Pin::new(&mut *self.tcp.borrow_mut()).poll_write(cx, first))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.note(|activity| activity.moved = true);
-            self.unsent_bytes.set(self.unsent_bytes.get() - written);
-            first.advance(written);
-            if first.is_empty() {
-                unsent.pop_front();
-            }
-        }
-        if unsent.capacity() > 0 {
-            *unsent = VecDeque::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes a whole frame at once, or the part of it that the kernel takes and the rest later, or nothing.
+    /// Writes a whole frame now, or a part of it now and the rest later, or nothing. False: nothing.
     fn write_now(&self, frame: &Bytes) -> bool {
         if !self.is_clear() {
             return false;
         }
         let Some(written) = self.try_write(frame) else { return false };
         if written < frame.len() {
-            self.unsent_bytes.set(frame.len() - written);
-            self.unsent.borrow_mut().push_back(frame.slice(written..));
-            self.wake();
+            self.unsent.push(frame.slice(written..));
+            self.wake_driver();
         }
         true
     }
 
-    /// Writes what the kernel takes at once; `None`: nothing, and if that is for good the socket is given up.
+    /// Writes what the kernel takes now. `None`: nothing; if the connection is broken, the socket is dropped.
     fn try_write(&self, frames: &[u8]) -> Option<usize> {
         let tcp = self.tcp.borrow();
-        // straight to the kernel, for tokio's own record of each socket is one more thing to fetch from memory; only
-        // when the kernel takes nothing must it hear of that, so that the driver can wait
+        // straight to the kernel, since tokio's own record of each socket is one more thing to fetch from memory; tokio
+        // must know only when the kernel takes nothing, so that the driver can wait
         let sent = SockRef::from(&*tcp).send(frames);
         let sent = match sent {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => tcp.try_write(frames),
@@ -193,14 +166,15 @@ impl Socket {
             Ok(written) => Some(written),
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
-                    self.end(Stage::Dropped);
+                    self.enter(Lifecycle::Dropped);
                 }
                 None
             }
         }
     }
 
-    /// The session is over: what is queued goes out, then a close frame if a rule was broken, then nothing more.
+    /// Begins to close the connection, when the session has ended: what is queued goes out, then a close frame if there
+    /// is a code, then nothing more.
     pub fn begin_closing(&self, code: Option<CloseCode>) {
         if let Some(code) = code {
             let [high, low] = (code as u16).to_be_bytes();
@@ -208,67 +182,69 @@ impl Socket {
         }
         self.catch_up.take();
         self.skipped.set(false);
-        self.stage.set(Stage::Closing);
+        self.lifecycle.set(self.lifecycle().close());
     }
 
-    /// Says that nothing more will be written, and waits for the peer's own end.
+    /// Says that nothing more will be written, and waits until the peer ends its side.
     pub fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut tcp = self.tcp.borrow_mut();
         let _ = ready!(Pin::new(&mut *tcp).poll_shutdown(cx));
         self.reader.borrow_mut().poll_end(cx, &mut tcp)
     }
 
-    /// What the session reads; see [`Reader`].
+    /// The next bytes for the session's codec; see [`Reader`].
     pub(super) fn poll_inbound(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let heard = |pong| {
-            self.note(|activity| {
-                activity.heard = true;
+        let on_bytes = |pong| {
+            self.record(|activity| {
+                activity.received = true;
                 activity.pong |= pong;
             });
         };
-        self.reader.borrow_mut().poll(cx, &mut self.tcp.borrow_mut(), heard)
+        self.reader.borrow_mut().poll(cx, &mut self.tcp.borrow_mut(), on_bytes)
     }
 
-    /// True if the session must be polled once more, for reading paused and may go on.
-    pub fn may_read_on(&self) -> bool {
-        self.reader.borrow().may_go_on()
+    /// True if reading was paused and may resume: then the session must be polled once more.
+    pub fn may_resume_reading(&self) -> bool {
+        self.reader.borrow().may_resume()
     }
 
-    /// Looks after the socket, once a second. True if its peer was given up now.
-    pub fn look(&self, draining: bool) -> bool {
-        if self.stage.get() == Stage::Dropped {
+    /// What is due once a second: the limit for a hello, pings, and giving up a peer that does not read or answer. True
+    /// if the peer is given up now.
+    pub fn tick(&self, draining: bool) -> bool {
+        if self.lifecycle() == Lifecycle::Dropped {
             return false;
         }
-        if self.stage.get() == Stage::Talking && self.catch_up.borrow().is_none() {
-            let looks = self.looks_before_hello.get() + 1;
-            self.looks_before_hello.set(looks);
-            let late = (looks > HELLO_WITHIN).then_some(CloseCode::NoHello);
+        if self.is_open() && self.catch_up.borrow().is_none() {
+            let ticks = self.ticks_before_hello.get() + 1;
+            self.ticks_before_hello.set(ticks);
+            let late = (ticks > HELLO_TIMEOUT_SECS).then_some(CloseCode::NoHello);
             if let Some(code) = draining.then_some(CloseCode::Restart).or(late) {
-                self.end(Stage::Disconnecting(code));
+                self.enter(self.lifecycle().disconnect(code));
                 return false;
             }
         }
         let activity = Activity {
-            unsent: self.unsent_bytes.get() > 0 || self.skipped.get(),
-            deaf: self.is_full() || self.reader.borrow().is_pausing(),
-            closing: self.stage.get() == Stage::Closing,
+            unsent: !self.unsent.is_empty() || self.skipped.get(),
+            not_reading: self.is_full() || self.reader.borrow().is_paused(),
+            closing: self.lifecycle() == Lifecycle::Closing,
             ..self.activity.take()
         };
-        let action = self.keepalive.borrow_mut().look(activity);
+        let action = self.keepalive.borrow_mut().tick(activity);
         match action {
             Action::Wait => {}
             Action::Ping => drop(self.write_now(&Bytes::from_static(PING))),
             Action::Drop | Action::Finish => {
-                options::forget_unsent(&self.tcp.borrow());
-                self.end(Stage::Dropped);
+                options::discard_unsent(&self.tcp.borrow());
+                self.enter(Lifecycle::Dropped);
             }
         }
         action == Action::Drop
     }
 
-    fn end(&self, stage: Stage) {
-        self.stage.set(stage);
-        self.wake();
+    /// Enters a state and lets the driver see it.
+    fn enter(&self, lifecycle: Lifecycle) {
+        self.lifecycle.set(lifecycle);
+        self.wake_driver();
     }
 }
 
@@ -276,37 +252,37 @@ impl FrameSink for Socket {
     fn try_send(&self, frame: &Frame) -> bool {
         let written = self.write_now(frame.wire());
         if written {
-            self.note(|activity| activity.sent = true);
-        } else if self.stage.get() == Stage::Talking && !self.skipped.replace(true) {
+            self.record(|activity| activity.sent = true);
+        } else if self.is_open() && !self.skipped.replace(true) {
             // when nothing is unsent here, only the driver can wait for the kernel
-            self.wake();
+            self.wake_driver();
         }
         written
     }
 
     fn is_clear(&self) -> bool {
-        self.stage.get() == Stage::Talking && self.unsent_bytes.get() == 0 && !self.skipped.get()
+        self.is_open() && self.unsent.is_empty() && !self.skipped.get()
     }
 
     fn enqueue(&self, frames: &[u8]) {
-        if self.stage.get() != Stage::Talking {
+        if !self.is_open() {
             return;
         }
         let written = if self.is_clear() { self.try_write(frames).unwrap_or(0) } else { 0 };
         if written < frames.len() {
             self.queue(Bytes::copy_from_slice(&frames[written..]));
-            self.wake();
+            self.wake_driver();
         }
-        self.note(|activity| activity.sent = true);
-        // reading may have stopped at the answer that was just given
-        if self.reader.borrow().may_go_on() {
-            self.wake();
+        self.record(|activity| activity.sent = true);
+        // reading may have paused until this answer
+        if self.may_resume_reading() {
+            self.wake_driver();
         }
     }
 
     fn disconnect(&self) {
-        if self.stage.get() == Stage::Talking {
-            self.end(Stage::Disconnecting(CloseCode::Restart));
+        if self.is_open() {
+            self.enter(self.lifecycle().disconnect(CloseCode::Restart));
         }
     }
 

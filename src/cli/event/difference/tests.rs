@@ -46,7 +46,7 @@ fn difference(text: &str, known: KnownRoom) -> Difference {
 }
 
 #[test]
-fn a_room_that_is_as_the_file_says_has_no_difference() {
+fn a_room_like_its_file_has_no_difference() {
     for begun in [false, true] {
         let difference = difference(TEXT, room(TEXT, begun));
         assert!(difference.is_empty() && difference.body.is_none(), "{difference:?}");
@@ -74,7 +74,7 @@ fn only_what_differs_is_sent() {
 }
 
 #[test]
-fn what_the_server_would_refuse_is_known_before() {
+fn a_refusal_of_the_server_is_predicted() {
     let begun = |from: &str, to: &str| {
         assert_ne!(TEXT.replace(from, to), TEXT);
         let difference = difference(&TEXT.replace(from, to), room(TEXT, true));
@@ -97,7 +97,7 @@ fn what_the_server_would_refuse_is_known_before() {
 }
 
 #[test]
-fn rounds_may_be_added_and_dropped_behind_those_that_were_opened() {
+fn rounds_may_be_added_and_dropped_behind_the_opened_ones() {
     let (one, two) = (TEXT.split("\n[[round]]").take(2), TEXT.split("\n[[round]]").take(3));
     let (one, two) = (one.collect::<Vec<_>>().join("\n[[round]]"), two.collect::<Vec<_>>().join("\n[[round]]"));
     let dropped = |text: &str| {
@@ -112,7 +112,7 @@ fn rounds_may_be_added_and_dropped_behind_those_that_were_opened() {
 }
 
 #[test]
-fn every_refusal_of_the_whole_is_one_of_a_field() {
+fn the_whole_is_refused_if_and_only_if_a_field_is() {
     for (from, to) in
         [("60", "90"), ("Plum", "Fig"), ("\"Party\"", "\"Gala\""), ("\"Lemon\", ", "\"Lemon\", \"Fig\", ")]
     {
@@ -125,13 +125,13 @@ fn every_refusal_of_the_whole_is_one_of_a_field() {
 }
 
 #[test]
-fn the_word_changes_with_the_difference_and_with_the_room() {
+fn the_id_changes_with_the_difference_and_with_the_room() {
     let gala = difference(&TEXT.replace("\"Party\"", "\"Gala\""), room(TEXT, false));
     let ball = difference(&TEXT.replace("\"Party\"", "\"Ball\""), room(TEXT, false));
     let mut elsewhere = gala.clone();
     elsewhere.room.as_mut().unwrap().code = "K3XYZA".into();
-    assert!(gala.word() != ball.word() && gala.word() != elsewhere.word());
-    assert_eq!(gala.word().len(), WORD);
+    assert!(gala.id() != ball.id() && gala.id() != elsewhere.id());
+    assert_eq!(gala.id().len(), ID_CHARS);
 }
 
 #[test]

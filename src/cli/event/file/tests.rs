@@ -9,7 +9,7 @@ choices = ["Red", { label = "Blue", color = "#0000FF" }]
 seconds = 60
 "##;
 
-/// What reading this text says, with a list of guests beside it.
+/// Reads this text, with a list of guests beside it.
 fn read(text: &str, guests: &str) -> anyhow::Result<EventFile> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("party.toml");
@@ -27,7 +27,7 @@ fn refused(text: &str, guests: &str, says: &[&str]) {
 }
 
 #[test]
-fn what_is_left_out_is_as_the_server_would_have_it() {
+fn what_is_left_out_has_the_servers_default() {
     let event = read(SMALL, "").unwrap();
     assert_eq!(event.reference(), "party");
     assert_eq!((event.room.votes_per_round, event.room.partitions, event.room.rehearsal), (10, 1, false));
@@ -37,20 +37,20 @@ fn what_is_left_out_is_as_the_server_would_have_it() {
 }
 
 #[test]
-fn a_key_that_there_is_not_is_named_with_its_line_and_where_to_look() {
+fn an_unknown_key_is_reported_with_its_line_and_the_page_to_read() {
     refused(&SMALL.replace("seconds", "secnds"), "", &["party.toml, line 7", "`secnds`", "docs/event-files.md"]);
     refused(&SMALL.replace("title = \"Party\"", "titel = \"Party\""), "", &["line 2", "`titel`", "`title`"]);
     refused(&SMALL.replace("color =", "colour ="), "", &["line 6", "`colour`"]);
 }
 
 #[test]
-fn a_key_that_is_needed_is_named() {
+fn a_missing_key_is_named() {
     refused(&SMALL.replace("ref = \"party\"\n", ""), "", &["party.toml", "`ref`"]);
     refused("ref = \"x\"\ntitle = \"y\"\n", "", &["`round`"]);
 }
 
 #[test]
-fn what_is_out_of_bounds_is_named_with_its_line_and_what_would_be_right() {
+fn a_value_out_of_bounds_is_reported_with_its_line_and_its_bounds() {
     for (from, to, says) in [
         ("seconds = 60", "seconds = 4", &["line 7", "seconds of round 1", "must be 5 to 86400, not 4"][..]),
         ("#0000FF", "blue", &["line 6", "color of choice b of round 1", "must be #rrggbb"]),
@@ -81,7 +81,7 @@ fn invites_come_from_the_file_and_from_the_list_beside_it() {
 }
 
 #[test]
-fn a_name_that_is_none_or_comes_twice_is_named() {
+fn an_invalid_or_duplicate_name_is_reported() {
     let text = format!("invites = [\"Ann\"]\ninvites_file = \"guests.csv\"\n{SMALL}");
     refused(&text, "name\nBen\nANN\n", &["guests.csv", "\"ANN\" is the same name as \"Ann\""]);
     refused(&text, "who\nBen\n", &["guests.csv", "column \"name\""]);
@@ -90,7 +90,7 @@ fn a_name_that_is_none_or_comes_twice_is_named() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_said() {
+fn a_missing_file_is_reported() {
     let error = EventFile::read(std::path::Path::new("none.toml")).unwrap_err();
     assert!(format!("{error:#}").contains("the event file none.toml cannot be read"), "{error:#}");
 }
@@ -103,7 +103,7 @@ fn the_shipped_example_is_an_event() {
 }
 
 #[test]
-fn every_event_on_its_page_is_one() {
+fn every_event_of_the_manual_is_valid() {
     let page = std::fs::read_to_string("docs/event-files.md").unwrap();
     let events: Vec<_> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(!events.is_empty());
@@ -113,7 +113,7 @@ fn every_event_on_its_page_is_one() {
 }
 
 #[test]
-fn every_key_is_on_its_page() {
+fn every_key_is_in_the_manual() {
     let page = std::fs::read_to_string("docs/event-files.md").unwrap();
     for text in ["nonsense = 1\n".to_owned() + SMALL, SMALL.replace("seconds =", "nonsense =")] {
         let error = read(&text, "").unwrap_err().to_string();

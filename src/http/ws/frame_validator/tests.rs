@@ -1,7 +1,9 @@
+use governor::clock::FakeRelativeClock;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::codes::CloseCode;
 
 const MASK: [u8; 4] = [0x1F, 0x2E, 0x3D, 0x4C];
 
@@ -28,26 +30,31 @@ fn whole(first: u8, payload: &[u8]) -> Vec<u8> {
     frame(first, payload.len() as u64, payload)
 }
 
-/// What became of a stream: the bytes that passed, the frames they hold, and how it ended.
+/// How a stream ended, and what passed before: the bytes and the number of frames in them.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     passed: Vec<u8>,
     frames: usize,
     fault: Option<Fault>,
-    goodbye: bool,
+    close_frame: bool,
+}
+
+/// A validator on a clock that the test advances.
+fn validator_at(clock: &FakeRelativeClock) -> FrameValidator<FakeRelativeClock> {
+    let limit = |limit| RateLimit::with_clock(limit, clock.clone());
+    FrameValidator::with_limits(limit(FRAMES), limit(CONTROL_FRAMES))
 }
 
 fn pass_in(chunks: &[&[u8]]) -> Outcome {
-    let now = Instant::now();
-    let mut validator = FrameValidator::new(now);
-    let mut outcome = Outcome { passed: vec![], frames: 0, fault: None, goodbye: false };
+    let mut validator = validator_at(&FakeRelativeClock::default());
+    let mut outcome = Outcome { passed: vec![], frames: 0, fault: None, close_frame: false };
     for chunk in chunks {
-        let passed = validator.pass(chunk, now);
-        outcome.passed.extend_from_slice(&passed.bytes);
-        outcome.frames += passed.frames;
+        let accepted = validator.accept(chunk);
+        outcome.passed.extend_from_slice(&accepted.bytes);
+        outcome.frames += accepted.frames;
     }
     outcome.fault = validator.fault();
-    outcome.goodbye = validator.said_goodbye();
+    outcome.close_frame = validator.has_close_frame();
     outcome
 }
 
@@ -55,10 +62,10 @@ fn pass_in(chunks: &[&[u8]]) -> Outcome {
 fn assert_fault(before: &[Vec<u8>], bad: &[u8], fault: Fault) {
     let after = whole(0x81, b"{}");
     let stream = [before.concat(), bad.to_vec(), after].concat();
-    let due = Outcome { passed: before.concat(), frames: before.len(), fault: Some(fault), goodbye: false };
-    assert_eq!(pass_in(&[&stream]), due);
+    let expected = Outcome { passed: before.concat(), frames: before.len(), fault: Some(fault), close_frame: false };
+    assert_eq!(pass_in(&[&stream]), expected);
     let bytes: Vec<&[u8]> = stream.chunks(1).collect();
-    assert_eq!(pass_in(&bytes), due, "one byte at a time");
+    assert_eq!(pass_in(&bytes), expected, "one byte at a time");
 }
 
 #[test]
@@ -74,7 +81,7 @@ fn what_a_client_may_send_passes_unchanged() {
         whole(0x82, &[0; 126]),
     ];
     let all = stream.concat();
-    assert_eq!(pass_in(&[&all]), Outcome { passed: all, frames: 8, fault: None, goodbye: false });
+    assert_eq!(pass_in(&[&all]), Outcome { passed: all, frames: 8, fault: None, close_frame: false });
 }
 
 #[test]
@@ -92,7 +99,7 @@ fn reserved_bits_unknown_opcodes_and_frames_that_are_not_masked_break_the_protoc
 }
 
 #[test]
-fn control_frames_are_short_and_in_one_piece() {
+fn control_frames_are_short_and_not_fragmented() {
     for opcode in [0x8, 0x9, 0xA] {
         assert_fault(&[], &whole(opcode, b""), Fault::BadControl);
         assert_fault(&[], &frame(0x80 | opcode, 126, b""), Fault::BadControl);
@@ -101,7 +108,7 @@ fn control_frames_are_short_and_in_one_piece() {
 }
 
 #[test]
-fn pieces_come_in_order() {
+fn fragments_must_be_in_order() {
     assert_fault(&[], &whole(0x80, b"{}"), Fault::OutOfOrder);
     assert_fault(&[whole(0x81, b"{}")], &whole(0x00, b"{}"), Fault::OutOfOrder);
     for opcode in [0x01, 0x81, 0x02, 0x82] {
@@ -110,7 +117,7 @@ fn pieces_come_in_order() {
 }
 
 #[test]
-fn a_length_is_judged_before_the_payload_and_even_before_the_mask() {
+fn a_length_is_checked_before_the_payload_and_before_the_mask() {
     for length in [4_097, 0xFFFF, 1 << 16, 1 << 31, 1 << 40, i64::MAX as u64] {
         let bad = frame(0x81, length, b"");
         assert_fault(&[whole(0x81, b"{}")], &bad, Fault::TooBig);
@@ -123,26 +130,26 @@ fn a_length_is_judged_before_the_payload_and_even_before_the_mask() {
 }
 
 #[test]
-fn pieces_are_too_big_together_or_too_many() {
+fn fragments_may_be_too_big_together_or_too_many() {
     let pieces = [whole(0x01, &[b' '; 3_000]), whole(0x00, &[b' '; 1_096])];
     assert_fault(&pieces, &whole(0x80, b" "), Fault::TooBig);
     let mut empty = vec![whole(0x01, b"")];
-    empty.resize(usize::from(MAX_PIECES), whole(0x00, b""));
+    empty.resize(usize::from(MAX_FRAGMENTS), whole(0x00, b""));
     assert_fault(&empty, &whole(0x00, b""), Fault::TooBig);
 }
 
 #[test]
-fn after_a_valid_goodbye_nothing_passes() {
+fn after_a_valid_close_frame_nothing_passes() {
     for payload in [&b""[..], b"\x03\xe8", b"\x03\xf3bye", b"\x0f\xa0\xc2\xa0", b"\x13\x87"] {
-        let goodbye = whole(0x88, payload);
-        let stream = [goodbye.clone(), whole(0x81, b"{}"), vec![0xFF; 9]].concat();
-        let due = Outcome { passed: goodbye, frames: 1, fault: None, goodbye: true };
-        assert_eq!(pass_in(&[&stream]), due, "{payload:x?}");
+        let close = whole(0x88, payload);
+        let stream = [close.clone(), whole(0x81, b"{}"), vec![0xFF; 9]].concat();
+        let expected = Outcome { passed: close, frames: 1, fault: None, close_frame: true };
+        assert_eq!(pass_in(&[&stream]), expected, "{payload:x?}");
     }
 }
 
 #[test]
-fn a_goodbye_that_is_none_does_not_pass() {
+fn an_invalid_close_frame_does_not_pass() {
     for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, u16::MAX] {
         assert_fault(&[whole(0x81, b"{}")], &whole(0x88, &code.to_be_bytes()), Fault::BadCloseCode);
     }
@@ -152,25 +159,26 @@ fn a_goodbye_that_is_none_does_not_pass() {
 }
 
 #[test]
-fn a_flood_ends_the_stream_and_the_rate_of_an_evening_does_not() {
-    let start = Instant::now();
-    for (frame, burst, every) in
-        [(whole(0x89, b""), CONTROL_BURST, CONTROL_EVERY), (whole(0x81, b"{}"), FRAME_BURST, FRAME_EVERY)]
-    {
-        let mut validator = FrameValidator::new(start);
-        for _ in 0..burst {
-            assert_eq!(validator.pass(&frame, start).frames, 1);
+fn a_flood_ends_the_stream_and_a_usual_rate_does_not() {
+    for (frame, limit) in [(whole(0x89, b""), CONTROL_FRAMES), (whole(0x81, b"{}"), FRAMES)] {
+        let clock = FakeRelativeClock::default();
+        let mut validator = validator_at(&clock);
+        for _ in 0..limit.burst {
+            assert_eq!(validator.accept(&frame).frames, 1);
         }
-        assert_eq!(validator.pass(&frame, start + every).frames, 1, "one more has been earned");
-        assert_eq!(validator.pass(&frame, start + every).frames, 0);
+        clock.advance(limit.interval);
+        assert_eq!(validator.accept(&frame).frames, 1, "one more is allowed");
+        assert_eq!(validator.accept(&frame).frames, 0);
         assert_eq!(validator.fault().map(Fault::code), Some(CloseCode::Policy));
     }
-    let mut validator = FrameValidator::new(start);
-    for second in 0..3_600 {
+    let clock = FakeRelativeClock::default();
+    let mut validator = validator_at(&clock);
+    for _ in 0..3_600 {
         for _ in 0..20 {
-            validator.pass(&whole(0x8A, b""), start + Duration::from_secs(second));
-            validator.pass(&whole(0x81, b"{}"), start + Duration::from_secs(second));
+            validator.accept(&whole(0x8A, b""));
+            validator.accept(&whole(0x81, b"{}"));
         }
+        clock.advance(Duration::from_secs(1));
     }
     assert_eq!(validator.fault(), None);
 }
@@ -189,8 +197,8 @@ fn some_frame() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// `stream`, cut at `cuts`.
-fn chop<'s>(mut stream: &'s [u8], cuts: &[usize]) -> Vec<&'s [u8]> {
+/// `stream`, split at `cuts`.
+fn split<'s>(mut stream: &'s [u8], cuts: &[usize]) -> Vec<&'s [u8]> {
     let mut chunks = vec![];
     for cut in cuts.iter().cycle().take_while(|_| !cuts.is_empty()) {
         if stream.len() <= *cut {
@@ -206,22 +214,22 @@ fn chop<'s>(mut stream: &'s [u8], cuts: &[usize]) -> Vec<&'s [u8]> {
 
 proptest! {
     #[test]
-    fn how_a_stream_is_chopped_changes_nothing(frames in vec(some_frame(), 0..30), cuts in vec(1usize..700, 0..20)) {
+    fn how_a_stream_is_split_changes_nothing(frames in vec(some_frame(), 0..30), cuts in vec(1usize..700, 0..20)) {
         let stream = frames.concat();
-        let due = pass_in(&[&stream]);
-        prop_assert_eq!(&pass_in(&chop(&stream, &cuts)), &due);
+        let expected = pass_in(&[&stream]);
+        prop_assert_eq!(&pass_in(&split(&stream, &cuts)), &expected);
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
-        prop_assert_eq!(&pass_in(&bytes), &due);
+        prop_assert_eq!(&pass_in(&bytes), &expected);
     }
 
     #[test]
-    fn whatever_comes_a_prefix_of_it_passes(stream in vec(any::<u8>(), 0..2_000), cuts in vec(1usize..50, 0..20)) {
-        let outcome = pass_in(&chop(&stream, &cuts));
+    fn a_prefix_of_every_stream_passes(stream in vec(any::<u8>(), 0..2_000), cuts in vec(1usize..50, 0..20)) {
+        let outcome = pass_in(&split(&stream, &cuts));
         prop_assert!(stream.starts_with(&outcome.passed));
         prop_assert_eq!(pass_in(&[&stream]), outcome);
     }
 
-    /// The reader counts on it: what passes is read by the codec without an error, frame by frame.
+    /// The reader relies on this: the codec decodes what passes without an error, frame by frame.
     #[test]
     fn the_codec_takes_every_frame_that_passed(frames in vec(some_frame(), 0..30)) {
         use actix_codec::Decoder;

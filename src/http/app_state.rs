@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 
-use super::error::{Answer, ApiError};
+use super::error::{ApiError, ApiResult};
 use super::wrong_keys::WrongKeys;
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::pod::{LedgerClock, Pod};
@@ -13,7 +13,7 @@ use crate::domain::LedgerMs;
 use crate::domain::ids::RoomCode;
 
 /// What every handler may use.
-pub struct Site {
+pub struct AppState {
     /// The process.
     pub pod: Arc<Pod>,
     /// Its active rooms.
@@ -28,7 +28,7 @@ pub struct Site {
     pub metrics_apart: bool,
 }
 
-impl Site {
+impl AppState {
     /// URLs whose pages are this server's own.
     pub fn own_urls(&self) -> [&str; 2] {
         [&self.public_url, &self.admin_url]
@@ -38,7 +38,7 @@ impl Site {
     ///
     /// # Errors
     /// 404, also for what cannot be a code; 503.
-    pub async fn room(&self, code: &str) -> Answer<Arc<ActiveRoom>> {
+    pub async fn room(&self, code: &str) -> ApiResult<Arc<ActiveRoom>> {
         let code = RoomCode::parse(code).map_err(|_| ApiError::no_such_room())?;
         Ok(self.rooms.enter(&code).await?)
     }

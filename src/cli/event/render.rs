@@ -1,42 +1,42 @@
-//! A difference as people read it.
+//! A difference as text for people.
 
 use serde_json::Value;
 
 use super::difference::{Change, Difference};
 use super::file::EventFile;
 use super::lines::path;
-use crate::cli::paint::Paint;
+use crate::cli::style::{bold, green, red, yellow};
 use crate::cli::table::counted;
 
-/// Names that are shown of a longer list.
-const SHOWN_NAMES: usize = 8;
+/// Names shown of a longer list.
+const MAX_NAMES: usize = 8;
 
-/// The whole difference, with its word in the last line.
-pub fn shown(event: &EventFile, difference: &Difference, paint: Paint) -> String {
-    let of = format!("{} (ref {})", event.room.title, event.reference());
+/// The whole difference, with the plan's id in the last line.
+pub fn render(event: &EventFile, difference: &Difference) -> String {
+    let event_title = format!("{} (ref {})", event.room.title, event.reference());
     let mut text = match &difference.room {
-        Some(room) => paint.bold(&format!("{of}: room {}", room.code)) + "\n",
-        None => paint.bold(&format!("{of}: a new room")) + "\n",
+        Some(room) => bold(&format!("{event_title}: room {}", room.code)) + "\n",
+        None => bold(&format!("{event_title}: a new room")) + "\n",
     };
     let labels: Vec<_> = difference.changes.iter().map(|change| path(&change.field)).collect();
     let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or_default();
     for (change, label) in difference.changes.iter().zip(labels) {
-        text += &line(change, &format!("{label:width$}"), paint);
+        text += &line(change, &format!("{label:width$}"));
     }
     let invites = &difference.invites;
     if !invites.new.is_empty() {
         let names: Vec<_> = invites.new.iter().map(|name| name.as_str()).collect();
-        text += &paint.green(&format!("  + {}: {}", counted(names.len(), "invite"), some(&names)));
+        text += &green(&format!("  + {}: {}", counted(names.len(), "invite"), first_names(&names)));
         text += "\n";
     }
     if !invites.unlisted.is_empty() {
         let names: Vec<_> = invites.unlisted.iter().map(String::as_str).collect();
-        text += &format!("    invited and not in the file, and stays so: {}\n", some(&names));
+        text += &format!("    invited and not in the file, and stays so: {}\n", first_names(&names));
     }
-    text + &summary(event, difference, paint)
+    text + &summary(event, difference)
 }
 
-fn line(change: &Change, label: &str, paint: Paint) -> String {
+fn line(change: &Change, label: &str) -> String {
     let line = match (&change.old, &change.new) {
         (Some(old), Some(new)) => format!("~ {label}  {} → {}", value(old), value(new)),
         (None, Some(new)) => format!("+ {label}  {}", value(new)),
@@ -44,24 +44,24 @@ fn line(change: &Change, label: &str, paint: Paint) -> String {
         (None, None) => String::new(),
     };
     let line = match &change.refused {
-        Some(why) => paint.red(&format!("  !{}  ({why})", &line[1..])),
-        None if line.starts_with('~') => paint.yellow(&format!("  {line}")),
-        None if line.starts_with('+') => paint.green(&format!("  {line}")),
-        None => paint.red(&format!("  {line}")),
+        Some(why) => red(&format!("  !{}  ({why})", &line[1..])),
+        None if line.starts_with('~') => yellow(&format!("  {line}")),
+        None if line.starts_with('+') => green(&format!("  {line}")),
+        None => red(&format!("  {line}")),
     };
     line + "\n"
 }
 
-fn summary(event: &EventFile, difference: &Difference, paint: Paint) -> String {
+fn summary(event: &EventFile, difference: &Difference) -> String {
     let file = event.path.display();
     let refused = difference.changes.iter().filter(|change| change.refused.is_some()).count();
-    let word = difference.word();
+    let id = difference.id();
     let changes = match &difference.room {
         Some(room) if difference.is_empty() => {
-            return paint.green(&format!("No changes: room {} is as {file} says.", room.code));
+            return green(&format!("No changes: room {} is as {file} says.", room.code));
         }
         Some(_) if refused > 0 => {
-            return paint.red(&format!(
+            return red(&format!(
                 "The server would refuse what is marked with !, so nothing will be applied. Put the old value back into \
                  {file}, or give it a new ref: that makes a new room."
             ));
@@ -73,10 +73,10 @@ fn summary(event: &EventFile, difference: &Difference, paint: Paint) -> String {
         0 => String::new(),
         count => format!(", {}", counted(count, "invite")),
     };
-    format!("Plan {word}: {changes}{invites}.")
+    format!("Plan {id}: {changes}{invites}.")
 }
 
-/// A value as people read it.
+/// A value of the API as text.
 fn value(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
@@ -102,9 +102,9 @@ fn round_line(round: &serde_json::Map<String, Value>) -> String {
     line
 }
 
-fn some(names: &[&str]) -> String {
-    let shown = names.iter().take(SHOWN_NAMES).copied().collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(SHOWN_NAMES) {
+fn first_names(names: &[&str]) -> String {
+    let shown = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(MAX_NAMES) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

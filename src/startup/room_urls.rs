@@ -1,4 +1,4 @@
-//! Where the evening is, for whoever started the process; and the evening to begin with.
+//! The URLs that a terminal shows at the start, and the sample room of the first start.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
@@ -12,33 +12,36 @@ use crate::domain::text::Title;
 use crate::ledger::Creation;
 use crate::settings::Settings;
 
-/// What the terminal shows.
+/// The URLs of a room.
 #[derive(Debug, Clone)]
-pub struct Links {
-    /// For phones.
+pub struct RoomUrls {
+    /// The voters' page, for phones.
     pub voter: String,
-    /// For the projector.
+    /// The stage, for the projector.
     pub stage: String,
-    /// For the emcee, with the key.
+    /// The emcee's desk. It holds the key.
     pub emcee: String,
-    /// They lead to the container's own address, which phones do not reach.
+    /// True if they use the address of a container, which phones cannot reach.
     pub inside_container: bool,
 }
 
-/// The links of the newest room; the first start makes a sample of seven rounds.
-pub async fn find(settings: &Settings, pod: &Pod, main: SocketAddr) -> anyhow::Result<Links> {
+/// The URLs of the newest room. If there is none, as at the first start, a sample room of seven rounds is made.
+///
+/// # Errors
+/// The ledger cannot be read, or the sample cannot be stored.
+pub async fn of_newest_room(settings: &Settings, pod: &Pod, main: SocketAddr) -> anyhow::Result<RoomUrls> {
     let rooms = pod.list_rooms().await?.rooms;
     let newest = rooms.into_iter().filter(|room| room.deleted_at.is_none()).max_by_key(|room| room.created_at);
     let room = match newest {
         Some(room) => room,
-        None => sample(pod).await?,
+        None => create_sample(pod).await?,
     };
     let public = pod.voters_url.clone().unwrap_or_else(|| format!("http://{main}"));
     let admin = match settings.server.admin_url.trim_end_matches('/') {
         "" => public.clone(),
         admin => admin.to_owned(),
     };
-    Ok(Links {
+    Ok(RoomUrls {
         voter: format!("{public}/r/{}", room.code),
         stage: format!("{public}/stage/{}", room.code),
         emcee: format!("{admin}/emcee#{}", pod.auth.emcee_key()),
@@ -46,36 +49,38 @@ pub async fn find(settings: &Settings, pod: &Pod, main: SocketAddr) -> anyhow::R
     })
 }
 
-/// Where voters reach this server: as set; a process alone finds the address that leads out of its machine.
-pub fn voters_url(settings: &Settings, main: SocketAddr, alone: bool) -> Option<String> {
+/// The URL for voters: `server.public_url` if it is set. Otherwise a process that is the only one finds the address of
+/// its machine, and others have none.
+pub fn voters_url(settings: &Settings, main: SocketAddr, is_only_process: bool) -> Option<String> {
     match settings.server.public_url.trim_end_matches('/') {
-        "" => alone.then(|| format!("http://{}", reachable(main))),
+        "" => is_only_process.then(|| format!("http://{}", reachable(main))),
         url => Some(url.to_owned()),
     }
 }
 
-/// Whether the address that was found is that of a container, where nobody outside of its machine comes. The image says of
-/// itself that it is one, by the variable that podman, LXC and systemd-nspawn set too.
+/// True if the address was found and not set, and this is a container: then only its own machine reaches that address.
+/// The image sets the variable `container`, as podman, LXC and systemd-nspawn do.
 fn are_inside_container(settings: &Settings) -> bool {
     settings.server.public_url.is_empty() && std::env::var_os("container").is_some_and(|engine| !engine.is_empty())
 }
 
-/// An address that phones can reach: where everything is listened on, the one that leads out of this machine.
+/// An address that phones can reach. For a process that listens on every interface this is the one that leads out of the
+/// machine.
 fn reachable(main: SocketAddr) -> SocketAddr {
     if !main.ip().is_unspecified() {
         return main;
     }
-    // connecting a UDP socket sends nothing: it only asks which address would be used
-    let leads_out = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+    // connecting a UDP socket sends nothing: the kernel only chooses the address that it would use
+    let outward = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
         socket.connect("192.0.2.1:9")?;
         socket.local_addr()
     });
-    let ip = leads_out.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip());
+    let ip = outward.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip());
     SocketAddr::new(if ip.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { ip }, main.port())
 }
 
-/// Seven rounds of A against B, to begin with.
-async fn sample(pod: &Pod) -> anyhow::Result<Room> {
+/// Makes a room with seven rounds of two choices each.
+async fn create_sample(pod: &Pod) -> anyhow::Result<Room> {
     type Side = (&'static str, &'static str);
     const COFFEE: Side = ("Coffee", "#b5713a");
     const TEA: Side = ("Tea", "#6fae4e");
@@ -98,6 +103,6 @@ async fn sample(pod: &Pod) -> anyhow::Result<Room> {
         plan.into_room(RoomId::from_entropy(rand::random()), RoomCode::from_entropy(rand::random()), pod.clock.now())?;
     match pod.ledger.create_room(&room).await? {
         Creation::Created(room) => Ok(room),
-        Creation::CodeTaken | Creation::RefTaken(_) => bail!("the first room could not be made"),
+        Creation::CodeTaken | Creation::RefTaken(_) => bail!("the sample room could not be made"),
     }
 }

@@ -1,4 +1,4 @@
-//! The first words of `serve`: at a terminal three links, and a QR code to point a phone at; elsewhere a line of the log,
+//! What `serve` shows when it has started: on a terminal three URLs and a QR code for phones, elsewhere a line in the log,
 //! without the key.
 
 use std::io::Write;
@@ -6,18 +6,18 @@ use std::io::Write;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
-use crate::startup::{Application, Links};
-use crate::telemetry::{PROCESS, Reader};
+use crate::startup::{Application, RoomUrls};
+use crate::telemetry::{OutputMode, PROCESS};
 
-/// Where a container has found an address for the links by itself.
+/// Shown in a container without a public URL.
 const INSIDE_CONTAINER: &str = "Phones do not reach this container's own address: start it with \
                                 TALLYCAST__SERVER__PUBLIC_URL=http://ADDRESS:PORT, as they reach this machine.";
 
-/// Says what has started, and to whom it matters how to get there.
-pub fn show(application: &Application, reader: Reader) {
-    match reader {
-        Reader::Terminal => print(application),
-        Reader::File | Reader::Machine => {
+/// Reports that the server has started, and where.
+pub fn show(application: &Application, output: OutputMode) {
+    match output {
+        OutputMode::Terminal => print(application),
+        OutputMode::File | OutputMode::Machine => {
             tracing::info!(
                 target: PROCESS,
                 version = env!("CARGO_PKG_VERSION"),
@@ -27,7 +27,7 @@ pub fn show(application: &Application, reader: Reader) {
                 key_file = application.key_file.as_deref().map(|file| tracing::field::display(file.display())),
                 "tallycast serves"
             );
-            if application.links.as_ref().is_some_and(|links| links.inside_container) {
+            if application.room_urls.as_ref().is_some_and(|urls| urls.inside_container) {
                 tracing::warn!("{INSIDE_CONTAINER}");
             }
         }
@@ -36,9 +36,9 @@ pub fn show(application: &Application, reader: Reader) {
 
 fn print(application: &Application) {
     let mut out = std::io::stdout().lock();
-    // a closed stdout is no reason not to hold the evening
-    let _ = match &application.links {
-        Some(Links { voter, stage, emcee, inside_container }) => {
+    // a closed stdout is no reason to stop serving
+    let _ = match &application.room_urls {
+        Some(RoomUrls { voter, stage, emcee, inside_container }) => {
             let code = QrCode::new(voter).map(|code| inverted(&code)).unwrap_or_default();
             let warning = if *inside_container { format!("  {INSIDE_CONTAINER}\n\n") } else { String::new() };
             writeln!(
@@ -51,7 +51,7 @@ fn print(application: &Application) {
     let _ = out.flush();
 }
 
-/// Light modules are drawn: on a dark terminal that is dark on light, as scanners want it.
+/// Draws the light modules, so that a dark terminal shows dark on light, as scanners need it.
 fn inverted(code: &QrCode) -> String {
     code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build()
 }
