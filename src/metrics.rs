@@ -1,4 +1,4 @@
-//! Every series, in a registry of its own: tests run many pods in one process.
+//! Every metric. Each pod has its own Prometheus registry, since tests run many pods in one process.
 //!
 //! Names are `tallycast_<part>_<what>_<unit>`. Labels come from closed sets, never from rooms or voters, and every
 //! labelled series exists from the first scrape.
@@ -21,81 +21,81 @@ mod recent;
 mod slow_commands;
 
 use buckets::{FAST, SIZES};
-pub use recent::Recent;
+pub use recent::RecentLatencies;
 pub use slow_commands::SlowCommands;
 
-/// Everything that is measured.
+/// See [module](self).
 pub struct Metrics {
     registry: Registry,
     /// Sockets that have said hello, by role.
     pub sessions: IntGaugeVec,
-    /// Most sockets.
+    /// The limit of sockets.
     pub sessions_capacity: IntGauge,
-    /// All sockets, before hello too.
+    /// All sockets, also before their hello.
     pub sockets: IntGauge,
-    /// Sockets refused because the pod is full.
+    /// Sockets refused because the limit is reached.
     pub sockets_refused: IntCounter,
     /// Closes that this side began, by code.
     pub closes: IntCounterVec,
-    /// Frames from clients that were not understood.
+    /// Frames from clients that are not valid messages.
     pub frame_errors: IntCounter,
     /// Voters joined through this pod.
     pub joins: IntCounter,
-    /// Casts judged, by outcome.
+    /// Casts, by outcome.
     pub casts: CastCounters,
-    /// Slips stored anew whose reply this pod received.
+    /// Newly stored slips whose reply this pod received.
     pub votes_acknowledged: IntCounter,
-    /// Slips that the ledger holds in the rooms this pod has seen; the same on every pod.
+    /// Slips that the ledger holds in the rooms that this pod knows; the same on every pod.
     pub votes_stored: IntCounter,
-    /// Slips that no socket of this pod waits for: those in the last tallies, or where it has no sockets all.
+    /// Slips that every socket of this pod was shown; in a room without sockets all of them.
     pub votes_shown: IntCounter,
-    /// Age of the oldest vote that this pod's sockets were not shown yet.
+    /// Age in seconds of the oldest vote that a socket of this pod was not shown yet.
     pub oldest_unshown_vote: Gauge,
-    /// A commit, from call to reply.
+    /// The latency of a commit, from call to reply.
     commit_seconds: Histogram,
-    /// The last of them.
-    pub recent_commits: Recent,
-    /// Casts of a commit.
+    /// The latencies of the last commits.
+    pub recent_commits: RecentLatencies,
+    /// Casts in a commit.
     pub batch_casts: Histogram,
-    /// Casts that wait for a commit.
+    /// Casts that wait for a commit now.
     pub casts_waiting: IntGauge,
-    /// A cast, from its frame to its answer.
+    /// The latency of a cast, from its frame to its reply.
     pub ack_seconds: Histogram,
-    /// A tally, from the commit's reply or the feed to the last socket's write.
+    /// The latency of a tally, from the commit's reply or the feed to the write to the last socket.
     pub tally_lag_seconds: Histogram,
     /// Frames written by the fan-out.
     pub fanout_frames: IntCounter,
-    /// Frames not written because a socket had not taken the last one; it gets a newer one later.
+    /// Frames not written because a socket had not taken the last one. It gets a newer one later.
     pub fanout_skips: IntCounter,
     /// Messages that a full mailbox refused, by mailbox.
     pub mailbox_refusals: IntCounterVec,
-    /// Differences found between ledger and boards that the feed should have told.
+    /// Differences between ledger and boards that the feed should have reported.
     pub feed_gaps: IntCounter,
-    /// Times that the feed's connection was made again.
+    /// Reconnects of the feed.
     pub feed_resyncs: IntCounter,
-    /// Rooms that are set apart, because what is stored of them cannot be read.
+    /// Rooms in quarantine, because their stored data cannot be read.
     pub rooms_unreadable: IntGauge,
-    /// Calls to the ledger that failed, by what is known of the outcome; those before its first answer are `not_reached`.
+    /// Failed calls to the ledger, by what is known about the outcome; `not_reached` before its first response.
     pub ledger_errors: IntCounterVec,
-    /// What Redis has put into its slow log since this pod looked first.
+    /// Commands in the slow log of Redis since this pod read it first.
     pub slow_commands: SlowCommands,
     /// Sockets dropped because they did not read or answer.
     pub sockets_dropped: IntCounter,
     /// Jobs done by this pod, by kind.
     pub jobs_done: IntCounterVec,
-    /// Tries that failed, by kind.
+    /// Failed attempts at jobs, by kind.
     pub jobs_failed: IntCounterVec,
-    /// Jobs under way here.
+    /// Jobs that this pod is doing now.
     pub jobs_running: IntGauge,
-    /// Jobs that are not done, of all rooms; known where jobs are done.
+    /// Jobs of all rooms that are not done; known to pods that do jobs.
     pub jobs_waiting: IntGauge,
-    /// Age of the oldest of them.
+    /// Age in seconds of the oldest of them.
     pub oldest_job: Gauge,
-    /// Requests with spans that the collector did not take.
+    /// Requests with spans that the collector did not accept.
     pub trace_exports_failed: IntCounter,
     /// 1 if this pod takes voters.
     pub ready: IntGauge,
-    /// 1 while this pod says goodbye.
+    /// 1 while this pod drains.
     pub draining: IntGauge,
 }
 
@@ -103,7 +103,7 @@ impl Metrics {
     /// All series, at 0.
     ///
     /// # Panics
-    /// Two series have the same name: a mistake in this file.
+    /// Two series of this file have the same name.
     pub fn new() -> Self {
         let registry = Registry::new();
         let r = &registry;
@@ -135,7 +135,7 @@ impl Metrics {
                 r,
                 Gauge::new("tallycast_oldest_unshown_vote_seconds", "Age of the oldest vote not yet shown"),
             ),
-            recent_commits: Recent::new(Instant::now()),
+            recent_commits: RecentLatencies::new(Instant::now()),
             commit_seconds: histogram(r, "tallycast_commit_seconds", "A commit, from call to reply", &FAST),
             batch_casts: histogram(r, "tallycast_batch_casts", "Casts of a commit", &SIZES),
             casts_waiting: gauge(r, "tallycast_casts_waiting", "Casts that wait for a commit"),
@@ -182,7 +182,7 @@ impl Metrics {
             draining: gauge(r, "tallycast_draining", "1 while this pod says goodbye"),
             registry,
         };
-        metrics.touch();
+        metrics.create_labelled_series();
         let build = gauges(&metrics.registry, "tallycast_build_info", "1, with the version", "version");
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         if let Some(process) = crate::platform::process_metrics() {
@@ -191,14 +191,14 @@ impl Metrics {
         metrics
     }
 
-    /// Notes a commit.
+    /// Records the latency of a commit.
     pub fn note_commit(&self, took: Duration) {
         self.commit_seconds.observe(took.as_secs_f64());
         self.recent_commits.observe(took, Instant::now());
     }
 
-    /// Makes every labelled series exist.
-    fn touch(&self) {
+    /// Creates every labelled series, so that the first scrape has them all.
+    fn create_labelled_series(&self) {
         for role in Role::ALL {
             self.sessions.with_label_values(&[role.as_str()]);
         }
@@ -217,10 +217,12 @@ impl Metrics {
         }
     }
 
-    /// Prometheus text, format 0.0.4.
+    /// The metrics as Prometheus text, format 0.0.4.
     pub fn encode(&self) -> Vec<u8> {
         let mut text = vec![];
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("a vector takes all that is written");
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("a vector takes everything that is written");
         text
     }
 }
@@ -231,11 +233,11 @@ impl Default for Metrics {
     }
 }
 
-/// Casts by outcome, looked up once: they are counted for every cast.
+/// Casts by outcome. The series are looked up once, since every cast is counted.
 pub struct CastCounters {
-    /// It added to the ballot.
+    /// The cast added to the ballot.
     pub stored: IntCounter,
-    /// All of it was there already.
+    /// The ballot held all of it already.
     pub repeat: IntCounter,
     /// The voter was removed.
     pub removed: IntCounter,
@@ -253,7 +255,7 @@ impl CastCounters {
         }
     }
 
-    /// Not stored, or not all of it.
+    /// The counter for casts that were refused, wholly or in part.
     pub fn refused(&self, refusal: Refusal) -> &IntCounter {
         &self.refused[refusal as usize]
     }

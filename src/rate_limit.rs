@@ -1,11 +1,14 @@
 //! Rate limits: a burst at once, then one more in each interval. The crate `governor` counts (it calls this GCRA).
 
+use std::cell::Cell;
 use std::hash::Hash;
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
-use governor::clock::{Clock, MonotonicClock};
+use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
@@ -28,26 +31,44 @@ impl Limit {
 }
 
 /// Limits one source of events, for example the frames of a socket. It takes 40 bytes and no lock.
-pub struct RateLimit<C: Clock = MonotonicClock>(
-    RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>,
-);
+///
+/// The caller passes the time: one reading of the clock serves all frames of a read, and tests need not sleep.
+pub struct RateLimit(RateLimiter<NotKeyed, InMemoryState, CallTime, NoOpMiddleware<Nanos>>);
 
 impl RateLimit {
     /// A limit whose whole burst is available.
     pub fn new(limit: Limit) -> Self {
-        Self::with_clock(limit, MonotonicClock)
+        Self(RateLimiter::direct_with_clock(limit.quota(), CallTime::now()))
+    }
+
+    /// Counts an event. False if it is over the limit; then it is not counted. `now` must not be before the limit was made.
+    pub fn allows(&self, now: Instant) -> bool {
+        self.0.clock().set(now);
+        self.0.check().is_ok()
     }
 }
 
-impl<C: Clock> RateLimit<C> {
-    /// The same with another clock, for tests.
-    pub fn with_clock(limit: Limit, clock: C) -> Self {
-        Self(RateLimiter::direct_with_clock(limit.quota(), clock))
+/// The time of the last call, as governor's clock. It counts from the moment at which the process makes its first limit, so
+/// 8 bytes are enough.
+struct CallTime(Cell<Nanos>);
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl CallTime {
+    fn now() -> Self {
+        Self(Cell::new(START.elapsed().into()))
     }
 
-    /// Counts an event. False if it is over the limit; then it is not counted.
-    pub fn allows(&self) -> bool {
-        self.0.check().is_ok()
+    fn set(&self, now: Instant) {
+        self.0.set(now.saturating_duration_since(*START).into());
+    }
+}
+
+impl Clock for CallTime {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        self.0.get()
     }
 }
 
@@ -73,23 +94,18 @@ impl<K: Hash + Eq + Clone> KeyedRateLimit<K> {
 
 #[cfg(test)]
 mod tests {
-    use governor::clock::FakeRelativeClock;
-
     use super::*;
 
     const PINGS: Limit = Limit { burst: 5, interval: Duration::from_secs(1) };
 
     #[test]
     fn a_burst_is_allowed_at_once_and_then_one_event_in_each_interval() {
-        let clock = FakeRelativeClock::default();
-        let limit = RateLimit::with_clock(PINGS, clock.clone());
-        assert_eq!((0..10).filter(|_| limit.allows()).count(), 5);
-        clock.advance(Duration::from_millis(999));
-        assert!(!limit.allows());
-        clock.advance(Duration::from_millis(1));
-        assert!(limit.allows() && !limit.allows());
-        clock.advance(Duration::from_secs(3_600));
-        assert_eq!((0..10).filter(|_| limit.allows()).count(), 5, "an hour saves up one burst");
+        let (limit, start) = (RateLimit::new(PINGS), Instant::now());
+        let allowed = |now| (0..10).filter(|_| limit.allows(now)).count();
+        assert_eq!(allowed(start), 5);
+        assert_eq!(allowed(start + Duration::from_millis(999)), 0);
+        assert_eq!(allowed(start + Duration::from_secs(1)), 1);
+        assert_eq!(allowed(start + Duration::from_secs(3_600)), 5, "an hour saves up one burst");
     }
 
     #[test]
@@ -98,11 +114,11 @@ mod tests {
         assert_eq!((0..10).filter(|_| limit.allows(&"a")).count(), 5);
         assert!(limit.allows(&"b"));
         limit.remove_idle_keys();
-        assert!(!limit.allows(&"a"), "a key that has events to wait for is kept");
+        assert!(!limit.allows(&"a"), "a key that has used its burst is kept");
     }
 
     #[test]
     fn a_limit_for_one_source_is_small() {
-        assert!(size_of::<RateLimit>() <= 40, "{} bytes, of which every socket has three", size_of::<RateLimit>());
+        assert_eq!(size_of::<RateLimit>(), 40, "every socket has three of them");
     }
 }

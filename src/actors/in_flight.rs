@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::messages::CastOutcome;
 use crate::domain::ballot::Refusal;
-use crate::traces::Running;
+use crate::traces::ActiveSpan;
 use crate::wire::server::BallotView;
 
 /// A cast without an outcome for this long is answered `busy`. The shards look once a second, so every cast is answered
@@ -26,7 +26,7 @@ pub struct InFlightCast {
     /// The last ballot that this socket was told, for outcomes that carry none.
     known: RefCell<Option<BallotView>>,
     /// The cast's span, if it is traced.
-    span: Cell<Option<Running>>,
+    span: Cell<Option<ActiveSpan>>,
 }
 
 /// A cast without an answer.
@@ -67,7 +67,7 @@ impl InFlightCast {
     }
 
     /// Sets the span of the cast that was just started. It ends with the answer.
-    pub fn set_span(&self, span: Option<Running>) {
+    pub fn set_span(&self, span: Option<ActiveSpan>) {
         self.span.set(span);
     }
 

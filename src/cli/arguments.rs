@@ -1,4 +1,4 @@
-//! What can be asked for on the command line, with its help.
+//! The operator's commands and their options, with the help texts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,47 +11,46 @@ use secrecy::SecretString;
 pub enum Operation {
     /// Show what `apply` would change, and change nothing
     ///
-    /// Compares an event file with the room that has its ref, and prints the difference field by field: + is made,
+    /// Compares an event file with the room that has its ref, and prints the difference field by field: + is new,
     /// ~ changes, - is dropped, ! would be refused.
     ///
-    /// Exit codes: 0 no difference, 2 a difference, 1 it could not be told.
+    /// Exit codes: 0 no difference, 2 a difference, 1 the command failed.
     Plan(PlanArguments),
     /// Make the room as its event file says
     ///
-    /// Prints the same difference as `plan`, then applies exactly that: a room that has the ref is changed, else one is
-    /// made. Applying a file twice is the same as once. Nothing is changed if the server would refuse a part of it.
+    /// Prints the same difference as `plan`, then applies exactly that: the room that has the ref is changed, or a new one
+    /// is made. Applying a file twice is the same as once. Nothing changes if the server would refuse a part of it.
     ///
     /// Exit codes: 0 the room is as the file says, 1 it is not.
     Apply(ApplyArguments),
-    /// Write rooms down: whole, or what was voted, or their event
+    /// Write rooms to files: whole, or their votes, or their event
     ///
-    /// An archive holds a room with everything in it, for `import` elsewhere. It holds what lets voters back in: keep
-    /// it like a key. Files are written for their owner alone, under another name first, and are whole once they
-    /// have their own.
+    /// An archive holds a room with everything in it, for `import` elsewhere. It also holds what lets voters back in, so
+    /// keep it like a key. Files can be read by their owner only. A file gets its name when it is complete.
     ///
-    /// Exit codes: 0 all is written, 1 not all of it.
+    /// Exit codes: 0 everything is written, 1 not everything.
     Export(ExportArguments),
-    /// Bring rooms in that `export` has written as archives
+    /// Import rooms that `export` has written as archives
     ///
-    /// Code, voters and votes are as they were, and a room that is here already, unchanged, stays as it is.
+    /// Code, voters and votes are as they were. A room that the server has already, unchanged, stays as it is.
     ///
-    /// Exit codes: 0 all are here, 1 not all of them.
+    /// Exit codes: 0 the server has all of them, 1 not all.
     Import(ImportArguments),
     /// Recount every take from its ballots
     ///
-    /// Exit codes: 0 every recount gives what is on record, 3 one does not, 1 it could not be told.
+    /// Exit codes: 0 every recount equals the record, 3 one does not, 1 the command failed.
     Audit(AuditArguments),
     /// Remove rooms for good that were deleted long ago
     ///
-    /// Exit codes: 0 done or under way, 1 not.
+    /// Exit codes: 0 the rooms are or will be removed, 1 the command failed.
     Purge(PurgeArguments),
     /// Ask a server whether the evening may begin
     ///
-    /// The server is asked about itself; the voters' page and a socket are looked at from here, as a phone would. So
-    /// run it where voters are, not inside the server's own network.
+    /// The server checks itself. The voters' page and a socket are checked from here, as a phone would use them. So run
+    /// it where voters are, not inside the server's own network.
     ///
     /// Exit codes: 0 it may, 3 something is wrong, 4 nothing is wrong, but not everything could be seen from here, 1 the
-    /// server could not be asked.
+    /// command failed.
     Check(CheckArguments),
 }
 
@@ -65,15 +64,15 @@ pub struct Connection {
     /// The emcee key; better as a file or in the environment than here, where others may see it
     #[arg(long, env = "TALLYCAST__EMCEE__KEY", hide_env_values = true)]
     pub key: Option<SecretString>,
-    /// A file that holds the emcee key; used where no key is given
+    /// A file that holds the emcee key; used if no key is given
     ///
     /// Without both, and with a server on this machine, ./data/emcee.key is read, where `serve` keeps its own.
     #[arg(long, value_name = "FILE", env = "TALLYCAST__EMCEE__KEY_FILE")]
     pub key_file: Option<PathBuf>,
-    /// A further root certificate to trust, as PEM
+    /// One more root certificate to trust, as PEM
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// Wait so long for a server that is being started, as in 30s
+    /// Wait up to this long for a server that is starting, as in 30s
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub wait: Option<Duration>,
 }
@@ -86,7 +85,7 @@ pub struct PlanArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// See its own help.
+    /// The server.
     #[command(flatten)]
     pub server: Connection,
 }
@@ -94,18 +93,18 @@ pub struct PlanArguments {
 /// Options of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArguments {
-    /// What `plan` takes.
+    /// The options of `plan`.
     #[command(flatten)]
     pub plan: PlanArguments,
-    /// Apply only if this is still the plan: the word that `plan` prints in its last line
+    /// Apply only if this is still the plan: the id that `plan` prints in its last line
     #[arg(long, value_name = "PLAN")]
     pub expect: Option<String>,
-    /// Write the invites of the file's names as CSV: name, invite, url. Whoever has it can vote as them
+    /// Write the invites of the file's names as CSV: name, invite, url. Whoever has that file can vote as these people
     #[arg(long, value_name = "FILE")]
     pub invites_out: Option<PathBuf>,
 }
 
-/// What an export holds.
+/// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// The whole room, for import
@@ -123,27 +122,27 @@ pub enum Format {
 /// Options of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArguments {
-    /// Code or ref of the room; may be left out where there is one alone
+    /// Code or ref of the room; may be left out if there is only one
     pub room: Option<String>,
     /// Every room
     #[arg(long, conflicts_with = "room")]
     pub all: bool,
-    /// What is written
+    /// The format of the files
     #[arg(long, value_enum, default_value_t = Format::Archive)]
     pub format: Format,
-    /// Leave names and everything that lets somebody in out of the archive
+    /// Leave names and all keys, cards and invites out of the archive
     #[arg(long)]
     pub mask: bool,
-    /// Where to write one room; - is stdout
+    /// The file for one room; - is stdout
     #[arg(long, value_name = "FILE", default_value = "-", conflicts_with = "dir")]
     pub out: PathBuf,
-    /// A folder for one file a room, each named after its code
+    /// A folder with one file for each room, named after its code
     #[arg(long)]
     pub dir: Option<PathBuf>,
-    /// Write again so often until Ctrl-C, as for a second laptop that stands by
-    #[arg(long, value_name = "SPAN", value_parser = pause, requires = "dir")]
+    /// Write again in this interval until Ctrl-C, for example for a second laptop on standby
+    #[arg(long, value_name = "SPAN", value_parser = interval, requires = "dir")]
     pub every: Option<Duration>,
-    /// See its own help.
+    /// The server.
     #[command(flatten)]
     pub server: Connection,
 }
@@ -154,16 +153,16 @@ pub struct ImportArguments {
     /// Archives; - is stdin
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// Bring each in as a copy, with a code of its own and copy-of-… as its ref: the room itself may be here too
+    /// Import each as a copy, with a new code and copy-of-… as its ref; the server may have the room itself too
     #[arg(long)]
     pub fresh: bool,
-    /// First delete the copy that an earlier --fresh import of the same room has left here
+    /// First delete the copy that an earlier --fresh import of the same room has made
     #[arg(long, requires = "fresh")]
     pub replace: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// See its own help.
+    /// The server.
     #[command(flatten)]
     pub server: Connection,
 }
@@ -171,7 +170,7 @@ pub struct ImportArguments {
 /// Options of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArguments {
-    /// Code or ref of the room; may be left out where there is one alone
+    /// Code or ref of the room; may be left out if there is only one
     pub room: Option<String>,
     /// Every room
     #[arg(long, conflicts_with = "room")]
@@ -179,7 +178,7 @@ pub struct AuditArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// See its own help.
+    /// The server.
     #[command(flatten)]
     pub server: Connection,
 }
@@ -187,19 +186,19 @@ pub struct AuditArguments {
 /// Options of `purge`.
 #[derive(Debug, Args)]
 pub struct PurgeArguments {
-    /// Rooms that were deleted longer ago, as in 90d
+    /// Remove rooms that were deleted longer ago than this, as in 90d
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub older_than: Duration,
-    /// Also rooms that were not deleted, if nothing has changed in them for so long and no round is open
+    /// Remove also rooms that are not deleted, if nothing has changed in them for so long and no round is open
     #[arg(long)]
     pub all: bool,
-    /// Say which they are and remove none
+    /// List them and remove none
     #[arg(long)]
     pub dry_run: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// See its own help.
+    /// The server.
     #[command(flatten)]
     pub server: Connection,
 }
@@ -210,21 +209,21 @@ pub struct CheckArguments {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// See its own help.
+    /// The server.
     #[command(flatten)]
     pub server: Connection,
 }
 
-/// A span of time as people write it.
+/// Parses a span of time as people write it.
 fn span(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write it like 10s, 2h or 90d".into())
 }
 
-/// A span between two rounds of work, at least a second.
-fn pause(text: &str) -> Result<Duration, String> {
+/// Parses an interval, at least a second.
+fn interval(text: &str) -> Result<Duration, String> {
     match span(text)? {
         short if short < Duration::from_secs(1) => Err("it must be a second or longer".into()),
-        pause => Ok(pause),
+        interval => Ok(interval),
     }
 }
 
@@ -240,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         Program::command().debug_assert();
     }
 
@@ -248,10 +247,10 @@ mod tests {
     fn spans_are_written_as_people_do() {
         assert_eq!(span("90d"), Ok(Duration::from_secs(90 * 86_400)));
         assert_eq!(span("0s"), Ok(Duration::ZERO));
-        assert_eq!(pause("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(interval("10s"), Ok(Duration::from_secs(10)));
         for text in ["90", "soon", ""] {
-            assert!(span(text).is_err() && pause(text).is_err(), "{text:?}");
+            assert!(span(text).is_err() && interval(text).is_err(), "{text:?}");
         }
-        assert!(pause("999ms").is_err());
+        assert!(interval("999ms").is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The one way to a server, and what is said when it fails.
+//! Calls to a server, and the error texts when one fails.
 
 use std::error::Error as _;
 use std::net::IpAddr;
@@ -13,36 +13,36 @@ use serde_json::Value;
 
 use super::arguments::Connection;
 
-/// For a server to take the connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// For a server to say the next word: of the largest rooms, exports and imports take minutes before the first.
-const WORD_WITHIN: Duration = Duration::from_secs(300);
-/// For a server that is waited for to answer, and between two questions.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-const BETWEEN: Duration = Duration::from_millis(100);
-/// Where `serve` keeps the key that it made itself.
+/// For a server to accept the connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the next bytes of a response. Exports and imports of the largest rooms take minutes before the first ones.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
+/// For a response of a server that is starting, and between two requests to it.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
+/// Where `serve` keeps the key that it generates.
 const OWN_KEY: &str = "data/emcee.key";
 
-/// Why a call has no result.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The server has said no.
+    /// The server refused it.
     #[error("{detail}")]
     Refused {
         /// HTTP status.
         status: u16,
-        /// The stable word of the problem document; empty if there was none.
+        /// The stable code of the problem document; empty if there was none.
         code: String,
-        /// A sentence.
+        /// A sentence for people.
         detail: String,
     },
-    /// No answer, or none that makes sense: a sentence that says what to do.
+    /// There is no response, or it is not Tallycast's. The sentence says what to do.
     #[error("{0}")]
     NoAnswer(String),
 }
 
 impl CallError {
-    /// The stable word of a refusal; empty for anything else.
+    /// The stable code of a refusal; empty for anything else.
     pub fn code(&self) -> &str {
         match self {
             Self::Refused { code, .. } => code,
@@ -51,10 +51,10 @@ impl CallError {
     }
 }
 
-/// What calls give.
+/// The result of a call.
 pub type CallResult<T> = Result<T, CallError>;
 
-/// A server that takes the emcee's calls.
+/// Calls a server on behalf of the emcee.
 pub struct Client {
     http: reqwest::Client,
     base: Url,
@@ -62,28 +62,27 @@ pub struct Client {
 }
 
 impl Client {
-    /// Prepares calls to the server that the arguments name, and waits for it if they say so.
+    /// A client for the server that the arguments name. It waits for that server if they say so.
     ///
     /// # Errors
-    /// The address is none, or a file cannot be read.
+    /// The address is not valid, or a file cannot be read.
     pub async fn new(connection: &Connection) -> anyhow::Result<Self> {
         let base = base_url(&connection.url)?;
         let roots = roots(connection)?;
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("tallycast/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_WITHIN)
-            .read_timeout(WORD_WITHIN)
-            // the key goes nowhere but where it was meant to go
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            // the key must go only to the server that was named
             .redirect(reqwest::redirect::Policy::none());
         if is_this_machine(&base) {
             http = http.no_proxy();
         }
         let http = roots.into_iter().fold(http, reqwest::ClientBuilder::add_root_certificate).build()?;
-        if let Some(patience) = connection.wait {
-            wait_for(&http, &base, patience).await;
+        if let Some(timeout) = connection.wait {
+            wait_for(&http, &base, timeout).await;
         }
-        // read now: a server that was waited for may have made the file
-        // a variable that is set to nothing is as good as none
+        // an empty variable counts as not set; the file is read only now, since a server that is starting may create it
         let key = connection.key.as_ref().filter(|key| !key.expose_secret().is_empty());
         let file = connection.key_file.as_ref().filter(|file| !file.as_os_str().is_empty());
         let key = match (key, file) {
@@ -95,12 +94,12 @@ impl Client {
         Ok(Self { http, base, key })
     }
 
-    /// Where the server is, without a slash at the end.
+    /// The URL of the server, without a slash at the end.
     pub fn base(&self) -> &str {
         self.base.as_str().trim_end_matches('/')
     }
 
-    /// A call: `path` is below `/api/v1`. Its pieces are text, each one segment.
+    /// A call. Each piece of `path` is one segment below `/api/v1`, not encoded.
     pub fn call(&self, method: Method, path: &[&str]) -> Call<'_> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -113,7 +112,7 @@ impl Client {
         Call { client: self, request }
     }
 
-    /// What is said about a refusal.
+    /// The error for a refusal.
     fn refusal(&self, status: StatusCode, text: &str) -> CallError {
         let document: Value = serde_json::from_str(text).unwrap_or_default();
         let code = document["code"].as_str().unwrap_or_default().to_owned();
@@ -132,16 +131,16 @@ impl Client {
         CallError::Refused { status: status.as_u16(), code, detail }
     }
 
-    /// What is said about a redirect, which is not followed.
-    fn led_on(&self, answer: &Response) -> CallError {
+    /// The error for a redirect: none is followed.
+    fn redirected(&self, answer: &Response) -> CallError {
         let to = answer.headers().get(reqwest::header::LOCATION).and_then(|to| to.to_str().ok());
         let to = to.and_then(|to| self.base.join(to).ok()).map(|to| to.origin().ascii_serialization());
         let to = to.unwrap_or_else(|| "another address".to_owned());
         CallError::NoAnswer(format!("{} leads on to {to}; name the address behind it with --url", self.base()))
     }
 
-    /// What is said about a call that nobody has answered.
-    fn silence(&self, error: &reqwest::Error) -> CallError {
+    /// The error for a call without a response.
+    fn no_response(&self, error: &reqwest::Error) -> CallError {
         let base = self.base();
         let mut causes = vec![];
         let mut cause = error.source();
@@ -158,74 +157,74 @@ impl Client {
                 "nothing answers at {base} ({why}); start a server with `tallycast`, or name another with --url or \
                  TALLYCAST_URL"
             ),
-            error if error.is_timeout() => format!("{base} did not answer in time; say it again"),
-            _ => format!("{base} broke off ({why}); say it again"),
+            error if error.is_timeout() => format!("{base} did not answer in time; try again"),
+            _ => format!("{base} closed the connection ({why}); try again"),
         })
     }
 }
 
-/// A call that is being put together.
+/// A call that is being built.
 pub struct Call<'c> {
     client: &'c Client,
     request: RequestBuilder,
 }
 
 impl Call<'_> {
-    /// With a parameter.
+    /// Adds a query parameter.
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.query(&[(name, value)]);
         self
     }
 
-    /// With a JSON body.
+    /// Sets a JSON body.
     pub fn json(mut self, body: &Value) -> Self {
         self.request = self.request.json(body);
         self
     }
 
-    /// With a body as it is.
+    /// Sets a body of this media type.
     pub fn bytes(mut self, kind: &'static str, body: Vec<u8>) -> Self {
         self.request = self.request.header(reqwest::header::CONTENT_TYPE, kind).body(body);
         self
     }
 
-    /// Makes the call; the body is still to be read.
+    /// Makes the call. The body of the response is not read yet.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn send(self) -> CallResult<Response> {
-        let answer = self.request.send().await.map_err(|error| self.client.silence(&error))?;
+        let answer = self.request.send().await.map_err(|error| self.client.no_response(&error))?;
         match answer.status() {
             status if status.is_success() => Ok(answer),
-            status if status.is_redirection() => Err(self.client.led_on(&answer)),
+            status if status.is_redirection() => Err(self.client.redirected(&answer)),
             status => Err(self.client.refusal(status, &answer.text().await.unwrap_or_default())),
         }
     }
 
-    /// Makes the call and reads the JSON that answers it.
+    /// Makes the call and parses the JSON of the response.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn read<T: DeserializeOwned>(self) -> CallResult<T> {
         let client = self.client;
-        let text = self.send().await?.text().await.map_err(|error| client.silence(&error))?;
+        let text = self.send().await?.text().await.map_err(|error| client.no_response(&error))?;
         serde_json::from_str(&text).map_err(|error| {
             CallError::NoAnswer(format!("{} does not answer as Tallycast does ({error}); check --url", client.base()))
         })
     }
 }
 
-/// Said wherever the key is wrong or missing.
+/// For every error about the key.
 const WHERE_THE_KEY_GOES: &str = "give the right one with --key-file, TALLYCAST__EMCEE__KEY or --key";
 
 fn no_key(base: &str) -> String {
     format!("{base} asks for the emcee key; {WHERE_THE_KEY_GOES}")
 }
 
-/// The further roots that the arguments name.
+/// The root certificates that the arguments add.
 ///
 /// # Errors
-/// The file cannot be read, or holds none.
+/// The file cannot be read, or holds no certificate.
 pub fn roots(connection: &Connection) -> anyhow::Result<Vec<Certificate>> {
     let Some(file) = &connection.ca else { return Ok(vec![]) };
     let named = || format!("the root certificate {}", file.display());
@@ -234,18 +233,18 @@ pub fn roots(connection: &Connection) -> anyhow::Result<Vec<Certificate>> {
     Ok(roots)
 }
 
-/// Waits until a server takes calls there, at most so long; if none does, the call that follows says why. A server whose
-/// probes have a port of their own does not know the path, and answers nevertheless.
-async fn wait_for(http: &reqwest::Client, base: &Url, patience: Duration) {
-    let until = Instant::now() + patience;
+/// Waits until the server answers, at most for `timeout`. If it does not, the next call reports why. A server with its probes
+/// on another port answers 404 here, which is an answer too.
+async fn wait_for(http: &reqwest::Client, base: &Url, timeout: Duration) {
+    let deadline = Instant::now() + timeout;
     let mut probe = base.clone();
     probe.set_path("/readyz");
-    while Instant::now() < until {
-        let answered = http.get(probe.clone()).timeout(ANSWER_WITHIN).send().await;
+    while Instant::now() < deadline {
+        let answered = http.get(probe.clone()).timeout(PROBE_TIMEOUT).send().await;
         if answered.is_ok_and(|answer| !answer.status().is_server_error()) {
             return;
         }
-        tokio::time::sleep(BETWEEN).await;
+        tokio::time::sleep(PROBE_INTERVAL).await;
     }
 }
 
@@ -270,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_kept_here_is_for_servers_here() {
+    fn the_key_of_this_machine_is_for_servers_on_this_machine() {
         for here in ["http://127.0.0.1:8080", "http://localhost", "https://[::1]:8443/"] {
             assert!(is_this_machine(&base_url(here).unwrap()), "{here}");
         }
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_none_is_refused() {
+    fn an_invalid_address_is_refused() {
         for text in ["", "vote.example.org", "127.0.0.1:8080", "ftp://x", "http://"] {
             assert!(base_url(text).is_err(), "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! `tallycast export`: rooms, written to files or to stdout.
+//! `tallycast export`: writes rooms to files or to stdout.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,8 +15,8 @@ use super::table::counted;
 use crate::atomic_file::AtomicFile;
 
 impl Format {
-    /// As the API calls it.
-    fn word(self) -> &'static str {
+    /// The name in the API.
+    fn name(self) -> &'static str {
         match self {
             Self::Archive => "archive",
             Self::Json => "json",
@@ -26,8 +26,8 @@ impl Format {
         }
     }
 
-    /// How files of it end.
-    fn ending(self) -> &'static str {
+    /// The extension of its files.
+    fn extension(self) -> &'static str {
         match self {
             Self::Archive => "ndjson",
             Self::Json => "json",
@@ -38,7 +38,10 @@ impl Format {
     }
 }
 
-/// Writes what was asked for, once or until Ctrl-C.
+/// Writes the rooms, once or until Ctrl-C.
+///
+/// # Errors
+/// The arguments do not fit together, the server does not answer, or a file cannot be written.
 pub async fn export(arguments: &ExportArguments) -> anyhow::Result<Outcome> {
     let client = Client::new(&arguments.server).await?;
     ensure!(!arguments.mask || arguments.format == Format::Archive, "--mask is for --format archive");
@@ -47,33 +50,33 @@ pub async fn export(arguments: &ExportArguments) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Fine);
     };
     std::fs::create_dir_all(folder).with_context(|| format!("the folder {} cannot be made", folder.display()))?;
-    // the first time has to work: a wrong key does not mend itself
+    // the first time must succeed: a wrong key, for example, stays wrong
     to_folder(&client, arguments, folder).await?;
     if let Some(every) = arguments.every {
         tokio::select! {
             stopped = tokio::signal::ctrl_c() => stopped?,
-            () = again_and_again(&client, arguments, folder, every) => {}
+            () = repeat(&client, arguments, folder, every) => {}
         }
     }
     Ok(Outcome::Fine)
 }
 
-/// A network that is away for a moment is no reason to stop: the files stay as they were.
-async fn again_and_again(client: &Client, arguments: &ExportArguments, folder: &Path, every: Duration) {
+/// Writes the files again and again. After a failure, as of the network, the files stay as they were until the next time.
+async fn repeat(client: &Client, arguments: &ExportArguments, folder: &Path, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         if let Err(error) = to_folder(client, arguments, folder).await {
-            eprintln!("{}  not written, next try in {}: {error:#}", now(), humantime::format_duration(every));
+            eprintln!("{}  not written, next attempt in {}: {error:#}", now(), humantime::format_duration(every));
         }
     }
 }
 
-/// One room that cannot be written keeps none of the others back.
+/// Writes a file for each room. A room that cannot be written does not keep back the others.
 async fn to_folder(client: &Client, arguments: &ExportArguments, folder: &Path) -> anyhow::Result<()> {
     let rooms = rooms::select(client, arguments.room.as_deref(), arguments.all).await?;
     let mut failures = vec![];
     for room in &rooms {
-        let path = folder.join(format!("{}.{}", room.code, arguments.format.ending()));
+        let path = folder.join(format!("{}.{}", room.code, arguments.format.extension()));
         if let Err(error) = to_file(client, arguments, room, &path).await {
             failures.push(format!("\n  {}: {error:#}", room.code));
         }
@@ -85,9 +88,9 @@ async fn to_folder(client: &Client, arguments: &ExportArguments, folder: &Path) 
 
 async fn to_file(client: &Client, arguments: &ExportArguments, room: &KnownRoom, path: &Path) -> anyhow::Result<()> {
     let unwritten = || format!("{} cannot be written", path.display());
-    let mut draft = AtomicFile::begin(path).with_context(unwritten)?;
-    copy(ask(client, arguments, room).await?, &mut draft).await?;
-    draft.finish().with_context(unwritten)
+    let mut out = AtomicFile::begin(path).with_context(unwritten)?;
+    copy(ask(client, arguments, room).await?, &mut out).await?;
+    out.finish().with_context(unwritten)
 }
 
 async fn to_one_file(client: &Client, arguments: &ExportArguments) -> anyhow::Result<()> {
@@ -102,14 +105,14 @@ async fn to_one_file(client: &Client, arguments: &ExportArguments) -> anyhow::Re
 }
 
 async fn ask(client: &Client, arguments: &ExportArguments, room: &KnownRoom) -> CallResult<Response> {
-    let call = client.call(Method::GET, &["rooms", &room.code, "export"]).query("format", arguments.format.word());
+    let call = client.call(Method::GET, &["rooms", &room.code, "export"]).query("format", arguments.format.name());
     let call = if arguments.mask { call.query("mask", "true") } else { call };
     call.send().await
 }
 
-/// Copies a body piece by piece: an archive may be larger than memory should be.
+/// Copies a body piece by piece, since an archive may be too large for memory.
 async fn copy(mut answer: Response, to: &mut impl Write) -> anyhow::Result<()> {
-    while let Some(piece) = answer.chunk().await.context("the server broke off; say it again")? {
+    while let Some(piece) = answer.chunk().await.context("the server closed the connection; try again")? {
         to.write_all(&piece)?;
     }
     Ok(to.flush()?)

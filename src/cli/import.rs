@@ -1,4 +1,4 @@
-//! `tallycast import`: rooms that `export` has written as archives.
+//! `tallycast import`: imports rooms that `export` has written as archives.
 
 use std::io::Read;
 use std::path::Path;
@@ -14,20 +14,20 @@ use super::outcome::{Outcome, print};
 use super::rooms::{self, KnownRoom};
 use crate::domain::setup::reference_of_copy;
 
-/// The form of archives that this program knows.
+/// The version of archives that this program knows.
 const VERSION: u32 = 1;
 
-/// The first line of an archive; what follows is the server's.
+/// The first line of an archive. The rest is for the server.
 #[derive(Deserialize)]
 struct FirstLine {
     archive: Header,
 }
 
-/// Whose archive it is.
+/// Which room an archive holds.
 #[derive(Deserialize)]
 struct Header {
     version: u32,
-    /// Code where it was written.
+    /// The code of the room where it was exported.
     room: String,
     #[serde(default, rename = "ref")]
     reference: Option<String>,
@@ -40,7 +40,10 @@ impl Header {
     }
 }
 
-/// Brings each archive in, one after the other. One that cannot be keeps none of the others back.
+/// Imports the archives one after the other. One that fails does not keep back the others.
+///
+/// # Errors
+/// The arguments are not valid, or stdout cannot be written.
 pub async fn import(arguments: &ImportArguments) -> anyhow::Result<Outcome> {
     let client = Client::new(&arguments.server).await?;
     let (mut imported, mut failures) = (vec![], 0);
@@ -81,8 +84,8 @@ async fn import_one(client: &Client, arguments: &ImportArguments, file: &Path) -
         back.with_context(|| format!("room {code} was removed for it and is still deleted"))?;
     }
     match refused.code() {
-        "ref_taken" if arguments.fresh => bail!("a copy of it is here already; --replace deletes that one first"),
-        "room_exists" | "code_taken" | "ref_taken" => bail!("{refused}; --fresh brings it in as a copy"),
+        "ref_taken" if arguments.fresh => bail!("there is a copy of it already; --replace deletes that one first"),
+        "room_exists" | "code_taken" | "ref_taken" => bail!("{refused}; --fresh imports it as a copy"),
         _ => Err(refused.into()),
     }
 }
@@ -93,7 +96,8 @@ async fn send(client: &Client, archive: Vec<u8>, fresh: bool) -> CallResult<Know
     call.read().await
 }
 
-/// Deletes the copy that an earlier import of the same room has left, and answers its code. Only a copy ever goes.
+/// Deletes the copy that an earlier import of the same room has made, and returns its code. It never deletes the room
+/// itself.
 async fn remove_copy(client: &Client, header: &Header) -> anyhow::Result<Option<String>> {
     let copy = header.reference_of_copies();
     let rooms = rooms::all(client).await?;
@@ -125,7 +129,7 @@ mod tests {
     use super::header;
 
     #[test]
-    fn an_archive_says_whose_it_is_in_its_first_line() {
+    fn the_first_line_of_an_archive_names_its_room() {
         let archive =
             b"{\"archive\":{\"version\":1,\"room\":\"4EYERQ\",\"title\":\"x\",\"masked\":false}}\n{\"more\":1}\n";
         let header = header(archive).unwrap();
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_archive_is_said() {
+    fn anything_but_an_archive_is_refused() {
         for (text, says) in [("", "no archive"), ("{}\n", "no archive"), ("round,take\n", "no archive")] {
             assert!(format!("{:#}", header(text.as_bytes()).err().unwrap()).contains(says), "{text:?}");
         }

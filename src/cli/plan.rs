@@ -1,4 +1,4 @@
-//! `tallycast plan` and `tallycast apply`: an event file and the room that has its `ref`.
+//! `tallycast plan` and `tallycast apply`: compare an event file with the room that has its `ref`, and change the room.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,10 +17,10 @@ use super::table::counted;
 use crate::atomic_file::AtomicFile;
 use crate::domain::text::Name;
 
-/// Names of one call: even the longest fit in a body.
-const NAMES_OF_A_CALL: usize = 1_000;
+/// Names in one call. So many of the longest names fit in a body.
+const MAX_NAMES_PER_CALL: usize = 1_000;
 
-/// Someone who is invited.
+/// An invite, as the server lists it.
 #[derive(Debug, Clone, Deserialize)]
 struct Invited {
     name: String,
@@ -34,6 +34,9 @@ struct InvitedList {
 }
 
 /// Prints what would change.
+///
+/// # Errors
+/// The event file is not valid, or the server does not answer.
 pub async fn plan(arguments: &PlanArguments) -> anyhow::Result<Outcome> {
     let client = Client::new(&arguments.server).await?;
     let event = EventFile::read(&arguments.file)?;
@@ -50,6 +53,9 @@ pub async fn plan(arguments: &PlanArguments) -> anyhow::Result<Outcome> {
 }
 
 /// Prints what changes, and changes it.
+///
+/// # Errors
+/// As [`plan`]; the plan is not the expected one, or the room was changed meanwhile.
 pub async fn apply(arguments: &ApplyArguments) -> anyhow::Result<Outcome> {
     let ApplyArguments { plan, expect, invites_out } = arguments;
     let client = Client::new(&plan.server).await?;
@@ -68,16 +74,16 @@ pub async fn apply(arguments: &ApplyArguments) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Failed);
     }
     let room = match &difference.room {
-        // nothing is left to do, whatever was expected: the same call may have done it
+        // nothing is left to do, whatever plan was expected: the same call may have done it before
         Some(room) if difference.is_empty() => room.clone(),
         _ => {
             let id = difference.id();
             if let Some(expected) = expect {
-                ensure!(*expected == id, "the plan is not {expected} any more; nothing was changed, look at it again");
+                ensure!(*expected == id, "the plan is no longer {expected}; nothing was changed, look at it again");
             }
             let now = compare(&client, &event).await?;
-            ensure!(now.id() == id, "the room has changed meanwhile; nothing was done, look at the plan again");
-            carry_out(&client, &event, &difference).await?
+            ensure!(now.id() == id, "the room has changed meanwhile; nothing was changed, look at the plan again");
+            make_changes(&client, &event, &difference).await?
         }
     };
     if let Some(path) = invites_out {
@@ -87,14 +93,14 @@ pub async fn apply(arguments: &ApplyArguments) -> anyhow::Result<Outcome> {
     if plan.json {
         let mut answer = as_json(&event, &difference);
         answer["room"] = room.code.clone().into();
-        answer["links"] = links.into_iter().map(|(whose, link)| (whose.to_lowercase(), json!(link))).collect();
+        answer["links"] = links.into_iter().map(|(name, link)| (name.to_lowercase(), json!(link))).collect();
         print(format_args!("{answer:#}"))?;
         return Ok(Outcome::Fine);
     }
     if !difference.is_empty() {
         print(format_args!("Applied to room {}.", room.code))?;
     }
-    let links: Vec<_> = links.iter().map(|(whose, link)| format!("\n  {whose:7} {link}")).collect();
+    let links: Vec<_> = links.iter().map(|(name, link)| format!("\n  {name:7} {link}")).collect();
     print(links.concat())?;
     Ok(Outcome::Fine)
 }
@@ -105,7 +111,7 @@ async fn compare(client: &Client, event: &EventFile) -> anyhow::Result<Differenc
     let Some(room) = rooms.into_iter().find(|room| room.reference.as_deref() == Some(event.reference())) else {
         return Difference::new(event, None, &[]);
     };
-    // by itself a room is told as it is now; in the list it may be as this pod saw it a moment ago
+    // this call returns the room as it is now; the list may be a moment old
     let room: KnownRoom = client.call(Method::GET, &["rooms", &room.code]).read().await?;
     let invited = match event.invites {
         Some(_) => invited(client, &room).await?.into_iter().map(|invited| invited.name).collect(),
@@ -114,8 +120,8 @@ async fn compare(client: &Client, event: &EventFile) -> anyhow::Result<Differenc
     Difference::new(event, Some(room), &invited)
 }
 
-/// Does exactly what the difference says, and looks at what came of it.
-async fn carry_out(client: &Client, event: &EventFile, difference: &Difference) -> anyhow::Result<KnownRoom> {
+/// Makes exactly the changes of the difference, and checks the result.
+async fn make_changes(client: &Client, event: &EventFile, difference: &Difference) -> anyhow::Result<KnownRoom> {
     let room: KnownRoom = match (&difference.room, &difference.body) {
         (None, body) => {
             let made = client.call(Method::POST, &["rooms"]).json(body.as_ref().unwrap_or(&Value::Null)).read().await;
@@ -127,7 +133,7 @@ async fn carry_out(client: &Client, event: &EventFile, difference: &Difference) 
         (Some(room), Some(body)) => client.call(Method::PATCH, &["rooms", &room.code]).json(body).read().await?,
         (Some(room), None) => room.clone(),
     };
-    for names in difference.invites.new.chunks(NAMES_OF_A_CALL) {
+    for names in difference.invites.new.chunks(MAX_NAMES_PER_CALL) {
         let names = json!({ "names": names });
         let _: InvitedList = client.call(Method::POST, &["rooms", &room.code, "invites"]).json(&names).read().await?;
     }
@@ -172,7 +178,7 @@ fn as_json(event: &EventFile, difference: &Difference) -> Value {
     })
 }
 
-/// Who goes where.
+/// The links for voters, stage and emcee.
 fn links(client: &Client, room: &KnownRoom) -> [(&'static str, String); 3] {
     let voters = room.voters_link(client);
     let public = voters.strip_suffix(&format!("/r/{}", room.code)).unwrap_or(client.base());

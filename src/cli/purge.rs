@@ -1,4 +1,4 @@
-//! `tallycast purge`: rooms that were deleted long ago go for good.
+//! `tallycast purge`: removes old rooms for good.
 
 use reqwest::Method;
 use serde::Deserialize;
@@ -9,16 +9,19 @@ use super::client::Client;
 use super::outcome::{Outcome, print};
 use super::table::{counted, table};
 
-/// A room that is removed.
+/// A room to remove.
 #[derive(Deserialize)]
-struct Goes {
+struct OldRoom {
     room: String,
     title: String,
-    /// In ms since 1970: deleted, or last changed, then.
+    /// When it was deleted or last changed, in ms since 1970.
     since: u64,
 }
 
-/// Asks for the removal, and prints what goes. Workers do it; a job may still be waiting when this ends.
+/// Asks for the removal, and prints the rooms. Workers remove them, maybe after this command has ended.
+///
+/// # Errors
+/// The server does not answer, or refuses the call.
 pub async fn purge(arguments: &PurgeArguments) -> anyhow::Result<Outcome> {
     let client = Client::new(&arguments.server).await?;
     let asked = json!({
@@ -31,12 +34,12 @@ pub async fn purge(arguments: &PurgeArguments) -> anyhow::Result<Outcome> {
         print(format_args!("{answer:#}"))?;
         return Ok(Outcome::Fine);
     }
-    let rooms: Vec<Goes> = serde_json::from_value(answer["rooms"].clone())?;
+    let rooms: Vec<OldRoom> = serde_json::from_value(answer["rooms"].clone())?;
     if rooms.is_empty() {
         print("No room is that old.")?;
         return Ok(Outcome::Fine);
     }
-    let rows: Vec<_> = rooms.iter().map(|goes| [goes.room.clone(), date(goes.since), goes.title.clone()]).collect();
+    let rows: Vec<_> = rooms.iter().map(|room| [room.room.clone(), date(room.since), room.title.clone()]).collect();
     print(table(["room", "since", "title"], &rows))?;
     let count = counted(rooms.len(), "room");
     match arguments.dry_run {
@@ -46,9 +49,9 @@ pub async fn purge(arguments: &PurgeArguments) -> anyhow::Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
-/// A time of the ledger as a date.
+/// The date of a time in ms since 1970.
 fn date(ms: u64) -> String {
-    // far beyond the year 9999 a date is of no use, and the formatter has none
+    // the formatter has no dates after the year 9999
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms.min(253_402_300_799_000));
     let text = humantime::format_rfc3339_seconds(time).to_string();
     text.chars().take(10).collect()
@@ -59,7 +62,7 @@ mod tests {
     use super::date;
 
     #[test]
-    fn a_time_is_shown_as_its_day() {
+    fn a_time_is_shown_as_its_date() {
         assert_eq!(date(1_795_186_968_764), "2026-11-20");
         assert_eq!(date(u64::MAX), "9999-12-31");
     }

@@ -1,4 +1,4 @@
-//! The server's rooms, and which of them is meant.
+//! The server's rooms, and which of them a command is for.
 
 use anyhow::bail;
 use reqwest::Method;
@@ -7,15 +7,15 @@ use serde::Deserialize;
 use super::client::{CallResult, Client};
 use crate::domain::room::{JoinMode, Programme, Split};
 
-/// A room as the server tells its emcee: as much of it as commands need.
+/// A room as the server shows it to the emcee, as far as commands need it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct KnownRoom {
     /// Join code.
     #[serde(rename = "room")]
     pub code: String,
-    /// What the evening is called.
+    /// The title of the evening.
     pub title: String,
-    /// The organiser's own name of it.
+    /// The organiser's own name for it.
     #[serde(default, rename = "ref")]
     pub reference: Option<String>,
     /// See [`crate::domain::room::Room`].
@@ -28,11 +28,11 @@ pub struct KnownRoom {
     pub rehearsal: bool,
     /// See [`crate::domain::room::Room`].
     pub partitions: u16,
-    /// The round that is open or was last; 0 before the first.
+    /// The open round, or the last one; 0 before the first.
     pub round: u16,
     /// All rounds.
     pub rounds: Vec<KnownRound>,
-    /// The voters' link, where the server knows it.
+    /// The voters' link, if the server knows it.
     #[serde(default)]
     pub url: Option<String>,
 }
@@ -51,7 +51,7 @@ pub struct KnownRound {
     pub split: Split,
     /// See [`crate::domain::room::Round`].
     pub blackout_seconds: u32,
-    /// The take that counts, runs or is next.
+    /// The take that counts or runs, or the next one.
     pub take: u16,
     /// `ready`, `open` or `closed`.
     pub phase: String,
@@ -63,7 +63,7 @@ pub struct KnownRound {
 /// A choice of [`KnownRound`].
 #[derive(Debug, Clone, Deserialize)]
 pub struct KnownChoice {
-    /// What it is called.
+    /// The label of the choice.
     pub label: String,
     /// `#rrggbb`.
     pub color: String,
@@ -72,17 +72,17 @@ pub struct KnownChoice {
 /// A closed take of [`KnownRound`].
 #[derive(Debug, Clone, Deserialize)]
 pub struct KnownTake {
-    /// Take number.
+    /// The number of the take, from 1.
     pub take: u16,
 }
 
 impl KnownRoom {
-    /// Where voters go.
+    /// The link for voters.
     pub fn voters_link(&self, client: &Client) -> String {
         self.url.clone().unwrap_or_else(|| format!("{}/r/{}", client.base(), self.code))
     }
 
-    /// As people call it.
+    /// Code, title and `ref`, for people.
     pub fn described(&self) -> String {
         match &self.reference {
             Some(reference) => format!("{}  {} (ref {reference})", self.code, self.title),
@@ -96,15 +96,18 @@ struct RoomList {
     rooms: Vec<KnownRoom>,
 }
 
-/// All rooms but deleted ones, newest first.
+/// All rooms that are not deleted, newest first.
+///
+/// # Errors
+/// See [`CallError`](super::client::CallError).
 pub async fn all(client: &Client) -> CallResult<Vec<KnownRoom>> {
     Ok(client.call(Method::GET, &["rooms"]).read::<RoomList>().await?.rooms)
 }
 
-/// The rooms that are meant: all, the named one, or the only one.
+/// The rooms for a command: all of them, the one with this name, or the only one.
 ///
 /// # Errors
-/// None is, or it is not clear which.
+/// There is no such room, or there are several and none is named.
 pub async fn select(client: &Client, name: Option<&str>, every: bool) -> anyhow::Result<Vec<KnownRoom>> {
     let rooms = all(client).await?;
     if every {

@@ -1,4 +1,4 @@
-//! What all handlers share.
+//! The state that all handlers share.
 
 use std::sync::Arc;
 
@@ -12,24 +12,24 @@ use crate::actors::rooms::Rooms;
 use crate::domain::LedgerMs;
 use crate::domain::ids::RoomCode;
 
-/// What every handler may use.
+/// See [module](self).
 pub struct AppState {
-    /// The process.
+    /// What actors and handlers of this process share.
     pub pod: Arc<Pod>,
-    /// Its active rooms.
+    /// The active rooms of this process.
     pub rooms: Arc<Rooms>,
-    /// Where voters reach it; empty: the address asked for.
+    /// The setting `server.public_url`; may be empty.
     pub public_url: String,
-    /// Where the emcee reaches it; empty: as `public_url`.
+    /// The setting `server.admin_url`; may be empty.
     pub admin_url: String,
-    /// Counts wrong keys.
+    /// The limit of wrong keys.
     pub wrong_keys: WrongKeys,
-    /// Metrics and probes have a port of their own.
+    /// True if metrics and probes have a port of their own, so that the main port does not serve them.
     pub metrics_apart: bool,
 }
 
 impl AppState {
-    /// URLs whose pages are this server's own.
+    /// URLs that are this server's own origins.
     pub fn own_urls(&self) -> [&str; 2] {
         [&self.public_url, &self.admin_url]
     }
@@ -37,18 +37,19 @@ impl AppState {
     /// The active room of a code in a path.
     ///
     /// # Errors
-    /// 404, also for what cannot be a code; 503.
+    /// 404 `no_such_room`, also for a code that is not valid; 503 if the ledger does not answer.
     pub async fn room(&self, code: &str) -> ApiResult<Arc<ActiveRoom>> {
         let code = RoomCode::parse(code).map_err(|_| ApiError::no_such_room())?;
         Ok(self.rooms.enter(&code).await?)
     }
 
-    /// The ledger's time.
+    /// The ledger's time, in ms since 1970.
     pub fn now(&self) -> LedgerMs {
         LedgerClock::now(&self.pod.clock)
     }
 
-    /// Where voters reach this server: as set, else as the request came, unless that was from this very machine.
+    /// The URL of this server for voters: as set, or the host of the request. A request to a loopback address does not tell
+    /// how phones reach the server; then it is the URL that was found at the start.
     pub fn base_url(&self, request: &HttpRequest) -> String {
         let connection = request.connection_info();
         let host = connection.host();

@@ -1,4 +1,4 @@
-//! Rooms that come from another installation, and rooms that go for good.
+//! Importing rooms from archives, and removing rooms for good.
 
 use actix_web::{HttpResponse, post, web};
 use futures_util::StreamExt;
@@ -20,20 +20,20 @@ use crate::domain::visibility::Audience;
 use crate::ledger::archive::{Archive, Import};
 use crate::ledger::execute::run_blocking;
 
-/// Most bytes of an archive: about two million ballots.
+/// An archive of this size has about two million ballots.
 const MAX_ARCHIVE_BYTES: usize = 512 * 1024 * 1024;
 
-/// How an archive is brought in.
+/// Options of an import.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub struct ImportQuery {
-    /// As a copy, with an id, a code and a `ref` (`copy-of-…`) of its own.
+    /// Import it as a copy with a new id, a new code and another `ref` (`copy-of-…`).
     #[serde(default)]
     fresh: bool,
 }
 
-/// Brings in a room that `export?format=archive` wrote: with its code, voters, cards and tokens.
+/// Imports a room that `export?format=archive` wrote: with its code, voters, cards and tokens.
 #[utoipa::path(tag = "records", params(ImportQuery), request_body(content = String, content_type = "application/x-ndjson"),
-    responses((status = 201, description = "the room"), (status = 200, description = "it is here already, the same"),
+    responses((status = 201, description = "the room"), (status = 200, description = "it exists already and is the same"),
     (status = 409, description = "room_exists, code_taken, ref_taken, import_running"),
     (status = 422, description = "bad_request, naming the field")))]
 #[post("/rooms/import")]
@@ -61,27 +61,27 @@ pub async fn import(
     match imported.await? {
         Import::Done(room) => {
             audit!("room_imported", room = %room.id, code = %room.code, title = %room.title, device = emcee.device);
-            Ok(HttpResponse::Created().json(shown(&state, &room).await?))
+            Ok(HttpResponse::Created().json(imported_view(&state, &room).await?))
         }
-        Import::Unchanged(room) => Ok(HttpResponse::Ok().json(shown(&state, &room).await?)),
+        Import::Unchanged(room) => Ok(HttpResponse::Ok().json(imported_view(&state, &room).await?)),
         Import::Exists(room) => {
-            let detail = "this room is here already, and is not as in the archive";
-            Err(ApiError::conflict("room_exists", detail).with("room", shown(&state, &room).await?))
+            let detail = "this room exists already and differs from the archive";
+            Err(ApiError::conflict("room_exists", detail).with("room", imported_view(&state, &room).await?))
         }
         Import::Running => {
-            let detail = "this room, or one with its code or ref, is just being brought in; say it again in a while";
+            let detail = "this room, or one with its code or ref, is being imported just now; try again in a while";
             Err(ApiError::conflict("import_running", detail).retry_after(5))
         }
         Import::Refused(invalid) => Err(invalid.into()),
         Import::CodeTaken => Err(ApiError::conflict("code_taken", "another room has this code; import it as fresh")),
         Import::RefTaken(room) => {
             let error = ApiError::conflict("ref_taken", "another room has this ref; delete that one first");
-            Err(error.with("room", shown(&state, &room).await?))
+            Err(error.with("room", imported_view(&state, &room).await?))
         }
     }
 }
 
-async fn shown(state: &AppState, room: &Room) -> ApiResult<serde_json::Value> {
+async fn imported_view(state: &AppState, room: &Room) -> ApiResult<serde_json::Value> {
     if room.deleted_at.is_some() {
         return Ok(json!(fresh_view(state, room).at(state.now())));
     }
@@ -89,24 +89,24 @@ async fn shown(state: &AppState, room: &Room) -> ApiResult<serde_json::Value> {
     Ok(view(state, &active, Audience::Emcee))
 }
 
-/// Which rooms go.
+/// Which rooms to remove.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurgeBody {
-    /// Deleted, and if `all` changed last, longer ago than this, in s.
+    /// Rooms deleted longer ago than this, in s; with `all` also rooms changed last longer ago.
     older_than_seconds: u64,
-    /// Also rooms that nobody deleted.
+    /// Remove also rooms that are not deleted, except while a round is open.
     #[serde(default)]
     all: bool,
-    /// Of these, only the room with this code.
+    /// Remove of these only the room with this code.
     room: Option<String>,
-    /// Only say which.
+    /// Only list them.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// Removes old rooms for good: those deleted long enough ago, or all that nothing was changed in for so long. The
-/// removal itself is a job.
+/// Removes old rooms for good: those deleted long enough ago, or all that have not changed for so long. The removal itself
+/// is a job.
 #[utoipa::path(tag = "records", request_body = PurgeBody,
     responses((status = 200, description = "{rooms: [{room, title, since}], jobs}")))]
 #[post("/purge")]
@@ -119,7 +119,7 @@ pub async fn purge(state: web::Data<AppState>, emcee: Emcee, body: Body<PurgeBod
         if only.as_ref().is_some_and(|code| *code != room.code) {
             continue;
         }
-        // a record's version is the time when it was stored
+        // the version of a record is the time at which it was stored
         let since = match room.deleted_at {
             Some(deleted_at) => deleted_at,
             None if all && room.running.is_none() => room.seq,
@@ -130,14 +130,14 @@ pub async fn purge(state: web::Data<AppState>, emcee: Emcee, body: Body<PurgeBod
         }
         rooms.push(json!({ "room": room.code, "title": room.title, "since": since }));
         if !dry_run {
-            jobs.push(order(&state, &emcee, room).await?);
+            jobs.push(enqueue_purge(&state, &emcee, room).await?);
         }
     }
     Ok(HttpResponse::Ok().json(json!({ "rooms": rooms, "jobs": jobs })))
 }
 
-/// Deletes the room if it is not, and orders its purge.
-async fn order(state: &AppState, emcee: &Emcee, mut room: Room) -> ApiResult<String> {
+/// Deletes the room unless it is deleted, and enqueues the job that removes it. Returns the job's id.
+async fn enqueue_purge(state: &AppState, emcee: &Emcee, mut room: Room) -> ApiResult<String> {
     if room.deleted_at.is_none() {
         let active = state.rooms.activate(&room.id).await?;
         room = execute(&active, emcee, Command::Delete { title: room.title.to_string() }).await?.room;

@@ -1,4 +1,4 @@
-//! Who is asking: extractors for emcees and voters, and the Origin rule.
+//! Authentication: extractors for emcees and voters, and the check of Origin.
 
 use std::future::{Future, Ready, ready};
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,8 @@ use crate::auth::{SignIn, VoterToken, looks_like_token};
 use crate::domain::room::Room;
 use crate::domain::visibility::Audience;
 
-/// Where a request comes from. A proxy on this very machine, as in a pod, is believed: it overwrites what clients say.
+/// The address of a client. `X-Forwarded-For` counts only from a proxy on this machine, as in a pod: it overwrites what
+/// clients send.
 pub fn address_of(peer: Option<SocketAddr>, headers: &HeaderMap) -> IpAddr {
     let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
     let forwarded = headers.get("x-forwarded-for").and_then(|header| header.to_str().ok()?.parse().ok());
@@ -30,19 +31,19 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// What the Origin header says of the page that asks.
+/// The origin of the page that sends a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// No page, or a browser that does not tell.
+    /// There is no header: not a page, or a browser that does not send it.
     None,
-    /// One of the server's own.
+    /// A page of this server.
     Own,
-    /// Another's.
+    /// A page of somebody else.
     Foreign,
 }
 
 impl Origin {
-    /// Judges a request's Origin: own are the host asked for, and the configured public and admin URLs.
+    /// The origin of a request. The server's own origins are the request's host and the configured public and admin URLs.
     pub fn of(headers: &HeaderMap, own_urls: &[&str]) -> Self {
         let Some(origin) = headers.get(header::ORIGIN) else { return Self::None };
         let Ok(origin) = origin.to_str() else { return Self::Foreign };
@@ -61,9 +62,9 @@ fn origin_of(url: &str) -> &str {
     &url[..end]
 }
 
-/// Proof that the caller is the emcee.
+/// Extracts the emcee. Holding one proves that the caller is one.
 pub struct Emcee {
-    /// What the emcee called the device at sign-in; `key` where the key itself came along.
+    /// The name that the emcee gave the device at sign-in; `key` for a request with the key itself.
     pub device: String,
 }
 
@@ -74,7 +75,7 @@ impl FromRequest for Emcee {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let state = state(&request);
+            let state = app_state(&request);
             if let Some(key) = bearer(request.headers()) {
                 return match state.pod.auth.is_emcee_key(key) {
                     true => Ok(Self { device: "key".to_owned() }),
@@ -82,7 +83,8 @@ impl FromRequest for Emcee {
                 };
             }
             let sign_in = read_sign_in(&request, &state);
-            let sign_in = sign_in.ok_or_else(|| ApiError::unauthorized("no_key", "this call is the emcee's"))?;
+            let sign_in =
+                sign_in.ok_or_else(|| ApiError::unauthorized("no_key", "only the emcee may make this call"))?;
             let changes = !request.method().is_safe();
             if changes && Origin::of(request.headers(), &state.own_urls()) != Origin::Own {
                 return Err(cross_origin());
@@ -95,12 +97,12 @@ impl FromRequest for Emcee {
     }
 }
 
-/// 403: a page of somebody else's made the browser ask.
+/// 403: a page of somebody else made the browser send the request.
 pub fn cross_origin() -> ApiError {
     ApiError::forbidden("cross_origin", "with a cookie, a change needs an Origin that is one of the server's own")
 }
 
-/// A cookie of ours: no script reads it, and no page of somebody else's sends it.
+/// A cookie that no script can read, and that the browser does not send for pages of somebody else.
 pub fn cookie(
     request: &HttpRequest,
     state: &AppState,
@@ -117,13 +119,14 @@ pub fn cookie(
         .finish()
 }
 
-/// The sign-in of the request's cookie, if it is ours and not over.
+/// The sign-in of the request's cookie, if it is valid and has not expired. It may have been ended since; only the ledger
+/// knows that.
 pub fn read_sign_in(request: &HttpRequest, state: &AppState) -> Option<SignIn> {
     let cookie = request.cookie(EMCEE_COOKIE)?;
     state.pod.auth.read_sign_in(cookie.value(), state.pod.clock.now())
 }
 
-/// As whom the caller may see things: as the emcee with key or cookie, else as everybody.
+/// Extracts the audience that the caller belongs to: the emcee with key or cookie, otherwise the public.
 pub struct Viewer(pub Audience);
 
 impl FromRequest for Viewer {
@@ -133,7 +136,7 @@ impl FromRequest for Viewer {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let state = state(&request);
+            let state = app_state(&request);
             if !state.pod.serves_emcee {
                 return Ok(Self(Audience::Public));
             }
@@ -141,7 +144,7 @@ impl FromRequest for Viewer {
                 if state.pod.auth.is_emcee_key(token) {
                     return Ok(Self(Audience::Emcee));
                 }
-                // neither key nor a voter's token: somebody is guessing
+                // neither the key nor a voter's token: a guess, which is limited
                 if !looks_like_token(token) {
                     return Err(state.wrong_keys.refuse(address_of(request.peer_addr(), request.headers())));
                 }
@@ -153,7 +156,7 @@ impl FromRequest for Viewer {
     }
 }
 
-/// A voter's token, from the header or the room's cookie. Whether it is for this room is seen where the room is known.
+/// Extracts a voter's token from the header or the room's cookie. It is checked against the room later.
 pub struct VoterCredentials {
     bearer: Option<String>,
     cookies: Vec<(String, String)>,
@@ -165,7 +168,7 @@ impl FromRequest for VoterCredentials {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let state = state(request);
+        let state = app_state(request);
         let token = bearer(request.headers()).map(str::to_owned);
         let cookies = request.cookies().map(|cookies| {
             let ours = cookies.iter().filter(|cookie| cookie.name().starts_with(VOTER_COOKIE));
@@ -177,15 +180,15 @@ impl FromRequest for VoterCredentials {
 }
 
 impl VoterCredentials {
-    /// The header's token, if it is for this room.
+    /// The token of the header, if it is valid for this room.
     pub fn token(&self, state: &AppState, room: &Room) -> Option<VoterToken> {
         self.bearer.as_deref().and_then(|token| state.pod.token_key(room).read(token))
     }
 
-    /// Who asks, by header or cookie.
+    /// The voter's token, from header or cookie.
     ///
     /// # Errors
-    /// 401 `bad_token`; 403 `cross_origin` if only a cookie speaks for a page of somebody else's.
+    /// 401 `bad_token`; 403 `cross_origin` for a cookie in a request of somebody else's page.
     pub fn voter(&self, state: &AppState, room: &Room) -> Result<VoterToken, ApiError> {
         if let Some(token) = self.token(state, room) {
             return Ok(token);
@@ -200,7 +203,7 @@ impl VoterCredentials {
     }
 }
 
-fn state(request: &HttpRequest) -> web::Data<AppState> {
+fn app_state(request: &HttpRequest) -> web::Data<AppState> {
     request.app_data::<web::Data<AppState>>().expect("every App has it").clone()
 }
 
@@ -208,7 +211,7 @@ fn state(request: &HttpRequest) -> web::Data<AppState> {
 mod tests {
     use super::*;
 
-    fn judge(origin: &str, host: &str) -> Origin {
+    fn origin_of_request(origin: &str, host: &str) -> Origin {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().unwrap());
         headers.insert(header::ORIGIN, origin.parse().unwrap());
@@ -216,9 +219,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_host_asked_for_and_the_configured_urls_are_own() {
+    fn only_the_requests_host_and_the_configured_urls_are_own() {
         for own in ["http://10.0.0.7:8080", "https://10.0.0.7:8080", "https://vote.example.org"] {
-            assert_eq!(judge(own, "10.0.0.7:8080"), Origin::Own, "{own}");
+            assert_eq!(origin_of_request(own, "10.0.0.7:8080"), Origin::Own, "{own}");
         }
         for foreign in [
             "http://10.0.0.7",
@@ -230,7 +233,7 @@ mod tests {
             "null",
             "",
         ] {
-            assert_eq!(judge(foreign, "10.0.0.7:8080"), Origin::Foreign, "{foreign}");
+            assert_eq!(origin_of_request(foreign, "10.0.0.7:8080"), Origin::Foreign, "{foreign}");
         }
     }
 }

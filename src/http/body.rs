@@ -1,4 +1,4 @@
-//! Bodies: JSON whose errors name the field, and CSV.
+//! Request bodies: JSON with errors that name the field, and CSV.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use super::error::ApiError;
 use crate::domain::Invalid;
 
-/// Most bytes of a body: 10,000 invites, or a room of 100 rounds.
+/// Enough for 10,000 invites, or for a room of 100 rounds.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// A JSON body. An empty one is as good as `{}`.
+/// Extracts a JSON body. An empty body counts as `{}`.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
@@ -22,21 +22,24 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let bytes = web::Bytes::from_request(request, payload);
-        Box::pin(async move { parse(&bytes.await.map_err(|error| too_big(&error))?).map(Body).map_err(Into::into) })
+        Box::pin(async move { parse(&bytes.await.map_err(|error| unreadable(&error))?).map(Body).map_err(Into::into) })
     }
 }
 
-/// The error of a body that could not be read.
-pub fn too_big(error: &actix_web::Error) -> ApiError {
+/// The error for a body that could not be read, most often because it is too big.
+pub fn unreadable(error: &actix_web::Error) -> ApiError {
     Invalid::new("body", format!("could not be read, at most {MAX_BODY_BYTES} bytes are: {error}")).into()
 }
 
-/// Reads JSON; the error names the field as its sender wrote it.
+/// Parses JSON.
+///
+/// # Errors
+/// The text is not valid JSON or not a `T`. The error names the field as the sender wrote it.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    // serde does not look into strings that it skips
+    // serde does not check the strings of fields that it skips
     let text = std::str::from_utf8(bytes).map_err(|error| Invalid::new("body", error.to_string()))?;
-    // serde takes a list for a struct, field by field
+    // serde would accept a list as the fields of a struct
     if text.trim_start().starts_with('[') {
         return Err(Invalid::new("body", "must be an object"));
     }
@@ -44,7 +47,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let detail = error.inner().to_string();
-        // serde names a field that is missing or unknown in its text alone
+        // serde names a missing or unknown field only in its text
         let named = detail.split('`').nth(1).filter(|_| detail.contains("field `"));
         let field = match (path.as_str(), named) {
             (".", Some(named)) => named.to_owned(),
@@ -58,7 +61,10 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Invalid> {
     Ok(value)
 }
 
-/// Reads the column `name` of a CSV text: with or without a BOM, any line ends, quotes as in RFC 4180.
+/// Reads the column `name` of a CSV text, with or without a BOM, with any line ends, with quotes as in RFC 4180.
+///
+/// # Errors
+/// The text is not valid CSV, there is no such column, or a row has no name.
 pub fn names_of_csv(bytes: &[u8]) -> Result<Vec<String>, Invalid> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let mut csv = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
@@ -74,7 +80,7 @@ pub fn names_of_csv(bytes: &[u8]) -> Result<Vec<String>, Invalid> {
             _ if row.iter().all(str::is_empty) => {}
             _ => {
                 let line = row.position().map_or(0, csv::Position::line);
-                return Err(Invalid::new("name", format!("line {line} has none")));
+                return Err(Invalid::new("name", format!("is missing in line {line}")));
             }
         }
     }
@@ -104,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_refused_also_in_fields_that_nobody_reads() {
+    fn bytes_that_are_not_utf8_are_refused_even_in_unknown_fields() {
         assert_eq!(parse::<OpenBody>(b"{\"name\":\"\xFF\"}").unwrap_err().field, "body");
     }
 

@@ -148,7 +148,7 @@ fn free_sockets(pod: &Pod) -> Result<String, String> {
 
 fn check_capacity(capacity: i64, taken: i64) -> Result<String, String> {
     let free = (capacity - taken).max(0);
-    let text = format!("{free} of {capacity} sockets are free on this pod");
+    let text = format!("{free} of {capacity} places for sockets are free on this pod");
     match free * MIN_FREE_SHARE >= capacity && capacity > 0 {
         true => Ok(text),
         false => Err(format!("{text}; add pods, or raise the open-file limit or server.max_sockets")),

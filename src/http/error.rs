@@ -1,4 +1,4 @@
-//! The only way that something which went wrong leaves the server: RFC 9457 problem documents.
+//! Errors as clients see them: RFC 9457 problem documents, for every refusal and failure.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
@@ -9,23 +9,23 @@ use crate::domain::{Invalid, Refused};
 use crate::ledger::LedgerError;
 use crate::ledger::execute::ExecuteError;
 
-/// A refusal or a failure, as clients see it. Causes of a 5xx go to the log and never out.
+/// A refusal or a failure, as clients see it. The cause of a 5xx goes to the log, never to a client.
 #[derive(Debug, thiserror::Error)]
 #[error("{code}: {detail}")]
 pub struct ApiError {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    /// More members of the document.
+    /// Further members of the document.
     more: Map<String, Value>,
     retry_after_secs: Option<u32>,
 }
 
-/// What handlers answer.
+/// The result of a handler.
 pub type ApiResult<T = HttpResponse> = Result<T, ApiError>;
 
 impl ApiError {
-    /// A refusal with a stable code.
+    /// An error with a stable code for programs and a sentence for people.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), more: Map::new(), retry_after_secs: None }
     }
@@ -60,18 +60,18 @@ impl ApiError {
         Self::forbidden("removed", "this voter was removed from the room")
     }
 
-    /// 503 `busy`: come back in a second.
+    /// 503 `busy`: try again in a second.
     pub fn busy() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much to do at once; say it again").retry_after(1)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too much to do at once; try again").retry_after(1)
     }
 
-    /// With one more member in the document.
+    /// Adds a member to the document.
     pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.more.insert(member.to_owned(), value.into());
         self
     }
 
-    /// With a Retry-After header.
+    /// Adds a Retry-After header.
     pub fn retry_after(mut self, secs: u32) -> Self {
         self.retry_after_secs = Some(secs);
         self
@@ -137,12 +137,12 @@ impl From<Refused> for ApiError {
 
 impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> Self {
-        tracing::warn!(%error, "a request has no answer from the ledger");
+        tracing::warn!(%error, "the ledger did not answer a request");
         let detail = match error {
             LedgerError::Corrupt(_) => {
                 "what is stored of this cannot be read, and stays as it is; the server's log says more"
             }
-            _ => "the ledger cannot be asked, so the outcome is unknown; say it again",
+            _ => "the ledger did not answer, so the outcome is unknown; try again",
         };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable", detail).retry_after(1)
     }

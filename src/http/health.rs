@@ -17,7 +17,7 @@ pub async fn readyz(state: web::Data<AppState>) -> HttpResponse {
     readiness(&state)
 }
 
-/// The same, under the name that the first Tallycast had.
+/// The same, under the name that the first version of Tallycast used.
 #[route("/health", method = "GET", method = "HEAD")]
 pub async fn health(state: web::Data<AppState>) -> HttpResponse {
     readiness(&state)
@@ -42,7 +42,7 @@ pub async fn metrics(state: web::Data<AppState>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(state.pod.metrics.encode())
 }
 
-/// The three probes and the metrics.
+/// Adds the probes and the metrics.
 pub fn routes(service: &mut web::ServiceConfig) {
     service.service(healthz).service(readyz).service(health).service(metrics);
 }

@@ -1,4 +1,4 @@
-//! Joining a room, and a voter's own part of it.
+//! Joining a room, and a voter's own data.
 
 use std::sync::Arc;
 
@@ -23,10 +23,10 @@ use crate::domain::text::Name;
 use crate::ledger::{JoinOutcome, JoinRequest, RenameRequest, ResumeRequest, Voter, fresh_card};
 use crate::wire::http::{JoinBody, JoinedView, RenameBody};
 
-/// Numbered variations of a taken name that are tried.
+/// Consecutive numbers that are tried behind a name that is taken.
 const SUGGESTIONS: u32 = 8;
 
-/// Joins a voter; repeat-safe by card.
+/// Joins a voter. A repeat with the same card gives the same voter.
 #[utoipa::path(tag = "voters", params(("room" = String, Path)), request_body = JoinBody, responses(
     (status = 201, body = JoinedView, description = "a new voter"),
     (status = 200, body = JoinedView, description = "the same voter: known card, used invite, or valid token"),
@@ -49,7 +49,11 @@ pub async fn join(
     Ok(HttpResponse::build(status).cookie(cookie).json(view))
 }
 
-/// Joins somebody, or finds the voter they are; `true`: new.
+/// Joins a new voter (`true`), or finds the voter that token, card or invite belong to.
+///
+/// # Errors
+/// 422 for a name or card that is not valid; 403 `invite_needed`, `bad_invite`, `join_closed` or `removed`; 409
+/// `name_taken`; 503 if the ledger does not answer.
 pub async fn join_room(
     state: &AppState,
     room: &Arc<ActiveRoom>,
@@ -61,7 +65,7 @@ pub async fn join_room(
     let name = match (name, &token) {
         (Ok(name), Some(token)) => name.or_else(|| Some(token.name.clone())),
         (Ok(name), None) => name,
-        // whoever may be known already is not turned away for a name that is not needed
+        // a token is enough, so an invalid name beside it does not matter
         (Err(_), _) if token.is_some() => None,
         (Err(invalid), _) => return Err(invalid.into()),
     };
@@ -83,7 +87,7 @@ pub async fn join_room(
     };
     let mut outcome = state.pod.ledger.join(&room.board.id, &request).await?;
     if matches!(outcome, JoinOutcome::NameTaken(_)) {
-        // most names are free: other ones are made up only when they are needed
+        // most names are free, so suggestions are made only when they are needed
         request.suggestions = request.name.as_ref().map(suggestions).unwrap_or_default();
         outcome = state.pod.ledger.join(&room.board.id, &request).await?;
     }
@@ -101,7 +105,7 @@ fn bad_invite() -> ApiError {
     ApiError::forbidden("bad_invite", "there is no such invite in this room")
 }
 
-/// Why there is no new voter or name.
+/// The error for an outcome without a voter or a new name.
 fn refusal(outcome: JoinOutcome) -> ApiError {
     match outcome {
         JoinOutcome::Removed => ApiError::removed(),
@@ -113,7 +117,7 @@ fn refusal(outcome: JoinOutcome) -> ApiError {
             }
         }
         JoinOutcome::NameMissing => Invalid::new("name", "is needed").into(),
-        JoinOutcome::InviteNeeded => ApiError::forbidden("invite_needed", "this room is for invited people"),
+        JoinOutcome::InviteNeeded => ApiError::forbidden("invite_needed", "this room is for people with an invite"),
         JoinOutcome::BadInvite => bad_invite(),
         JoinOutcome::Closed => ApiError::forbidden("join_closed", "nobody new may join this room now"),
         JoinOutcome::NoSuchVoter => ApiError::not_found("no_such_voter", "there is no such voter"),
@@ -126,7 +130,7 @@ fn suggestions(name: &Name) -> Vec<Name> {
     numbers.map(|number| name.numbered(number)).collect()
 }
 
-/// The answer to a join, with a fresh token.
+/// The response to a join, with a new token.
 pub fn joined(state: &AppState, room: &ActiveRoom, voter: &Voter) -> JoinedView {
     JoinedView {
         voter: voter.voter.to_string(),
@@ -142,7 +146,10 @@ pub fn cookie(request: &HttpRequest, state: &AppState, room: &ActiveRoom, token:
     auth::cookie(request, state, name, token, Duration::milliseconds(SIGN_IN_MS as i64))
 }
 
-/// The voter that a valid token names; written again if the ledger has lost it.
+/// The voter of a valid token, with the current ballot. A ledger that has lost the voter stores it again.
+///
+/// # Errors
+/// 403 `removed`; 503 if the ledger does not answer.
 pub async fn known_voter(state: &AppState, room: &Arc<ActiveRoom>, token: VoterToken) -> ApiResult<(Voter, Ballot)> {
     let record = room.board.room();
     let greeting = ResumeRequest { voter: token.voter, name: token.name, card: fresh_card(), take: record.current_take() };
@@ -180,7 +187,7 @@ pub async fn me(state: web::Data<AppState>, path: web::Path<String>, credentials
     Ok(HttpResponse::Ok().json(me))
 }
 
-/// Another name, until the first vote.
+/// Changes the voter's name, until the first vote.
 #[utoipa::path(tag = "voters", params(("room" = String, Path)), request_body = RenameBody, responses(
     (status = 200, body = JoinedView), (status = 409, description = "name_taken; not_changeable after the first vote")))]
 #[patch("/rooms/{room}/me")]
@@ -215,6 +222,9 @@ pub async fn rename(
 }
 
 /// Gives a voter another name.
+///
+/// # Errors
+/// 404 `no_such_voter`; 409 `name_taken`; 503 if the ledger does not answer.
 pub async fn rename_voter(state: &AppState, room: &ActiveRoom, voter: VoterId, name: Name) -> ApiResult<Voter> {
     let renaming = RenameRequest { voter, suggestions: suggestions(&name), name };
     match state.pod.ledger.rename(&room.board.id, &renaming).await? {

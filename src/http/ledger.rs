@@ -1,4 +1,4 @@
-//! What the ledger says of itself.
+//! The ledger's slow log.
 
 use actix_web::{HttpResponse, get, web};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::ledger::SlowCommand;
 /// Which commands are wanted.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub struct SlowLogQuery {
-    /// Done at or after this time; in ms, kept by the ledger in whole seconds.
+    /// Commands done at or after this time, in ms since 1970. The ledger keeps whole seconds.
     #[serde(default)]
     since: LedgerMs,
 }
@@ -23,15 +23,15 @@ pub struct SlowLogQuery {
 struct SlowLogView {
     /// `embedded` or `redis`.
     ledger: &'static str,
-    /// One start of the ledger's server: another value says that it was restarted or replaced.
+    /// Identifies one run of the ledger's server. Another value means that it was restarted or replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     server_run: Option<String>,
-    /// Commands that take longer are remembered; missing: the server does not say.
+    /// Commands that take longer are logged; missing if the server does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     longer_than_us: Option<u64>,
     /// Newest first.
     commands: Vec<SlowCommandView>,
-    /// Why there is nothing to read.
+    /// Why there is no log to read.
     #[serde(skip_serializing_if = "Option::is_none")]
     unreadable: Option<String>,
 }
@@ -39,13 +39,13 @@ struct SlowLogView {
 /// A command that took long.
 #[derive(Debug, Serialize, ToSchema)]
 struct SlowCommandView {
-    /// Rises by one with each; from 0 at each start of the ledger's server.
+    /// Rises by one with each command, from 0 at each start of the ledger's server.
     id: u64,
-    /// When.
+    /// When it was done, in ms since 1970.
     at: LedgerMs,
-    /// How long.
+    /// How long it took, in µs.
     us: u64,
-    /// Its name, without what it was about.
+    /// Its name, without arguments.
     command: String,
 }
 
@@ -56,7 +56,7 @@ impl From<SlowCommand> for SlowCommandView {
     }
 }
 
-/// Which commands the ledger's server found slow.
+/// Commands that the ledger's server logged as slow.
 #[utoipa::path(tag = "operations", params(SlowLogQuery), responses((status = 200, body = SlowLogView,
     description = "also where there is none to read, with the reason"), (status = 503, description = "ledger_unavailable")))]
 #[get("/ledger/slow-log")]

@@ -1,13 +1,16 @@
-//! The HTTP side: the route table.
+//! HTTP: the route table.
 //!
-//! | file | is |
+//! | file | holds |
 //! | --- | --- |
-//! | `state` | what all handlers share |
-//! | [`auth`], `wrong_keys` | who is asking: emcee, voter, which Origin |
-//! | [`body`] | JSON and CSV bodies whose errors name the field |
-//! | [`error`] | problem documents, the only way out for what went wrong |
-//! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `moving`, `ledger`, `session` | the calls, by resource |
-//! | `pages`, `plain`, `health`, `openapi`, `ws` | pages, the page without script, probes, the description, sockets |
+//! | `app_state` | the state that all handlers share |
+//! | [`auth`], `wrong_keys` | who sends a request: emcee, voter, which Origin |
+//! | [`body`] | JSON and CSV bodies with errors that name the field |
+//! | [`error`] | problem documents, for every refusal and failure |
+//! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `archives`, `sign_in`, `ledger`, `check` | the API, by resource |
+//! | `openapi` | the description of the API |
+//! | `pages`, `no_script` | the pages, and the page for browsers without script |
+//! | `health` | probes and metrics |
+//! | [`ws`] | sockets |
 
 use actix_web::dev::{ServiceFactory, ServiceRequest};
 use actix_web::http::header;
@@ -42,7 +45,7 @@ pub use app_state::AppState;
 use error::{ApiError, ApiResult};
 pub use wrong_keys::WrongKeys;
 
-/// One worker's application.
+/// The application of a worker thread.
 pub fn app(
     state: web::Data<AppState>,
 ) -> App<
@@ -63,7 +66,7 @@ pub fn app(
             }
         })
     };
-    // the scope answers for all that is below it, so its description and viewer must come first
+    // the scope answers every path below it, so the routes of its description and viewer must come first
     let (_, description) = App::new().into_utoipa_app().service(calls()).split_for_parts();
     App::new()
         .configure(|service| openapi::routes(service, description))
@@ -98,7 +101,7 @@ pub fn app(
         )
 }
 
-/// The application of the metrics port.
+/// The application of the metrics port: probes and metrics only.
 pub fn metrics_app(
     state: web::Data<AppState>,
 ) -> App<
@@ -113,7 +116,7 @@ pub fn metrics_app(
     App::new().app_data(state).configure(health::routes).default_service(web::to(nothing_here))
 }
 
-/// Calls that exist on every pod.
+/// API calls of every pod.
 fn audience(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
     service
         .service(rooms::get)
@@ -124,7 +127,7 @@ fn audience(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(voters::vote);
 }
 
-/// Calls of the emcee: they do not exist on audience pods.
+/// API calls of the emcee. They do not exist on audience pods.
 fn desk(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
     service
         .service(sign_in::begin_session)

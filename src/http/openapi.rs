@@ -1,4 +1,4 @@
-//! The description of the API, made from the handlers, and a viewer that needs no internet.
+//! The description of the API, generated from the handlers, and a viewer that needs no internet.
 
 use actix_web::http::header;
 use actix_web::middleware::DefaultHeaders;
@@ -6,11 +6,11 @@ use actix_web::web;
 use utoipa::openapi::{InfoBuilder, OpenApi};
 use utoipa_swagger_ui::SwaggerUi;
 
-/// The viewer styles itself; the rest is as strict as everywhere.
+/// The viewer has inline styles; the rest is as strict as on the other pages.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The description at `/api/v1/openapi.json`, the viewer at `/api/v1/docs/`.
+/// Adds the description at `/api/v1/openapi.json` and the viewer at `/api/v1/docs/`.
 pub fn routes(service: &mut web::ServiceConfig, mut description: OpenApi) {
     description.info = InfoBuilder::new()
         .title("Tallycast")

@@ -1,4 +1,4 @@
-//! The pages and what they load, served from the binary.
+//! The pages and the files that they load, served from the binary.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, guard, web};
@@ -12,12 +12,12 @@ use super::error::{ApiError, ApiResult};
 #[exclude = "jsconfig.json"]
 struct Assets;
 
-/// What the pages may load and do: only what comes from here.
+/// The pages may load and connect to this server only.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
 
-/// Pages, and `/assets/…`.
+/// Adds the pages, and `/assets/…`.
 pub fn routes(service: &mut web::ServiceConfig, emcee: bool) {
     let read = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     service
@@ -43,8 +43,8 @@ async fn desk(request: HttpRequest) -> ApiResult {
 }
 
 async fn asset(request: HttpRequest, path: web::Path<String>, state: web::Data<AppState>) -> ApiResult {
-    let emcees = path.contains("emcee");
-    if emcees && !state.pod.serves_emcee {
+    let is_for_emcee = path.contains("emcee");
+    if is_for_emcee && !state.pod.serves_emcee {
         return Err(not_found());
     }
     serve(&request, &path)
@@ -54,7 +54,7 @@ fn not_found() -> ApiError {
     ApiError::not_found("not_found", "there is nothing here")
 }
 
-/// Serves a file by its content's tag: browsers ask each time, and load again only what has changed.
+/// Serves a file with a tag of its content. Browsers ask each time, and load only what has changed.
 fn serve(request: &HttpRequest, path: &str) -> ApiResult {
     let file: EmbeddedFile = Assets::get(path).ok_or_else(not_found)?;
     let hash: String = file.metadata.sha256_hash().iter().take(12).map(|byte| format!("{byte:02x}")).collect();

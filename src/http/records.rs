@@ -1,4 +1,4 @@
-//! What remains of an evening: the export, and the audit that recounts it.
+//! The export of a room, and the audit that recounts its votes.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::ledger::archive::Archive;
 use crate::ledger::execute::{all_ballots, all_names, rank, reconcile_room, run_blocking};
 use crate::wire::room::RecordView;
 
-/// How often the recount of an open round is repeated because votes came meanwhile.
-const RECOUNTS: usize = 5;
+/// How often a recount is done if votes arrive while it runs.
+const MAX_RECOUNTS: usize = 5;
 
-/// In which form everything is wanted.
+/// The format of an export.
 #[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -37,13 +37,13 @@ pub enum Format {
     Csv,
     /// One object a line.
     Ndjson,
-    /// A body for `POST /rooms`.
+    /// The body of a `POST /rooms`.
     Event,
-    /// The whole room, secrets too, for `POST /rooms/import`.
+    /// The whole room with its secrets, for `POST /rooms/import`.
     Archive,
 }
 
-/// See [`Format`].
+/// Options of an export.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub struct ExportQuery {
     /// `json`, `csv`, `ndjson`, `event` or `archive`.
@@ -54,7 +54,7 @@ pub struct ExportQuery {
     mask: bool,
 }
 
-/// Everything.
+/// Exports a room with its voters and votes.
 #[utoipa::path(tag = "records", params(("room" = String, Path), ExportQuery),
     responses((status = 200, description = "see docs/protocol.md")))]
 #[get("/rooms/{room}/export")]
@@ -77,12 +77,12 @@ pub async fn export(
     let view = rooms::view(&state, &active, Audience::Emcee);
     let (ledger, format) = (state.pod.ledger.clone(), query.format);
     let (kind, text) = run_blocking(async move {
-        let everything = gather(&*ledger, room).await?;
+        let contents = read_contents(&*ledger, room).await?;
         let ranking = match shown {
             Some(shown) => reveal::view(shown.entries(), u32::MAX),
-            None => reveal::view(&rank(&*ledger, &everything.room).await?, u32::MAX),
+            None => reveal::view(&rank(&*ledger, &contents.room).await?, u32::MAX),
         };
-        everything.write(&json!(view), ranking, format)
+        contents.write(&json!(view), ranking, format)
     })
     .await?;
     Ok(HttpResponse::Ok().content_type(kind).body(text))
@@ -97,16 +97,16 @@ async fn archive(state: &AppState, room: &Room, mask: bool) -> ApiResult {
     Ok(HttpResponse::Ok().content_type("application/x-ndjson").body(text.await?))
 }
 
-/// All that is kept of a room.
-struct Everything {
+/// A room with its voters and ballots.
+struct Contents {
     room: Arc<Room>,
     names: HashMap<VoterId, Name>,
     removed: HashSet<VoterId>,
-    /// By take, sorted by voter.
+    /// The ballots of each take, sorted by voter.
     ballots: Vec<BallotsOfTake>,
 }
 
-async fn gather(ledger: &dyn Ledger, room: Arc<Room>) -> ApiResult<Everything> {
+async fn read_contents(ledger: &dyn Ledger, room: Arc<Room>) -> ApiResult<Contents> {
     let (names, removed) = all_names(ledger, &room.id).await?;
     let mut ballots = vec![];
     for (round, take, _) in room.takes() {
@@ -114,11 +114,14 @@ async fn gather(ledger: &dyn Ledger, room: Arc<Room>) -> ApiResult<Everything> {
         cast.sort_by(|(a, _), (b, _)| a.cmp(b));
         ballots.push(((round, take), cast));
     }
-    Ok(Everything { room, names, removed, ballots })
+    Ok(Contents { room, names, removed, ballots })
 }
 
-impl Everything {
-    /// The media type, and the text.
+impl Contents {
+    /// The export as media type and text.
+    ///
+    /// # Errors
+    /// The CSV cannot be written.
     fn write(&self, view: &Value, ranking: Vec<Value>, format: Format) -> ApiResult<(&'static str, String)> {
         let mut voters: Vec<_> = self.names.iter().collect();
         voters.sort();
@@ -142,13 +145,13 @@ impl Everything {
                 ("application/x-ndjson", lines.iter().map(|line| format!("{line}\n")).collect())
             }
             Format::Json | Format::Event | Format::Archive => {
-                let everything = json!({
+                let contents = json!({
                     "room": view,
                     "voters": voters.collect::<Vec<_>>(),
                     "rounds": rounds(&self.room, &self.ballots),
                     "ranking": ranking,
                 });
-                ("application/json", everything.to_string())
+                ("application/json", contents.to_string())
             }
         })
     }
@@ -159,7 +162,7 @@ fn record_of(room: &Room, round: u16, take: u16) -> Option<&Take> {
     room.round(round)?.takes.iter().find(|known| known.take == take)
 }
 
-/// Round and take, and who has voted in it.
+/// Round and take, with the ballots of its voters.
 type BallotsOfTake = ((u16, u16), Vec<(VoterId, Ballot)>);
 
 fn rounds(room: &Room, ballots: &[BallotsOfTake]) -> Vec<Value> {
@@ -188,7 +191,7 @@ fn csv(room: &Room, ballots: &[BallotsOfTake], names: &HashMap<VoterId, Name>) -
         let counted = room.round(*round).is_some_and(|round| round.take == *take);
         for (voter, ballot) in cast {
             let name = names.get(voter).map_or("", Name::as_str);
-            // a spreadsheet would run what begins like a formula
+            // a spreadsheet would evaluate a name that begins like a formula
             let name = if name.starts_with(['=', '+', '-', '@']) { format!("'{name}") } else { name.to_owned() };
             let row = [
                 round.to_string(),
@@ -206,7 +209,7 @@ fn csv(room: &Room, ballots: &[BallotsOfTake], names: &HashMap<VoterId, Name>) -
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The plan of a room, as `POST /rooms` takes it; without `ref`, which is unique.
+/// The plan of a room as the body of `POST /rooms`, without the `ref`: that is unique.
 fn event(room: &Room) -> Value {
     let rounds = room.rounds.iter().map(|round| {
         let choices = round.choices.iter().map(|choice| json!({ "label": choice.label, "color": choice.color }));
@@ -253,10 +256,10 @@ pub async fn audit(state: web::Data<AppState>, path: web::Path<String>, _emcee: 
     Ok(HttpResponse::Ok().json(json!({ "ok": ok, "rounds": rounds.collect::<Vec<_>>() })))
 }
 
-/// Every take, its tally and what its ballots say; once more if votes came meanwhile.
+/// Every take with its tally and its recount. It is done again if votes arrive meanwhile.
 async fn recounts(ledger: &dyn Ledger, id: &RoomId) -> ApiResult<Option<Vec<(u16, u16, Tally, Tally)>>> {
     let mut counted = None;
-    for _ in 0..RECOUNTS {
+    for _ in 0..MAX_RECOUNTS {
         let before = reconcile_room(ledger, id).await?;
         let mut rounds = vec![];
         for (round, take, record) in before.room.takes() {
@@ -266,16 +269,16 @@ async fn recounts(ledger: &dyn Ledger, id: &RoomId) -> ApiResult<Option<Vec<(u16
             rounds.push((round, take, tally, recount(&ballots, choices)));
         }
         let after = reconcile_room(ledger, id).await?;
-        let still = before.sum().tally.version == after.sum().tally.version && before.room.seq == after.room.seq;
+        let is_unchanged = before.sum().tally.version == after.sum().tally.version && before.room.seq == after.room.seq;
         counted = Some(rounds);
-        if still {
+        if is_unchanged {
             break;
         }
     }
     Ok(counted)
 }
 
-/// Counts letters and voters of ballots.
+/// Counts the votes and the voters of ballots.
 fn recount(ballots: &HashMap<VoterId, Ballot>, choices: usize) -> Tally {
     let count = |index: usize| {
         let wanted = letter(index as u8);

@@ -1,4 +1,4 @@
-//! The ranking: for the emcee's eyes, and its reveal to everybody.
+//! The ranking: the emcee's view of it, and its reveal to everybody.
 
 use actix_web::{HttpResponse, get, put, web};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use crate::ledger::execute::{rank, run_blocking};
 use crate::ledger::{LedgerError, RankEntry};
 use crate::wire::http::RevealBody;
 
-/// So much of the ranking is shown.
+/// Sets how much of the ranking is shown.
 #[utoipa::path(tag = "ranking", params(("room" = String, Path)), request_body = RevealBody, responses(
     (status = 200, description = "{reveal, preview}"),
     (status = 409, description = "round_open, nothing_closed, not_shown")))]
@@ -40,10 +40,10 @@ pub async fn put_reveal(
     })))
 }
 
-/// How much of the ranking is asked for.
+/// Options of a ranking.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub struct RankingQuery {
-    /// Down to this place, 1 to 1,000.
+    /// The last place to list, 1 to 1,000.
     #[serde(default = "default_top")]
     top: u32,
 }
@@ -52,7 +52,7 @@ fn default_top() -> u32 {
     DEFAULT_TOP
 }
 
-/// The ranking as it is now; the frozen one while it is shown.
+/// The ranking as it is now. While it is shown, it is the one that was frozen for the reveal.
 #[utoipa::path(tag = "ranking", params(("room" = String, Path), RankingQuery),
     responses((status = 200, description = "{of, entries: [{place, voter, name, score, time_ms}]}")))]
 #[get("/rooms/{room}/ranking")]
@@ -84,7 +84,7 @@ pub async fn get_ranking(
     Ok(HttpResponse::Ok().json(json!({ "of": of, "entries": entries })))
 }
 
-/// Entries down to place `top`, as they go out.
+/// Entries down to place `top`, as JSON.
 pub fn view(entries: &[RankEntry], top: u32) -> Vec<serde_json::Value> {
     let within = entries.iter().take_while(|entry| entry.place <= top);
     within

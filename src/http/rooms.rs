@@ -1,4 +1,4 @@
-//! Rooms: made, read, edited, deleted, and what their stage shows.
+//! Rooms: creating, reading, editing and deleting them, and what their stage shows.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use crate::ledger::{Creation, LedgerError};
 use crate::wire::http::{RoomBody, RoomPatch, StageBody};
 use crate::wire::room::RoomView;
 
-/// Codes tried until one is free: of a billion, so the second try is rare.
-const CODE_TRIES: usize = 16;
+/// Random codes tried until one is free. There are a billion, so a second try is rare.
+const MAX_CODE_TRIES: usize = 16;
 
-/// Makes a room.
+/// Creates a room.
 #[utoipa::path(tag = "rooms", request_body = RoomBody, responses(
     (status = 201, description = "the room"), (status = 409, description = "ref_taken, with the room"),
     (status = 422, description = "bad_request, naming the field")))]
@@ -36,7 +36,7 @@ const CODE_TRIES: usize = 16;
 pub async fn create(state: web::Data<AppState>, emcee: Emcee, body: Body<RoomBody>) -> ApiResult {
     let plan = body.0.into_plan()?;
     let id = RoomId::from_entropy(rand::random());
-    for _ in 0..CODE_TRIES {
+    for _ in 0..MAX_CODE_TRIES {
         let code = RoomCode::from_entropy(rand::random());
         let room = plan.clone().into_room(id.clone(), code, state.now())?;
         match state.pod.ledger.create_room(&room).await? {
@@ -55,21 +55,21 @@ pub async fn create(state: web::Data<AppState>, emcee: Emcee, body: Body<RoomBod
     Err(ApiError::busy())
 }
 
-/// A room as the emcee sees it, from the record alone.
+/// A room as the emcee sees it, made from its record alone.
 pub fn fresh_view(state: &AppState, room: &Room) -> RoomView {
     let view = RoomView::new(room, &GateSum::default(), None, Blackout::default(), Audience::Emcee);
     view.reached_at(state.pod.voters_url.as_deref())
 }
 
-/// What [`list`] shows.
+/// Options of [`list`].
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub struct ListQuery {
-    /// Deleted rooms too.
+    /// List deleted rooms too.
     #[serde(default)]
     deleted: bool,
 }
 
-/// All rooms, newest first; and apart from them those that cannot be read.
+/// Lists all rooms, newest first, and apart from them the rooms that cannot be read.
 #[utoipa::path(tag = "rooms", params(ListQuery),
     responses((status = 200, description = "{rooms: [room], unreadable: [{id, room}]}")))]
 #[get("/rooms")]
@@ -79,15 +79,15 @@ pub async fn list(state: web::Data<AppState>, _emcee: Emcee, query: web::Query<L
     rooms.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
     let mut views = vec![];
     for room in rooms {
-        // what runs or is revealed has more to it than its record
-        let moving = room.running.is_some() || room.reveal.is_some() || state.rooms.get(&room.id).is_some();
-        if !moving {
+        // the view of a room that runs or is revealed needs more than its record
+        let is_active = room.running.is_some() || room.reveal.is_some() || state.rooms.get(&room.id).is_some();
+        if !is_active {
             views.push(json!(fresh_view(&state, &room).at(state.now())));
             continue;
         }
         match state.rooms.activate(&room.id).await {
             Ok(active) => views.push(view(&state, &active, Audience::Emcee)),
-            // set apart, and listed with those
+            // listed with the rooms that cannot be read
             Err(RoomUnavailable::Ledger(error @ LedgerError::Corrupt(_))) => {
                 state.pod.quarantine.add_if_corrupt(&room.id, Some(&room.code), &error);
             }
@@ -97,7 +97,7 @@ pub async fn list(state: web::Data<AppState>, _emcee: Emcee, query: web::Query<L
     Ok(HttpResponse::Ok().json(json!({ "rooms": views, "unreadable": state.pod.quarantine.views() })))
 }
 
-/// The room on its board, with the ledger's time.
+/// The room as its board shows it, with the ledger's time.
 pub fn view(state: &AppState, room: &ActiveRoom, audience: Audience) -> serde_json::Value {
     let view = room.board.view(audience, state.now());
     let mut view: serde_json::Value = serde_json::from_str(view.get()).unwrap_or_default();
@@ -105,7 +105,7 @@ pub fn view(state: &AppState, room: &ActiveRoom, audience: Audience) -> serde_js
     view
 }
 
-/// A room, as the caller may see it.
+/// A room, as far as the caller may see it.
 #[utoipa::path(tag = "rooms", params(("room" = String, Path, description = "join code, either case")),
     responses((status = 200, description = "the room"), (status = 404, description = "no_such_room")))]
 #[get("/rooms/{room}")]
@@ -117,13 +117,16 @@ pub async fn get(state: web::Data<AppState>, path: web::Path<String>, viewer: Vi
     Ok(HttpResponse::Ok().json(view(&state, &room, viewer.0)))
 }
 
-/// Brings the board up to date: an emcee who has just told another pod something sees it done here too.
+/// Brings the board up to date, so that an emcee sees here what was just done through another pod.
+///
+/// # Errors
+/// 404 if the room is gone; 503 if the ledger does not answer.
 pub async fn refresh(state: &AppState, room: &ActiveRoom) -> ApiResult<()> {
     let snapshot = reconcile_room(&*state.pod.ledger, &room.board.id).await?;
     Ok(state.rooms.apply_snapshot(room, snapshot).await?)
 }
 
-/// Changes a room; what is left out stays.
+/// Changes a room. Fields that are left out stay as they are.
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)), request_body = RoomPatch, responses(
     (status = 200, description = "the room"), (status = 409, description = "not_changeable, naming the field")))]
 #[patch("/rooms/{room}")]
@@ -137,7 +140,7 @@ pub async fn patch(
     command(&state, &path, &emcee, Command::Edit(edit)).await
 }
 
-/// Confirms a deletion.
+/// The confirmation of a deletion.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub struct DeleteQuery {
     /// The room's title.
@@ -145,7 +148,7 @@ pub struct DeleteQuery {
     title: String,
 }
 
-/// Deletes a room; it can be brought back until it is purged.
+/// Deletes a room. It can be restored until it is purged.
 #[utoipa::path(tag = "rooms", params(("room" = String, Path), DeleteQuery), responses(
     (status = 204, description = "deleted"), (status = 409, description = "round_open"),
     (status = 422, description = "the title does not match")))]
@@ -161,7 +164,7 @@ pub async fn delete(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Brings a deleted room back.
+/// Restores a deleted room.
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)), responses((status = 200, description = "the room")))]
 #[post("/rooms/{room}/undelete")]
 pub async fn undelete(state: web::Data<AppState>, path: web::Path<String>, emcee: Emcee) -> ApiResult {
@@ -177,18 +180,24 @@ async fn any_room(state: &AppState, code: &str) -> ApiResult<Arc<ActiveRoom>> {
     Ok(state.rooms.activate(&room.id).await?)
 }
 
-/// Makes a command hold and answers the room as the emcee sees it then.
+/// Executes a command and returns the room as the emcee sees it then.
+///
+/// # Errors
+/// 404 `no_such_room`; 409 if the command is refused; 503 if the ledger does not answer.
 pub async fn command(state: &AppState, code: &str, emcee: &Emcee, command: Command) -> ApiResult {
     let room = state.room(code).await?;
     execute(&room, emcee, command).await?;
     Ok(HttpResponse::Ok().json(view(state, &room, Audience::Emcee)))
 }
 
-/// Makes a command hold, and notes whose it was.
+/// Executes a command and writes it to the audit log.
+///
+/// # Errors
+/// 409 if the command is refused; 503 if the ledger does not answer.
 pub async fn execute(room: &ActiveRoom, emcee: &Emcee, command: Command) -> ApiResult<RoomSnapshot> {
-    let said = format!("{command:?}");
+    let text = format!("{command:?}");
     let snapshot = room.coordinator.execute.send(Execute { command }).await??;
-    audit!("command", room = %snapshot.room.id, code = %snapshot.room.code, seq = snapshot.room.seq, device = emcee.device, command = said);
+    audit!("command", room = %snapshot.room.id, code = %snapshot.room.code, seq = snapshot.room.seq, device = emcee.device, command = text);
     Ok(snapshot)
 }
 

@@ -1,4 +1,5 @@
-//! Rounds: opened, timed, closed, voided, shown, decided. Every call is absolute.
+//! Rounds: opening, timing, closing, voiding, showing and deciding them. Every call names the state that is wanted, so a
+//! repeat changes nothing.
 
 use actix_web::{post, web};
 
@@ -10,7 +11,7 @@ use super::rooms::command;
 use crate::domain::command::Command;
 use crate::wire::http::{CloseBody, DeadlineBody, DecideBody, OpenBody, TakeBody};
 
-/// Room and round of a path.
+/// The room and the round of a path.
 #[derive(serde::Deserialize)]
 pub struct RoundPath {
     room: String,
@@ -24,7 +25,7 @@ impl RoundPath {
     }
 }
 
-/// The round is open.
+/// Opens a round.
 #[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), request_body = OpenBody,
     responses((status = 200, description = "the room"),
     (status = 409, description = "another_round_open, already_closed, other_take, ranking_shown")))]
@@ -40,7 +41,7 @@ pub async fn open_round(
     command(&state, &path.room, &emcee, Command::Open { round, take, seconds }).await
 }
 
-/// The open round closes at this time.
+/// Sets when the open round closes.
 #[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), request_body = DeadlineBody,
     responses((status = 200, description = "the room"), (status = 409, description = "not_open")))]
 #[post("/rooms/{room}/rounds/{round}/deadline")]
@@ -54,7 +55,7 @@ pub async fn set_deadline(
     command(&state, &path.room, &emcee, Command::Deadline { round, closes_at: body.0.closes_at }).await
 }
 
-/// The round is closed, for good.
+/// Closes a round for good.
 #[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), request_body = CloseBody,
     responses((status = 200, description = "the room, final"), (status = 409, description = "not_open"),
     (status = 503, description = "closing: votes are refused, and the close is completed by itself")))]
@@ -69,7 +70,7 @@ pub async fn close_round(
     command(&state, &path.room, &emcee, Command::Close { round, take: body.0.take }).await
 }
 
-/// This take counts; the next unused number voids the round.
+/// Sets which take counts. The next unused number voids the round.
 #[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), request_body = TakeBody,
     responses((status = 200, description = "the room"),
     (status = 409, description = "another_round_open, ranking_shown")))]
@@ -84,7 +85,7 @@ pub async fn set_take(
     command(&state, &path.room, &emcee, Command::Take { round, take: body.0.take }).await
 }
 
-/// The result of a held round is shown.
+/// Shows the result of a round whose split is held back.
 #[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), responses(
     (status = 200, description = "the room"),
     (status = 409, description = "another_round_open, not_closed, ranking_shown")))]
@@ -94,7 +95,7 @@ pub async fn show_result(state: web::Data<AppState>, path: web::Path<RoundPath>,
     command(&state, &path.room, &emcee, Command::Show { round }).await
 }
 
-/// The outcome is the emcee's, or the votes' again.
+/// Sets the outcome by the emcee's decision, or by the votes again.
 #[utoipa::path(tag = "rounds", params(("room" = String, Path), ("round" = u16, Path)), request_body = DecideBody,
     responses((status = 200, description = "the room"),
     (status = 409, description = "another_round_open, not_closed, ranking_shown")))]

@@ -1,4 +1,4 @@
-//! The emcee's sign-in.
+//! Signing the emcee in and out.
 
 use actix_web::cookie::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, delete, post, web};
@@ -12,7 +12,7 @@ use crate::audit;
 use crate::auth::SIGN_IN_MS;
 use crate::wire::http::SessionBody;
 
-/// Activity an emcee in: the key for a cookie.
+/// Signs an emcee in: exchanges the key for a cookie.
 #[utoipa::path(tag = "emcee", request_body = SessionBody, responses(
     (status = 204, description = "signed in: an HttpOnly, SameSite=Strict cookie"),
     (status = 401, description = "bad_key"), (status = 429, description = "too_many")))]
@@ -33,7 +33,7 @@ pub async fn begin_session(request: HttpRequest, state: web::Data<AppState>, bod
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
 }
 
-/// Activity an emcee out: the cookie is worth nothing any more, and its sockets end.
+/// Signs an emcee out: the cookie becomes invalid, and its sockets are closed.
 #[utoipa::path(tag = "emcee", responses((status = 204, description = "signed out")))]
 #[delete("/session")]
 pub async fn end_session(request: HttpRequest, state: web::Data<AppState>) -> ApiResult {

@@ -1,4 +1,4 @@
-//! Votes over HTTP, and the emcee's list of voters and invites.
+//! Casting votes over HTTP, and the emcee's lists of voters and invites.
 
 use std::time::Instant;
 
@@ -20,19 +20,19 @@ use crate::domain::ballot::Refusal;
 use crate::domain::ids::{Invite, VoterId};
 use crate::domain::text::Name;
 use crate::ledger::{Voter, VotersQuery};
-use crate::traces::Running;
+use crate::traces::ActiveSpan;
 use crate::wire::client::CastMessage;
 use crate::wire::http::{InviteView, InvitesBody, VoterPatch, VoterView};
 use crate::wire::server::BallotView;
 
-/// Most invites of one call.
+/// Of one call.
 const MAX_INVITES: usize = 10_000;
-/// Most voters of a page.
+/// Of one page.
 const MAX_VOTERS: usize = 1_000;
 
-/// Casts votes: the same rules as on the socket, for clients without one.
+/// Casts votes, for clients without a socket. The rules are the same.
 #[utoipa::path(tag = "voters", params(("room" = String, Path)), request_body = CastMessage, responses(
-    (status = 200, body = BallotView, description = "the ballot; refusals are answers too"),
+    (status = 200, body = BallotView, description = "the ballot, also if the votes are refused"),
     (status = 401, description = "bad_token"), (status = 403, description = "removed"),
     (status = 422, description = "not a cast")))]
 #[post("/rooms/{room}/votes")]
@@ -47,14 +47,17 @@ pub async fn vote(
     Ok(HttpResponse::Ok().json(cast(&state, &room, voter, body.0).await?))
 }
 
-/// Casts votes and waits for what became of them.
+/// Casts votes and waits for the reply. Without one in time the ballot is refused as `busy`.
+///
+/// # Errors
+/// 403 `removed`; 422 if the cast is not valid.
 pub async fn cast(state: &AppState, room: &ActiveRoom, voter: VoterId, cast: CastMessage) -> ApiResult<BallotView> {
     let (round, take, votes) = cast.into_cast()?;
     let (answer, answered) = oneshot::channel();
     let started = Instant::now();
     let reply_to = ReplyTo::Caller(answer);
     let span = state.pod.traces.cast(&room.board.id, round, take);
-    let trace = span.as_ref().map(Running::trace);
+    let trace = span.as_ref().map(ActiveSpan::trace);
     let cast = Cast { voter: voter.clone(), round, take, votes, reply_to, asked_at: started, trace };
     let busy = || BallotView::new(round, take, String::new(), room.board.votes_per_round(), Some(Refusal::Busy));
     if room.coordinator.casts.try_send(Casts(vec![cast])).is_err() {
@@ -83,13 +86,13 @@ pub async fn cast(state: &AppState, room: &ActiveRoom, voter: VoterId, cast: Cas
     }
 }
 
-/// What the emcee looks for.
+/// Options of [`list`].
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub struct ListQuery {
     /// Part of a name.
     #[serde(default)]
     q: String,
-    /// Go on behind this voter: the last answer's `next`.
+    /// Continue behind this voter: the `next` of the last page.
     #[serde(default)]
     after: Option<String>,
     /// 1 to 1,000.
@@ -101,7 +104,7 @@ fn fifty() -> usize {
     50
 }
 
-/// Voters by name.
+/// Lists voters by name.
 #[utoipa::path(tag = "voters", params(("room" = String, Path), ListQuery),
     responses((status = 200, description = "{voters: [{voter, name, connected}], next?}")))]
 #[get("/rooms/{room}/voters")]
@@ -133,7 +136,7 @@ fn view(voter: &Voter, connected: bool) -> VoterView {
     VoterView { voter: voter.voter.to_string(), name: voter.name.to_string(), connected, removed: voter.removed }
 }
 
-/// Renames a voter, removes one, or takes that back.
+/// Renames a voter, removes one, or restores one.
 #[utoipa::path(tag = "voters", params(("room" = String, Path), ("voter" = String, Path)), request_body = VoterPatch,
     responses((status = 200, body = VoterView), (status = 404, description = "no_such_voter"),
     (status = 409, description = "name_taken")))]
@@ -165,7 +168,7 @@ pub async fn patch(
     Ok(HttpResponse::Ok().json(view(&voter, present.first().copied().unwrap_or_default())))
 }
 
-/// Invites people: names as JSON, or as CSV with a `name` column. A name invited before keeps its invite.
+/// Invites people, by names in JSON or in the `name` column of a CSV. A name that has an invite keeps it.
 #[utoipa::path(tag = "voters", params(("room" = String, Path)), request_body = InvitesBody, responses(
     (status = 201, description = "{invites: [{name, invite, url}]}"),
     (status = 422, description = "bad_request, naming the name")))]
@@ -177,7 +180,7 @@ pub async fn invite(
     _emcee: Emcee,
     bytes: Result<web::Bytes, actix_web::Error>,
 ) -> ApiResult {
-    let bytes = bytes.map_err(|error| body::too_big(&error))?;
+    let bytes = bytes.map_err(|error| body::unreadable(&error))?;
     let room = state.room(&path).await?;
     let names = match request.headers().get("content-type").and_then(|kind| kind.to_str().ok()) {
         Some(kind) if kind.starts_with("text/csv") => body::names_of_csv(&bytes)?,
@@ -197,7 +200,7 @@ pub async fn invite(
     Ok(HttpResponse::Created().json(json!({ "invites": invites.collect::<Vec<_>>() })))
 }
 
-/// Everybody who was invited, by name.
+/// Lists all invites by name.
 #[utoipa::path(tag = "voters", params(("room" = String, Path)),
     responses((status = 200, description = "{invites: [{name, invite, url}]}")))]
 #[get("/rooms/{room}/invites")]

@@ -1,4 +1,4 @@
-//! How many commands Redis has logged as slow, counted from what its slow log says now and then.
+//! Counts the commands that Redis logs as slow, from the state of its slow log at some moments.
 
 use std::sync::Mutex;
 
@@ -6,10 +6,10 @@ use prometheus::IntCounter;
 
 use crate::ledger::SlowSeen;
 
-/// Counts each entry of the slow log once. Those from before the first look are not this process's business.
+/// Counts each entry of the slow log once, except those that were there at the first reading.
 pub struct SlowCommands {
     counter: IntCounter,
-    /// The first id that was not seen yet; `None` before the first look.
+    /// The first id that was not read yet; `None` before the first reading.
     next: Mutex<Option<u64>>,
 }
 
@@ -19,19 +19,19 @@ impl SlowCommands {
         Self { counter, next: Mutex::default() }
     }
 
-    /// Takes in what the log says now.
+    /// Records a reading of the log.
     pub fn note(&self, seen: SlowSeen) {
         let mut next = self.next.lock().expect("the lock is never poisoned");
-        let first_look = next.is_none();
+        let first_reading = next.is_none();
         let fresh = fresh(next.get_or_insert(0), seen);
-        if !first_look {
+        if !first_reading {
             self.counter.inc_by(fresh);
         }
     }
 }
 
-/// How many entries came since `next`. Ids rise by one until Redis starts anew; the log may be emptied meanwhile, so no
-/// more can have come than lie in it.
+/// How many entries are new since `next`, at most as many as the log holds: it may have been emptied meanwhile. Ids rise by
+/// one until Redis restarts.
 fn fresh(next: &mut u64, seen: SlowSeen) -> u64 {
     let Some(newest) = seen.newest else { return 0 };
     let from = if newest + 1 < *next { 0 } else { *next };
@@ -48,26 +48,26 @@ mod tests {
     }
 
     #[test]
-    fn each_entry_is_counted_once_from_the_first_look_on() {
+    fn each_entry_after_the_first_reading_is_counted_once() {
         let counter = IntCounter::new("slow", "slow").unwrap();
         let slow = SlowCommands::new(counter.clone());
-        let looks = [
-            (log(40, 41), 0),                           // they were there before
+        let readings = [
+            (log(40, 41), 0),                           // there before the first reading
             (log(40, 41), 0),                           // nothing new
-            (log(43, 44), 3),                           // three came
+            (log(43, 44), 3),                           // three new ones
             (SlowSeen { newest: None, entries: 0 }, 3), // the log was emptied
-            (log(44, 1), 4),                            // and one came
-            (log(1, 2), 6),                             // Redis was started anew
+            (log(44, 1), 4),                            // and one is new
+            (log(1, 2), 6),                             // Redis was restarted
             (log(301, 256), 262),                       // more than the log holds
         ];
-        for (seen, counted) in looks {
+        for (seen, counted) in readings {
             slow.note(seen);
             assert_eq!(counter.get(), counted, "{seen:?}");
         }
     }
 
     #[test]
-    fn a_log_that_is_empty_at_first_is_a_look_too() {
+    fn an_empty_log_counts_as_the_first_reading() {
         let counter = IntCounter::new("slow", "slow").unwrap();
         let slow = SlowCommands::new(counter.clone());
         slow.note(SlowSeen { newest: None, entries: 0 });

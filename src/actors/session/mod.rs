@@ -27,7 +27,8 @@ use super::rooms::Rooms;
 use super::session_handle::SessionHandle;
 use crate::board::STATE;
 use crate::domain::ids::VoterId;
-use crate::traces::Running;
+use crate::rate_limit::{Limit, RateLimit};
+use crate::traces::ActiveSpan;
 use crate::wire::client::{self, CastMessage, ClientMessage, Hello, MAX_FRAME_BYTES, Ping, Role};
 use crate::wire::codes::CloseCode;
 use crate::wire::server::{ByeReason, ServerMessage};
@@ -39,9 +40,8 @@ pub use hello::{EMCEE_COOKIE, HandshakeContext, VOTER_COOKIE};
 
 /// Invalid messages after which a socket is closed.
 const MAX_STRIKES: u8 = 5;
-/// Pings that a client may send at once, and how long each takes to be forgotten.
-const PING_BURST: u32 = 5;
-const PING_EVERY: Duration = Duration::from_secs(1);
+/// `ping` messages of a client.
+const PINGS: Limit = Limit { burst: 5, interval: Duration::from_secs(1) };
 /// Casts that may wait behind an unanswered one.
 const MAX_WAITING: usize = 64;
 /// Longest screen name of a stage, in characters; the rest is cut off.
@@ -56,7 +56,7 @@ pub struct Session {
     id: u64,
     subscribed: Option<Subscribed>,
     strikes: u8,
-    pings: PingBudget,
+    pings: RateLimit,
     /// The fragments so far of a message that is not complete.
     partial: Option<Vec<u8>>,
     /// The cast in flight, shared with the socket's reader and its subscription.
@@ -87,29 +87,6 @@ impl Drop for Subscribed {
     }
 }
 
-/// A bucket that pings are taken from.
-struct PingBudget {
-    left: u32,
-    since: Instant,
-}
-
-impl PingBudget {
-    fn new() -> Self {
-        Self { left: PING_BURST, since: Instant::now() }
-    }
-
-    fn take(&mut self) -> bool {
-        let earned = (self.since.elapsed().as_millis() / PING_EVERY.as_millis()) as u32;
-        if earned > 0 {
-            self.left = (self.left + earned).min(PING_BURST);
-            self.since += PING_EVERY * earned;
-        }
-        let fits = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        fits
-    }
-}
-
 type Ctx = WebsocketContext<Session>;
 
 impl Session {
@@ -130,7 +107,7 @@ impl Session {
             id,
             subscribed: None,
             strikes: 0,
-            pings: PingBudget::new(),
+            pings: RateLimit::new(PINGS),
             partial: None,
             in_flight,
             waiting: VecDeque::new(),
@@ -231,7 +208,7 @@ impl Session {
     }
 
     fn ping(&mut self, ping: Ping, ctx: &mut Ctx) {
-        if !self.pings.take() {
+        if !self.pings.allows(Instant::now()) {
             self.strike("too_many", "at most one ping a second".into(), ctx);
             return;
         }
@@ -288,7 +265,7 @@ impl Session {
         let number = self.in_flight.start(round, take);
         let reply_to = ReplyTo::Socket { shard: self.shard.index, subscription: self.id, number };
         let span = self.rooms.pod.traces.cast(&room.board.id, round, take);
-        let trace = span.as_ref().map(Running::trace);
+        let trace = span.as_ref().map(ActiveSpan::trace);
         self.in_flight.set_span(span);
         let cast = Cast { voter: voter.clone(), round, take, votes, reply_to, asked_at: Instant::now(), trace };
         self.shard.forward(&self.rooms.pod, room, cast);

@@ -3,10 +3,9 @@
 //! The codec behind it buffers as many bytes as a header announces before it looks at that length. So each part of a
 //! header is checked as soon as it has arrived, and no byte of a payload is kept before.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use governor::clock::{Clock, MonotonicClock};
 
 use crate::rate_limit::{Limit, RateLimit};
 use crate::wire::client::MAX_FRAME_BYTES;
@@ -36,7 +35,7 @@ pub struct Accepted {
 }
 
 /// See [module](self).
-pub struct FrameValidator<C: Clock = MonotonicClock> {
+pub struct FrameValidator {
     header: Header,
     /// Bytes of the current payload that have not arrived yet.
     payload_left: u64,
@@ -47,8 +46,8 @@ pub struct FrameValidator<C: Clock = MonotonicClock> {
     /// The bytes of a close frame. It goes on only when it is complete and valid.
     close_frame: Vec<u8>,
     ended: Option<Ended>,
-    frames: RateLimit<C>,
-    control_frames: RateLimit<C>,
+    frames: RateLimit,
+    control_frames: RateLimit,
 }
 
 /// What has arrived of a fragmented message.
@@ -70,12 +69,6 @@ enum Ended {
 impl FrameValidator {
     /// A validator at the beginning of a stream.
     pub fn new() -> Self {
-        Self::with_limits(RateLimit::new(FRAMES), RateLimit::new(CONTROL_FRAMES))
-    }
-}
-
-impl<C: Clock> FrameValidator<C> {
-    fn with_limits(frames: RateLimit<C>, control_frames: RateLimit<C>) -> Self {
         Self {
             header: Header::default(),
             payload_left: 0,
@@ -83,8 +76,8 @@ impl<C: Clock> FrameValidator<C> {
             fragmented: None,
             close_frame: vec![],
             ended: None,
-            frames,
-            control_frames,
+            frames: RateLimit::new(FRAMES),
+            control_frames: RateLimit::new(CONTROL_FRAMES),
         }
     }
 
@@ -107,11 +100,11 @@ impl<C: Clock> FrameValidator<C> {
     }
 
     /// Takes the next bytes of the stream, however it is split.
-    pub fn accept(&mut self, mut input: &[u8]) -> Accepted {
+    pub fn accept(&mut self, mut input: &[u8], now: Instant) -> Accepted {
         let mut bytes = BytesMut::with_capacity(self.header.bytes().len() + input.len());
         let mut accepted = Accepted::default();
         while !input.is_empty() && !self.has_ended() {
-            match self.read_part(&mut input, &mut bytes) {
+            match self.read_part(&mut input, &mut bytes, now) {
                 Ok(Some(opcode)) => {
                     accepted.frames += 1;
                     accepted.pong |= opcode == PONG;
@@ -125,11 +118,11 @@ impl<C: Clock> FrameValidator<C> {
     }
 
     /// Reads one header or one payload as far as it has arrived. `Some`: the opcode of the frame that this completes.
-    fn read_part(&mut self, input: &mut &[u8], bytes: &mut BytesMut) -> Result<Option<u8>, Fault> {
+    fn read_part(&mut self, input: &mut &[u8], bytes: &mut BytesMut, now: Instant) -> Result<Option<u8>, Fault> {
         if self.payload_left > 0 {
             self.read_payload(input, bytes);
         } else {
-            self.read_header(input, bytes)?;
+            self.read_header(input, bytes, now)?;
         }
         if self.payload_left > 0 || !self.header.is_empty() {
             return Ok(None);
@@ -152,11 +145,11 @@ impl<C: Clock> FrameValidator<C> {
     }
 
     /// Reads as much of a header as has arrived, and checks each part as soon as it is complete.
-    fn read_header(&mut self, input: &mut &[u8], bytes: &mut BytesMut) -> Result<(), Fault> {
+    fn read_header(&mut self, input: &mut &[u8], bytes: &mut BytesMut, now: Instant) -> Result<(), Fault> {
         while !input.is_empty() {
             let Some(arrived) = self.header.fill(input) else { break };
             if arrived.start {
-                self.check_start()?;
+                self.check_start(now)?;
             }
             if arrived.length {
                 self.check_length()?;
@@ -169,7 +162,7 @@ impl<C: Clock> FrameValidator<C> {
         Ok(())
     }
 
-    fn check_start(&self) -> Result<(), Fault> {
+    fn check_start(&self, now: Instant) -> Result<(), Fault> {
         let opcode = self.header.opcode();
         let is_control = opcode >= CLOSE;
         if self.header.has_reserved_bits() {
@@ -187,7 +180,7 @@ impl<C: Clock> FrameValidator<C> {
         if !is_control && (opcode == CONTINUATION) != self.fragmented.is_some() {
             return Err(Fault::OutOfOrder);
         }
-        if !self.frames.allows() || (is_control && !self.control_frames.allows()) {
+        if !self.frames.allows(now) || (is_control && !self.control_frames.allows(now)) {
             return Err(Fault::Flood);
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -78,7 +79,7 @@ impl Reader {
                     _ => return Poll::Ready(None),
                 };
                 self.read_ahead.record(read);
-                Poll::Ready(Some(self.validator.accept(&scratch[..read])))
+                Poll::Ready(Some(self.validator.accept(&scratch[..read], Instant::now())))
             });
             let Some(accepted) = ready!(accepted) else { return Poll::Ready(None) };
             on_bytes(accepted.pong);
@@ -112,7 +113,7 @@ impl Reader {
                 match ready!(self.poll_bytes(cx, tcp, scratch)) {
                     Ok(read) if read > 0 => {
                         self.late_bytes += read;
-                        self.validator.accept(&scratch[..read]);
+                        self.validator.accept(&scratch[..read], Instant::now());
                     }
                     _ => break,
                 }
