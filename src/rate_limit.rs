@@ -38,7 +38,7 @@ pub struct RateLimit(RateLimiter<NotKeyed, InMemoryState, CallTime, NoOpMiddlewa
 impl RateLimit {
     /// A limit whose whole burst is available.
     pub fn new(limit: Limit) -> Self {
-        Self(RateLimiter::direct_with_clock(limit.quota(), CallTime::now()))
+        Self(RateLimiter::direct_with_clock(limit.quota(), CallTime::starting_now()))
     }
 
     /// Counts an event. False if it is over the limit; then it is not counted. `now` must not be before the limit was made.
@@ -55,7 +55,7 @@ struct CallTime(Cell<Nanos>);
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl CallTime {
-    fn now() -> Self {
+    fn starting_now() -> Self {
         Self(Cell::new(START.elapsed().into()))
     }
 
