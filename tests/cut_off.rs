@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::cutter::{Cut, Cutter, Side};
+use support::cutting_proxy::{Cut, CuttingProxy, Side};
 use support::emcee::{Emcee, round};
 use support::http::Http;
 use support::redis::Redis;
@@ -66,8 +66,8 @@ async fn a_command_cut_off_after_its_gates_leaves_shown_and_taken_agreed() {
 /// the command said again, to go on from where it leads.
 async fn cut_off_every_command(cut: Cut, partitions: u16) {
     let mut redis = Redis::start().await;
-    let cutter = Cutter::before(SocketAddr::from(([127, 0, 0, 1], redis.port))).await;
-    let url = format!("redis://127.0.0.1:{}", cutter.port);
+    let proxy = CuttingProxy::to(SocketAddr::from(([127, 0, 0, 1], redis.port))).await;
+    let url = format!("redis://127.0.0.1:{}", proxy.port);
     let mut pods = vec![
         Server::start(&[("TALLYCAST__LEDGER__URL", &url)]).await,
         Server::start(&[("TALLYCAST__LEDGER__URL", &url)]).await,
@@ -89,23 +89,23 @@ async fn cut_off_every_command(cut: Cut, partitions: u16) {
     for (path, body) in commands() {
         let what = format!("{path} {body}, {cut:?}");
         let path = format!("/rooms/{room}/{path}");
-        cutter.arm(cut);
+        proxy.arm(cut);
         let said = {
             let (emcee, path, body) = (emcee.clone(), path.clone(), body.clone());
             tokio::spawn(async move { emcee.try_call(Method::POST, &path, Some(&body)).await.map(|a| a.status) })
         };
-        let is_cut = timeout(Duration::from_secs(5), cutter.cut()).await.is_ok();
+        let is_cut = timeout(Duration::from_secs(5), proxy.cut()).await.is_ok();
         // a void of a closed round is the one command here that leaves the gates as they are
         assert!(is_cut || (cut.words == GATES && body == json!({"take": 2})), "{what}: it was never cut");
         redis.kill9().await;
         redis.launch().await;
-        cutter.mend();
+        proxy.mend();
         let back = Instant::now();
         let stored = stored_seq(&redis).await;
         wait_until_agreed(&emcee, &addresses, &room, &voters, (back, stored), &what).await;
         let first = said.await.expect("no panic");
         eprintln!("{what}: answered {first:?}, agreed after {:?}", back.elapsed());
-        cutter.disarm();
+        proxy.disarm();
         for pod in &mut pods {
             pod.ready().await;
         }

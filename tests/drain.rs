@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::dice;
-use support::hall::Hall;
+use support::cluster::Cluster;
 use support::http::Http;
 use support::socket::{Heard, Socket};
 use support::voter::Voter;
@@ -33,9 +33,9 @@ struct Goodbye {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_that_goes_takes_votes_until_each_socket_was_told() {
     let window = WINDOW_MS.to_string();
-    let mut hall = Hall::redis_with(&[vec![("TALLYCAST__SERVER__DRAIN_MS", window.as_str())], vec![]]).await;
-    let (going, staying) = (hall.addresses()[0], hall.addresses()[1]);
-    let emcee = hall.emcee().at(1);
+    let mut cluster = Cluster::redis_with(&[vec![("TALLYCAST__SERVER__DRAIN_MS", window.as_str())], vec![]]).await;
+    let (going, staying) = (cluster.addresses()[0], cluster.addresses()[1]);
+    let emcee = cluster.emcee().at(1);
     let room = emcee
         .create(json!({"title": "Drained", "votes_per_round": 100, "rounds": [
         {"title": "One", "choices": [{"label": "A"}, {"label": "B"}]}]}))
@@ -46,11 +46,11 @@ async fn a_pod_that_goes_takes_votes_until_each_socket_was_told() {
         let voter = Voter::join(&emcee.http, &[staying], &room, &format!("V{number}"), dice(91, number)).await;
         sockets.push(Socket::hello(going, &room, "voter", Some(&voter.token)).await.0);
     }
-    hall.pods[0].signal("TERM");
+    cluster.pods[0].signal("TERM");
     let since = Instant::now();
     let http = Http::new();
     let unready = async {
-        while http.get(&hall.pods[0].url("/readyz")).await.is_ok_and(|answer| answer.status == 200) {
+        while http.get(&cluster.pods[0].url("/readyz")).await.is_ok_and(|answer| answer.status == 200) {
             sleep(Duration::from_millis(5)).await;
         }
     };
@@ -60,7 +60,7 @@ async fn a_pod_that_goes_takes_votes_until_each_socket_was_told() {
         crowd.spawn(vote_until_bye(socket, since));
     }
     let goodbyes = crowd.join_all().await;
-    assert_eq!(hall.pods[0].exit().await.code(), Some(0), "{}", hall.pods[0].log());
+    assert_eq!(cluster.pods[0].exit().await.code(), Some(0), "{}", cluster.pods[0].log());
 
     let acknowledged: usize = goodbyes.iter().map(|goodbye| goodbye.acknowledged).sum();
     let spread = Duration::from_millis(WINDOW_MS);
@@ -107,9 +107,9 @@ async fn vote_until_bye(mut socket: Socket, since: Instant) -> Goodbye {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_is_stuck_does_not_hold_a_pod_beyond_its_grace() {
-    let mut hall = Hall::embedded_with(&[("TALLYCAST__SERVER__DRAIN_MS", "1000")]).await;
-    let address = hall.addresses()[0];
-    let emcee = hall.emcee();
+    let mut cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__DRAIN_MS", "1000")]).await;
+    let address = cluster.addresses()[0];
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Stuck", 1).await;
     // one that never reads again, one that never finishes its handshake, one that never finishes its request
     let stuck = Socket::stage(address, &room).await;
@@ -122,8 +122,8 @@ async fn a_client_that_is_stuck_does_not_hold_a_pod_beyond_its_grace() {
         half.push(stream);
     }
     let since = Instant::now();
-    hall.pods[0].signal("TERM");
-    let status = hall.pods[0].exit().await;
+    cluster.pods[0].signal("TERM");
+    let status = cluster.pods[0].exit().await;
     assert!(status.success() && since.elapsed() < GRACE, "{status} after {:?}", since.elapsed());
     drop((stuck, half));
 }

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use support::emcee::{Emcee, round};
-use support::hall::Hall;
+use support::cluster::Cluster;
 use support::ranking::Ranking;
-use support::reference::{Reference, Running, array, number, record};
+use support::reference::{Reference, TakeId, array, number, record};
 use support::socket::{Heard, PATIENCE, Socket};
 use support::voter::{Verdict, Voter};
 use support::{count, dice, seed};
@@ -54,10 +54,10 @@ fn programme() -> Value {
 /// What phones report to the director of the evening.
 enum Report {
     Joined,
-    /// All taps of this running are answered.
-    Finished(Running),
-    /// The phone knows that the running is over, and has a definite answer for every cast in it.
-    RoomSnapshot(Running),
+    /// All taps of this take are answered.
+    Finished(TakeId),
+    /// The phone knows that the take is over, and has a definite answer for every cast in it.
+    Concluded(TakeId),
 }
 
 /// What a phone needs to play its part.
@@ -74,21 +74,21 @@ struct Part {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_evening_on_the_embedded_ledger_ends_as_the_reference_says() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    evening(Hall::embedded().await, seed("evening, embedded")).await;
+    evening(Cluster::embedded().await, seed("evening, embedded")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_evening_on_redis_with_three_processes_ends_as_the_reference_says() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    evening(Hall::redis(3).await, seed("evening, redis")).await;
+    evening(Cluster::redis(3).await, seed("evening, redis")).await;
 }
 
-async fn evening(hall: Hall, seed: u64) {
+async fn evening(cluster: Cluster, seed: u64) {
     let crowd = count("TALLYCAST_EVENING_VOTERS", 1_000);
     let voting = Duration::from_millis(count("TALLYCAST_EVENING_MS", 2_500) as u64);
-    let emcee = hall.emcee();
+    let emcee = cluster.emcee();
     let room = emcee.create(json!({"title": "The evening", "rounds": programme()})).await;
-    let mut stage = watched(Socket::stage(hall.addresses()[0], &room).await);
+    let mut stage = watched(Socket::stage(cluster.addresses()[0], &room).await);
 
     let (reports, mut inbox) = mpsc::unbounded_channel();
     let (curtain_falls, curtain) = watch::channel(false);
@@ -102,7 +102,7 @@ async fn evening(hall: Hall, seed: u64) {
                 voting,
                 dice: dice(seed, 2 * number as u64),
             };
-            let (http, pods, room) = (emcee.http.clone(), hall.addresses(), room.clone());
+            let (http, pods, room) = (emcee.http.clone(), cluster.addresses(), room.clone());
             let joining = dice(seed, 2 * number as u64 + 1);
             tokio::spawn(async move {
                 let mut voter = Voter::join(&http, &pods, &room, &format!("Voter {number}"), joining).await;
@@ -123,7 +123,7 @@ async fn evening(hall: Hall, seed: u64) {
     for phone in phones {
         voters.push(timeout(Duration::from_secs(60), phone).await.expect("every phone ends").expect("no phone fails"));
     }
-    check_evening(&hall, &emcee, &room, &mut reference, &ranking, &voters).await;
+    check_evening(&cluster, &emcee, &room, &mut reference, &ranking, &voters).await;
 }
 
 /// Opens, closes, voids and decides.
@@ -151,9 +151,9 @@ impl Director {
         }
     }
 
-    async fn snapshot(&self, inbox: &mut mpsc::UnboundedReceiver<Report>, running: Running) {
-        let what = format!("learned the end of {running:?}");
-        self.gather(inbox, &what, |report| matches!(report, Report::RoomSnapshot(r) if *r == running)).await;
+    async fn concluded(&self, inbox: &mut mpsc::UnboundedReceiver<Report>, take_id: TakeId) {
+        let what = format!("learned the end of {take_id:?}");
+        self.gather(inbox, &what, |report| matches!(report, Report::Concluded(r) if *r == take_id)).await;
     }
 
     /// Runs the seven rounds and gives a reference that knows what the emcee did.
@@ -172,9 +172,9 @@ impl Director {
                 _ => sleep(self.voting).await,
             }
             if number == VOIDED {
-                // voided while open: closed with a record first, then ready for another running
+                // voided while open: closed with a record first, then ready for another take
                 emcee.take(&room, number, 2).await;
-                self.snapshot(inbox, (number, 1)).await;
+                self.concluded(inbox, (number, 1)).await;
                 emcee.open(&room, number).await;
                 take = 2;
                 sleep(self.voting).await;
@@ -182,7 +182,7 @@ impl Director {
             if round(&opened, number)["closes_at"].is_null() {
                 emcee.close(&room, number).await;
             }
-            self.snapshot(inbox, (number, take)).await;
+            self.concluded(inbox, (number, take)).await;
             reference.counted.insert(number, take);
         }
         emcee.show(&room, 3).await;
@@ -197,18 +197,18 @@ impl Director {
     }
 }
 
-/// One phone's evening: vote in every running it is told of, then watch the reveal.
+/// One phone's evening: vote in every take it is told of, then watch the reveal.
 async fn play(voter: &mut Voter, mut part: Part) {
     voter.come_back().await;
     let _ = part.reports.send(Report::Joined);
-    let mut next: Running = (1, 1);
+    let mut next: TakeId = (1, 1);
     while next.0 <= LAST {
-        voter.wait_until("the next running", |v| v.open_round() == Some(next) || v.is_over(next.0, next.1)).await;
+        voter.wait_until("the next take", |v| v.open_round() == Some(next) || v.is_over(next.0, next.1)).await;
         vote(voter, next, &mut part).await;
         let _ = part.reports.send(Report::Finished(next));
-        voter.wait_until("the end of the running", |v| v.is_over(next.0, next.1)).await;
-        voter.settle(next.0, next.1).await;
-        let _ = part.reports.send(Report::RoomSnapshot(next));
+        voter.wait_until("the end of the take", |v| v.is_over(next.0, next.1)).await;
+        voter.resolve_cast(next.0, next.1).await;
+        let _ = part.reports.send(Report::Concluded(next));
         next = if next == (VOIDED, 1) { (VOIDED, 2) } else { (next.0 + 1, 1) };
     }
     // the reveal: whoever is told a place is told it no sooner than the emcee shows it
@@ -231,13 +231,13 @@ async fn play(voter: &mut Voter, mut part: Part) {
 
 /// Whether the phone has heard the end of the evening: the last group, and its own place if it has one.
 fn told_all(voter: &Voter) -> bool {
-    let voted = voter.told.iter().any(|(running, told)| !told.votes.is_empty() && *running != (VOIDED, 1));
+    let voted = voter.told.iter().any(|(take_id, told)| !told.votes.is_empty() && *take_id != (VOIDED, 1));
     let done = voter.reveal.as_ref().is_some_and(|reveal| reveal["done"] == true);
     done && voter.view["phase"] == "finished" && (!voted || voter.standing.is_some())
 }
 
 /// Taps at random moments; drops out and repeats itself now and then.
-async fn vote(voter: &mut Voter, (round, take): Running, part: &mut Part) {
+async fn vote(voter: &mut Voter, (round, take): TakeId, part: &mut Part) {
     let Part { dice, voting, .. } = part;
     let choices: u8 = match round {
         3 => 3,
@@ -289,7 +289,7 @@ async fn vote(voter: &mut Voter, (round, take): Running, part: &mut Part) {
         } else {
             voter.begin(round, take, &gathered);
         }
-        match voter.settle(round, take).await {
+        match voter.resolve_cast(round, take).await {
             Some(Verdict::Stored) => used = due,
             Some(Verdict::Refused(code)) if ["closed", "stale_take"].contains(&code.as_str()) => return,
             other => panic!("{} cast {gathered:?} in ({round}, {take}) and got {other:?}", voter.name),
@@ -302,7 +302,7 @@ async fn vote(voter: &mut Voter, (round, take): Running, part: &mut Part) {
 
 /// Casts a part of the acknowledged ballot again: answered with the whole ballot, without a refusal,
 /// whether the round is still open or not. Counting it twice would show in every tally.
-async fn repeat(voter: &mut Voter, (round, take): Running, dice: &mut StdRng) {
+async fn repeat(voter: &mut Voter, (round, take): TakeId, dice: &mut StdRng) {
     let votes = voter.told(round, take).votes.clone();
     let from = dice.random_range(0..votes.len());
     let to = dice.random_range(from + 1..=votes.len());
@@ -347,11 +347,11 @@ async fn reveal(
     }
     for round in array(&export, "rounds") {
         for take in array(round, "takes") {
-            let running = (number(round, "round"), number(take, "take"));
+            let take_id = (number(round, "round"), number(take, "take"));
             for ballot in array(take, "ballots") {
                 let voter = ballot["voter"].as_str().expect("an id");
-                reference.add(running, voter, ballot["votes"].as_str().expect("votes"));
-                reference.times.insert((running, voter.to_owned()), ballot["time_ms"].as_i64().expect("a time"));
+                reference.add(take_id, voter, ballot["votes"].as_str().expect("votes"));
+                reference.times.insert((take_id, voter.to_owned()), ballot["time_ms"].as_i64().expect("a time"));
             }
         }
     }
@@ -388,7 +388,7 @@ async fn reveal(
 
 /// Compares all that the server says with all that the phones were told.
 async fn check_evening(
-    hall: &Hall,
+    cluster: &Cluster,
     emcee: &Emcee,
     room: &str,
     reference: &mut Reference,
@@ -398,13 +398,13 @@ async fn check_evening(
     // from here on the ballots are those the phones know, not those of the export
     reference.ballots.clear();
     for voter in voters {
-        for (running, told) in &voter.told {
+        for (take_id, told) in &voter.told {
             assert!(told.unknown.is_none(), "{} has a cast without an answer: {told:?}", voter.name);
-            reference.add(*running, &voter.id, &told.votes);
+            reference.add(*take_id, &voter.id, &told.votes);
         }
     }
     let mut voted = 0;
-    for pod in 0..hall.pods.len() {
+    for pod in 0..cluster.pods.len() {
         let emcee = emcee.at(pod);
         let export = emcee.export(room).await;
         reference.check_export(&export);
@@ -418,9 +418,9 @@ async fn check_evening(
         assert_eq!(array(&export, "voters").len(), voters.len());
         voted = voters.iter().flat_map(|voter| voter.told.values()).map(|told| told.votes.len()).sum();
         for voter in voters {
-            for (running, told) in voter.told.iter().filter(|(_, told)| !told.votes.is_empty()) {
-                let record = record(&export, *running);
-                reference.check_time(*running, &voter.id, record, told.grown_between_ms, TIME_SLACK_MS);
+            for (take_id, told) in voter.told.iter().filter(|(_, told)| !told.votes.is_empty()) {
+                let record = record(&export, *take_id);
+                reference.check_time(*take_id, &voter.id, record, told.grown_between_ms, TIME_SLACK_MS);
             }
         }
     }
@@ -443,14 +443,14 @@ async fn check_me(emcee: &Emcee, ranking: &Ranking, voters: &[Voter]) {
             (&json!(voter.id), &json!(voter.name), &json!(voter.card))
         );
         ranking.check_standing(&voter.id, Some(&me["standing"]).filter(|standing| standing.is_object()));
-        // the voided running need not be told any more
-        let cast = voter.told.iter().filter(|(running, told)| !told.votes.is_empty() && **running != (VOIDED, 1));
-        for (running, told) in cast {
+        // the voided take need not be told any more
+        let cast = voter.told.iter().filter(|(take_id, told)| !told.votes.is_empty() && **take_id != (VOIDED, 1));
+        for (take_id, told) in cast {
             let mut ballots = array(&me, "ballots").iter();
-            let ballot = ballots.find(|b| (number(b, "round"), number(b, "take")) == *running);
-            let ballot = ballot.unwrap_or_else(|| panic!("{running:?} is missing in {me}"));
-            assert_eq!(ballot["votes"], told.votes, "{running:?} in {me}");
-            assert_eq!(ballot["left"], 10 - told.votes.len(), "{running:?} in {me}");
+            let ballot = ballots.find(|b| (number(b, "round"), number(b, "take")) == *take_id);
+            let ballot = ballot.unwrap_or_else(|| panic!("{take_id:?} is missing in {me}"));
+            assert_eq!(ballot["votes"], told.votes, "{take_id:?} in {me}");
+            assert_eq!(ballot["left"], 10 - told.votes.len(), "{take_id:?} in {me}");
         }
     }
 }

@@ -206,6 +206,6 @@ async fn while_the_replica_is_away_no_vote_is_acknowledged_rooms_are_shown_and_t
     replica.command(&follow).await;
     server.ready().await;
     voter.begin(1, 1, "b");
-    assert_eq!(voter.settle(1, 1).await, Some(Verdict::Stored));
+    assert_eq!(voter.resolve_cast(1, 1).await, Some(Verdict::Stored));
     assert_eq!(emcee.close(&room, 1).await["rounds"][0]["tally"]["votes"], json!([1, 1]));
 }

@@ -4,98 +4,53 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::dice;
-use support::hall::Hall;
+use support::cluster::Cluster;
 use support::http::Http;
+use support::receiver::{Received, Receiver};
 use support::server::Server;
 use support::voter::{Verdict, Voter};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 /// How long something may take that must come.
 const SOON: Duration = Duration::from_secs(30);
 
-/// A chat that takes messages, and can be made to think about its answer.
-#[derive(Clone)]
-struct Chat {
-    url: String,
-    posts: Arc<Mutex<Vec<(String, String)>>>,
-    posted: Arc<Notify>,
-    answers: watch::Sender<Option<u16>>,
-    /// Posts that were answered with 200.
-    taken: watch::Sender<usize>,
-}
+/// The path of the webhook: a secret.
+const HOOK: &str = "/hooks/secret-part";
+
+/// A chat: a receiver of messages.
+struct Chat(Receiver);
 
 impl Chat {
-    /// Answers every post with this status; `None`: keeps them waiting.
-    async fn open(status: Option<u16>) -> Chat {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}/hooks/secret-part", listener.local_addr().expect("an address"));
-        let (answers, _) = watch::channel(status);
-        let (taken, _) = watch::channel(0);
-        let chat = Chat { url, posts: Arc::default(), posted: Arc::default(), answers, taken };
-        let serving = chat.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serving.clone().serve(stream));
-            }
-        });
-        chat
+    /// Answers every post with this status; `None`: holds the answers back.
+    fn open(status: Option<u16>) -> Chat {
+        Chat(Receiver::start(status))
     }
 
-    async fn serve(self, mut stream: TcpStream) {
-        let mut bytes = Vec::new();
-        while let Ok(1..) = stream.read_buf(&mut bytes).await {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let field = |name: &str| {
-                let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}:")));
-                line.and_then(|line| line.split_once(": ")).map(|(_, value)| value.to_owned())
-            };
-            let length: usize = field("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-            if body.len() < length {
-                continue;
-            }
-            let id = field("idempotency-key").expect("every post has an id");
-            let message: Value = serde_json::from_str(body).expect("a post is JSON");
-            let said = message["text"].as_str().expect("a text").to_owned();
-            self.posts.lock().unwrap().push((id, said));
-            self.posted.notify_waiters();
-            let mut answers = self.answers.subscribe();
-            let Ok(status) = answers.wait_for(Option::is_some).await.map(|status| status.expect("a status")) else {
-                return;
-            };
-            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            let _ = stream.write_all(answer.as_bytes()).await;
-            self.taken.send_modify(|taken| *taken += usize::from(status == 200));
-            return;
-        }
+    fn url(&self) -> String {
+        self.0.url() + HOOK
     }
 
-    /// Waits until what was posted is enough.
+    /// Waits until the posts, each an id and a text, are enough.
     async fn until(&self, what: &str, enough: impl Fn(&[(String, String)]) -> bool) -> Vec<(String, String)> {
-        let waiting = async {
-            loop {
-                let posted = self.posted.notified();
-                let posts = self.posts.lock().unwrap().clone();
-                if enough(&posts) {
-                    return posts;
-                }
-                posted.await;
-            }
-        };
-        match timeout(SOON, waiting).await {
-            Ok(posts) => posts,
-            Err(_) => panic!("{what}: {:?}", self.posts.lock().unwrap()),
-        }
+        let received = self.0.wait_until(SOON, |received| enough(&posts(received))).await;
+        posts(&received.unwrap_or_else(|| panic!("{what}: {:?}", posts(&self.0.received()))))
     }
+}
+
+/// Ids and texts of what was posted to the webhook.
+fn posts(received: &[Received]) -> Vec<(String, String)> {
+    let post = |post: &Received| {
+        assert_eq!((post.method.as_str(), post.path.as_str()), ("POST", HOOK));
+        let id = post.header("idempotency-key").expect("every post has an id").to_owned();
+        let message: Value = serde_json::from_slice(&post.body).expect("a post is JSON");
+        (id, message["text"].as_str().expect("a text").to_owned())
+    };
+    received.iter().map(post).collect()
 }
 
 /// What a receiver keeps that drops repeated ids; each id must say the same every time.
@@ -110,19 +65,20 @@ fn without_repeats(posts: &[(String, String)]) -> BTreeMap<String, String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_killed_in_mid_job_leaves_it_to_another_and_each_is_seen_once() {
-    let hall = Hall::redis_with(&[vec![("TALLYCAST__SERVER__ROLE", "audience")], vec![("ADMIN", "1")]]).await;
-    let redis = hall.redis.as_ref().expect("a Redis").url();
-    let chat = Chat::open(None).await;
+    let cluster = Cluster::redis_with(&[vec![("TALLYCAST__SERVER__ROLE", "audience")], vec![("ADMIN", "1")]]).await;
+    let redis = cluster.redis.as_ref().expect("a Redis").url();
+    let chat = Chat::open(None);
+    let hook = chat.url();
     let worker = [
         ("TALLYCAST__SERVER__ROLE", "worker"),
         ("TALLYCAST__LEDGER__URL", redis.as_str()),
-        ("TALLYCAST__JOBS__WEBHOOK_URL", chat.url.as_str()),
+        ("TALLYCAST__JOBS__WEBHOOK_URL", hook.as_str()),
         ("TALLYCAST__JOBS__LEASE_SECONDS", "2"),
     ];
     let mut doomed = Server::start(&worker).await;
-    let emcee = hall.emcee().at(1);
+    let emcee = cluster.emcee().at(1);
     let room = emcee.create_plain("Evening", 3).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses()[..1], &room, "Ann", dice(81, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses()[..1], &room, "Ann", dice(81, 0)).await;
     for round in 1..=3 {
         emcee.open(&room, round).await;
         assert_eq!(ann.cast(round, 1, "aab").await, Verdict::Stored);
@@ -130,7 +86,7 @@ async fn a_worker_killed_in_mid_job_leaves_it_to_another_and_each_is_seen_once()
     }
     chat.until("the first message is on its way", |posts| !posts.is_empty()).await;
     doomed.kill9().await;
-    chat.answers.send_replace(Some(200));
+    chat.0.answer_with(200);
     let second = Server::start(&worker).await;
     // the one that was under way is told again, under its id
     let all = |posts: &[(String, String)]| without_repeats(posts).len() == 3 && posts.len() > 3;
@@ -158,30 +114,30 @@ async fn a_worker_killed_in_mid_job_leaves_it_to_another_and_each_is_seen_once()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_chat_that_is_down_is_told_when_it_is_back() {
-    let chat = Chat::open(Some(503)).await;
-    let settings = [("TALLYCAST__JOBS__WEBHOOK_URL", chat.url.as_str()), ("TALLYCAST__JOBS__LEASE_SECONDS", "1")];
-    let hall = Hall::embedded_with(&settings).await;
-    let emcee = hall.emcee();
+    let chat = Chat::open(Some(503));
+    let hook = chat.url();
+    let settings = [("TALLYCAST__JOBS__WEBHOOK_URL", hook.as_str()), ("TALLYCAST__JOBS__LEASE_SECONDS", "1")];
+    let cluster = Cluster::embedded_with(&settings).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Evening", 1).await;
     emcee.open(&room, 1).await;
     emcee.close(&room, 1).await;
     chat.until("it is tried again", |posts| posts.len() >= 2).await;
-    chat.answers.send_replace(Some(200));
+    chat.0.answer_with(200);
     // which of the tries is the one that gets through is chance
-    let mut taken = chat.taken.subscribe();
-    timeout(SOON, taken.wait_for(|taken| *taken > 0)).await.expect("it is told").expect("the chat is open");
-    assert_eq!(without_repeats(&chat.posts.lock().unwrap()).len(), 1);
-    assert!(!hall.pods[0].log().contains("secret-part"), "the webhook's URL is a secret");
+    assert!(chat.0.accepts_within(SOON).await, "it is told");
+    assert_eq!(without_repeats(&posts(&chat.0.received())).len(), 1);
+    assert!(!cluster.pods[0].log().contains("secret-part"), "the webhook's URL is a secret");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_each_close_an_archive_lies_where_exports_go() {
     let folder = tempfile::tempdir().expect("a folder");
     let exports = folder.path().join("exports");
-    let hall = Hall::embedded_with(&[("TALLYCAST__JOBS__EXPORT_DIR", exports.to_str().expect("UTF-8"))]).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__JOBS__EXPORT_DIR", exports.to_str().expect("UTF-8"))]).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Kept", 1).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(82, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(82, 0)).await;
     emcee.open(&room, 1).await;
     assert_eq!(ann.cast(1, 1, "ab").await, Verdict::Stored);
     emcee.close(&room, 1).await;
@@ -194,7 +150,7 @@ async fn after_each_close_an_archive_lies_where_exports_go() {
     timeout(SOON, written).await.expect("an archive");
     let archive = std::fs::read_to_string(&file).expect("it is whole: it was put there at once");
     assert_eq!(archive.lines().count() - 1, last_line(&archive)["end"]["lines"]);
-    let elsewhere = Hall::embedded().await;
+    let elsewhere = Cluster::embedded().await;
     let there = elsewhere.emcee();
     let url = there.url(&Method::POST, "/rooms/import");
     let key = format!("Bearer {}", support::server::EMCEE_KEY);
@@ -209,8 +165,8 @@ fn last_line(text: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_serves_probes_and_metrics_and_nobody_else() {
-    let hall = Hall::redis(1).await;
-    let redis = hall.redis.as_ref().expect("a Redis").url();
+    let cluster = Cluster::redis(1).await;
+    let redis = cluster.redis.as_ref().expect("a Redis").url();
     let settings = [("TALLYCAST__SERVER__ROLE", "worker"), ("TALLYCAST__LEDGER__URL", redis.as_str())];
     let mut worker = Server::start(&settings).await;
     let http = Http::new();

@@ -5,11 +5,13 @@
 //!
 //! `TALLYCAST_PROVE_FACTOR` multiplies the number of cases.
 
-mod ledger_support;
+#[path = "support/ledgers/mod.rs"]
+mod ledgers;
+mod support;
 
 use std::sync::OnceLock;
 
-use ledger_support::Stand;
+use ledgers::TestLedger;
 use proptest::test_runner::Config;
 use proptest_state_machine::prop_state_machine;
 use tokio::runtime::{Builder, Runtime};
@@ -28,7 +30,7 @@ use votes::VotesTest;
 /// Which ledger is tested.
 pub trait Kind: 'static {
     /// A ledger for one case.
-    fn stand() -> Stand;
+    fn test_ledger() -> TestLedger;
 }
 
 /// The file.
@@ -36,8 +38,8 @@ pub trait Kind: 'static {
 pub struct Embedded;
 
 impl Kind for Embedded {
-    fn stand() -> Stand {
-        Stand::embedded(0)
+    fn test_ledger() -> TestLedger {
+        TestLedger::embedded(0)
     }
 }
 
@@ -46,8 +48,8 @@ impl Kind for Embedded {
 pub struct Redis;
 
 impl Kind for Redis {
-    fn stand() -> Stand {
-        Stand::redis(0)
+    fn test_ledger() -> TestLedger {
+        TestLedger::redis(0)
     }
 }
 

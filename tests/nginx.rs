@@ -3,8 +3,8 @@
 
 #[path = "nginx/compose.rs"]
 mod compose;
-#[path = "nginx/names.rs"]
-mod names;
+#[path = "nginx/name_server.rs"]
+mod name_server;
 #[path = "nginx/proxy.rs"]
 mod proxy;
 mod support;
@@ -16,10 +16,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
-use support::hall::Hall;
+use support::cluster::Cluster;
+use support::receiver::Receiver;
 use support::server::EMCEE_KEY;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
@@ -27,10 +28,10 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 /// A shipped limit is 10 s; a busy machine may be late.
 const CUT_WITHIN: Duration = Duration::from_secs(30);
 
-async fn behind_nginx() -> (Hall, Proxy) {
-    let hall = Hall::embedded().await;
-    let proxy = Proxy::start(hall.pods[0].address()).await;
-    (hall, proxy)
+async fn behind_nginx() -> (Cluster, Proxy) {
+    let cluster = Cluster::embedded().await;
+    let proxy = Proxy::start(cluster.pods[0].address()).await;
+    (cluster, proxy)
 }
 
 async fn evening(proxy: &Proxy, options: &[&str]) -> Output {
@@ -79,7 +80,7 @@ fn nginx_takes_the_configuration() {
 
 #[tokio::test]
 async fn an_evening_behind_tls_is_exact_to_the_vote() {
-    let (_hall, proxy) = behind_nginx().await;
+    let (_cluster, proxy) = behind_nginx().await;
     let ca = proxy.root().display().to_string();
     let ran = evening(&proxy, &["--ca", &ca, "--processes", "2", "--source", "127.0.0.2,127.0.0.3"]).await;
     let said = String::from_utf8_lossy(&ran.stdout);
@@ -89,7 +90,7 @@ async fn an_evening_behind_tls_is_exact_to_the_vote() {
 
 #[tokio::test]
 async fn a_root_that_nobody_knows_is_said_with_what_to_do() {
-    let (_hall, proxy) = behind_nginx().await;
+    let (_cluster, proxy) = behind_nginx().await;
     let ran = evening(&proxy, &[]).await;
     let said = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(104), "{said}");
@@ -98,37 +99,19 @@ async fn a_root_that_nobody_knows_is_said_with_what_to_do() {
     }
 }
 
-/// Answers each connection's request, and gives back the heads as they came.
-async fn recorder() -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("its address");
-    let (heads, recorded) = tokio::sync::mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(stream.read_u8().await.expect("a whole head"));
-            }
-            let answered = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").await;
-            answered.expect("nginx reads");
-            if heads.send(String::from_utf8(head).expect("a head is text").to_ascii_lowercase()).is_err() {
-                break;
-            }
-        }
-    });
-    (address, recorded)
-}
-
 #[tokio::test]
 async fn what_a_client_claims_of_itself_does_not_reach_the_process() {
-    let (upstream, mut heads) = recorder().await;
-    let proxy = Proxy::start(upstream).await;
+    let upstream = Receiver::start(Some(204));
+    let proxy = Proxy::start(upstream.address).await;
     let claims = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: ftp\r\nX-Forwarded-Host: evil.example\r\n\
                   X-Forwarded-Port: 666\r\nX-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6;host=evil.example\r\n\
                   Upgrade: websocket\r\nConnection: upgrade, close\r\n";
     let answer = proxy.ask(&format!("GET /elsewhere HTTP/1.1\r\nHost: vote.example\r\n{claims}\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
-    let head = heads.recv().await.expect("the request came through");
+    let received = upstream.wait_until(Duration::from_secs(20), |received| !received.is_empty()).await;
+    let request = received.expect("the request came through").remove(0);
+    let lines = request.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    let head = lines.collect::<String>().to_ascii_lowercase();
     for lie in ["6.6.6.6", "evil.example", "ftp", "666", "upgrade"] {
         assert!(!head.contains(lie), "{lie} came through: {head}");
     }
@@ -139,7 +122,7 @@ async fn what_a_client_claims_of_itself_does_not_reach_the_process() {
 
 #[tokio::test]
 async fn who_guesses_keys_has_to_wait_whatever_address_it_claims() {
-    let (_hall, proxy) = behind_nginx().await;
+    let (_cluster, proxy) = behind_nginx().await;
     let guess = |claimed: u8| {
         format!(
             "GET /api/v1/rooms HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer not-the-right-key\r\n\
@@ -160,8 +143,8 @@ async fn who_guesses_keys_has_to_wait_whatever_address_it_claims() {
 
 #[tokio::test]
 async fn links_lead_to_the_name_that_was_asked_for_over_https() {
-    let (hall, proxy) = behind_nginx().await;
-    let room = hall.emcee().create_plain("links", 1).await;
+    let (cluster, proxy) = behind_nginx().await;
+    let room = cluster.emcee().create_plain("links", 1).await;
     let body = r#"{"names":["Ada"]}"#;
     let answer = proxy
         .ask(&format!(
@@ -176,14 +159,14 @@ async fn links_lead_to_the_name_that_was_asked_for_over_https() {
 
 #[tokio::test]
 async fn goodbyes_and_close_codes_pass_through() {
-    let (mut hall, proxy) = behind_nginx().await;
+    let (mut cluster, proxy) = behind_nginx().await;
     let (_socket, refused) = stage(&proxy, "222222").await;
     assert_eq!(refused, json!({"closed": 4404}), "a room that is not there");
 
-    let room = hall.emcee().create_plain("goodbye", 1).await;
+    let room = cluster.emcee().create_plain("goodbye", 1).await;
     let (mut socket, state) = stage(&proxy, &room).await;
     assert_eq!(state["state"]["room"]["room"], room.as_str(), "{state}");
-    hall.pods[0].signal("TERM");
+    cluster.pods[0].signal("TERM");
     let goodbye = loop {
         let frame = frame(&mut socket).await;
         if frame.get("presence").is_none() {
@@ -193,12 +176,12 @@ async fn goodbyes_and_close_codes_pass_through() {
     assert_eq!(goodbye["bye"]["reason"], "draining", "{goodbye}");
     assert!(goodbye["bye"]["retry_ms"].as_u64() <= Some(500), "{goodbye}");
     assert_eq!(frame(&mut socket).await, json!({"closed": 1012}));
-    assert!(hall.pods[0].exit().await.success());
+    assert!(cluster.pods[0].exit().await.success());
 }
 
 #[tokio::test]
 async fn whoever_sends_drop_by_drop_is_cut_and_delays_nobody() {
-    let (hall, proxy) = behind_nginx().await;
+    let (cluster, proxy) = behind_nginx().await;
     let begun = Instant::now();
     // a head without an end, a byte a second
     let dribble = async {
@@ -229,7 +212,7 @@ async fn whoever_sends_drop_by_drop_is_cut_and_delays_nobody() {
     let cut = timeout(CUT_WITHIN, async { tokio::join!(dribble, silence, healthy) }).await;
     assert!(cut.is_ok(), "a slow client still holds its connection after {CUT_WITHIN:?}");
     assert!(begun.elapsed() > Duration::from_secs(5), "nobody was slow: this shows nothing");
-    drop(hall);
+    drop(cluster);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::emcee::{Emcee, code, lasting, round};
-use support::hall::Hall;
+use support::cluster::Cluster;
 use support::http::{Answer, Http};
 use support::reference::{array, exported_ballots, record};
 use support::socket::{Heard, PATIENCE, Socket};
@@ -26,19 +26,19 @@ const RACERS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_first_sent_after_a_close_is_counted_on_three_processes() {
-    close_races(Hall::redis(3).await, 400 * prove_factor(), seed("close races, redis")).await;
+    close_races(Cluster::redis(3).await, 400 * prove_factor(), seed("close races, redis")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_first_sent_after_a_close_is_counted_on_the_embedded_ledger() {
-    close_races(Hall::embedded().await, 100 * prove_factor(), seed("close races, embedded")).await;
+    close_races(Cluster::embedded().await, 100 * prove_factor(), seed("close races, embedded")).await;
 }
 
 /// In each race voters cast as fast as answers come while the emcee closes. Fails if a gate lets a
 /// vote in after the close was answered, if the published result misses an acknowledged vote or
 /// changes later, or if a refused vote is counted all the same.
-async fn close_races(hall: Hall, races: usize, seed: u64) {
-    let emcee = hall.emcee();
+async fn close_races(cluster: Cluster, races: usize, seed: u64) {
+    let emcee = cluster.emcee();
     let mut when = dice(seed, 0);
     let mut done = 0;
     let mut acknowledged_in_all = 0;
@@ -51,8 +51,8 @@ async fn close_races(hall: Hall, races: usize, seed: u64) {
         let mut racers = Vec::new();
         for number in 0..RACERS {
             let rng = dice(seed, 1 + number as u64);
-            let mut voter = Voter::join(&emcee.http, &hall.addresses(), &room, &format!("V{number}"), rng).await;
-            let pod = hall.addresses()[number % hall.pods.len()];
+            let mut voter = Voter::join(&emcee.http, &cluster.addresses(), &room, &format!("V{number}"), rng).await;
+            let pod = cluster.addresses()[number % cluster.pods.len()];
             if number % 2 == 0 {
                 assert!(voter.try_connect_to(pod).await, "connected");
             }
@@ -152,34 +152,34 @@ const COPIES_BY_HTTP: usize = 400;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_copies_of_one_slip_at_once_over_three_processes_are_counted_once() {
-    let hall = Hall::redis(3).await;
+    let cluster = Cluster::redis(3).await;
     for letters in [&["a"][..], &["a", "b"][..], &["abab"][..]] {
-        thousand_copies(&hall, letters).await;
+        thousand_copies(&cluster, letters).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_copies_of_one_slip_at_once_on_the_embedded_ledger_are_counted_once() {
-    let hall = Hall::embedded().await;
+    let cluster = Cluster::embedded().await;
     for letters in [&["a"][..], &["a", "b"][..]] {
-        thousand_copies(&hall, letters).await;
+        thousand_copies(&cluster, letters).await;
     }
 }
 
 /// Sends copies of slip 1 from everywhere at once, several frames in one write. With more than one
 /// version of the cast the copies contradict each other: then one version is stored, and everybody
 /// is told that one. Fails if two batches of one pod, or two pods, both append.
-async fn thousand_copies(hall: &Hall, versions: &[&str]) {
-    let emcee = hall.emcee();
+async fn thousand_copies(cluster: &Cluster, versions: &[&str]) {
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Copies", 1).await;
-    let voter = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(7, 7)).await;
+    let voter = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(7, 7)).await;
     emcee.open(&room, 1).await;
-    let gate = Arc::new(Barrier::new(hall.pods.len() * SOCKETS_PER_POD + 8 + 1));
+    let gate = Arc::new(Barrier::new(cluster.pods.len() * SOCKETS_PER_POD + 8 + 1));
     let casts: Vec<Value> =
         versions.iter().map(|votes| json!({"round": 1, "take": 1, "slip": 1, "votes": votes})).collect();
     let mut senders: Vec<JoinHandle<Vec<Value>>> = Vec::new();
-    for number in 0..hall.pods.len() * SOCKETS_PER_POD {
-        let pod = hall.addresses()[number % hall.pods.len()];
+    for number in 0..cluster.pods.len() * SOCKETS_PER_POD {
+        let pod = cluster.addresses()[number % cluster.pods.len()];
         let (socket, _) = Socket::hello(pod, &room, "voter", Some(&voter.token)).await;
         let frames: Vec<String> = (0..COPIES_PER_SOCKET)
             .map(|copy| json!({"cast": casts[(number + copy) % casts.len()]}).to_string())
@@ -188,7 +188,7 @@ async fn thousand_copies(hall: &Hall, versions: &[&str]) {
     }
     for writer in 0..8 {
         let (casts, gate, http) = (casts.clone(), gate.clone(), emcee.http.clone());
-        let pod = hall.addresses()[writer % hall.pods.len()];
+        let pod = cluster.addresses()[writer % cluster.pods.len()];
         let url = format!("http://{pod}/api/v1/rooms/{room}/votes");
         let bearer = format!("Bearer {}", voter.token);
         senders.push(tokio::spawn(async move {
@@ -241,15 +241,15 @@ async fn copies_by_socket(mut socket: Socket, frames: Vec<String>, gate: Arc<Bar
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_slips_from_twelve_sockets_at_once_never_exceed_the_budget() {
-    let hall = Hall::redis(3).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::redis(3).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Budget", 1).await;
-    let voter = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(8, 8)).await;
+    let voter = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(8, 8)).await;
     emcee.open(&room, 1).await;
     let gate = Arc::new(Barrier::new(12));
     let mut senders = Vec::new();
     for number in 0..12 {
-        let pod = hall.addresses()[number % 3];
+        let pod = cluster.addresses()[number % 3];
         let (socket, _) = Socket::hello(pod, &room, "voter", Some(&voter.token)).await;
         // every socket goes through all slips, and three beyond the budget
         let frames = (1..=13).map(|slip| json!({"cast": {"round": 1, "slip": slip, "votes": "a"}}).to_string());
@@ -266,14 +266,14 @@ async fn ten_slips_from_twelve_sockets_at_once_never_exceed_the_budget() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_emcee_command_said_to_three_processes_at_once_is_carried_out_once() {
-    let hall = Hall::redis(3).await;
+    let cluster = Cluster::redis(3).await;
     for evening in 0..3 * prove_factor() {
-        commands_in_threes(&hall, evening).await;
+        commands_in_threes(&cluster, evening).await;
     }
 }
 
-async fn commands_in_threes(hall: &Hall, evening: usize) {
-    let emcee = hall.emcee();
+async fn commands_in_threes(cluster: &Cluster, evening: usize) {
+    let emcee = cluster.emcee();
     let pair = json!([{"label": "A"}, {"label": "B"}]);
     let rounds = json!([{"title": "One", "choices": pair}, {"title": "Two", "choices": pair, "split": "held"}]);
     let body = json!({"title": format!("Threes {evening}"), "ref": format!("threes-{evening}"), "rounds": rounds});
@@ -293,7 +293,7 @@ async fn commands_in_threes(hall: &Hall, evening: usize) {
     let same_title = array(&rooms, "rooms").iter().filter(|one| one["title"] == body["title"]).count();
     assert_eq!(same_title, 1, "one room: {rooms}");
 
-    let voter = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(9, 9)).await;
+    let voter = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(9, 9)).await;
     let closes_at = support::wall_ms() + 600_000;
     let post = |path: &str, body: Value| (Method::POST, path.to_owned(), body);
     let commands = vec![
@@ -377,16 +377,16 @@ async fn three_at_once(emcee: &Emcee, method: Method, path: &str, body: &Value) 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_card_joining_at_three_processes_at_once_is_one_voter() {
-    let hall = Hall::redis(3).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::redis(3).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Joins", 1).await;
     let http = Http::new();
     for number in 0..20 {
         let body = json!({"name": format!("Ann {number}"), "card": card(&mut dice(10, number))});
         let (a, b, c) = tokio::join!(
-            join(&http, hall.addresses()[0], &room, &body),
-            join(&http, hall.addresses()[1], &room, &body),
-            join(&http, hall.addresses()[2], &room, &body),
+            join(&http, cluster.addresses()[0], &room, &body),
+            join(&http, cluster.addresses()[1], &room, &body),
+            join(&http, cluster.addresses()[2], &room, &body),
         );
         let mut statuses = [a.status, b.status, c.status];
         statuses.sort_unstable();
@@ -405,8 +405,8 @@ async fn one_card_joining_at_three_processes_at_once_is_one_voter() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_name_wanted_by_three_phones_at_once_goes_to_one_of_them() {
-    let hall = Hall::redis(3).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::redis(3).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Names", 1).await;
     let http = Http::new();
     let mut cards = dice(11, 0);
@@ -416,9 +416,9 @@ async fn one_name_wanted_by_three_phones_at_once_goes_to_one_of_them() {
             .map(|name| json!({"name": format!("{name} {number}"), "card": card(&mut cards)}))
             .collect();
         let (a, b, c) = tokio::join!(
-            join(&http, hall.addresses()[0], &room, &bodies[0]),
-            join(&http, hall.addresses()[1], &room, &bodies[1]),
-            join(&http, hall.addresses()[2], &room, &bodies[2]),
+            join(&http, cluster.addresses()[0], &room, &bodies[0]),
+            join(&http, cluster.addresses()[1], &room, &bodies[1]),
+            join(&http, cluster.addresses()[2], &room, &bodies[2]),
         );
         let mut statuses = [a.status, b.status, c.status];
         statuses.sort_unstable();

@@ -8,10 +8,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 use support::emcee::{Emcee, round};
-use support::hall::Hall;
+use support::cluster::Cluster;
 use support::http::Http;
 use support::redis::Redis;
-use support::slow_way::SlowWay;
+use support::delaying_proxy::DelayingProxy;
 use support::socket::Socket;
 use support::voter::{Verdict, Voter};
 use support::{dice, wall_ms};
@@ -21,25 +21,25 @@ use tokio::time::sleep;
 struct Ears {
     sockets: Vec<Socket>,
     room: String,
-    hall: Vec<std::net::SocketAddr>,
+    cluster: Vec<std::net::SocketAddr>,
     http: Http,
 }
 
 impl Ears {
-    async fn open(hall: &Hall, room: &str) -> Ears {
+    async fn open(cluster: &Cluster, room: &str) -> Ears {
         let http = Http::new();
         let mut sockets = Vec::new();
-        for (number, pod) in hall.addresses().into_iter().enumerate() {
+        for (number, pod) in cluster.addresses().into_iter().enumerate() {
             sockets.push(Socket::stage(pod, room).await);
             let name = format!("Listener {number}");
-            let voter = Voter::join(&http, &hall.addresses(), room, &name, dice(20, number as u64)).await;
+            let voter = Voter::join(&http, &cluster.addresses(), room, &name, dice(20, number as u64)).await;
             let mut socket = Socket::open(pod, &name).await.expect("a voter may connect");
             socket.record();
             socket.say_hello(room, "voter", Some(&voter.token)).await;
             socket.expect("state").await;
             sockets.push(socket);
         }
-        Ears { sockets, room: room.to_owned(), hall: hall.addresses(), http }
+        Ears { sockets, room: room.to_owned(), cluster: cluster.addresses(), http }
     }
 
     /// Waits until every ear has heard of this.
@@ -59,12 +59,12 @@ impl Ears {
     /// the room from every process, and the first frames of a stage that connects now.
     async fn everything(&mut self) -> Vec<String> {
         let mut texts: Vec<String> = self.sockets.iter().flat_map(|socket| socket.recorded.clone()).collect();
-        for pod in &self.hall {
+        for pod in &self.cluster {
             let answer = self.http.get(&format!("http://{pod}/api/v1/rooms/{}", self.room)).await.expect("an answer");
             assert_eq!(answer.status, 200, "{}", answer.text);
             texts.push(answer.text);
             let mut late = Socket::stage(*pod, &self.room).await;
-            late.settle().await;
+            late.sync().await;
             texts.extend(late.recorded);
         }
         texts
@@ -120,8 +120,8 @@ fn tells_winner(text: &str, number: u32) -> bool {
     rounds.is_some_and(|rounds| rounds.iter().any(|r| r["round"] == number && r.get("winner").is_some()))
 }
 
-async fn halls() -> [Hall; 2] {
-    [Hall::embedded().await, Hall::redis(2).await]
+async fn clusters() -> [Cluster; 2] {
+    [Cluster::embedded().await, Cluster::redis(2).await]
 }
 
 async fn one_round(emcee: &Emcee, extra: Value) -> String {
@@ -132,24 +132,24 @@ async fn one_round(emcee: &Emcee, extra: Value) -> String {
     emcee.create(json!({"title": "Secrets", "rounds": [round]})).await
 }
 
-async fn crowd(emcee: &Emcee, hall: &Hall, room: &str, count: usize) -> Vec<Voter> {
+async fn crowd(emcee: &Emcee, cluster: &Cluster, room: &str, count: usize) -> Vec<Voter> {
     let mut voters = Vec::new();
     for number in 0..count {
         let name = format!("Caster {number}");
-        voters.push(Voter::join(&emcee.http, &hall.addresses(), room, &name, dice(21, number as u64)).await);
+        voters.push(Voter::join(&emcee.http, &cluster.addresses(), room, &name, dice(21, number as u64)).await);
     }
     voters
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_split_of_a_hidden_round_leaves_the_server_at_its_close_and_no_sooner() {
-    for hall in halls().await {
-        let emcee = hall.emcee();
+    for cluster in clusters().await {
+        let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({"split": "hidden"})).await;
-        let mut desk = Socket::emcee(hall.addresses()[0], &room).await;
-        let mut ears = Ears::open(&hall, &room).await;
+        let mut desk = Socket::emcee(cluster.addresses()[0], &room).await;
+        let mut ears = Ears::open(&cluster, &room).await;
         emcee.open(&room, 1).await;
-        for voter in &mut crowd(&emcee, &hall, &room, 3).await {
+        for voter in &mut crowd(&emcee, &cluster, &room, 3).await {
             assert_eq!(voter.cast(1, 1, "aaab").await, Verdict::Stored);
         }
         ears.hear_total(1, 12).await;
@@ -165,12 +165,12 @@ async fn the_split_of_a_hidden_round_leaves_the_server_at_its_close_and_no_soone
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_result_of_a_held_round_leaves_the_server_when_the_emcee_shows_it_and_no_sooner() {
-    for hall in halls().await {
-        let emcee = hall.emcee();
+    for cluster in clusters().await {
+        let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({"split": "held"})).await;
-        let mut ears = Ears::open(&hall, &room).await;
+        let mut ears = Ears::open(&cluster, &room).await;
         emcee.open(&room, 1).await;
-        for voter in &mut crowd(&emcee, &hall, &room, 3).await {
+        for voter in &mut crowd(&emcee, &cluster, &room, 3).await {
             assert_eq!(voter.cast(1, 1, "aaab").await, Verdict::Stored);
         }
         ears.hear_total(1, 12).await;
@@ -187,11 +187,11 @@ async fn the_result_of_a_held_round_leaves_the_server_when_the_emcee_shows_it_an
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blackout_hides_the_split_until_the_close_also_when_the_round_is_extended() {
-    for hall in halls().await {
-        let emcee = hall.emcee();
+    for cluster in clusters().await {
+        let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({"seconds": 6, "blackout_seconds": 4})).await;
-        let mut ears = Ears::open(&hall, &room).await;
-        let mut voters = crowd(&emcee, &hall, &room, 2).await;
+        let mut ears = Ears::open(&cluster, &room).await;
+        let mut voters = crowd(&emcee, &cluster, &room, 2).await;
         for voter in &mut voters {
             voter.come_back().await;
         }
@@ -236,13 +236,13 @@ async fn a_blackout_hides_the_split_until_the_close_also_when_the_round_is_exten
 async fn a_blackout_stays_dark_when_the_ledger_answers_late_and_where_a_process_starts_in_it() {
     const BLACKOUT_MS: i64 = 35_000;
     let redis = Redis::start().await;
-    let way = SlowWay::to(redis.port).await;
-    let behind = format!("redis://127.0.0.1:{}", way.port);
-    let mut hall = Hall::over(redis, &[vec![], vec![("TALLYCAST__LEDGER__URL", behind.as_str())]]).await;
-    let emcee = Emcee::new(hall.addresses()[..1].to_vec());
+    let proxy = DelayingProxy::to(redis.port).await;
+    let behind = format!("redis://127.0.0.1:{}", proxy.port);
+    let mut cluster = Cluster::over(redis, &[vec![], vec![("TALLYCAST__LEDGER__URL", behind.as_str())]]).await;
+    let emcee = Emcee::new(cluster.addresses()[..1].to_vec());
     let room = one_round(&emcee, json!({"seconds": 40, "blackout_seconds": BLACKOUT_MS / 1_000})).await;
-    let mut ears = Ears::open(&hall, &room).await;
-    let mut voter = Voter::join(&emcee.http, &hall.addresses()[1..], &room, "Ann", dice(25, 0)).await;
+    let mut ears = Ears::open(&cluster, &room).await;
+    let mut voter = Voter::join(&emcee.http, &cluster.addresses()[1..], &room, "Ann", dice(25, 0)).await;
     let opened = emcee.open(&room, 1).await;
     let dark_at = round(&opened, 1)["closes_at"].as_i64().expect("a deadline") - BLACKOUT_MS;
     assert_eq!(voter.cast(1, 1, "aa").await, Verdict::Stored);
@@ -250,7 +250,7 @@ async fn a_blackout_stays_dark_when_the_ledger_answers_late_and_where_a_process_
 
     // the first vote is stored in the light, and its answer, which tells of that time, comes in the dark
     sleep(Duration::from_millis(u64::try_from(dark_at - 600 - wall_ms()).unwrap_or(0))).await;
-    way.hold_up(Duration::from_millis(900));
+    proxy.delay_answers(Duration::from_millis(900));
     let casting = tokio::spawn(async move {
         for _ in 0..6 {
             assert_eq!(voter.cast(1, 1, "b").await, Verdict::Stored);
@@ -267,9 +267,9 @@ async fn a_blackout_stays_dark_when_the_ledger_answers_late_and_where_a_process_
     ears.hear_total(1, 8).await;
     ears.assert_no_split(1, "in the dark, while the ledger answers late").await;
 
-    way.hold_up(Duration::ZERO);
-    hall.pods[1].crash_and_restart().await;
-    let mut ears = Ears::open(&hall, &room).await;
+    proxy.delay_answers(Duration::ZERO);
+    cluster.pods[1].crash_and_restart().await;
+    let mut ears = Ears::open(&cluster, &room).await;
     ears.assert_no_split(1, "in the dark, where a process has just started").await;
     emcee.close(&room, 1).await;
     ears.assert_all_told(1, json!([2, 6])).await;
@@ -277,15 +277,15 @@ async fn a_blackout_stays_dark_when_the_ledger_answers_late_and_where_a_process_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rounds_of_a_secret_programme_leave_the_server_when_they_open_and_no_sooner() {
-    for hall in halls().await {
-        let emcee = hall.emcee();
+    for cluster in clusters().await {
+        let emcee = cluster.emcee();
         let round_of = |n: u32| {
             let choices = json!([{"label": format!("SECRET-LABEL-{n}-A")}, {"label": format!("SECRET-LABEL-{n}-B")}]);
             json!({"title": format!("SECRET-TITLE-{n}"), "choices": choices})
         };
         let rounds: Vec<Value> = (1..=3).map(round_of).collect();
         let room = emcee.create(json!({"title": "A surprise", "programme": "secret", "rounds": rounds})).await;
-        let mut ears = Ears::open(&hall, &room).await;
+        let mut ears = Ears::open(&cluster, &room).await;
         ears.assert_never("SECRET-", "before the first round").await;
         assert_eq!(round(&emcee.room(&room).await, 2)["title"], "SECRET-TITLE-2", "the emcee sees everything");
         for number in 1..=2 {
@@ -309,15 +309,15 @@ async fn the_rounds_of_a_secret_programme_leave_the_server_when_they_open_and_no
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_the_ranking_leaves_the_server_before_it_is_revealed() {
-    for hall in halls().await {
-        let emcee = hall.emcee();
+    for cluster in clusters().await {
+        let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({})).await;
-        let mut ears = Ears::open(&hall, &room).await;
+        let mut ears = Ears::open(&cluster, &room).await;
         // ten voters, place n with 11 - n votes on the winner; their names are the marks to search for
         let mut voters = Vec::new();
         for place in 1..=10u64 {
             let name = format!("MARK-{place:02}");
-            voters.push(Voter::join(&emcee.http, &hall.addresses(), &room, &name, dice(22, place)).await);
+            voters.push(Voter::join(&emcee.http, &cluster.addresses(), &room, &name, dice(22, place)).await);
         }
         emcee.open(&room, 1).await;
         for (voter, place) in voters.iter_mut().zip(1..) {
@@ -326,7 +326,7 @@ async fn nothing_of_the_ranking_leaves_the_server_before_it_is_revealed() {
         }
         emcee.close(&room, 1).await;
         ears.assert_never("MARK-", "before the reveal").await;
-        let mut own = Socket::open(hall.addresses()[0], "place 3").await.expect("a voter may connect");
+        let mut own = Socket::open(cluster.addresses()[0], "place 3").await.expect("a voter may connect");
         own.record();
         own.say_hello(&room, "voter", Some(&voters[2].token)).await;
 
@@ -345,7 +345,7 @@ async fn nothing_of_the_ranking_leaves_the_server_before_it_is_revealed() {
             let me = voters[2].http(&emcee.http, Method::GET, "/me", None).await.expect(200, "GET /me");
             assert_eq!(me["standing"].is_null(), shown > 3, "place 3 over HTTP while {shown} is shown: {me}");
             // the ping's answer comes after whatever this step told the voter
-            own.settle().await;
+            own.sync().await;
             let standing = own.recorded.iter().any(|text| text.starts_with("{\"standing\""));
             assert_eq!(standing, shown <= 3, "place 3 by socket while {shown} is shown");
         }
@@ -362,16 +362,16 @@ async fn nothing_of_the_ranking_leaves_the_server_before_it_is_revealed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ranking_taken_away_is_not_told_to_those_who_come_later() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = one_round(&emcee, json!({})).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "MARK-ANN", dice(23, 1)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "MARK-ANN", dice(23, 1)).await;
     emcee.open(&room, 1).await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
     emcee.close(&room, 1).await;
     emcee.reveal(&room, json!({"place": 1})).await;
     emcee.reveal(&room, json!({"place": null})).await;
-    let mut ears = Ears::open(&hall, &room).await;
+    let mut ears = Ears::open(&cluster, &room).await;
     ears.assert_never("MARK-ANN", "after the ranking was taken away").await;
     let me = ann.http(&emcee.http, Method::GET, "/me", None).await.expect(200, "GET /me");
     assert!(me["standing"].is_null(), "a place in a ranking that was taken away: {me}");
@@ -379,10 +379,10 @@ async fn a_ranking_taken_away_is_not_told_to_those_who_come_later() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_only_the_emcee_may_read_is_refused_to_everybody_else() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = one_round(&emcee, json!({"split": "hidden"})).await;
-    let ann = Voter::join(&emcee.http, &hall.addresses(), &room, "MARK-ANN", dice(24, 1)).await;
+    let ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "MARK-ANN", dice(24, 1)).await;
     for path in [
         "/voters",
         "/ranking",

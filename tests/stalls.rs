@@ -5,8 +5,8 @@ mod support;
 
 use serde_json::json;
 use std::time::Duration;
-use support::hall::Hall;
-use support::http::Http;
+use support::cluster::Cluster;
+use support::metrics::Metrics;
 use support::socket::{Heard, Socket};
 use support::voter::{card, join};
 use support::{count, dice};
@@ -24,9 +24,9 @@ const MAX_GROWTH_BYTES: f64 = 4e6;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_stays_level_while_the_ledger_stalls_for_a_minute_under_load() {
     let stall = Duration::from_secs(count("TALLYCAST_STALL_SECS", 60) as u64);
-    let hall = Hall::redis(1).await;
-    let redis = hall.redis.as_ref().expect("a hall on Redis");
-    let (emcee, pod) = (hall.emcee().patient(), hall.addresses()[0]);
+    let cluster = Cluster::redis(1).await;
+    let redis = cluster.redis.as_ref().expect("a hall on Redis");
+    let (emcee, pod) = (cluster.emcee().patient(), cluster.addresses()[0]);
     let room = emcee.create_plain("A stall", 1).await;
     let (begin, begun) = watch::channel(false);
     let mut phones = JoinSet::new();
@@ -46,7 +46,7 @@ async fn memory_stays_level_while_the_ledger_stalls_for_a_minute_under_load() {
     let (begun, mut seconds) = (Instant::now(), interval(Duration::from_secs(1)));
     while begun.elapsed() < stall {
         seconds.tick().await;
-        let metrics = Metrics::of(&emcee.http, &hall.pods[0].url("/metrics")).await;
+        let metrics = Metrics::of(&cluster.pods[0]).await;
         let waiting = metrics.value("tallycast_casts_waiting");
         last = metrics.value("process_resident_memory_bytes");
         most_waiting = f64::max(most_waiting, waiting);
@@ -92,20 +92,5 @@ async fn cast_until_stored(mut socket: Socket, mut begun: watch::Receiver<bool>)
             Some("busy") => busy += 1,
             Some(other) => panic!("refused: {other}"),
         }
-    }
-}
-
-/// What `/metrics` says at one moment.
-struct Metrics(String);
-
-impl Metrics {
-    async fn of(http: &Http, url: &str) -> Metrics {
-        Metrics(http.get(url).await.expect("an answer").text)
-    }
-
-    fn value(&self, name: &str) -> f64 {
-        let line = self.0.lines().find(|line| line.split(' ').next() == Some(name));
-        let value = line.and_then(|line| line.split(' ').nth(1)?.parse().ok());
-        value.unwrap_or_else(|| panic!("no {name} in the metrics"))
     }
 }

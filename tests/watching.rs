@@ -12,12 +12,13 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::cutter::Cutter;
+use support::cutting_proxy::CuttingProxy;
 use support::dice;
 use support::emcee::Emcee;
-use support::hall::Hall;
+use support::cluster::Cluster;
 use support::http::Http;
-use support::prometheus::{DesiredGate, Prometheus};
+use support::metrics::metric;
+use support::prometheus::{ScrapeTarget, Prometheus};
 use support::redis::Redis;
 use support::socket::{Heard, Socket};
 use support::voter::{Verdict, Voter};
@@ -113,13 +114,6 @@ fn listen(voters: Vec<Voter>) -> (watch::Sender<bool>, Vec<JoinHandle<Voter>>) {
     (stop, tasks)
 }
 
-/// The number of a series without labels.
-fn number(metrics: &str, series: &str) -> f64 {
-    let line = metrics.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')));
-    let number = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
-    number.unwrap_or_else(|| panic!("{series} is missing in\n{metrics}"))
-}
-
 /// Lines of a log that say that something went wrong.
 fn errors(log: &str) -> Vec<&str> {
     log.lines().filter(|line| line.contains("ERROR") || line.contains("ALARM")).collect()
@@ -174,8 +168,8 @@ impl Drop for Desk {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn votes_that_never_pause_are_shown_and_nobody_is_alarmed() {
     const STEADY: Duration = Duration::from_secs(60);
-    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__WORKERS", "4")]).await;
-    let (emcee, pods) = (hall.emcee(), hall.addresses());
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__WORKERS", "4")]).await;
+    let (emcee, pods) = (cluster.emcee(), cluster.addresses());
     let room = room(&emcee, "Steady", 1).await;
     let voters = crowd(&pods, &room, 200, 121).await;
     let mut desk = Desk::open(pods[0], &room).await;
@@ -184,15 +178,14 @@ async fn votes_that_never_pause_are_shown_and_nobody_is_alarmed() {
     let voting = tokio::spawn(async move { vote(voters, 1, pace, pods[0], &mut dice(121, 1_000)).await });
     let (mut oldest, mut seen) = (0.0, 0);
     while !voting.is_finished() {
-        let metrics = emcee.http.get(&hall.pods[0].url("/metrics")).await.expect("metrics").text;
-        oldest = f64::max(oldest, number(&metrics, "tallycast_oldest_unshown_vote_seconds"));
+        oldest = f64::max(oldest, metric(&cluster.pods[0], "tallycast_oldest_unshown_vote_seconds").await);
         seen += 1;
         assert!(!desk.task.is_finished(), "the desk broke a promise, see above");
         sleep(Duration::from_millis(100)).await;
     }
     let voters = voting.await.expect("all have voted");
     eprintln!("oldest vote that was not shown, in {seen} readings: {oldest} s");
-    assert_eq!(errors(&hall.pods[0].log()), [] as [&str; 0]);
+    assert_eq!(errors(&cluster.pods[0].log()), [] as [&str; 0]);
     assert!(oldest <= SHOWN_WITHIN.as_secs_f64(), "a vote was not shown for {oldest} s");
     let votes = voters.len() as u64 * u64::from(BUDGET);
     let (_stop, _listening) = listen(voters);
@@ -209,19 +202,19 @@ async fn votes_that_never_pause_are_shown_and_nobody_is_alarmed() {
 async fn an_evening_that_goes_well_wakes_nobody_and_trouble_is_told_while_it_lasts() {
     let audience = || vec![("TALLYCAST__SERVER__ROLE", "audience"), ("TALLYCAST__SERVER__WORKERS", "2")];
     let redis = Redis::start().await;
-    let way = Cutter::before(SocketAddr::from(([127, 0, 0, 1], redis.port))).await;
-    let by_the_way = format!("redis://127.0.0.1:{}", way.port);
-    let worker = vec![("TALLYCAST__SERVER__ROLE", "worker"), ("TALLYCAST__LEDGER__URL", by_the_way.as_str())];
-    let mut hall = Hall::over(redis, &[audience(), audience(), vec![("ADMIN", "1")], worker]).await;
+    let proxy = CuttingProxy::to(SocketAddr::from(([127, 0, 0, 1], redis.port))).await;
+    let through_the_proxy = format!("redis://127.0.0.1:{}", proxy.port);
+    let worker = vec![("TALLYCAST__SERVER__ROLE", "worker"), ("TALLYCAST__LEDGER__URL", through_the_proxy.as_str())];
+    let mut cluster = Cluster::over(redis, &[audience(), audience(), vec![("ADMIN", "1")], worker]).await;
     let prometheus = Prometheus::start().await;
     let components = ["server", "server", "admin", "worker"];
     let target =
-        |(component, (number, address))| DesiredGate { pod: format!("{component}-{number}"), component, address };
-    let targets = components.into_iter().zip(hall.addresses().into_iter().enumerate()).map(target);
+        |(component, (number, address))| ScrapeTarget { pod: format!("{component}-{number}"), component, address };
+    let targets = components.into_iter().zip(cluster.addresses().into_iter().enumerate()).map(target);
     prometheus.watch(&targets.collect::<Vec<_>>());
 
-    let emcee = hall.emcee().at(2);
-    let addresses = hall.addresses();
+    let emcee = cluster.emcee().at(2);
+    let addresses = cluster.addresses();
     let (pods, admin) = (&addresses[..2], addresses[2]);
     let room = room(&emcee, "Evening", 3).await;
     let mut voters = crowd(pods, &room, 40, 122).await;
@@ -263,12 +256,12 @@ async fn an_evening_that_goes_well_wakes_nobody_and_trouble_is_told_while_it_las
     assert_eq!(alerts, [] as [Value; 0], "nothing is wrong");
     let fired = prometheus.fired(&format!(r#"alertname!~"{}""#, ABOUT_SPEED.join("|"))).await;
     assert_eq!(fired, [] as [Value; 0], "nothing was wrong");
-    for pod in &hall.pods {
+    for pod in &cluster.pods {
         assert_eq!(errors(&pod.log()), [] as [&str; 0]);
     }
     // one message for each result and one for the ranking, but none about an alarm
     let done = r#"sum(tallycast_jobs_done_total{kind="message"})"#;
     assert_eq!(prometheus.number(done).await, Some(4.0), "messages to the chat");
     drop(desk);
-    trouble::is_told(&mut hall, &prometheus, &way).await;
+    trouble::is_told(&mut cluster, &prometheus, &proxy).await;
 }

@@ -2,7 +2,7 @@
 
 use crate::support::dice;
 use crate::support::emcee::Emcee;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::http::{Answer, Http};
 use crate::support::server::EMCEE_KEY;
 use crate::support::socket::Socket;
@@ -49,10 +49,10 @@ async fn ask(emcee: &Emcee, method: &Method, path: &str, headers: &[(&str, &str)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_emcee_call_works_without_the_key_and_nothing_changes() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Guarded", 1).await;
-    let ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(70, 0)).await;
+    let ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(70, 0)).await;
     let token = format!("Bearer {}", ann.token);
     let (voters_cookie, forged) = (format!("tallycast={}", ann.token), format!("Bearer {EMCEE_KEY}x"));
     let before = emcee.export(&room).await;
@@ -85,8 +85,8 @@ async fn no_emcee_call_works_without_the_key_and_nothing_changes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_key_buys_a_cookie_that_is_good_for_reading_and_with_an_origin_for_changes() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Cookie", 1).await;
     let wrong = json!({"key": "not the key at all"});
     ask(&emcee, &Method::POST, "/session", &[], &wrong).await.expect_problem(401, "bad_key", "a wrong key");
@@ -99,10 +99,10 @@ async fn the_key_buys_a_cookie_that_is_good_for_reading_and_with_an_origin_for_c
 
     let read = ask(&emcee, &Method::GET, "/rooms", &[("cookie", cookie)], &Value::Null).await;
     read.expect(200, "reading needs no origin");
-    let own = format!("http://{}", hall.addresses()[0]);
+    let own = format!("http://{}", cluster.addresses()[0]);
     let path = format!("/rooms/{room}");
     let body = json!({"title": "Changed"});
-    let port = hall.addresses()[0].port();
+    let port = cluster.addresses()[0].port();
     let other_port = format!("http://127.0.0.1:{}", port + 1);
     let (longer, user) =
         (format!("http://127.0.0.1:{port}.evil.example"), format!("http://evil.example@127.0.0.1:{port}"));
@@ -118,7 +118,7 @@ async fn the_key_buys_a_cookie_that_is_good_for_reading_and_with_an_origin_for_c
     ask(&emcee, &Method::PATCH, &path, &headers, &body).await.expect(200, "the server's own origin");
 
     // the same cookie opens an emcee's socket, which ends when the device signs out
-    let mut desk = Socket::open_with(hall.addresses()[0], "desk", &headers).await.expect("a socket");
+    let mut desk = Socket::open_with(cluster.addresses()[0], "desk", &headers).await.expect("a socket");
     desk.say_hello(&room, "emcee", None).await;
     desk.expect("desk").await;
     ask(&emcee, &Method::DELETE, "/session", &headers, &Value::Null).await.expect(204, "DELETE /session");
@@ -130,8 +130,8 @@ async fn the_key_buys_a_cookie_that_is_good_for_reading_and_with_an_origin_for_c
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn guessing_the_key_is_slowed_down_and_the_key_itself_goes_on_working() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let mut limited = None;
     for guess in 0..100 {
         let answer =
@@ -151,8 +151,8 @@ async fn guessing_the_key_is_slowed_down_and_the_key_itself_goes_on_working() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_proxy_on_the_same_machine_one_who_guesses_does_not_slow_down_others() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let guess = async |from: &str| {
         let headers = [("x-forwarded-for", from)];
         ask(&emcee, &Method::POST, "/session", &headers, &json!({"key": "a wrong guess"})).await.status
@@ -167,8 +167,8 @@ async fn behind_a_proxy_on_the_same_machine_one_who_guesses_does_not_slow_down_o
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_from_a_foreign_page_is_refused_before_it_opens() {
-    let hall = Hall::embedded().await;
-    let pod = hall.addresses()[0];
+    let cluster = Cluster::embedded().await;
+    let pod = cluster.addresses()[0];
     for origin in ["http://evil.example", "null", "http://127.0.0.1.evil.example"] {
         match Socket::open_with(pod, "evil", &[("origin", origin)]).await {
             Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => assert_eq!(answer.status(), 403, "{origin}"),
@@ -182,10 +182,10 @@ async fn a_socket_from_a_foreign_page_is_refused_before_it_opens() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_and_altered_tokens_are_refused_everywhere() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Tokens", 1).await;
-    let ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(71, 0)).await;
+    let ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(71, 0)).await;
     let mut tokens =
         vec![String::new(), "x".to_owned(), "a.b.c".to_owned(), EMCEE_KEY.to_owned(), ann.token.to_uppercase()];
     for at in [0, ann.token.len() / 2, ann.token.len() - 2] {
@@ -201,27 +201,27 @@ async fn forged_and_altered_tokens_are_refused_everywhere() {
             ask(&emcee, &Method::GET, &format!("/rooms/{room}/me"), &[("authorization", &bearer)], &Value::Null).await;
         assert_eq!(me.status, 401, "{token:?}: {}", me.text);
         assert!(me.body["code"].is_string(), "{}", me.text);
-        let mut socket = Socket::open(hall.addresses()[0], "forger").await.expect("a socket");
+        let mut socket = Socket::open(cluster.addresses()[0], "forger").await.expect("a socket");
         socket.say_hello(&room, "voter", Some(&token)).await;
         assert_eq!(socket.closed().await.0, Some(4401), "{token:?}");
     }
     for role in ["voter", "emcee"] {
-        let mut socket = Socket::open(hall.addresses()[0], "nobody").await.expect("a socket");
+        let mut socket = Socket::open(cluster.addresses()[0], "nobody").await.expect("a socket");
         socket.say_hello(&room, role, None).await;
         assert_eq!(socket.closed().await.0, Some(4401), "{role} without a token");
     }
-    let mut socket = Socket::open(hall.addresses()[0], "no emcee").await.expect("a socket");
+    let mut socket = Socket::open(cluster.addresses()[0], "no emcee").await.expect("a socket");
     socket.say_hello(&room, "emcee", Some(&ann.token)).await;
     assert_eq!(socket.closed().await.0, Some(4401), "a voter's token is no key");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_of_one_process_are_good_on_another_with_the_same_secret() {
-    let hall = Hall::redis(2).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::redis(2).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Shared", 1).await;
-    let ann = Voter::join(&Http::new(), &hall.addresses()[..1], &room, "Ann", dice(72, 0)).await;
-    for pod in hall.addresses() {
+    let ann = Voter::join(&Http::new(), &cluster.addresses()[..1], &room, "Ann", dice(72, 0)).await;
+    for pod in cluster.addresses() {
         let (_, state) = Socket::hello(pod, &room, "voter", Some(&ann.token)).await;
         assert_eq!(state["you"]["voter"], ann.id.as_str());
     }

@@ -2,7 +2,7 @@
 
 use crate::support::dice;
 use crate::support::emcee::plain_round;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::reference::{array, text};
 use crate::support::server::EMCEE_KEY;
 use crate::support::voter::Voter;
@@ -26,8 +26,8 @@ fn choices(count: usize) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_outside_the_bounds_is_refused_and_the_field_is_named() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let before = array(&emcee.get("/rooms").await, "rooms").len();
     let with = |field: &str, value: Value| room_with(|room| room[field] = value);
     let table = [
@@ -79,8 +79,8 @@ async fn a_room_outside_the_bounds_is_refused_and_the_field_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_at_the_bounds_is_accepted() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let widest = json!({
         "title": "é".repeat(80), "votes_per_round": 100, "partitions": 64,
         "rounds": vec![json!({"title": "👍🏽".repeat(80), "choices": choices(8), "seconds": 86_400, "blackout_seconds": 0}); 100],
@@ -94,10 +94,10 @@ async fn a_room_at_the_bounds_is_accepted() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bodies_that_are_no_json_are_refused_on_every_call_that_takes_one() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Bodies", 1).await;
-    let ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(100, 0)).await;
+    let ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(100, 0)).await;
     let (key, token) = (format!("Bearer {EMCEE_KEY}"), format!("Bearer {}", ann.token));
     let before = emcee.export(&room).await;
     let calls = [
@@ -133,8 +133,8 @@ async fn bodies_that_are_no_json_are_refused_on_every_call_that_takes_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_with_wrong_fields_are_refused_and_change_nothing() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Commands", 2).await;
     emcee.open(&room, 1).await;
     let before = emcee.room(&room).await["rounds"].clone();
@@ -180,10 +180,10 @@ async fn commands_with_wrong_fields_are_refused_and_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_cast_is_422_over_http_and_loses_nothing() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("No casts", 1).await;
-    let ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(101, 0)).await;
+    let ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(101, 0)).await;
     emcee.open(&room, 1).await;
     let cast = json!({"round": 1, "slip": 1, "votes": "ab"});
     ann.http(&emcee.http, Method::POST, "/votes", Some(&cast)).await.expect(200, "a cast");
@@ -219,8 +219,8 @@ async fn what_is_no_cast_is_422_over_http_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queries_and_paths_that_make_no_sense_are_refused() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Paths", 1).await;
     for path in [
         "/voters?limit=0",
@@ -252,8 +252,8 @@ async fn queries_and_paths_that_make_no_sense_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_larger_than_anybody_needs_is_refused_and_the_server_goes_on() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Large", 1).await;
     let name = "x".repeat(8 << 20);
     let url = emcee.url(&Method::POST, &format!("/rooms/{room}/join"));

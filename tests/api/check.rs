@@ -1,12 +1,12 @@
 //! `GET /check`: whether the evening may begin. That it is the emcee's alone is tested with all emcee calls.
 
 use crate::support::emcee::Emcee;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
+use crate::support::receiver::Receiver;
 use crate::support::socket::Socket;
 use serde_json::{Value, json};
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 const ITEMS: [&str; 7] = ["public_link", "socket", "ledger", "durable", "clock", "sessions", "ready"];
 
@@ -24,29 +24,10 @@ async fn wrong(emcee: &Emcee) -> Vec<(String, String)> {
     wrong.into_iter().map(|item| (text(item, "item"), text(item, "detail"))).collect()
 }
 
-/// Something at a free port that answers every connection with this, or never.
-async fn stranger(answer: Option<&'static str>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let url = format!("http://{}", listener.local_addr().expect("its own address"));
-    tokio::spawn(async move {
-        let mut silent = vec![];
-        while let Ok((mut stream, _)) = listener.accept().await {
-            match answer {
-                Some(answer) => {
-                    let _ = stream.read(&mut [0; 2048]).await;
-                    let _ = stream.write_all(answer.as_bytes()).await;
-                }
-                None => silent.push(stream),
-            }
-        }
-    });
-    url
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_well_passes_every_item() {
-    for hall in [Hall::embedded().await, Hall::redis(1).await] {
-        let emcee = hall.emcee();
+    for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
+        let emcee = cluster.emcee();
         assert_eq!(wrong(&emcee).await, []);
         let report = emcee.get("/check").await;
         for item in &report["items"].as_array().expect("items")[..3] {
@@ -60,8 +41,8 @@ async fn a_server_that_is_well_passes_every_item() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_public_link_that_leads_nowhere_is_said() {
     // a port below those that the system hands out
-    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", "http://127.0.0.1:9")]).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", "http://127.0.0.1:9")]).await;
+    let emcee = cluster.emcee();
     let wrong = wrong(&emcee).await;
     assert_eq!(wrong.iter().map(|(item, _)| item.as_str()).collect::<Vec<_>>(), ["public_link", "socket"]);
     assert!(wrong.iter().all(|(_, detail)| detail.contains("http://127.0.0.1:9 cannot be reached")), "{wrong:?}");
@@ -75,33 +56,35 @@ async fn a_public_link_that_leads_nowhere_is_said() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_public_link_that_leads_to_somebody_else_is_said() {
-    let url = stranger(Some("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")).await;
-    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &url)]).await;
-    let wrong = wrong(&hall.emcee()).await;
+    let stranger = Receiver::start(Some(200));
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &stranger.url())]).await;
+    let wrong = wrong(&cluster.emcee()).await;
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(wrong[0].1.contains("not Tallycast's"), "{wrong:?}");
     assert!(wrong[1].1.contains("200") && wrong[1].1.contains("upgrades"), "{wrong:?}");
-    let report = hall.emcee().get("/check").await;
+    let report = cluster.emcee().get("/check").await;
     assert!(report["items"].as_array().expect("items").iter().all(|item| item.get("seen").is_none()), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_public_link_that_never_answers_delays_the_check_by_three_seconds_at_most() {
-    let url = stranger(None).await;
-    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &url)]).await;
-    let wrong = wrong(&hall.emcee()).await;
+    // the kernel takes connections for it, and nobody answers them
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", silent.local_addr().expect("its own address"));
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &url)]).await;
+    let wrong = wrong(&cluster.emcee()).await;
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(wrong.iter().all(|(_, detail)| detail.contains("did not answer within 3 s")), "{wrong:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_without_places_left_is_said() {
-    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__MAX_SOCKETS", "3")]).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__MAX_SOCKETS", "3")]).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Full", 1).await;
     let mut sockets = vec![];
     for _ in 0..3 {
-        sockets.push(Socket::stage(hall.addresses()[0], &room).await);
+        sockets.push(Socket::stage(cluster.addresses()[0], &room).await);
     }
     let wrong = wrong(&emcee).await;
     assert_eq!(wrong.iter().map(|(item, _)| item.as_str()).collect::<Vec<_>>(), ["socket", "sessions", "ready"]);
@@ -110,21 +93,21 @@ async fn a_pod_without_places_left_is_said() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ledger_that_may_forget_is_said_before_the_pod_finds_out() {
-    let hall = Hall::redis(1).await;
-    let redis = hall.redis.as_ref().expect("a redis");
-    assert_eq!(wrong(&hall.emcee()).await, []);
+    let cluster = Cluster::redis(1).await;
+    let redis = cluster.redis.as_ref().expect("a redis");
+    assert_eq!(wrong(&cluster.emcee()).await, []);
     redis.command("CONFIG SET appendfsync everysec").await;
-    let wrong = wrong(&hall.emcee()).await;
+    let wrong = wrong(&cluster.emcee()).await;
     let durable = wrong.iter().find(|(item, _)| item == "durable").expect("it is asked anew");
     assert!(durable.1.contains("appendfsync is everysec"), "{wrong:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ledger_that_does_not_answer_is_said_in_time() {
-    let hall = Hall::redis(1).await;
-    let redis = hall.redis.as_ref().expect("a redis");
+    let cluster = Cluster::redis(1).await;
+    let redis = cluster.redis.as_ref().expect("a redis");
     redis.signal("STOP");
-    let wrong = wrong(&hall.emcee()).await;
+    let wrong = wrong(&cluster.emcee()).await;
     redis.signal("CONT");
     let items: Vec<_> = wrong.iter().map(|(item, _)| item.as_str()).collect();
     assert_eq!(items[..3], ["ledger", "durable", "clock"], "{wrong:?}");
@@ -132,9 +115,9 @@ async fn a_ledger_that_does_not_answer_is_said_in_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_check_follows_the_link_that_voters_are_given() {
-    let target = Hall::embedded().await;
-    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &target.pods[0].url("/"))]).await;
-    let report = hall.emcee().get("/check").await;
+    let target = Cluster::embedded().await;
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &target.pods[0].url("/"))]).await;
+    let report = cluster.emcee().get("/check").await;
     assert_eq!((&report["ok"], &report["items"][0]["ok"]), (&json!(true), &json!(true)), "{report}");
     let detail = report["items"][0]["detail"].as_str().expect("a text");
     assert!(detail.contains(&target.pods[0].url("/")) && !detail.contains("assumed"), "{detail}");

@@ -2,7 +2,7 @@
 
 use crate::support::dice;
 use crate::support::emcee::{Emcee, code, lasting, plain_round, round};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::reference::array;
 use crate::support::socket::Socket;
 use crate::support::voter::{Verdict, Voter};
@@ -13,9 +13,9 @@ use tokio::time::sleep;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_start_creates_a_sample_event_of_seven_rounds_and_the_next_does_not_repeat_it() {
-    let mut hall = Hall::embedded().await;
+    let mut cluster = Cluster::embedded().await;
     for start in 1..=2 {
-        let rooms = hall.emcee().get("/rooms").await;
+        let rooms = cluster.emcee().get("/rooms").await;
         let rooms = array(&rooms, "rooms");
         assert_eq!(rooms.len(), 1, "start {start}: {rooms:?}");
         let rounds = array(&rooms[0], "rounds");
@@ -25,14 +25,14 @@ async fn the_first_start_creates_a_sample_event_of_seven_rounds_and_the_next_doe
             let sides = json!([{"letter": "a", "label": "Team Red", "color": "#d7263d"}, {"letter": "b", "label": "Team Blue", "color": "#2274a5"}]);
             assert_eq!(round["choices"], sides, "each side in the colour of its name");
         }
-        hall.pods[0].crash_and_restart().await;
+        cluster.pods[0].crash_and_restart().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_is_created_with_the_defaults_of_the_contract() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let rounds = json!([plain_round(), {"title": "Three", "choices": [{"label": "X", "color": "#ff0000"}, {"label": "Y"}, {"label": "Z"}],
         "seconds": 60, "split": "hidden", "blackout_seconds": 10}]);
     let body = json!({"title": "  The room  ", "rounds": rounds});
@@ -70,8 +70,8 @@ async fn a_room_is_created_with_the_defaults_of_the_contract() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ref_names_one_room() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let body = json!({"title": "One", "ref": "party-2025", "rounds": [plain_round()]});
     let room = emcee.create(body.clone()).await;
     let problem = emcee.refused("/rooms", body, 409, "ref_taken").await;
@@ -80,8 +80,8 @@ async fn a_ref_names_one_room() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rooms_are_listed_for_the_emcee() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let (one, two) = (emcee.create_plain("One", 1).await, emcee.create_plain("Two", 2).await);
     let rooms = emcee.get("/rooms").await;
     for code in [one, two] {
@@ -92,8 +92,8 @@ async fn rooms_are_listed_for_the_emcee() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_can_be_changed_as_far_as_the_evening_allows() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Before", 2).await;
     let path = format!("/rooms/{room}");
     let changed = emcee
@@ -141,11 +141,11 @@ async fn a_room_can_be_changed_as_far_as_the_evening_allows() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_reaches_everybody() {
-    let hall = Hall::redis(2).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::redis(2).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Before", 1).await;
     let mut stages = Vec::new();
-    for pod in hall.addresses() {
+    for pod in cluster.addresses() {
         stages.push(Socket::stage(pod, &room).await);
     }
     emcee.at(0).patch(&format!("/rooms/{room}"), json!({"title": "After"})).await;
@@ -156,19 +156,19 @@ async fn a_change_reaches_everybody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counts_and_results_are_seen_over_http_on_every_process() {
-    for hall in [Hall::embedded().await, Hall::redis(2).await] {
-        let emcee = hall.emcee();
+    for cluster in [Cluster::embedded().await, Cluster::redis(2).await] {
+        let emcee = cluster.emcee();
         let room = emcee.create_plain("Seen", 1).await;
-        let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(110, 0)).await;
+        let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(110, 0)).await;
         emcee.open(&room, 1).await;
         for (letters, votes) in [("aa", json!([2, 0])), ("b", json!([2, 1]))] {
             assert_eq!(ann.cast(1, 1, letters).await, Verdict::Stored);
-            for pod in 0..hall.pods.len() {
+            for pod in 0..cluster.pods.len() {
                 soon(&emcee.at(pod), &room, |room| round(room, 1)["tally"]["votes"] == votes).await;
             }
         }
         emcee.close(&room, 1).await;
-        for pod in 0..hall.pods.len() {
+        for pod in 0..cluster.pods.len() {
             let at = emcee.at(pod);
             soon(&at, &room, |room| round(room, 1)["winner"] == "a").await;
             let ranking = at.get(&format!("/rooms/{room}/ranking")).await;
@@ -192,10 +192,10 @@ async fn soon(emcee: &Emcee, room: &str, expected: impl Fn(&Value) -> bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_is_deleted_by_its_title_and_can_be_brought_back() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Mine & yours", 1).await;
-    let mut stage = Socket::stage(hall.addresses()[0], &room).await;
+    let mut stage = Socket::stage(cluster.addresses()[0], &room).await;
     let delete = |title: &str| format!("/rooms/{room}?title={title}");
     emcee.open(&room, 1).await;
     let answer = emcee.call(Method::DELETE, &delete("Mine%20%26%20yours"), None).await;
@@ -216,8 +216,8 @@ async fn a_room_is_deleted_by_its_title_and_can_be_brought_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_that_does_not_exist_is_404_for_every_call_on_it() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let calls = [
         (Method::GET, "", Value::Null),
         (Method::PATCH, "", json!({"title": "x"})),
@@ -248,8 +248,8 @@ async fn a_room_that_does_not_exist_is_404_for_every_call_on_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_round_that_does_not_exist_is_404() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("One round", 1).await;
     for number in [0, 2, 101] {
         let path = format!("/rooms/{room}/rounds/{number}/open");
@@ -260,8 +260,8 @@ async fn a_round_that_does_not_exist_is_404() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stage_can_be_left_to_itself() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Stage", 1).await;
     let answer = emcee.put(&format!("/rooms/{room}/stage"), json!({"screen": "auto"})).await;
     assert_eq!(answer["stage"]["screen"], "auto", "{answer}");

@@ -2,7 +2,7 @@
 
 use crate::support::dice;
 use crate::support::emcee::{Emcee, code, plain_round, round};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::ranking::Ranking;
 use crate::support::reference::{Reference, array, text};
 use crate::support::voter::{Verdict, Voter};
@@ -10,8 +10,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// A short evening: two rounds, the first run twice, four voters. Gives what a reference knows of it.
-async fn small_evening(hall: &Hall) -> (Emcee, String, Reference) {
-    let emcee = hall.emcee();
+async fn small_evening(cluster: &Cluster) -> (Emcee, String, Reference) {
+    let emcee = cluster.emcee();
     let body = json!({"title": "Small", "votes_per_round": 3, "rounds": [
         {"title": "First", "choices": [{"label": "Red", "color": "#ff0000"}, {"label": "Blue"}], "seconds": 600, "blackout_seconds": 5},
         {"title": "Second", "choices": [{"label": "X"}, {"label": "Y"}, {"label": "Z"}], "split": "hidden"}]});
@@ -20,31 +20,31 @@ async fn small_evening(hall: &Hall) -> (Emcee, String, Reference) {
         Reference { choices: [(1, 2), (2, 3)].into(), counted: [(1, 2), (2, 1)].into(), ..Reference::default() };
     let mut voters = Vec::new();
     for name in ["Ann", "Bea, \"B\"", "Cyn", "Dée"] {
-        let voter = Voter::join(&emcee.http, &hall.addresses(), &room, name, dice(60, voters.len() as u64)).await;
+        let voter = Voter::join(&emcee.http, &cluster.addresses(), &room, name, dice(60, voters.len() as u64)).await;
         reference.names.insert(voter.id.clone(), voter.name.clone());
         voters.push(voter);
     }
     let plan = [((1, 1), ["bbb", "b", "", "b"]), ((1, 2), ["aab", "a", "b", ""]), ((2, 1), ["ccc", "ca", "b", ""])];
-    for (running, votes) in plan {
-        if running == (1, 2) {
+    for (take_id, votes) in plan {
+        if take_id == (1, 2) {
             emcee.take(&room, 1, 2).await;
         }
-        emcee.open(&room, running.0).await;
+        emcee.open(&room, take_id.0).await;
         for (voter, votes) in voters.iter_mut().zip(votes) {
-            reference.add(running, &voter.id, votes);
+            reference.add(take_id, &voter.id, votes);
             if !votes.is_empty() {
-                assert_eq!(voter.cast(running.0, running.1, votes).await, Verdict::Stored);
+                assert_eq!(voter.cast(take_id.0, take_id.1, votes).await, Verdict::Stored);
             }
         }
-        emcee.close(&room, running.0).await;
+        emcee.close(&room, take_id.0).await;
     }
     (emcee, room, reference)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_json_export_holds_every_ballot_of_every_take_and_the_ranking() {
-    for hall in [Hall::embedded().await, Hall::redis(1).await] {
-        let (emcee, room, mut reference) = small_evening(&hall).await;
+    for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
+        let (emcee, room, mut reference) = small_evening(&cluster).await;
         let export = emcee.export(&room).await;
         assert_eq!(code(&export["room"]), room);
         reference.check_export(&export);
@@ -52,7 +52,7 @@ async fn the_json_export_holds_every_ballot_of_every_take_and_the_ranking() {
         let names: Vec<String> = array(&export, "voters").iter().map(|voter| text(voter, "name")).collect();
         assert_eq!(names.len(), 4, "{export}");
         let ranking = Ranking::of(&reference);
-        assert_eq!(ranking.placed.len(), 3, "who voted in the voided running alone has no place");
+        assert_eq!(ranking.placed.len(), 3, "who voted in the voided take alone has no place");
         ranking.check_entries(array(&export, "ranking"), u32::MAX);
         let listed = emcee.get(&format!("/rooms/{room}/ranking")).await;
         ranking.check_entries(array(&listed, "entries"), 50);
@@ -65,8 +65,8 @@ async fn the_json_export_holds_every_ballot_of_every_take_and_the_ranking() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_csv_and_ndjson_exports_are_whole_and_well_formed() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, _) = small_evening(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, _) = small_evening(&cluster).await;
     let csv = emcee.call(Method::GET, &format!("/rooms/{room}/export?format=csv"), None).await;
     assert_eq!(csv.status, 200, "{}", csv.text);
     assert!(csv.header("content-type").starts_with("text/csv"), "{}", csv.header("content-type"));
@@ -89,8 +89,8 @@ async fn the_csv_and_ndjson_exports_are_whole_and_well_formed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exported_event_makes_the_same_room_again() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, _) = small_evening(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, _) = small_evening(&cluster).await;
     let event = emcee.get(&format!("/rooms/{room}/export?format=event")).await;
     let again = emcee.call(Method::POST, "/rooms", Some(&event)).await.expect(201, &format!("POST {event}"));
     assert_ne!(code(&again), room);
@@ -111,8 +111,8 @@ async fn an_exported_event_makes_the_same_room_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_format_is_refused() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Formats", 1).await;
     for query in ["?format=pdf", "?format=", "?format=JSON5"] {
         let answer = emcee.call(Method::GET, &format!("/rooms/{room}/export{query}"), None).await;
@@ -122,15 +122,15 @@ async fn an_unknown_format_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_change_nothing_that_can_be_seen() {
-    for hall in [Hall::embedded().await, Hall::redis(2).await] {
-        let emcee = hall.emcee();
+    for cluster in [Cluster::embedded().await, Cluster::redis(2).await] {
+        let emcee = cluster.emcee();
         let rounds = json!([plain_round()]);
         let room = emcee.create(json!({"title": "Parts", "partitions": 7, "rounds": rounds})).await;
         emcee.open(&room, 1).await;
         let mut reference = Reference { choices: [(1, 2)].into(), counted: [(1, 1)].into(), ..Reference::default() };
         for number in 0..40u64 {
             let name = format!("Voter {number}");
-            let mut voter = Voter::join(&emcee.http, &hall.addresses(), &room, &name, dice(61, number)).await;
+            let mut voter = Voter::join(&emcee.http, &cluster.addresses(), &room, &name, dice(61, number)).await;
             let votes = if number % 3 == 0 { "aab" } else { "abb" };
             assert_eq!(voter.cast(1, 1, votes).await, Verdict::Stored);
             reference.names.insert(voter.id.clone(), name);

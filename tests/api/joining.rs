@@ -2,7 +2,7 @@
 
 use crate::support::dice;
 use crate::support::emcee::{Emcee, plain_round};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::http::{Answer, Http};
 use crate::support::reference::{array, text};
 use crate::support::socket::Socket;
@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 struct UpgradeService {
-    hall: Hall,
+    cluster: Cluster,
     emcee: Emcee,
     http: Http,
     room: String,
@@ -19,18 +19,18 @@ struct UpgradeService {
 
 impl UpgradeService {
     async fn new(extra: Value) -> UpgradeService {
-        let hall = Hall::embedded().await;
-        let emcee = hall.emcee();
+        let cluster = Cluster::embedded().await;
+        let emcee = cluster.emcee();
         let mut body = json!({"title": "UpgradeService", "rounds": [plain_round()]});
         for (key, value) in extra.as_object().expect("fields") {
             body[key] = value.clone();
         }
         let room = emcee.create(body).await;
-        UpgradeService { http: Http::new(), hall, emcee, room }
+        UpgradeService { http: Http::new(), cluster, emcee, room }
     }
 
     async fn join(&self, body: Value) -> Answer {
-        join(&self.http, self.hall.addresses()[0], &self.room, &body).await
+        join(&self.http, self.cluster.addresses()[0], &self.room, &body).await
     }
 }
 
@@ -49,7 +49,7 @@ async fn a_join_gives_a_voter_a_token_a_card_and_a_cookie() {
     assert_eq!(joined["name"], "Ann");
     assert!(cookie.contains("HttpOnly"), "{cookie}");
     let cookie = cookie.split(';').next().expect("name=value").to_owned();
-    let url = format!("http://{}/api/v1/rooms/{}/me", door.hall.addresses()[0], door.room);
+    let url = format!("http://{}/api/v1/rooms/{}/me", door.cluster.addresses()[0], door.room);
     let me = door.http.send(Method::GET, &url, &[("cookie", &cookie)], None).await.expect("an answer");
     assert_eq!(me.expect(200, "the cookie is as good as the token")["voter"], voter);
 }
@@ -65,13 +65,13 @@ async fn a_known_card_or_a_valid_token_is_the_same_voter() {
     let other_name = door.join(json!({"name": "Somebody", "card": mine})).await.expect(200, "the card decides");
     assert_eq!((&other_name["voter"], &other_name["name"]), (&first["voter"], &json!("Ann")));
     let bearer = format!("Bearer {}", text(&first, "token"));
-    let url = format!("http://{}/api/v1/rooms/{}/join", door.hall.addresses()[0], door.room);
+    let url = format!("http://{}/api/v1/rooms/{}/join", door.cluster.addresses()[0], door.room);
     let body = json!({"name": "Ann"});
     let by_token = door.http.send(Method::POST, &url, &[("authorization", &bearer)], Some(&body)).await;
     let by_token = by_token.expect("an answer").expect(200, "a valid token of this room");
     assert_eq!(by_token["voter"], first["voter"]);
     for token in [text(&again, "token"), text(&by_token, "token")] {
-        let (_, state) = Socket::hello(door.hall.addresses()[0], &door.room, "voter", Some(&token)).await;
+        let (_, state) = Socket::hello(door.cluster.addresses()[0], &door.room, "voter", Some(&token)).await;
         assert_eq!(state["you"]["voter"], first["voter"], "a fresh token works");
     }
 }
@@ -203,7 +203,7 @@ async fn invites_come_from_csv_as_offices_write_it() {
     let door = UpgradeService::new(json!({"join": "invite"})).await;
     let send = async |csv: &[u8]| {
         let key = format!("Bearer {}", crate::support::server::EMCEE_KEY);
-        let url = format!("http://{}/api/v1/rooms/{}/invites", door.hall.addresses()[0], door.room);
+        let url = format!("http://{}/api/v1/rooms/{}/invites", door.cluster.addresses()[0], door.room);
         let headers = [("authorization", key.as_str()), ("content-type", "text/csv")];
         door.http.send_bytes(Method::POST, &url, &headers, csv.to_vec()).await.expect("an answer")
     };
@@ -247,7 +247,7 @@ async fn invites_come_from_csv_as_offices_write_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_voter_may_change_the_name_until_the_first_vote() {
     let door = UpgradeService::new(json!({})).await;
-    let pods = door.hall.addresses();
+    let pods = door.cluster.addresses();
     let mut ann = Voter::join(&door.http, &pods, &door.room, "Ann", dice(42, 0)).await;
     Voter::join(&door.http, &pods, &door.room, "Bea", dice(42, 1)).await;
     let body = json!({"name": "Anna"});
@@ -269,7 +269,7 @@ async fn a_voter_may_change_the_name_until_the_first_vote() {
 async fn a_token_of_one_room_is_worth_nothing_in_another() {
     let door = UpgradeService::new(json!({})).await;
     let other = door.emcee.create_plain("Other", 1).await;
-    let mut ann = Voter::join(&door.http, &door.hall.addresses(), &door.room, "Ann", dice(43, 0)).await;
+    let mut ann = Voter::join(&door.http, &door.cluster.addresses(), &door.room, "Ann", dice(43, 0)).await;
     ann.room = other.clone();
     for (method, path, body) in
         [(Method::GET, "/me", Value::Null), (Method::POST, "/votes", json!({"round": 1, "slip": 1, "votes": "a"}))]
@@ -278,7 +278,7 @@ async fn a_token_of_one_room_is_worth_nothing_in_another() {
         let answer = ann.http(&door.http, method, path, body).await;
         assert_eq!(answer.status, 401, "{path}: {}", answer.text);
     }
-    let mut socket = Socket::open(door.hall.addresses()[0], "Ann").await.expect("a socket");
+    let mut socket = Socket::open(door.cluster.addresses()[0], "Ann").await.expect("a socket");
     socket.say_hello(&other, "voter", Some(&ann.token)).await;
     assert_eq!(socket.closed().await.0, Some(4401));
 }

@@ -3,24 +3,24 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod apart;
+mod archives;
 mod auth;
 mod bad_input;
 mod check;
-mod damage;
+mod damaged_file;
 mod emcee;
 mod exports;
-mod full;
+mod forged_archives;
+mod full_pod;
 mod joining;
-mod moving;
 mod operations;
 mod output;
+mod quarantine;
 mod roles;
 mod rounds;
 mod secure_redis;
 mod slow_log;
 mod sockets;
 mod starting;
-mod strangers;
 mod traces;
 mod voters;

@@ -1,8 +1,9 @@
 //! What an operator looks at: probes, metrics, the API's own description.
 
 use crate::support::dice;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::http::{Answer, Http};
+use crate::support::metrics::{Metrics, metric};
 use crate::support::voter::{Verdict, Voter};
 use crate::support::{free_port, socket::Socket};
 use std::time::{Duration, Instant};
@@ -45,8 +46,8 @@ fn without_names(path: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_openapi_document_lists_every_route() {
-    let hall = Hall::embedded().await;
-    let answer = Http::new().get(&hall.pods[0].url("/api/v1/openapi.json")).await.expect("an answer");
+    let cluster = Cluster::embedded().await;
+    let answer = Http::new().get(&cluster.pods[0].url("/api/v1/openapi.json")).await.expect("an answer");
     let document = answer.expect(200, "GET openapi.json");
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")), "{}", document["openapi"]);
     let paths = document["paths"].as_object().expect("paths");
@@ -75,13 +76,6 @@ const SERIES: [&str; 12] = [
     "tallycast_draining ",
 ];
 
-/// The sum of a series over its labels.
-fn value(metrics: &str, series: &str) -> f64 {
-    let lines =
-        metrics.lines().filter(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with([' ', '{'])));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
-}
-
 /// Reads the metrics until five votes are stored. In every reading the votes acknowledged are no
 /// more than those stored: anything else is an alarm.
 async fn at_rest(http: &Http, url: &str) -> Answer {
@@ -89,8 +83,9 @@ async fn at_rest(http: &Http, url: &str) -> Answer {
     loop {
         let answer = http.get(url).await.expect("an answer");
         assert_eq!(answer.status, 200, "{}", answer.text);
+        let metrics = Metrics(answer.text.clone());
         let [acknowledged, stored] =
-            ["acknowledged", "stored"].map(|which| value(&answer.text, &format!("tallycast_votes_{which}_total")));
+            ["acknowledged", "stored"].map(|which| metrics.sum(&format!("tallycast_votes_{which}_total")));
         assert!(acknowledged <= stored, "acknowledged {acknowledged}, stored {stored}");
         if stored == 5.0 {
             return answer;
@@ -102,11 +97,11 @@ async fn at_rest(http: &Http, url: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_stable_series_exist_and_count_what_happened() {
-    for hall in [Hall::embedded().await, Hall::redis(1).await] {
-        let emcee = hall.emcee();
+    for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
+        let emcee = cluster.emcee();
         let room = emcee.create_plain("Metrics", 1).await;
-        let mut stage = Socket::stage(hall.addresses()[0], &room).await;
-        let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(95, 0)).await;
+        let mut stage = Socket::stage(cluster.addresses()[0], &room).await;
+        let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(95, 0)).await;
         emcee.open(&room, 1).await;
         for letters in ["aa", "b", "ab"] {
             assert_eq!(ann.cast(1, 1, letters).await, Verdict::Stored);
@@ -117,7 +112,7 @@ async fn the_stable_series_exist_and_count_what_happened() {
         ann.send_cast(1, 1, 1, "bb").await.expect("the socket stays");
         stage.wait_for("five votes", |name, body| name == "tally" && body["total"] == 5).await;
         emcee.close(&room, 1).await;
-        let answer = at_rest(&emcee.http, &hall.pods[0].url("/metrics")).await;
+        let answer = at_rest(&emcee.http, &cluster.pods[0].url("/metrics")).await;
         assert!(answer.header("content-type").starts_with("text/plain"), "{}", answer.header("content-type"));
         for series in SERIES {
             assert!(
@@ -126,6 +121,7 @@ async fn the_stable_series_exist_and_count_what_happened() {
                 answer.text
             );
         }
+        let metrics = Metrics(answer.text.clone());
         let due = [
             ("tallycast_joins_total", 1.0),
             ("tallycast_casts_total", 5.0),
@@ -136,7 +132,7 @@ async fn the_stable_series_exist_and_count_what_happened() {
             ("tallycast_draining", 0.0),
         ];
         for (series, number) in due {
-            assert_eq!(value(&answer.text, series), number, "{series}\n{}", answer.text);
+            assert_eq!(metrics.sum(series), number, "{series}\n{}", answer.text);
         }
         assert!(answer.text.contains("process_resident_memory_bytes"), "process metrics too");
         for secret in [&ann.id, &room] {
@@ -147,8 +143,8 @@ async fn the_stable_series_exist_and_count_what_happened() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_lag_of_tallies_is_measured_where_a_tally_goes_out_and_only_there() {
-    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__WORKERS", "1")]).await;
-    let (emcee, pod) = (hall.emcee(), hall.addresses()[0]);
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__WORKERS", "1")]).await;
+    let (emcee, pod) = (cluster.emcee(), cluster.addresses()[0]);
     let room = emcee.create_plain("Lag", 1).await;
     let mut stage = Socket::stage(pod, &room).await;
     let mut desk = Socket::emcee(pod, &room).await;
@@ -160,8 +156,7 @@ async fn the_lag_of_tallies_is_measured_where_a_tally_goes_out_and_only_there() 
         for _ in 0..seconds {
             desk.expect("desk").await;
         }
-        let metrics = emcee.http.get(&hall.pods[0].url("/metrics")).await.expect("an answer").text;
-        value(&metrics, "tallycast_tally_lag_seconds_count")
+        metric(&cluster.pods[0], "tallycast_tally_lag_seconds_count").await
     };
     let before = lags(&mut desk, 2).await;
     assert_eq!(lags(&mut desk, 3).await, before, "a desk each second is no tally");
@@ -203,16 +198,16 @@ async fn metrics_and_probes_move_to_a_port_of_their_own() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readiness_tells_of_a_lost_redis_and_of_its_return_while_liveness_stays() {
-    let mut hall = Hall::redis(1).await;
-    let (emcee, http) = (hall.emcee(), Http::new());
+    let mut cluster = Cluster::redis(1).await;
+    let (emcee, http) = (cluster.emcee(), Http::new());
     let room = emcee.create_plain("Outage", 1).await;
     emcee.open(&room, 1).await;
-    let mut ann = Voter::join(&http, &hall.addresses(), &room, "Ann", dice(96, 0)).await;
+    let mut ann = Voter::join(&http, &cluster.addresses(), &room, "Ann", dice(96, 0)).await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
-    hall.redis.as_mut().expect("a hall on Redis").kill9().await;
+    cluster.redis.as_mut().expect("a hall on Redis").kill9().await;
     let since = Instant::now();
     let reasons = loop {
-        let ready = http.get(&hall.pods[0].url("/readyz")).await.expect("an answer");
+        let ready = http.get(&cluster.pods[0].url("/readyz")).await.expect("an answer");
         if ready.status == 503 {
             break ready;
         }
@@ -230,14 +225,14 @@ async fn readiness_tells_of_a_lost_redis_and_of_its_return_while_liveness_stays(
         "{}",
         reasons.text
     );
-    assert_eq!(http.get(&hall.pods[0].url("/healthz")).await.expect("an answer").status, 200, "it lives");
-    assert_eq!(http.get(&hall.pods[0].url("/health")).await.expect("an answer").status, 503);
+    assert_eq!(http.get(&cluster.pods[0].url("/healthz")).await.expect("an answer").status, 200, "it lives");
+    assert_eq!(http.get(&cluster.pods[0].url("/health")).await.expect("an answer").status, 503);
     let answer =
         emcee.call(reqwest::Method::POST, &format!("/rooms/{room}/rounds/1/close"), Some(&serde_json::json!({}))).await;
     assert_eq!(answer.status, 503, "{}", answer.text);
     assert!(["ledger_unavailable", "closing"].iter().any(|code| answer.body["code"] == *code), "{}", answer.text);
-    hall.redis.as_mut().expect("a hall on Redis").launch().await;
-    hall.ready().await;
+    cluster.redis.as_mut().expect("a hall on Redis").launch().await;
+    cluster.ready().await;
     let closed = emcee.clone().patient().close(&room, 1).await;
     assert_eq!(crate::support::emcee::round(&closed, 1)["tally"]["votes"], serde_json::json!([1, 0]), "{closed}");
 }
@@ -245,14 +240,14 @@ async fn readiness_tells_of_a_lost_redis_and_of_its_return_while_liveness_stays(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_done_to_a_room_is_in_a_stream_of_the_log_that_no_filter_hides() {
     let settings = [("TALLYCAST__LOG__FORMAT", "json"), ("TALLYCAST__LOG__FILTER", "error")];
-    let hall = Hall::embedded_with(&settings).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded_with(&settings).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Audited", 1).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann of the hall", dice(41, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann of the hall", dice(41, 0)).await;
     emcee.open(&room, 1).await;
     assert_eq!(ann.cast(1, 1, "aab").await, Verdict::Stored);
     emcee.close(&room, 1).await;
-    let log = hall.pods[0].log();
+    let log = cluster.pods[0].log();
     let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let audited: Vec<_> = lines.filter(|line| line["stream"] == "audit").collect();
     let event =
@@ -268,16 +263,16 @@ async fn what_was_done_to_a_room_is_in_a_stream_of_the_log_that_no_filter_hides(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_commands_of_the_ledger_are_told_without_what_was_in_them() {
-    let embedded = Hall::embedded().await.emcee().get("/ledger/slow-log").await;
+    let embedded = Cluster::embedded().await.emcee().get("/ledger/slow-log").await;
     assert_eq!((&embedded["ledger"], &embedded["commands"]), (&"embedded".into(), &serde_json::json!([])));
     assert!(embedded["unreadable"].as_str().is_some_and(|why| why.contains("embedded ledger")), "{embedded}");
 
-    let mut hall = Hall::redis(1).await;
-    let emcee = hall.emcee();
-    hall.redis.as_ref().expect("a hall on Redis").command("CONFIG SET slowlog-log-slower-than 0").await;
+    let mut cluster = Cluster::redis(1).await;
+    let emcee = cluster.emcee();
+    cluster.redis.as_ref().expect("a hall on Redis").command("CONFIG SET slowlog-log-slower-than 0").await;
     let room = emcee.create_plain("Slow", 1).await;
     emcee.open(&room, 1).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(98, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(98, 0)).await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
     let log = emcee.get("/ledger/slow-log").await;
     assert_eq!((&log["ledger"], &log["longer_than_us"]), (&"redis".into(), &0.into()), "{log}");
@@ -293,15 +288,15 @@ async fn slow_commands_of_the_ledger_are_told_without_what_was_in_them() {
     let later = emcee.get(&format!("/ledger/slow-log?since={}", now + 60_000)).await;
     assert_eq!(later["commands"], serde_json::json!([]), "nothing was slow since");
 
-    let redis = hall.redis.as_mut().expect("a hall on Redis");
+    let redis = cluster.redis.as_mut().expect("a hall on Redis");
     redis.kill9().await;
     redis.launch().await;
-    hall.ready().await;
+    cluster.ready().await;
     let restarted = emcee.get("/ledger/slow-log").await;
     assert!(log["server_run"].is_string() && restarted["server_run"] != log["server_run"], "{log}\n{restarted}");
 
     // as with a provider that lets nobody ask
-    hall.redis.as_ref().expect("a hall on Redis").command("ACL SETUSER default -slowlog").await;
+    cluster.redis.as_ref().expect("a hall on Redis").command("ACL SETUSER default -slowlog").await;
     let forbidden = emcee.get("/ledger/slow-log").await;
     assert_eq!(forbidden["commands"], serde_json::json!([]), "{forbidden}");
     assert!(

@@ -3,7 +3,7 @@
 use super::auth::emcee_calls;
 use crate::support::dice;
 use crate::support::emcee::round;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::server::{EMCEE_KEY, Server};
 use crate::support::socket::Socket;
 use crate::support::voter::{Verdict, Voter};
@@ -14,11 +14,11 @@ use std::time::Duration;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_audience_process_has_no_emcee_route_and_no_emcee_page() {
     let audience = vec![("TALLYCAST__SERVER__ROLE", "audience")];
-    let hall = Hall::redis_with(&[audience, vec![("ADMIN", "1")]]).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::redis_with(&[audience, vec![("ADMIN", "1")]]).await;
+    let emcee = cluster.emcee();
     let (public, admin) = (emcee.at(0), emcee.at(1));
     let room = admin.create_plain("Guarded", 1).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses()[..1], &room, "Ann", dice(90, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses()[..1], &room, "Ann", dice(90, 0)).await;
     let before = admin.export(&room).await;
     for (method, path, body) in emcee_calls() {
         let path = path.replace("{room}", &room).replace("{voter}", &ann.id);
@@ -30,14 +30,14 @@ async fn an_audience_process_has_no_emcee_route_and_no_emcee_page() {
     let session = json!({"key": EMCEE_KEY});
     let answer = public.call(Method::POST, "/session", Some(&session)).await;
     assert_eq!(answer.status, 404, "POST /session: {}", answer.text);
-    let page = emcee.http.get(&hall.pods[0].url("/emcee")).await.expect("an answer");
+    let page = emcee.http.get(&cluster.pods[0].url("/emcee")).await.expect("an answer");
     assert_eq!(page.status, 404, "/emcee");
     let after = admin.export(&room).await;
     assert_eq!((&after["voters"], &after["rounds"]), (&before["voters"], &before["rounds"]), "nothing was changed");
 
     // what a voter needs is there, and the two work together
     for path in ["/", &format!("/r/{room}"), &format!("/stage/{room}")] {
-        let page = emcee.http.get(&hall.pods[0].url(path)).await.expect("an answer");
+        let page = emcee.http.get(&cluster.pods[0].url(path)).await.expect("an answer");
         assert!(page.status == 200 && page.header("content-type").starts_with("text/html"), "{path}: {}", page.status);
     }
     public.public(Method::GET, &format!("/rooms/{room}"), None).await.expect(200, "the public view");
@@ -48,21 +48,21 @@ async fn an_audience_process_has_no_emcee_route_and_no_emcee_page() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn admin_1_is_short_for_the_admin_role() {
-    let hall = Hall::redis_with(&[vec![("ADMIN", "1")], vec![("TALLYCAST__SERVER__ROLE", "admin")]]).await;
+    let cluster = Cluster::redis_with(&[vec![("ADMIN", "1")], vec![("TALLYCAST__SERVER__ROLE", "admin")]]).await;
     for pod in 0..2 {
-        let page = hall.emcee().http.get(&hall.pods[pod].url("/emcee")).await.expect("an answer");
+        let page = cluster.emcee().http.get(&cluster.pods[pod].url("/emcee")).await.expect("an answer");
         assert_eq!(page.status, 200, "/emcee on process {pod}");
-        hall.emcee().at(pod).get("/rooms").await;
+        cluster.emcee().at(pod).get("/rooms").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_in_every_role_serves_its_pages_from_the_binary() {
-    let hall = Hall::embedded().await;
-    let room = hall.emcee().create_plain("Pages", 1).await;
-    let http = hall.emcee().http;
+    let cluster = Cluster::embedded().await;
+    let room = cluster.emcee().create_plain("Pages", 1).await;
+    let http = cluster.emcee().http;
     for path in ["/", "/emcee", &format!("/r/{room}"), &format!("/r/{room}/plain"), &format!("/stage/{room}")] {
-        let page = http.get(&hall.pods[0].url(path)).await.expect("an answer");
+        let page = http.get(&cluster.pods[0].url(path)).await.expect("an answer");
         assert_eq!(page.status, 200, "{path}");
         assert!(page.header("content-type").starts_with("text/html"), "{path}: {}", page.header("content-type"));
         let policy = page.header("content-security-policy");
@@ -91,14 +91,14 @@ async fn over_redis_a_start_without_an_emcee_key_is_refused_with_the_way_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_audience_process_needs_no_emcee_and_no_voter_reaches_an_emcees_socket_there() {
-    let hall =
-        Hall::redis_with(&[vec![("TALLYCAST__SERVER__ROLE", "audience")], vec![("TALLYCAST__SERVER__ROLE", "admin")]])
+    let cluster =
+        Cluster::redis_with(&[vec![("TALLYCAST__SERVER__ROLE", "audience")], vec![("TALLYCAST__SERVER__ROLE", "admin")]])
             .await;
-    let room = hall.emcee().at(1).create_plain("Desk", 1).await;
-    let mut socket = Socket::open(hall.addresses()[0], "somebody").await.expect("a socket");
+    let room = cluster.emcee().at(1).create_plain("Desk", 1).await;
+    let mut socket = Socket::open(cluster.addresses()[0], "somebody").await.expect("a socket");
     socket.say_hello(&room, "emcee", Some("emcee-key-guessed")).await;
     assert_eq!(socket.closed_within(Duration::from_secs(5)).await.0, Some(4401));
-    let mut desk = Socket::emcee(hall.addresses()[1], &room).await;
+    let mut desk = Socket::emcee(cluster.addresses()[1], &room).await;
     let told: Value = desk.expect("desk").await;
     assert!(told["ledger"].is_object(), "{told}");
 }

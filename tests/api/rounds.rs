@@ -2,7 +2,7 @@
 
 use crate::support::dice;
 use crate::support::emcee::{Emcee, lasting, plain_round, round};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::reference::{array, record};
 use crate::support::voter::{Verdict, Voter};
 use crate::support::wall_ms;
@@ -10,20 +10,20 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 /// A room of three rounds, the second held, with one voter.
-async fn three_rounds(hall: &Hall) -> (Emcee, String, Voter) {
-    let emcee = hall.emcee();
+async fn three_rounds(cluster: &Cluster) -> (Emcee, String, Voter) {
+    let emcee = cluster.emcee();
     let mut held = plain_round();
     held["split"] = json!("held");
     let rounds = json!([plain_round(), held, plain_round()]);
     let room = emcee.create(json!({"title": "Three", "rounds": rounds})).await;
-    let voter = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(30, 0)).await;
+    let voter = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(30, 0)).await;
     (emcee, room, voter)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_round_goes_from_ready_to_open_to_closed() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, mut voter) = three_rounds(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, mut voter) = three_rounds(&cluster).await;
     let before = emcee.room(&room).await;
     assert_eq!((&before["phase"], &before["round"]), (&json!("lobby"), &json!(0)), "{before}");
     assert_eq!(round(&before, 1)["phase"], "ready");
@@ -49,8 +49,8 @@ async fn a_round_goes_from_ready_to_open_to_closed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_is_refused_where_it_does_not_fit() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, _) = three_rounds(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, _) = three_rounds(&cluster).await;
     let open = |n: u32| format!("/rooms/{room}/rounds/{n}/open");
     emcee.open(&room, 1).await;
     emcee.refused(&open(3), json!({}), 409, "another_round_open").await;
@@ -67,8 +67,8 @@ async fn open_is_refused_where_it_does_not_fit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_with_seconds_sets_a_deadline_and_the_round_closes_by_itself() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, mut voter) = three_rounds(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, mut voter) = three_rounds(&cluster).await;
     let opened = emcee.post(&format!("/rooms/{room}/rounds/1/open"), json!({"seconds": 5})).await;
     let (from, to) = (round(&opened, 1)["opened_at"].as_i64(), round(&opened, 1)["closes_at"].as_i64());
     assert_eq!(to.expect("a deadline") - from.expect("a time"), 5_000, "{opened}");
@@ -81,8 +81,8 @@ async fn open_with_seconds_sets_a_deadline_and_the_round_closes_by_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_can_be_set_moved_and_taken_away_while_the_round_is_open() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, mut voter) = three_rounds(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, mut voter) = three_rounds(&cluster).await;
     let path = format!("/rooms/{room}/rounds/1/deadline");
     emcee.refused(&path, json!({"closes_at": wall_ms() + 60_000}), 409, "not_open").await;
     emcee.open(&room, 1).await;
@@ -100,8 +100,8 @@ async fn a_deadline_can_be_set_moved_and_taken_away_while_the_round_is_open() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn close_decide_and_show_of_a_round_never_opened_are_refused() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, _) = three_rounds(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, _) = three_rounds(&cluster).await;
     emcee.refused(&format!("/rooms/{room}/rounds/1/close"), json!({}), 409, "not_open").await;
     emcee.refused(&format!("/rooms/{room}/rounds/1/decide"), json!({"winner": "a"}), 409, "not_closed").await;
     emcee.refused(&format!("/rooms/{room}/rounds/2/show"), json!({}), 409, "not_closed").await;
@@ -112,8 +112,8 @@ async fn close_decide_and_show_of_a_round_never_opened_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn take_decide_and_show_wait_for_the_open_round() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, _) = three_rounds(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, _) = three_rounds(&cluster).await;
     for n in [1, 2] {
         emcee.open(&room, n).await;
         emcee.close(&room, n).await;
@@ -127,8 +127,8 @@ async fn take_decide_and_show_wait_for_the_open_round() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_voided_round_is_run_again_and_the_first_running_can_be_brought_back() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, mut voter) = three_rounds(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, mut voter) = three_rounds(&cluster).await;
     emcee.open(&room, 1).await;
     assert_eq!(voter.cast(1, 1, "aaa").await, Verdict::Stored);
     let voided = emcee.take(&room, 1, 2).await;
@@ -138,7 +138,7 @@ async fn a_voided_round_is_run_again_and_the_first_running_can_be_brought_back()
     assert_eq!(lasting(&emcee.take(&room, 1, 2).await), lasting(&voided), "said twice, done once");
 
     emcee.open(&room, 1).await;
-    // a fresh ballot in the new running; the old running is answered as a repeat or as stale
+    // a fresh ballot in the new take; casts for the old take are answered as a repeat or as stale
     assert_eq!(voter.cast(1, 2, "bb").await, Verdict::Stored);
     let stale = json!({"round": 1, "take": 1, "slip": 4, "votes": "b"});
     let stale = voter.http(&emcee.http, Method::POST, "/votes", Some(&stale)).await.expect(200, "a stale cast");
@@ -173,8 +173,8 @@ async fn a_voided_round_is_run_again_and_the_first_running_can_be_brought_back()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_take_that_is_neither_next_nor_earlier_is_refused_and_closes_nothing() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, _) = three_rounds(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, _) = three_rounds(&cluster).await;
     emcee.open(&room, 1).await;
     for phase in ["open", "closed"] {
         for take in [3, 99] {
@@ -191,8 +191,8 @@ async fn a_take_that_is_neither_next_nor_earlier_is_refused_and_closes_nothing()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_emcee_decides_a_draw_and_can_go_back_to_the_votes() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, mut voter) = three_rounds(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, mut voter) = three_rounds(&cluster).await;
     emcee.open(&room, 1).await;
     assert_eq!(voter.cast(1, 1, "abab").await, Verdict::Stored);
     let closed = emcee.close(&room, 1).await;
@@ -214,8 +214,8 @@ async fn the_emcee_decides_a_draw_and_can_go_back_to_the_votes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_reveal_waits_for_an_open_round_a_closed_one_and_every_held_one() {
-    let hall = Hall::embedded().await;
-    let (emcee, room, _) = three_rounds(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (emcee, room, _) = three_rounds(&cluster).await;
     let path = format!("/rooms/{room}/reveal");
     let refused = |answer: crate::support::http::Answer, code: &str| answer.expect_problem(409, code, "PUT reveal");
     let body = json!({"place": 51});
@@ -235,15 +235,15 @@ async fn the_reveal_waits_for_an_open_round_a_closed_one_and_every_held_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_reveal_shows_shared_places_together_and_can_go_back() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Groups", 1).await;
     // places: one with 3 votes, one with 2, one with 1, and one without a vote on the winner
     let mut voters = Vec::new();
     emcee.open(&room, 1).await;
     for (number, votes) in ["aaa", "aa", "a", "b"].into_iter().enumerate() {
         let mut voter =
-            Voter::join(&emcee.http, &hall.addresses(), &room, &format!("V{number}"), dice(31, number as u64)).await;
+            Voter::join(&emcee.http, &cluster.addresses(), &room, &format!("V{number}"), dice(31, number as u64)).await;
         assert_eq!(voter.cast(1, 1, votes).await, Verdict::Stored);
         voters.push(voter);
     }
@@ -274,19 +274,19 @@ async fn the_reveal_shows_shared_places_together_and_can_go_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_automatic_reveal_goes_on_by_itself_to_the_end() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("By itself", 1).await;
     emcee.open(&room, 1).await;
     let mut voters = Vec::new();
     for (number, votes) in ["aaa", "aa", "a"].into_iter().enumerate() {
         let mut voter =
-            Voter::join(&emcee.http, &hall.addresses(), &room, &format!("V{number}"), dice(32, number as u64)).await;
+            Voter::join(&emcee.http, &cluster.addresses(), &room, &format!("V{number}"), dice(32, number as u64)).await;
         assert_eq!(voter.cast(1, 1, votes).await, Verdict::Stored);
         voters.push(voter);
     }
     emcee.close(&room, 1).await;
-    let mut stage = crate::support::socket::Socket::stage(hall.addresses()[0], &room).await;
+    let mut stage = crate::support::socket::Socket::stage(cluster.addresses()[0], &room).await;
     emcee.reveal(&room, json!({"place": 51, "auto_ms": 1_000})).await;
     let mut sizes = Vec::new();
     while sizes.last() != Some(&3) {

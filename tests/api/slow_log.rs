@@ -1,6 +1,6 @@
 //! The slow log of Redis, as the metrics tell it.
 
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::http::Http;
 use crate::support::server::Server;
 use std::time::Duration;
@@ -15,11 +15,11 @@ async fn counted(http: &Http, pod: &Server) -> Option<u64> {
 }
 
 /// Holds Redis up until the server has noticed: after a failure it looks at Redis as a whole, and so at its slow log.
-async fn look_again(hall: &Hall, http: &Http) {
-    let redis = hall.redis.as_ref().expect("a Redis");
+async fn look_again(cluster: &Cluster, http: &Http) {
+    let redis = cluster.redis.as_ref().expect("a Redis");
     redis.signal("STOP");
     let noticed = async {
-        while http.get(&hall.pods[0].url("/readyz")).await.is_ok_and(|answer| answer.status == 200) {
+        while http.get(&cluster.pods[0].url("/readyz")).await.is_ok_and(|answer| answer.status == 200) {
             sleep(Duration::from_millis(50)).await;
         }
     };
@@ -29,15 +29,15 @@ async fn look_again(hall: &Hall, http: &Http) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_redis_logs_as_slow_are_counted_and_a_redis_that_keeps_its_log_to_itself_will_do() {
-    let hall = Hall::redis(1).await;
+    let cluster = Cluster::redis(1).await;
     let http = Http::new();
-    assert_eq!(counted(&http, &hall.pods[0]).await, Some(0), "{SERIES}");
-    let redis = hall.redis.as_ref().expect("a Redis");
+    assert_eq!(counted(&http, &cluster.pods[0]).await, Some(0), "{SERIES}");
+    let redis = cluster.redis.as_ref().expect("a Redis");
     // now every command is slow
     redis.command("CONFIG SET slowlog-log-slower-than 0").await;
-    look_again(&hall, &http).await;
+    look_again(&cluster, &http).await;
     let rises = async {
-        while counted(&http, &hall.pods[0]).await == Some(0) {
+        while counted(&http, &cluster.pods[0]).await == Some(0) {
             sleep(Duration::from_millis(50)).await;
         }
     };

@@ -2,7 +2,7 @@
 
 use crate::support::dice;
 use crate::support::emcee::{Emcee, round};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::reference::array;
 use crate::support::socket::{Heard, Socket};
 use crate::support::voter::{Verdict, Voter};
@@ -15,13 +15,13 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// A hall with an open round and a voter in it.
-async fn open_round() -> (Hall, Emcee, String, Voter) {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+async fn open_round() -> (Cluster, Emcee, String, Voter) {
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Sockets", 2).await;
-    let ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(80, 0)).await;
+    let ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(80, 0)).await;
     emcee.open(&room, 1).await;
-    (hall, emcee, room, ann)
+    (cluster, emcee, room, ann)
 }
 
 /// Closes the round and gives the number of votes in it.
@@ -31,9 +31,9 @@ async fn total(emcee: &Emcee, room: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hello_is_answered_with_the_state_and_what_applies() {
-    let (hall, emcee, room, mut ann) = open_round().await;
+    let (cluster, emcee, room, mut ann) = open_round().await;
     assert_eq!(ann.cast(1, 1, "ab").await, Verdict::Stored);
-    let pod = hall.addresses()[0];
+    let pod = cluster.addresses()[0];
     let (mut socket, state) = Socket::hello(pod, &room.to_lowercase(), "voter", Some(&ann.token)).await;
     assert_eq!(state["room"]["room"], room.as_str(), "the code in either case");
     let you = &state["you"];
@@ -61,21 +61,21 @@ async fn hello_is_answered_with_the_state_and_what_applies() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_subprotocol_is_agreed_when_asked_for() {
-    let hall = Hall::embedded().await;
-    let room = hall.emcee().create_plain("Subprotocol", 1).await;
+    let cluster = Cluster::embedded().await;
+    let room = cluster.emcee().create_plain("Subprotocol", 1).await;
     let asked = [("sec-websocket-protocol", "tallycast.v1")];
     let mut socket =
-        Socket::open_with(hall.addresses()[0], "browser", &asked).await.expect("tungstenite checks the answer");
+        Socket::open_with(cluster.addresses()[0], "browser", &asked).await.expect("tungstenite checks the answer");
     socket.say_hello(&room, "stage", None).await;
     socket.expect("state").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn casts_over_a_socket_are_judged_by_the_table_of_the_contract() {
-    for hall in [Hall::embedded().await, Hall::redis(1).await] {
-        let emcee = hall.emcee();
+    for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
+        let emcee = cluster.emcee();
         let room = emcee.create_plain("Table", 2).await;
-        let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(81, 0)).await;
+        let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(81, 0)).await;
         ann.shared = true;
         emcee.open(&room, 1).await;
         ann.come_back().await;
@@ -139,11 +139,11 @@ fn broken_frames() -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_that_are_no_message_are_answered_with_an_error_and_lose_nothing() {
-    let (hall, emcee, room, mut ann) = open_round().await;
+    let (cluster, emcee, room, mut ann) = open_round().await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
     // the fifth error closes, so each socket takes four
     for four in broken_frames().chunks(4) {
-        let (mut socket, _) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
+        let (mut socket, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
         for frame in four {
             socket.send_text(frame).await;
             let what = format!("an error for {frame:?}");
@@ -165,7 +165,7 @@ fn answers(name: &str, body: &Value, what: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn casts_for_what_does_not_exist_are_refused_and_lose_nothing() {
-    let (hall, emcee, room, mut ann) = open_round().await;
+    let (cluster, emcee, room, mut ann) = open_round().await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
     let casts = [
         json!({"round": 1, "slip": 2, "votes": "c"}),
@@ -183,7 +183,7 @@ async fn casts_for_what_does_not_exist_are_refused_and_lose_nothing() {
         json!({"round": 1, "slip": 4_000_000_000_u32, "votes": "a"}),
     ];
     for cast in casts {
-        let (mut socket, _) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
+        let (mut socket, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
         socket.send("cast", cast.clone()).await;
         let mut heard = String::new();
         let answer = socket
@@ -199,8 +199,8 @@ async fn casts_for_what_does_not_exist_are_refused_and_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_fifth_frame_that_is_not_understood_closes_with_1008() {
-    let (hall, _, room, ann) = open_round().await;
-    let (mut socket, _) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
+    let (cluster, _, room, ann) = open_round().await;
+    let (mut socket, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
     for _ in 0..5 {
         socket.send_text("nonsense").await;
     }
@@ -215,7 +215,7 @@ fn frame(opcode: Data, last: bool, payload: impl Into<Vec<u8>>) -> Message {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frames_the_contract_does_not_allow_close_with_their_code_and_lose_nothing() {
-    let (hall, emcee, room, mut ann) = open_round().await;
+    let (cluster, emcee, room, mut ann) = open_round().await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
     let padded = |length: usize| {
         let cast = r#"{"cast":{"round":1,"slip":2,"votes":"a"}}"#;
@@ -242,7 +242,7 @@ async fn frames_the_contract_does_not_allow_close_with_their_code_and_lose_nothi
         ("a new text inside a text", vec![frame(Data::Text, false, "{"), frame(Data::Text, true, "}")], 1002),
     ];
     for (what, messages, due) in cases {
-        let (mut socket, _) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
+        let (mut socket, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
         for message in messages {
             socket.send_message(message).await;
         }
@@ -253,8 +253,8 @@ async fn frames_the_contract_does_not_allow_close_with_their_code_and_lose_nothi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_4_kib_and_one_in_fragments_are_understood() {
-    let (hall, emcee, room, ann) = open_round().await;
-    let (mut socket, _) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
+    let (cluster, emcee, room, ann) = open_round().await;
+    let (mut socket, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
     let cast = r#"{"cast":{"round":1,"slip":1,"votes":"a"}}"#;
     socket.send_text(&format!("{cast}{}", " ".repeat(4_096 - cast.len()))).await;
     assert_eq!(socket.expect("ballot").await["votes"], "a");
@@ -269,8 +269,8 @@ async fn a_message_of_4_kib_and_one_in_fragments_are_understood() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_that_says_no_hello_is_closed_after_ten_seconds_with_4408() {
-    let hall = Hall::embedded().await;
-    let mut silent = Socket::open(hall.addresses()[0], "silent").await.expect("a socket");
+    let cluster = Cluster::embedded().await;
+    let mut silent = Socket::open(cluster.addresses()[0], "silent").await.expect("a socket");
     let since = Instant::now();
     let (code, _) = silent.closed_within(Duration::from_secs(20)).await;
     assert_eq!(code, Some(4408));
@@ -280,8 +280,8 @@ async fn a_socket_that_says_no_hello_is_closed_after_ten_seconds_with_4408() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_frame_other_than_hello_and_a_second_hello_are_not_understood() {
-    let (hall, emcee, room, ann) = open_round().await;
-    let mut socket = Socket::open(hall.addresses()[0], "eager").await.expect("a socket");
+    let (cluster, emcee, room, ann) = open_round().await;
+    let mut socket = Socket::open(cluster.addresses()[0], "eager").await.expect("a socket");
     socket.send("cast", json!({"round": 1, "slip": 1, "votes": "a"})).await;
     let heard = socket.next_before(Instant::now() + Duration::from_secs(5)).await;
     let fits = match &heard {
@@ -290,7 +290,7 @@ async fn a_first_frame_other_than_hello_and_a_second_hello_are_not_understood() 
         None => false,
     };
     assert!(fits, "a cast before hello: {heard:?}");
-    let (mut socket, _) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
+    let (mut socket, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
     socket.say_hello(&room, "stage", None).await;
     socket.expect("error").await;
     assert_eq!(total(&emcee, &room).await, 0);
@@ -298,45 +298,45 @@ async fn a_first_frame_other_than_hello_and_a_second_hello_are_not_understood() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hello_to_no_room_and_in_no_role_is_refused() {
-    let (hall, _, room, ann) = open_round().await;
+    let (cluster, _, room, ann) = open_round().await;
     for (name, role, token) in
         [("ZZZZZZ", "stage", None), ("ZZZZZZ", "voter", Some(ann.token.as_str())), ("", "stage", None)]
     {
-        let mut socket = Socket::open(hall.addresses()[0], "lost").await.expect("a socket");
+        let mut socket = Socket::open(cluster.addresses()[0], "lost").await.expect("a socket");
         socket.say_hello(name, role, token).await;
         let code = socket.closed().await.0;
         let due = if role == "voter" { vec![4404, 4401] } else { vec![4404] };
         assert!(code.is_some_and(|code| due.contains(&code)), "room {name:?} as {role}: {code:?}");
     }
-    let mut socket = Socket::open(hall.addresses()[0], "jury").await.expect("a socket");
+    let mut socket = Socket::open(cluster.addresses()[0], "jury").await.expect("a socket");
     socket.say_hello(&room, "jury", None).await;
     socket.expect("error").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_fifth_socket_of_a_voter_replaces_the_oldest() {
-    let (hall, _, room, ann) = open_round().await;
+    let (cluster, _, room, ann) = open_round().await;
     let mut sockets = Vec::new();
     for _ in 0..4 {
-        sockets.push(Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await.0);
+        sockets.push(Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await.0);
     }
     for socket in &mut sockets {
-        socket.settle().await;
+        socket.sync().await;
     }
-    let (mut fifth, _) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
+    let (mut fifth, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
     let (code, before) = sockets.remove(0).closed().await;
     assert_eq!(code, Some(4409), "{before:?}");
     assert!(before.iter().any(|(name, body)| name == "bye" && body["reason"] == "replaced"), "{before:?}");
     for socket in sockets.iter_mut().chain([&mut fifth]) {
-        socket.settle().await;
+        socket.sync().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_ballot_that_grows_through_one_socket_is_told_to_the_others() {
-    let (hall, emcee, room, ann) = open_round().await;
-    let (mut one, _) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
-    let (mut two, _) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
+    let (cluster, emcee, room, ann) = open_round().await;
+    let (mut one, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
+    let (mut two, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
     one.send("cast", json!({"round": 1, "slip": 1, "votes": "ab"})).await;
     assert_eq!(one.expect("ballot").await["votes"], "ab");
     let mine = two.expect("mine").await;
@@ -350,8 +350,8 @@ async fn a_ballot_that_grows_through_one_socket_is_told_to_the_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pong_tells_the_time_the_state_and_the_ledgers_health() {
-    let (hall, _, room, ann) = open_round().await;
-    let (mut socket, state) = Socket::hello(hall.addresses()[0], &room, "voter", Some(&ann.token)).await;
+    let (cluster, _, room, ann) = open_round().await;
+    let (mut socket, state) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
     socket.send("ping", json!({"id": 77})).await;
     let pong = socket.expect("pong").await;
     assert_eq!((&pong["id"], &pong["ledger"]), (&json!(77), &json!("ok")), "{pong}");
@@ -361,17 +361,17 @@ async fn pong_tells_the_time_the_state_and_the_ledgers_health() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn presence_counts_voters_sockets_on_all_processes() {
-    let hall = Hall::redis(2).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::redis(2).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Presence", 1).await;
     let mut stages = Vec::new();
-    for pod in hall.addresses() {
+    for pod in cluster.addresses() {
         stages.push(Socket::stage(pod, &room).await);
     }
     let mut phones = Vec::new();
     for number in 0..6u64 {
-        let voter = Voter::join(&emcee.http, &hall.addresses(), &room, &format!("V{number}"), dice(83, number)).await;
-        let pod = hall.addresses()[number as usize % 2];
+        let voter = Voter::join(&emcee.http, &cluster.addresses(), &room, &format!("V{number}"), dice(83, number)).await;
+        let pod = cluster.addresses()[number as usize % 2];
         phones.push(Socket::hello(pod, &room, "voter", Some(&voter.token)).await.0);
     }
     for stage in &mut stages {
@@ -391,16 +391,16 @@ async fn presence_counts_voters_sockets_on_all_processes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn votes_taken_by_one_process_show_on_all() {
-    let hall = Hall::redis(3).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::redis(3).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("All", 1).await;
     let mut stages = Vec::new();
-    for pod in hall.addresses() {
+    for pod in cluster.addresses() {
         stages.push(Socket::stage(pod, &room).await);
     }
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(84, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(84, 0)).await;
     emcee.open(&room, 1).await;
-    for (number, pod) in hall.addresses().into_iter().enumerate() {
+    for (number, pod) in cluster.addresses().into_iter().enumerate() {
         ann.vanish();
         assert!(ann.try_connect_to(pod).await);
         assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
@@ -409,15 +409,15 @@ async fn votes_taken_by_one_process_show_on_all() {
             stage.wait_for(&format!("{due}"), |name, body| name == "tally" && body["votes"] == due).await;
         }
     }
-    let desk = Socket::emcee(hall.addresses()[1], &room).await.expect("desk").await;
+    let desk = Socket::emcee(cluster.addresses()[1], &room).await.expect("desk").await;
     assert_eq!(array(&desk, "pods").len(), 3, "{desk}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_a_get_of_ws_is_upgraded() {
-    let hall = Hall::embedded().await;
+    let cluster = Cluster::embedded().await;
     let http = crate::support::http::Http::new();
-    let plain = http.get(&hall.pods[0].url("/ws")).await.expect("an answer");
+    let plain = http.get(&cluster.pods[0].url("/ws")).await.expect("an answer");
     assert!((400..500).contains(&plain.status), "GET /ws without an upgrade: {} {}", plain.status, plain.text);
     let upgrade = [
         ("upgrade", "websocket"),
@@ -426,9 +426,9 @@ async fn only_a_get_of_ws_is_upgraded() {
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
     for path in ["/", "/api/v1/rooms", "/emcee", "/ws/", "/nowhere", "/metrics"] {
-        let answer = http.send(reqwest::Method::GET, &hall.pods[0].url(path), &upgrade, None).await.expect("an answer");
+        let answer = http.send(reqwest::Method::GET, &cluster.pods[0].url(path), &upgrade, None).await.expect("an answer");
         assert!([404, 405].contains(&answer.status), "an upgrade of {path}: {} {}", answer.status, answer.text);
     }
-    let posted = http.send(reqwest::Method::POST, &hall.pods[0].url("/ws"), &upgrade, None).await.expect("an answer");
+    let posted = http.send(reqwest::Method::POST, &cluster.pods[0].url("/ws"), &upgrade, None).await.expect("an answer");
     assert!([404, 405].contains(&posted.status), "POST /ws: {}", posted.status);
 }

@@ -1,85 +1,43 @@
 //! Spans, as a collector gets them by OTLP over HTTP.
 
 use crate::support::dice;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
+use crate::support::receiver::Receiver;
 use crate::support::voter::{Verdict, Voter};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 /// How long something may take that must come.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Takes what is posted to it.
-#[derive(Clone)]
-struct Collector {
-    url: String,
-    bodies: Arc<Mutex<Vec<Vec<u8>>>>,
-    came: Arc<Notify>,
-}
+/// A collector of spans.
+struct Collector(Receiver);
 
 impl Collector {
-    async fn start() -> Collector {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let collector = Collector { url, bodies: Arc::default(), came: Arc::default() };
-        let serving = collector.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serving.clone().serve(stream));
-            }
-        });
-        collector
-    }
-
-    async fn serve(self, mut stream: TcpStream) {
-        let mut bytes = Vec::new();
-        while let Ok(1..) = stream.read_buf(&mut bytes).await {
-            let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4) else {
-                continue;
-            };
-            let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
-            assert!(head.starts_with("post /v1/traces "), "{head}");
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
-            if bytes.len() < end + length {
-                continue;
-            }
-            self.bodies.lock().unwrap().push(bytes[end..end + length].to_vec());
-            self.came.notify_waiters();
-            bytes.drain(..end + length);
-            let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
-            stream.write_all(answer.as_bytes()).await.expect("it is read");
-        }
+    fn start() -> Collector {
+        Collector(Receiver::start(Some(200)))
     }
 
     fn spans(&self) -> Vec<Span> {
-        let bodies = self.bodies.lock().unwrap();
-        let requests = bodies.iter().map(|body| ExportTraceServiceRequest::decode(&body[..]).expect("OTLP"));
+        let received = self.0.received();
+        let exports = received.iter().filter(|request| request.method == "POST" && request.path == "/v1/traces");
+        let requests = exports.map(|export| ExportTraceServiceRequest::decode(&export.body[..]).expect("OTLP"));
         let resources = requests.flat_map(|request| request.resource_spans);
         resources.flat_map(|spans| spans.scope_spans).flat_map(|spans| spans.spans).collect()
     }
 
     /// Waits until there are as many spans with these names as said.
     async fn until(&self, wanted: &[(&str, usize)]) -> Vec<Span> {
-        let waiting = async {
-            loop {
-                let came = self.came.notified();
-                let spans = self.spans();
-                if wanted.iter().all(|(name, count)| named(&spans, name).len() >= *count) {
-                    return spans;
-                }
-                came.await;
-            }
-        };
+        let has_all = |spans: &[Span]| wanted.iter().all(|(name, count)| named(spans, name).len() >= *count);
         let names = || self.spans().into_iter().map(|span| span.name).collect::<Vec<_>>();
-        timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("wanted {wanted:?}, have {:?}", names()))
+        let received = self.0.wait_until(SOON, |_| has_all(&self.spans())).await;
+        assert!(received.is_some(), "wanted {wanted:?}, have {:?}", names());
+        self.spans()
     }
 }
 
@@ -107,13 +65,14 @@ fn within(part: &Span, whole: &Span) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cast_a_command_and_a_job_are_traced_with_their_parts_and_name_nobody() {
-    let collector = Collector::start().await;
-    let settings = [("TALLYCAST__TRACES__ENDPOINT", collector.url.as_str()), ("TALLYCAST__TRACES__SAMPLE", "1")];
-    let hall = Hall::redis_with(&[settings.to_vec()]).await;
-    let emcee = hall.emcee();
+    let collector = Collector::start();
+    let endpoint = collector.0.url();
+    let settings = [("TALLYCAST__TRACES__ENDPOINT", endpoint.as_str()), ("TALLYCAST__TRACES__SAMPLE", "1")];
+    let cluster = Cluster::redis_with(&[settings.to_vec()]).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Traced", 1).await;
     emcee.open(&room, 1).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Annabella", dice(131, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Annabella", dice(131, 0)).await;
     for letters in ["a", "ab"] {
         assert_eq!(ann.cast(1, 1, letters).await, Verdict::Stored);
     }
@@ -152,8 +111,8 @@ async fn a_cast_a_command_and_a_job_are_traced_with_their_parts_and_name_nobody(
         ["cast", "batch", "command", "job"].map(|name| says(named(&spans, name)[0], "tallycast.room")).into();
     assert!(rooms.iter().all(|id| *id == rooms[0]), "{rooms:?}");
 
-    for body in collector.bodies.lock().unwrap().iter() {
-        let text = String::from_utf8_lossy(body);
+    for request in collector.0.received() {
+        let text = String::from_utf8_lossy(&request.body);
         for secret in [ann.id.as_str(), &ann.name, &ann.token, &ann.card, crate::support::server::EMCEE_KEY] {
             assert!(!text.contains(secret), "{secret} was sent");
         }
@@ -168,8 +127,8 @@ async fn a_collector_that_takes_nothing_costs_no_vote() {
     let nowhere = format!("http://127.0.0.1:{}", crate::support::free_port());
     for url in [silent_url, nowhere] {
         let settings = [("TALLYCAST__TRACES__ENDPOINT", url.as_str()), ("TALLYCAST__TRACES__SAMPLE", "1")];
-        let mut hall = Hall::embedded_with(&settings).await;
-        let emcee = hall.emcee();
+        let mut cluster = Cluster::embedded_with(&settings).await;
+        let emcee = cluster.emcee();
         let mut round = crate::support::emcee::plain_round();
         round["title"] = "Untraced".into();
         let room = emcee.create(serde_json::json!({"title": "Exact", "votes_per_round": 100, "rounds": [round]})).await;
@@ -177,7 +136,7 @@ async fn a_collector_that_takes_nothing_costs_no_vote() {
         let mut crowd = vec![];
         for number in 0..20 {
             let name = format!("Voter {number}");
-            let mut voter = Voter::join(&emcee.http, &hall.addresses(), &room, &name, dice(132, number)).await;
+            let mut voter = Voter::join(&emcee.http, &cluster.addresses(), &room, &name, dice(132, number)).await;
             crowd.push(tokio::spawn(async move {
                 // more spans than wait for a collector: the rest is dropped
                 for _ in 0..100 {
@@ -191,8 +150,8 @@ async fn a_collector_that_takes_nothing_costs_no_vote() {
         let closed = emcee.close(&room, 1).await;
         assert_eq!(closed["rounds"][0]["tally"]["votes"], serde_json::json!([2_000, 0]));
         let since = Instant::now();
-        hall.pods[0].signal("TERM");
-        assert!(hall.pods[0].exit().await.success());
+        cluster.pods[0].signal("TERM");
+        assert!(cluster.pods[0].exit().await.success());
         assert!(since.elapsed() < Duration::from_secs(10), "it ends after {:?}", since.elapsed());
     }
     drop(silent);

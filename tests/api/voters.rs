@@ -2,7 +2,7 @@
 
 use crate::support::dice;
 use crate::support::emcee::round;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::http::Http;
 use crate::support::reference::{array, text};
 use crate::support::socket::Socket;
@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cast_over_http_is_judged_by_the_same_rules() {
-    for hall in [Hall::embedded().await, Hall::redis(1).await] {
-        let emcee = hall.emcee();
+    for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
+        let emcee = cluster.emcee();
         let room = emcee.create_plain("Casts", 2).await;
-        let ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(50, 0)).await;
+        let ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(50, 0)).await;
         emcee.open(&room, 1).await;
         // what is cast, the refusal due, and the whole ballot after it
         let table = [
@@ -61,10 +61,10 @@ async fn a_cast_over_http_is_judged_by_the_same_rules() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_voter_can_ask_for_everything_it_may_know() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Me", 2).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(51, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(51, 0)).await;
     for number in 1..=2 {
         emcee.open(&room, number).await;
         assert_eq!(ann.cast(number, 1, "aab").await, Verdict::Stored);
@@ -84,13 +84,13 @@ async fn a_voter_can_ask_for_everything_it_may_know() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn voters_are_listed_page_by_page_and_found_by_name() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("List", 1).await;
     let http = Http::new();
     for number in 0..23 {
         let name = if number == 7 { "Zebra".to_owned() } else { format!("Voter {number}") };
-        join(&http, hall.addresses()[0], &room, &json!({"name": name})).await.expect(201, "a join");
+        join(&http, cluster.addresses()[0], &room, &json!({"name": name})).await.expect(201, "a join");
     }
     let (mut seen, mut after, mut pages) = (BTreeSet::new(), String::new(), 0);
     loop {
@@ -118,11 +118,11 @@ async fn voters_are_listed_page_by_page_and_found_by_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_emcee_renames_a_voter_at_any_time() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Rename", 1).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Rude", dice(52, 0)).await;
-    Voter::join(&emcee.http, &hall.addresses(), &room, "Bea", dice(52, 1)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Rude", dice(52, 0)).await;
+    Voter::join(&emcee.http, &cluster.addresses(), &room, "Bea", dice(52, 1)).await;
     emcee.open(&room, 1).await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
     let path = format!("/rooms/{room}/voters/{}", ann.id);
@@ -140,11 +140,11 @@ async fn the_emcee_renames_a_voter_at_any_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removed_voter_is_out_and_the_votes_stored_so_far_count() {
-    for hall in [Hall::embedded().await, Hall::redis(2).await] {
-        let emcee = hall.emcee();
+    for cluster in [Cluster::embedded().await, Cluster::redis(2).await] {
+        let emcee = cluster.emcee();
         let room = emcee.create_plain("Remove", 1).await;
-        let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(53, 0)).await;
-        let mut bea = Voter::join(&emcee.http, &hall.addresses(), &room, "Bea", dice(53, 1)).await;
+        let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(53, 0)).await;
+        let mut bea = Voter::join(&emcee.http, &cluster.addresses(), &room, "Bea", dice(53, 1)).await;
         emcee.open(&room, 1).await;
         assert_eq!(ann.cast(1, 1, "aaa").await, Verdict::Stored);
         assert_eq!(bea.cast(1, 1, "a").await, Verdict::Stored);
@@ -155,7 +155,7 @@ async fn a_removed_voter_is_out_and_the_votes_stored_so_far_count() {
         assert_eq!(close_code, Some(4403), "{before:?}");
         assert!(before.iter().any(|(name, body)| name == "bye" && body["reason"] == "removed"), "{before:?}");
 
-        for pod in hall.addresses() {
+        for pod in cluster.addresses() {
             let mut again = Socket::open(pod, "Ann").await.expect("a socket");
             again.say_hello(&room, "voter", Some(&ann.token)).await;
             assert_eq!(again.closed().await.0, Some(4403), "the token is refused");
@@ -181,8 +181,8 @@ async fn a_removed_voter_is_out_and_the_votes_stored_so_far_count() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_patch_of_an_unknown_voter_is_404() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Nobody", 1).await;
     let body = json!({"removed": true});
     let answer = emcee.call(Method::PATCH, &format!("/rooms/{room}/voters/nobody"), Some(&body)).await;

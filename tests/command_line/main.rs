@@ -3,9 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod answers;
-mod desk;
+mod archives;
 mod mistakes;
-mod moving;
+mod operator;
 mod plan;
 mod records;

@@ -1,80 +1,80 @@
 //! What remains of an evening, written down and recounted; and whether it may begin.
 
-use super::answers;
-use super::desk::Desk;
+use crate::support::receiver::Receiver;
+use super::operator::Operator;
 use crate::support::dice;
 use crate::support::emcee::plain_round;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::voter::{Verdict, Voter};
 use serde_json::{Value, json};
 
 /// Two rooms beside the sample; in the first, one round with five votes is closed.
-async fn evening(hall: &Hall) -> (Desk, String) {
-    let emcee = hall.emcee();
+async fn evening(cluster: &Cluster) -> (Operator, String) {
+    let emcee = cluster.emcee();
     let rounds = json!([plain_round(), plain_round()]);
     let room = emcee.create(json!({"title": "Gala", "ref": "gala-27", "rounds": rounds})).await;
     emcee.create_plain("Rehearsal", 1).await;
     emcee.open(&room, 1).await;
     for (number, votes) in [(0, "aab"), (1, "bb")] {
         let name = format!("Voter {number}");
-        let mut voter = Voter::join(&emcee.http, &hall.addresses(), &room, &name, dice(17, number)).await;
+        let mut voter = Voter::join(&emcee.http, &cluster.addresses(), &room, &name, dice(17, number)).await;
         assert_eq!(voter.cast(1, 1, votes).await, Verdict::Stored);
     }
     emcee.close(&room, 1).await;
-    (Desk::at(hall), room)
+    (Operator::at(cluster), room)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_is_what_the_server_has() {
-    let hall = Hall::embedded().await;
-    let (desk, code) = evening(&hall).await;
-    let export = hall.emcee().export(&code).await;
+    let cluster = Cluster::embedded().await;
+    let (operator, code) = evening(&cluster).await;
+    let export = cluster.emcee().export(&code).await;
     for room in [code.as_str(), &code.to_lowercase(), "gala-27"] {
-        let told = desk.run(&["export", room, "--format", "json"]).await.expect(0, &[]).json();
-        assert_eq!((&told["voters"], &told["rounds"]), (&export["voters"], &export["rounds"]), "{room}");
+        let output = operator.run(&["export", room, "--format", "json"]).await.expect(0, &[]).json();
+        assert_eq!((&output["voters"], &output["rounds"]), (&export["voters"], &export["rounds"]), "{room}");
     }
-    desk.run(&["export", "gala-27", "--format", "csv", "--out", "gala.csv"]).await.expect(0, &[]);
-    assert_eq!(desk.read("gala.csv").lines().count(), 3, "a head and two ballots");
-    let event = desk.run(&["export", "gala-27", "--format", "event"]).await.expect(0, &[]).json();
+    operator.run(&["export", "gala-27", "--format", "csv", "--out", "gala.csv"]).await.expect(0, &[]);
+    assert_eq!(operator.read("gala.csv").lines().count(), 3, "a head and two ballots");
+    let event = operator.run(&["export", "gala-27", "--format", "event"]).await.expect(0, &[]).json();
     assert_eq!((&event["title"], event["rounds"].as_array().map(Vec::len)), (&json!("Gala"), Some(2)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_room_goes_to_a_file_of_its_own() {
-    let hall = Hall::embedded().await;
-    let (desk, code) = evening(&hall).await;
-    desk.run(&["export", "--all", "--format", "json", "--dir", "kept"]).await.expect(0, &["3 rooms in kept"]);
-    let mut names: Vec<_> = std::fs::read_dir(desk.path("kept")).expect("the folder").collect();
+    let cluster = Cluster::embedded().await;
+    let (operator, code) = evening(&cluster).await;
+    operator.run(&["export", "--all", "--format", "json", "--dir", "kept"]).await.expect(0, &["3 rooms in kept"]);
+    let mut names: Vec<_> = std::fs::read_dir(operator.path("kept")).expect("the folder").collect();
     assert_eq!(names.len(), 3, "and nothing half written: {names:?}");
     assert!(names.drain(..).all(|name| name.expect("an entry").path().extension().is_some_and(|end| end == "json")));
-    let kept: Value = serde_json::from_str(&desk.read(&format!("kept/{code}.json"))).expect("JSON");
+    let kept: Value = serde_json::from_str(&operator.read(&format!("kept/{code}.json"))).expect("JSON");
     assert_eq!(kept["room"]["title"], "Gala");
-    desk.run(&["export", "--all", "--format", "json"]).await.expect(1, &["3 rooms do not fit in one file", "--dir"]);
+    operator.run(&["export", "--all", "--format", "json"]).await.expect(1, &["3 rooms do not fit in one file", "--dir"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_that_cannot_be_written_keeps_none_of_the_others_back() {
-    let hall = Hall::embedded().await;
-    let (_, code) = evening(&hall).await;
-    let rooms = hall.emcee().get("/rooms").await;
+    let cluster = Cluster::embedded().await;
+    let (_, code) = evening(&cluster).await;
+    let rooms = cluster.emcee().get("/rooms").await;
     let path = format!("/api/v1/rooms/{code}/export?format=json");
-    let server = answers::serve(&[("/api/v1/rooms", rooms), (&path, json!({"whole": true}))]).await;
-    let desk = Desk::before(&server.url);
-    let told = desk.run(&["export", "--all", "--format", "json", "--dir", "kept"]).await;
-    told.expect(1, &["1 room in kept", "2 rooms not written"]);
-    let names: Vec<_> = std::fs::read_dir(desk.path("kept")).expect("the folder").collect();
+    let server = Receiver::serving(&[("/api/v1/rooms", rooms), (&path, json!({"whole": true}))]);
+    let operator = Operator::before(&server.url());
+    let output = operator.run(&["export", "--all", "--format", "json", "--dir", "kept"]).await;
+    output.expect(1, &["1 room in kept", "2 rooms not written"]);
+    let names: Vec<_> = std::fs::read_dir(operator.path("kept")).expect("the folder").collect();
     assert_eq!(names.len(), 1, "nothing half written: {names:?}");
-    assert_eq!(desk.read(&format!("kept/{code}.json")), r#"{"whole":true}"#);
+    assert_eq!(operator.read(&format!("kept/{code}.json")), r#"{"whole":true}"#);
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_laptop_writes_again_and_again_until_it_is_stopped() {
     use tokio::io::{AsyncBufReadExt, BufReader};
-    let mut hall = Hall::embedded().await;
-    let (desk, code) = evening(&hall).await;
+    let mut cluster = Cluster::embedded().await;
+    let (operator, code) = evening(&cluster).await;
     let arguments = ["export", "gala-27", "--format", "json", "--dir", "kept", "--every", "1s"];
-    let mut child = desk.start(&arguments);
+    let mut child = operator.start(&arguments);
     let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
     let mut line = async |word: &str| {
         loop {
@@ -85,32 +85,32 @@ async fn a_second_laptop_writes_again_and_again_until_it_is_stopped() {
         }
     };
     line("1 room in kept").await;
-    hall.emcee().patch(&format!("/rooms/{code}"), json!({"title": "Ball"})).await;
+    cluster.emcee().patch(&format!("/rooms/{code}"), json!({"title": "Ball"})).await;
     line("1 room in kept").await;
     line("1 room in kept").await;
-    let kept: Value = serde_json::from_str(&desk.read(&format!("kept/{code}.json"))).expect("JSON");
+    let kept: Value = serde_json::from_str(&operator.read(&format!("kept/{code}.json"))).expect("JSON");
     assert_eq!(kept["room"]["title"], "Ball", "the newest");
     // the server goes away and comes back: the file stays, and the next one follows
-    hall.pods[0].kill9().await;
+    cluster.pods[0].kill9().await;
     assert!(line("not written").await.contains("nothing answers"));
-    assert!(desk.read(&format!("kept/{code}.json")).contains("Ball"));
-    hall.pods[0].launch();
-    hall.pods[0].ready().await;
+    assert!(operator.read(&format!("kept/{code}.json")).contains("Ball"));
+    cluster.pods[0].launch();
+    cluster.pods[0].ready().await;
     line("1 room in kept").await;
     let pid = child.id().expect("a running command").to_string();
     let sent = std::process::Command::new("sh").args(["-c", &format!("kill -INT {pid}")]).status();
     assert!(sent.expect("a shell").success());
-    assert_eq!(desk.finish(child).await.code, Some(0), "Ctrl-C is how it ends");
+    assert_eq!(operator.finish(child).await.code, Some(0), "Ctrl-C is how it ends");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_audit_shows_every_take_and_ends_well_if_all_recount() {
-    let hall = Hall::embedded().await;
-    let (desk, code) = evening(&hall).await;
-    let told = desk.run(&["audit", "gala-27"]).await.expect(0, &["Gala", "1 take with 5 votes recounted: exact"]);
-    let row = told.out.lines().find(|line| line.starts_with("1 ")).expect("a row for round 1");
+    let cluster = Cluster::embedded().await;
+    let (operator, code) = evening(&cluster).await;
+    let output = operator.run(&["audit", "gala-27"]).await.expect(0, &["Gala", "1 take with 5 votes recounted: exact"]);
+    let row = output.out.lines().find(|line| line.starts_with("1 ")).expect("a row for round 1");
     assert_eq!(row.split_whitespace().collect::<Vec<_>>().join(" "), "1 1 2 : 3 2 : 3 2 exact");
-    let json = desk.run(&["audit", "--all", "--json"]).await.expect(0, &[]).json();
+    let json = operator.run(&["audit", "--all", "--json"]).await.expect(0, &[]).json();
     let rooms = json["rooms"].as_array().expect("rooms");
     let gala = rooms.iter().find(|room| room["room"] == code.as_str()).expect("the room");
     assert_eq!((&json["ok"], rooms.len(), &gala["rounds"][0]["recount"]), (&json!(true), 3, &json!([2, 3])));
@@ -118,46 +118,46 @@ async fn an_audit_shows_every_take_and_ends_well_if_all_recount() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_audit_that_differs_ends_with_3() {
-    let hall = Hall::embedded().await;
-    let (_, code) = evening(&hall).await;
-    let rooms = hall.emcee().get("/rooms").await;
+    let cluster = Cluster::embedded().await;
+    let (_, code) = evening(&cluster).await;
+    let rooms = cluster.emcee().get("/rooms").await;
     let audit = json!({"ok": false, "rounds": [
         {"round": 1, "take": 1, "tally": [2, 3], "recount": [2, 2], "voters": 2},
         {"round": 2, "take": 1, "tally": [1, 1], "recount": [1, 1], "voters": 1},
     ]});
     let path = format!("/api/v1/rooms/{code}/audit");
-    let server = answers::serve(&[("/api/v1/rooms", rooms), (&path, audit)]).await;
-    let desk = Desk::before(&server.url);
-    let told = desk.run(&["audit", "gala-27"]).await.expect(3, &["Of 1 room, 1 recount to something else"]);
-    assert_eq!((told.out.matches("DIFFERS").count(), told.out.matches("exact").count()), (1, 1), "{told:?}");
-    assert_eq!(desk.run(&["audit", "gala-27", "--json"]).await.expect(3, &[]).json()["ok"], false);
+    let server = Receiver::serving(&[("/api/v1/rooms", rooms), (&path, audit)]);
+    let operator = Operator::before(&server.url());
+    let output = operator.run(&["audit", "gala-27"]).await.expect(3, &["Of 1 room, 1 recount to something else"]);
+    assert_eq!((output.out.matches("DIFFERS").count(), output.out.matches("exact").count()), (1, 1), "{output:?}");
+    assert_eq!(operator.run(&["audit", "gala-27", "--json"]).await.expect(3, &[]).json()["ok"], false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_tells_by_its_exit_code_whether_the_evening_may_begin() {
-    let hall = Hall::embedded().await;
-    let desk = Desk::at(&hall);
-    desk.run(&["check"]).await.expect(0, &["public_link", "socket", "durable", "is well"]);
-    let json = desk.run(&["check", "--json"]).await.expect(0, &[]).json();
+    let cluster = Cluster::embedded().await;
+    let operator = Operator::at(&cluster);
+    operator.run(&["check"]).await.expect(0, &["public_link", "socket", "durable", "is well"]);
+    let json = operator.run(&["check", "--json"]).await.expect(0, &[]).json();
     assert_eq!(json["ok"], true);
 
     // somebody else answers at the public link
-    let stranger = answers::serve(&[]).await;
-    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &stranger.url)]).await;
-    let told = Desk::at(&hall).run(&["check"]).await.expect(3, &["Something is wrong", "404"]);
-    assert_eq!(told.out.matches("WRONG").count(), 2, "link and socket alone: {told:?}");
+    let stranger = Receiver::serving(&[]);
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &stranger.url())]).await;
+    let output = Operator::at(&cluster).run(&["check"]).await.expect(3, &["Something is wrong", "404"]);
+    assert_eq!(output.out.matches("WRONG").count(), 2, "link and socket alone: {output:?}");
 
     // a port below those that the system hands out: nobody listens
     let settings = [
         ("TALLYCAST__SERVER__PUBLIC_URL", "http://127.0.0.1:9"),
         ("TALLYCAST__SERVER__ADMIN_URL", "http://desk.example"),
     ];
-    let hall = Hall::embedded_with(&settings).await;
-    let desk = Desk::at(&hall);
+    let cluster = Cluster::embedded_with(&settings).await;
+    let operator = Operator::at(&cluster);
     let says = ["http://127.0.0.1:9 cannot be reached from here", "tallycast check --url http://desk.example"];
-    let told = desk.run(&["check"]).await.expect(4, &says);
-    assert_eq!((told.out.matches("UNSEEN  ").count(), told.out.matches("WRONG").count()), (2, 0), "{told:?}");
-    assert_eq!(desk.run(&["check", "--json"]).await.expect(4, &[]).json()["ok"], false);
+    let output = operator.run(&["check"]).await.expect(4, &says);
+    assert_eq!((output.out.matches("UNSEEN  ").count(), output.out.matches("WRONG").count()), (2, 0), "{output:?}");
+    assert_eq!(operator.run(&["check", "--json"]).await.expect(4, &[]).json()["ok"], false);
 }
 
 /// What a server says that cannot reach its own public link.
@@ -170,20 +170,20 @@ fn blind(link: &str, ledger: bool) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_looks_from_where_it_is_at_what_its_server_cannot_see() {
-    let hall = Hall::embedded().await;
-    let link = hall.pods[0].url("");
-    let server = answers::serve(&[("/api/v1/check", blind(&link, true))]).await;
-    let desk = Desk::before(&server.url);
-    let told = desk.run(&["check"]).await.expect(0, &[&format!("voters reach {link}/"), &format!("{link}/ws opens")]);
-    assert!(!told.out.contains("UNSEEN") && told.out.contains("is well"), "{told:?}");
-    let json = desk.run(&["check", "--json"]).await.expect(0, &[]).json();
+    let cluster = Cluster::embedded().await;
+    let link = cluster.pods[0].url("");
+    let server = Receiver::serving(&[("/api/v1/check", blind(&link, true))]);
+    let operator = Operator::before(&server.url());
+    let output = operator.run(&["check"]).await.expect(0, &[&format!("voters reach {link}/"), &format!("{link}/ws opens")]);
+    assert!(!output.out.contains("UNSEEN") && output.out.contains("is well"), "{output:?}");
+    let json = operator.run(&["check", "--json"]).await.expect(0, &[]).json();
     assert_eq!((&json["ok"], json["items"].as_array().map(Vec::len)), (&json!(true), Some(3)), "{json}");
 
-    let server = answers::serve(&[("/api/v1/check", blind(&link, false))]).await;
-    Desk::before(&server.url).run(&["check"]).await.expect(3, &["WRONG", "ledger"]);
+    let server = Receiver::serving(&[("/api/v1/check", blind(&link, false))]);
+    Operator::before(&server.url()).run(&["check"]).await.expect(3, &["WRONG", "ledger"]);
     // what is wrong weighs more than what is not seen
-    let server = answers::serve(&[("/api/v1/check", blind("http://127.0.0.1:9", false))]).await;
-    Desk::before(&server.url).run(&["check"]).await.expect(3, &["WRONG", "UNSEEN"]);
+    let server = Receiver::serving(&[("/api/v1/check", blind("http://127.0.0.1:9", false))]);
+    Operator::before(&server.url()).run(&["check"]).await.expect(3, &["WRONG", "UNSEEN"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,6 +193,6 @@ async fn a_server_of_an_older_version_is_believed() {
     for item in report["items"].as_array_mut().expect("items") {
         item.as_object_mut().expect("an object").remove("seen");
     }
-    let server = answers::serve(&[("/api/v1/check", report)]).await;
-    Desk::before(&server.url).run(&["check"]).await.expect(3, &["WRONG", "it cannot be reached"]);
+    let server = Receiver::serving(&[("/api/v1/check", report)]);
+    Operator::before(&server.url()).run(&["check"]).await.expect(3, &["WRONG", "it cannot be reached"]);
 }

@@ -5,7 +5,7 @@ use tallycast::domain::ids::RoomId;
 use tallycast::domain::room::JoinMode;
 use tallycast::ledger::{JoinOutcome, JoinRequest, SharedLedger, Voter};
 
-use crate::ledger_support::{Hall, card, invite, name, names, newcomer};
+use crate::ledgers::{RoomFixture, card, invite, name, names, newcomer};
 
 contract! { tick_ms = 0;
     an_open_room_lets_everybody_in,
@@ -28,7 +28,7 @@ contract! { tick_ms = 0;
 }
 
 async fn room(ledger: &SharedLedger) -> RoomId {
-    Hall::new(ledger, 1).await.room.id
+    RoomFixture::new(ledger, 1).await.room.id
 }
 
 fn voter_of(request: &JoinRequest) -> Voter {

@@ -3,7 +3,7 @@
 use tallycast::domain::ids::RoomId;
 use tallycast::ledger::{Beacon, FeedEvent, RoomBeacon, SharedLedger, StageSeen};
 
-use crate::ledger_support::{Hall, Listener, newcomer, voter};
+use crate::ledgers::{RoomFixture, FeedListener, newcomer, voter};
 
 contract! { tick_ms = 0;
     a_ledger_is_healthy_and_its_clock_does_not_go_back,
@@ -27,12 +27,12 @@ async fn a_ledger_is_healthy_and_its_clock_does_not_go_back(ledger: SharedLedger
         assert!(health.now >= before);
         before = health.now;
     }
-    let hall = Hall::new(&ledger, 1).await;
-    assert!(hall.snapshot().await.now >= before);
+    let fixture = RoomFixture::new(&ledger, 1).await;
+    assert!(fixture.snapshot().await.now >= before);
 }
 
 async fn an_announcement_reaches_every_feed_whole(ledger: SharedLedger) {
-    let mut ears = [Listener::new(&ledger, vec![]).await, Listener::new(&ledger, vec![]).await];
+    let mut listeners = [FeedListener::new(&ledger, vec![]).await, FeedListener::new(&ledger, vec![]).await];
     let room = RoomBeacon {
         room: RoomId::from_entropy(rand::random()),
         connected: 3,
@@ -47,47 +47,47 @@ async fn an_announcement_reaches_every_feed_whole(ledger: SharedLedger) {
     let changed = FeedEvent::RoomChanged { room: room.room, seq: 9_007_199_254_740_993 };
     for event in [FeedEvent::Beacon(beacon), removed, changed] {
         ledger.announce(&event).await.unwrap();
-        for ear in &mut ears {
-            ear.hear(|heard| *heard == event).await;
+        for listener in &mut listeners {
+            listener.receive(|heard| *heard == event).await;
         }
     }
 }
 
 async fn a_feed_begins_with_resumed_and_says_so_again_after_a_reconnect(ledger: SharedLedger) {
-    let mut hall = Hall::new(&ledger, 1).await;
+    let mut fixture = RoomFixture::new(&ledger, 1).await;
     // a listener waits for the first one
-    let mut ear = hall.listen().await;
-    ear.reconnect().await;
-    ear.resumed().await;
-    let opened = hall.open(1, 1).await;
-    assert_eq!(ear.gates().await, [(0, opened[0].clone())], "what it follows it still follows");
+    let mut listener = fixture.listen().await;
+    listener.reconnect().await;
+    listener.resumed().await;
+    let opened = fixture.open(1, 1).await;
+    assert_eq!(listener.gates().await, [(0, opened[0].clone())], "what it follows it still follows");
 }
 
 async fn a_commit_is_published_with_the_counts_that_include_it(ledger: SharedLedger) {
-    let mut hall = Hall::new(&ledger, 1).await;
-    hall.open(1, 1).await;
-    let mut ears = [hall.listen().await, hall.listen().await];
+    let mut fixture = RoomFixture::new(&ledger, 1).await;
+    fixture.open(1, 1).await;
+    let mut listeners = [fixture.listen().await, fixture.listen().await];
     for number in 0..3 {
-        let commit = hall.commit(&[(&voter(number), 1, "ab")]).await;
+        let commit = fixture.commit(&[(&voter(number), 1, "ab")]).await;
         assert!(commit.published);
-        for ear in &mut ears {
-            assert_eq!(ear.gates().await, [(0, commit.gate.clone())]);
+        for listener in &mut listeners {
+            assert_eq!(listener.gates().await, [(0, commit.gate.clone())]);
         }
     }
 }
 
 async fn a_removal_is_announced(ledger: SharedLedger) {
-    let hall = Hall::new(&ledger, 1).await;
+    let fixture = RoomFixture::new(&ledger, 1).await;
     let anna = newcomer("Anna");
-    ledger.join(hall.id(), &anna).await.unwrap();
-    let mut ear = Listener::new(&ledger, vec![]).await;
-    ledger.set_removed(hall.id(), 1, &anna.voter, true).await.unwrap();
-    let expected = FeedEvent::VoterRemoved { room: hall.id().clone(), voter: anna.voter };
-    ear.hear(|event| *event == expected).await;
+    ledger.join(fixture.id(), &anna).await.unwrap();
+    let mut listener = FeedListener::new(&ledger, vec![]).await;
+    ledger.set_removed(fixture.id(), 1, &anna.voter, true).await.unwrap();
+    let expected = FeedEvent::VoterRemoved { room: fixture.id().clone(), voter: anna.voter };
+    listener.receive(|event| *event == expected).await;
 }
 
 async fn presence_is_noted_for_each_pod_and_room(ledger: SharedLedger) {
-    let (room, other) = (Hall::new(&ledger, 1).await.room.id, Hall::new(&ledger, 1).await.room.id);
+    let (room, other) = (RoomFixture::new(&ledger, 1).await.room.id, RoomFixture::new(&ledger, 1).await.room.id);
     let (one, two) = (random_name(), random_name());
     let voters: Vec<_> = (0..4).map(voter).collect();
     ledger.note_present(&room, &one, &voters[..2], &[]).await.unwrap();
@@ -112,13 +112,13 @@ async fn presence_is_noted_for_each_pod_and_room(ledger: SharedLedger) {
 
 async fn a_sign_in_that_was_ended_stays_ended_until_its_time(ledger: SharedLedger) {
     let (ended, over, other) = (random_name(), random_name(), random_name());
-    let mut ear = Listener::new(&ledger, vec![]).await;
+    let mut listener = FeedListener::new(&ledger, vec![]).await;
     let now = ledger.check().await.unwrap().now;
     ledger.sign_out(&ended, now + 3_600_000).await.unwrap();
     ledger.sign_out(&over, now - 1).await.unwrap();
     for sign_in in [&ended, &over] {
         let expected = FeedEvent::SignedOut { sign_in: sign_in.clone() };
-        ear.hear(|event| *event == expected).await;
+        listener.receive(|event| *event == expected).await;
     }
     assert!(ledger.is_signed_out(&ended).await.unwrap());
     assert!(!ledger.is_signed_out(&over).await.unwrap(), "it would have ended by itself");

@@ -9,7 +9,7 @@ use tallycast::ledger::{
     Batch, Creation, JoinOutcome, JoinRequest, LedgerError, RankEntry, Replacement, Verdict, Voter, VotersQuery,
 };
 
-use crate::ledger_support::{Hall, Stand, invite, name, newcomer, voter};
+use crate::ledgers::{RoomFixture, TestLedger, invite, name, newcomer, voter};
 
 contract! { restarts;
     everything_that_was_answered_survives_a_restart,
@@ -17,9 +17,9 @@ contract! { restarts;
     a_blackout_that_has_begun_is_known_after_a_restart_whatever_the_deadline_says_then,
 }
 
-async fn a_blackout_that_has_begun_is_known_after_a_restart_whatever_the_deadline_says_then(stand: Stand) {
-    let ledger = stand.ledger.clone();
-    let mut planned = Hall::planned(2, None);
+async fn a_blackout_that_has_begun_is_known_after_a_restart_whatever_the_deadline_says_then(test_ledger: TestLedger) {
+    let ledger = test_ledger.ledger.clone();
+    let mut planned = RoomFixture::planned(2, None);
     planned.rounds[0].blackout_seconds = 600;
     let Creation::Created(room) = ledger.create_room(&planned).await.unwrap() else { panic!("all is free") };
     let open = Command::Open { round: 1, take: None, seconds: Some(3_600) };
@@ -33,16 +33,16 @@ async fn a_blackout_that_has_begun_is_known_after_a_restart_whatever_the_deadlin
     assert_eq!(execute_due(&ledger, &room.id).await.unwrap().room.seq, dark.seq, "said once");
     drop(ledger);
 
-    let stand = stand.restart();
+    let test_ledger = test_ledger.restart();
     let later = Command::Deadline { round: 1, closes_at: Some(opened.now + 3_600_000) };
-    let moved = execute(&stand.ledger, &room.id, &later).await.unwrap().room;
+    let moved = execute(&test_ledger.ledger, &room.id, &later).await.unwrap().room;
     assert!(moved.running.is_some_and(|running| running.dark));
 }
 
-async fn everything_that_was_answered_survives_a_restart(stand: Stand) {
+async fn everything_that_was_answered_survives_a_restart(test_ledger: TestLedger) {
     let reference = "the-evening";
-    let planned = Hall::planned(3, Some(reference));
-    let ledger = stand.ledger.clone();
+    let planned = RoomFixture::planned(3, Some(reference));
+    let ledger = test_ledger.ledger.clone();
     let Creation::Created(room) = ledger.create_room(&planned).await.unwrap() else { panic!("all is free") };
     let Replacement::Stored(room) = ledger.replace_room(&Room { rehearsal: true, ..room }, &[]).await.unwrap() else {
         panic!("read last")
@@ -67,12 +67,12 @@ async fn everything_that_was_answered_survives_a_restart(stand: Stand) {
     ledger.sign_out("the first desk", tomorrow).await.unwrap();
     drop(ledger);
 
-    let stand = stand.restart();
-    let ledger = &stand.ledger;
+    let test_ledger = test_ledger.restart();
+    let ledger = &test_ledger.ledger;
     assert_eq!(ledger.room(&room.id).await.unwrap().as_ref(), Some(&room));
     assert_eq!(ledger.find_room(&room.code).await.unwrap().as_ref(), Some(&room));
     assert_eq!(ledger.rooms().await.unwrap().rooms, std::slice::from_ref(&room));
-    let taken = Hall::planned(1, Some(reference));
+    let taken = RoomFixture::planned(1, Some(reference));
     assert_eq!(ledger.create_room(&taken).await.unwrap(), Creation::RefTaken(room.clone()));
     assert_eq!(ledger.voter(&room.id, &voter.voter).await.unwrap().as_ref(), Some(&voter));
     let by_card = JoinRequest { card: anna.card, ..newcomer("x") };
@@ -89,40 +89,40 @@ async fn everything_that_was_answered_survives_a_restart(stand: Stand) {
     assert!(again.seq > room.seq);
 }
 
-async fn a_restart_in_the_middle_of_a_round_goes_on_where_it_was(stand: Stand) {
-    let mut hall = Hall::new(&stand.ledger, 3).await;
-    hall.open(1, 1).await;
+async fn a_restart_in_the_middle_of_a_round_goes_on_where_it_was(test_ledger: TestLedger) {
+    let mut fixture = RoomFixture::new(&test_ledger.ledger, 3).await;
+    fixture.open(1, 1).await;
     let voters: Vec<_> = (0..30).map(voter).collect();
     for voter in &voters {
-        hall.cast(voter, 1, "abc").await;
+        fixture.cast(voter, 1, "abc").await;
     }
-    let removed: Voter = match hall.ledger.join(hall.id(), &newcomer("Anna")).await.unwrap() {
+    let removed: Voter = match fixture.ledger.join(fixture.id(), &newcomer("Anna")).await.unwrap() {
         JoinOutcome::Done(voter) => voter,
         other => panic!("{other:?}"),
     };
-    hall.ledger.set_removed(hall.id(), 3, &removed.voter, true).await.unwrap();
-    hall.ledger.partition_writer(hall.id(), 0, "pod").publish_pending(20, u64::MAX).await.unwrap();
-    let before = hall.snapshot().await;
-    let mut writer = hall.ledger.partition_writer(hall.id(), 0, "pod");
+    fixture.ledger.set_removed(fixture.id(), 3, &removed.voter, true).await.unwrap();
+    fixture.ledger.partition_writer(fixture.id(), 0, "pod").publish_pending(20, u64::MAX).await.unwrap();
+    let before = fixture.snapshot().await;
+    let mut writer = fixture.ledger.partition_writer(fixture.id(), 0, "pod");
     let casts = voters.iter().filter(|voter| partition_of(voter.as_str(), 3) == 0);
     let casts = casts.map(|voter| (voter.clone(), Cast::parse(4, "a".into()).unwrap()));
     let batch = Batch::of(1, 1, 20, casts);
-    let room = hall.room.clone();
-    drop(hall);
+    let room = fixture.room.clone();
+    drop(fixture);
 
-    let stand = stand.restart();
-    let mut hall = Hall::found(&stand.ledger, room).await;
-    let after = hall.snapshot().await;
+    let test_ledger = test_ledger.restart();
+    let mut fixture = RoomFixture::found(&test_ledger.ledger, room).await;
+    let after = fixture.snapshot().await;
     assert_eq!((after.seq, &after.gates), (before.seq, &before.gates));
     // a writer from before the restart may or may not find its way; it does not hang, and nothing is counted twice
     let told = writer.commit(&batch).await;
     assert!(!matches!(told, Err(LedgerError::Corrupt(_))), "{told:?}");
-    let commit = hall.ledger.partition_writer(hall.id(), 0, "pod").commit(&batch).await.unwrap();
+    let commit = fixture.ledger.partition_writer(fixture.id(), 0, "pod").commit(&batch).await.unwrap();
     assert_eq!(commit.gate.tally.total(), before.gates[0].tally.total() + batch.casts().len() as u64);
     assert!(commit.gate.tally.version > before.gates[0].tally.version);
     assert_eq!(commit.gate.acknowledged, 20);
-    let refused = hall.commit(&[(&removed.voter, 1, "a")]).await;
+    let refused = fixture.commit(&[(&removed.voter, 1, "a")]).await;
     assert_eq!(refused.verdicts, [Verdict::Removed]);
-    let closed = hall.close(1, 1).await;
+    let closed = fixture.close(1, 1).await;
     assert_eq!(sum(&closed).tally.total(), 90 + batch.casts().len() as u64);
 }

@@ -5,7 +5,7 @@ use tallycast::domain::ids::RoomId;
 use tallycast::ledger::execute::{RoomSnapshot, execute};
 use tallycast::ledger::{RankEntry, SharedLedger};
 
-use crate::ledger_support::{Hall, name, voter};
+use crate::ledgers::{RoomFixture, name, voter};
 
 contract! { tick_ms = 0;
     a_reveal_that_begins_or_ends_drops_what_an_earlier_one_left_half_done,
@@ -28,10 +28,10 @@ async fn is_there(ledger: &SharedLedger, room: &RoomId, ranking: u64) -> bool {
 }
 
 async fn a_reveal_that_begins_or_ends_drops_what_an_earlier_one_left_half_done(ledger: SharedLedger) {
-    let hall = Hall::new(&ledger, 1).await;
-    let (room, other) = (hall.id().clone(), Hall::new(&ledger, 1).await.room.id);
+    let fixture = RoomFixture::new(&ledger, 1).await;
+    let (room, other) = (fixture.id().clone(), RoomFixture::new(&ledger, 1).await.room.id);
     must(&ledger, &room, Command::Open { round: 1, take: None, seconds: None }).await;
-    hall.cast(&voter(1), 1, "a").await;
+    fixture.cast(&voter(1), 1, "a").await;
     must(&ledger, &room, Command::Close { round: 1, take: None }).await;
     left_behind(&ledger, &room, 7).await;
     left_behind(&ledger, &other, 7).await;

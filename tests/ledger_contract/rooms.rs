@@ -6,7 +6,7 @@ use tallycast::domain::room::Room;
 use tallycast::domain::text::Title;
 use tallycast::ledger::{Creation, LedgerError, Replacement, SharedLedger};
 
-use crate::ledger_support::Hall;
+use crate::ledgers::RoomFixture;
 
 contract! { tick_ms = 0;
     a_room_is_found_by_its_id_and_by_its_code,
@@ -38,7 +38,7 @@ fn reference() -> String {
 }
 
 async fn a_room_is_found_by_its_id_and_by_its_code(ledger: SharedLedger) {
-    let planned = Hall::planned(3, Some(&reference()));
+    let planned = RoomFixture::planned(3, Some(&reference()));
     let room = created(&ledger, &planned).await;
     assert_eq!(Room { seq: planned.seq, ..room.clone() }, planned, "only the seq is the ledger's");
     assert_eq!(ledger.room(&room.id).await.unwrap().as_ref(), Some(&room));
@@ -46,36 +46,36 @@ async fn a_room_is_found_by_its_id_and_by_its_code(ledger: SharedLedger) {
 }
 
 async fn a_code_belongs_to_one_room(ledger: SharedLedger) {
-    let first = created(&ledger, &Hall::planned(1, None)).await;
-    let second = Room { code: first.code.clone(), ..Hall::planned(1, None) };
+    let first = created(&ledger, &RoomFixture::planned(1, None)).await;
+    let second = Room { code: first.code.clone(), ..RoomFixture::planned(1, None) };
     assert_eq!(ledger.create_room(&second).await.unwrap(), Creation::CodeTaken);
     assert_eq!(ledger.find_room(&first.code).await.unwrap(), Some(first));
 }
 
 async fn a_reference_belongs_to_one_room_and_leads_to_it(ledger: SharedLedger) {
     let reference = reference();
-    let first = created(&ledger, &Hall::planned(1, Some(&reference))).await;
-    let second = Hall::planned(1, Some(&reference));
+    let first = created(&ledger, &RoomFixture::planned(1, Some(&reference))).await;
+    let second = RoomFixture::planned(1, Some(&reference));
     assert_eq!(ledger.create_room(&second).await.unwrap(), Creation::RefTaken(first.clone()));
     // a lost answer is asked for again with another code
-    let again = Room { code: first.code.clone(), ..Hall::planned(1, Some(&reference)) };
+    let again = Room { code: first.code.clone(), ..RoomFixture::planned(1, Some(&reference)) };
     assert_eq!(ledger.create_room(&again).await.unwrap(), Creation::RefTaken(first));
 }
 
 async fn a_room_that_was_refused_takes_neither_code_nor_reference(ledger: SharedLedger) {
-    let first = created(&ledger, &Hall::planned(1, Some(&reference()))).await;
-    let code_taken = Room { code: first.code.clone(), ..Hall::planned(1, Some(&reference())) };
+    let first = created(&ledger, &RoomFixture::planned(1, Some(&reference()))).await;
+    let code_taken = Room { code: first.code.clone(), ..RoomFixture::planned(1, Some(&reference())) };
     assert_eq!(ledger.create_room(&code_taken).await.unwrap(), Creation::CodeTaken);
     assert_eq!(ledger.room(&code_taken.id).await.unwrap(), None);
-    let ref_taken = Hall::planned(1, first.reference.as_deref());
+    let ref_taken = RoomFixture::planned(1, first.reference.as_deref());
     assert_eq!(ledger.create_room(&ref_taken).await.unwrap(), Creation::RefTaken(first));
     assert_eq!(ledger.room(&ref_taken.id).await.unwrap(), None);
-    let third = Room { code: ref_taken.code, ..Hall::planned(1, code_taken.reference.as_deref()) };
+    let third = Room { code: ref_taken.code, ..RoomFixture::planned(1, code_taken.reference.as_deref()) };
     created(&ledger, &third).await;
 }
 
 async fn a_room_created_again_is_answered_as_it_is_stored(ledger: SharedLedger) {
-    let planned = Hall::planned(1, Some(&reference()));
+    let planned = RoomFixture::planned(1, Some(&reference()));
     let room = created(&ledger, &planned).await;
     assert_eq!(created(&ledger, &planned).await, room);
     let Replacement::Stored(room) = ledger.replace_room(&titled(&room, "Night"), &[]).await.unwrap() else {
@@ -85,7 +85,7 @@ async fn a_room_created_again_is_answered_as_it_is_stored(ledger: SharedLedger) 
 }
 
 async fn a_record_is_replaced_only_by_who_has_read_it_last(ledger: SharedLedger) {
-    let read = created(&ledger, &Hall::planned(1, None)).await;
+    let read = created(&ledger, &RoomFixture::planned(1, None)).await;
     let first = titled(&read, "First");
     let Replacement::Stored(stored) = ledger.replace_room(&first, &[]).await.unwrap() else {
         panic!("it was read last")
@@ -97,7 +97,7 @@ async fn a_record_is_replaced_only_by_who_has_read_it_last(ledger: SharedLedger)
 }
 
 async fn of_many_who_replace_a_record_at_once_one_wins(ledger: SharedLedger) {
-    let read = created(&ledger, &Hall::planned(1, None)).await;
+    let read = created(&ledger, &RoomFixture::planned(1, None)).await;
     let rooms: Vec<_> = (0..20).map(|number| titled(&read, &format!("Title {number}"))).collect();
     let outcomes = join_all(rooms.iter().map(|room| ledger.replace_room(room, &[]))).await;
     let stored = outcomes.into_iter().filter_map(|outcome| match outcome.unwrap() {
@@ -110,7 +110,7 @@ async fn of_many_who_replace_a_record_at_once_one_wins(ledger: SharedLedger) {
 }
 
 async fn a_seq_rises_and_is_not_behind_the_ledgers_clock(ledger: SharedLedger) {
-    let mut room = created(&ledger, &Hall::planned(1, None)).await;
+    let mut room = created(&ledger, &RoomFixture::planned(1, None)).await;
     for number in 0..20 {
         let now = ledger.check().await.unwrap().now;
         let Replacement::Stored(stored) = ledger.replace_room(&titled(&room, &format!("{number}")), &[]).await.unwrap()
@@ -124,18 +124,18 @@ async fn a_seq_rises_and_is_not_behind_the_ledgers_clock(ledger: SharedLedger) {
 }
 
 async fn a_deleted_room_is_still_found(ledger: SharedLedger) {
-    let room = created(&ledger, &Hall::planned(1, None)).await;
+    let room = created(&ledger, &RoomFixture::planned(1, None)).await;
     let deleted = Room { deleted_at: Some(5), ..room.clone() };
     assert!(matches!(ledger.replace_room(&deleted, &[]).await.unwrap(), Replacement::Stored(_)));
     assert_eq!(ledger.find_room(&room.code).await.unwrap().unwrap().deleted_at, Some(5));
-    let other = Room { code: room.code, ..Hall::planned(1, None) };
+    let other = Room { code: room.code, ..RoomFixture::planned(1, None) };
     assert_eq!(ledger.create_room(&other).await.unwrap(), Creation::CodeTaken);
 }
 
 async fn every_room_is_listed(ledger: SharedLedger) {
     let mut rooms = vec![];
     for _ in 0..5 {
-        rooms.push(created(&ledger, &Hall::planned(2, None)).await);
+        rooms.push(created(&ledger, &RoomFixture::planned(2, None)).await);
     }
     let listed = ledger.rooms().await.unwrap().rooms;
     for room in rooms {
@@ -144,7 +144,7 @@ async fn every_room_is_listed(ledger: SharedLedger) {
 }
 
 async fn a_room_that_nobody_made_is_not_there(ledger: SharedLedger) {
-    let unknown = Hall::planned(1, None);
+    let unknown = RoomFixture::planned(1, None);
     assert_eq!(ledger.room(&unknown.id).await.unwrap(), None);
     assert_eq!(ledger.find_room(&RoomCode::from_entropy(rand::random())).await.unwrap(), None);
     assert_eq!(ledger.gate_snapshot(&unknown.id, 1).await.unwrap(), None);

@@ -8,7 +8,7 @@ use tallycast::ledger::{
     VotersQuery,
 };
 
-use crate::ledger_support::{Hall, card, invite, name, names, newcomer, voter};
+use crate::ledgers::{RoomFixture, card, invite, name, names, newcomer, voter};
 
 contract! { tick_ms = 0;
     a_known_voter_is_greeted_with_the_ballot,
@@ -38,8 +38,8 @@ fn greeting(voter: &Voter, take: Option<(u16, u16)>) -> ResumeRequest {
 }
 
 /// Greets one voter.
-async fn greet(ledger: &SharedLedger, hall: &Hall, greeting: ResumeRequest) -> (Voter, Ballot) {
-    ledger.resume(hall.id(), hall.partitions, &[greeting]).await.unwrap().remove(0)
+async fn greet(ledger: &SharedLedger, fixture: &RoomFixture, greeting: ResumeRequest) -> (Voter, Ballot) {
+    ledger.resume(fixture.id(), fixture.partitions, &[greeting]).await.unwrap().remove(0)
 }
 
 fn unknown(called: &str) -> Voter {
@@ -52,84 +52,84 @@ fn renaming(voter: &Voter, to: &str) -> RenameRequest {
 }
 
 async fn a_known_voter_is_greeted_with_the_ballot(ledger: SharedLedger) {
-    let mut hall = Hall::new(&ledger, 3).await;
-    hall.open(2, 1).await;
-    let anna = joined(&ledger, hall.id(), "Anna").await;
-    hall.cast_in((2, 1), &anna.voter, 1, "abc").await;
-    let stored = hall.ballot(&anna.voter, (2, 1)).await;
+    let mut fixture = RoomFixture::new(&ledger, 3).await;
+    fixture.open(2, 1).await;
+    let anna = joined(&ledger, fixture.id(), "Anna").await;
+    fixture.cast_in((2, 1), &anna.voter, 1, "abc").await;
+    let stored = fixture.ballot(&anna.voter, (2, 1)).await;
     assert_eq!(stored.votes, "abc");
     for (take, ballot) in [(Some((2, 1)), stored), (Some((1, 1)), Ballot::default()), (None, Ballot::default())] {
-        let greeted = greet(&ledger, &hall, greeting(&anna, take)).await;
+        let greeted = greet(&ledger, &fixture, greeting(&anna, take)).await;
         assert_eq!(greeted, (anna.clone(), ballot));
     }
 }
 
 async fn a_lost_voter_is_written_again(ledger: SharedLedger) {
-    let mut hall = Hall::new(&ledger, 3).await;
-    hall.open(1, 1).await;
+    let mut fixture = RoomFixture::new(&ledger, 3).await;
+    fixture.open(1, 1).await;
     let anna = unknown("Anna");
-    hall.cast(&anna.voter, 1, "ab").await;
+    fixture.cast(&anna.voter, 1, "ab").await;
     let greeting = greeting(&anna, Some((1, 1)));
-    let (written, ballot) = greet(&ledger, &hall, greeting.clone()).await;
+    let (written, ballot) = greet(&ledger, &fixture, greeting.clone()).await;
     assert_eq!(written, Voter { card: greeting.card.clone(), ..anna.clone() });
     assert_eq!(ballot.votes, "ab");
-    assert_eq!(ledger.voter(hall.id(), &anna.voter).await.unwrap(), Some(written.clone()));
-    assert_eq!(hall.snapshot().await.voters, 1);
+    assert_eq!(ledger.voter(fixture.id(), &anna.voter).await.unwrap(), Some(written.clone()));
+    assert_eq!(fixture.snapshot().await.voters, 1);
     let by_card = JoinRequest { card: greeting.card, ..newcomer("x") };
-    assert_eq!(ledger.join(hall.id(), &by_card).await.unwrap(), JoinOutcome::Known(written));
-    assert_eq!(ledger.join(hall.id(), &newcomer("ANNA")).await.unwrap(), JoinOutcome::NameTaken(None));
+    assert_eq!(ledger.join(fixture.id(), &by_card).await.unwrap(), JoinOutcome::Known(written));
+    assert_eq!(ledger.join(fixture.id(), &newcomer("ANNA")).await.unwrap(), JoinOutcome::NameTaken(None));
 }
 
 async fn a_lost_voter_whose_name_is_gone_gets_another(ledger: SharedLedger) {
-    let hall = Hall::new(&ledger, 1).await;
-    joined(&ledger, hall.id(), "anna").await;
-    joined(&ledger, hall.id(), "Anna 2").await;
+    let fixture = RoomFixture::new(&ledger, 1).await;
+    joined(&ledger, fixture.id(), "anna").await;
+    joined(&ledger, fixture.id(), "Anna 2").await;
     let lost = unknown("Anna");
-    let (written, _) = greet(&ledger, &hall, greeting(&lost, None)).await;
+    let (written, _) = greet(&ledger, &fixture, greeting(&lost, None)).await;
     assert_eq!((written.voter, written.name), (lost.voter, name("Anna 3")));
 }
 
 async fn a_removed_voter_is_greeted_as_removed(ledger: SharedLedger) {
-    let hall = Hall::new(&ledger, 2).await;
-    let anna = joined(&ledger, hall.id(), "Anna").await;
-    ledger.set_removed(hall.id(), 2, &anna.voter, true).await.unwrap();
-    let (greeted, _) = greet(&ledger, &hall, greeting(&anna, None)).await;
+    let fixture = RoomFixture::new(&ledger, 2).await;
+    let anna = joined(&ledger, fixture.id(), "Anna").await;
+    ledger.set_removed(fixture.id(), 2, &anna.voter, true).await.unwrap();
+    let (greeted, _) = greet(&ledger, &fixture, greeting(&anna, None)).await;
     assert_eq!(greeted, Voter { removed: true, ..anna });
 }
 
 async fn a_crowd_is_greeted_in_its_order(ledger: SharedLedger) {
-    let mut hall = Hall::new(&ledger, 3).await;
-    hall.open(1, 1).await;
+    let mut fixture = RoomFixture::new(&ledger, 3).await;
+    fixture.open(1, 1).await;
     let (anna, bela, lost) =
-        (joined(&ledger, hall.id(), "Anna").await, joined(&ledger, hall.id(), "Bela").await, unknown("Cleo"));
-    hall.cast(&anna.voter, 1, "ab").await;
-    hall.cast(&bela.voter, 1, "b").await;
-    ledger.set_removed(hall.id(), 3, &bela.voter, true).await.unwrap();
+        (joined(&ledger, fixture.id(), "Anna").await, joined(&ledger, fixture.id(), "Bela").await, unknown("Cleo"));
+    fixture.cast(&anna.voter, 1, "ab").await;
+    fixture.cast(&bela.voter, 1, "b").await;
+    ledger.set_removed(fixture.id(), 3, &bela.voter, true).await.unwrap();
     let crowd = [
         greeting(&bela, Some((1, 1))),
         greeting(&lost, Some((1, 1))),
         greeting(&anna, Some((1, 1))),
         greeting(&anna, None),
     ];
-    let greeted = ledger.resume(hall.id(), 3, &crowd).await.unwrap();
+    let greeted = ledger.resume(fixture.id(), 3, &crowd).await.unwrap();
     let told: Vec<_> = greeted.iter().map(|(voter, ballot)| (&voter.voter, voter.removed, &*ballot.votes)).collect();
     let (a, b, c) = (&anna.voter, &bela.voter, &lost.voter);
     assert_eq!(told, [(b, true, "b"), (c, false, ""), (a, false, "ab"), (a, false, "")]);
-    assert_eq!(ledger.resume(hall.id(), 3, &[]).await.unwrap(), []);
+    assert_eq!(ledger.resume(fixture.id(), 3, &[]).await.unwrap(), []);
 }
 
 async fn many_greetings_at_once_write_one_voter(ledger: SharedLedger) {
-    let hall = Hall::new(&ledger, 1).await;
+    let fixture = RoomFixture::new(&ledger, 1).await;
     let anna = unknown("Anna");
     let greetings: Vec<_> = (0..20).map(|_| greeting(&anna, None)).collect();
-    let greeted = join_all(greetings.into_iter().map(|greeting| greet(&ledger, &hall, greeting))).await;
-    let stored = ledger.voter(hall.id(), &anna.voter).await.unwrap().unwrap();
+    let greeted = join_all(greetings.into_iter().map(|greeting| greet(&ledger, &fixture, greeting))).await;
+    let stored = ledger.voter(fixture.id(), &anna.voter).await.unwrap().unwrap();
     assert!(greeted.into_iter().all(|greeted| greeted.0 == stored));
-    assert_eq!(hall.snapshot().await.voters, 1);
+    assert_eq!(fixture.snapshot().await.voters, 1);
 }
 
 async fn a_new_name_frees_the_old_one(ledger: SharedLedger) {
-    let room = Hall::new(&ledger, 1).await.room.id;
+    let room = RoomFixture::new(&ledger, 1).await.room.id;
     let anna = joined(&ledger, &room, "Anna").await;
     for called in ["Hanna", "HANNA", "Anna", "Bela"] {
         let renamed = Voter { name: name(called), ..anna.clone() };
@@ -144,7 +144,7 @@ async fn a_new_name_frees_the_old_one(ledger: SharedLedger) {
 }
 
 async fn a_name_that_is_taken_is_not_given(ledger: SharedLedger) {
-    let room = Hall::new(&ledger, 1).await.room.id;
+    let room = RoomFixture::new(&ledger, 1).await.room.id;
     let anna = joined(&ledger, &room, "Anna").await;
     joined(&ledger, &room, "Bela").await;
     joined(&ledger, &room, "Other 2").await;
@@ -159,7 +159,7 @@ async fn a_name_that_is_taken_is_not_given(ledger: SharedLedger) {
 }
 
 async fn removal_is_told_and_can_be_taken_back(ledger: SharedLedger) {
-    let room = Hall::new(&ledger, 3).await.room.id;
+    let room = RoomFixture::new(&ledger, 3).await.room.id;
     let anna = joined(&ledger, &room, "Anna").await;
     let removed = Voter { removed: true, ..anna.clone() };
     for _ in 0..2 {
@@ -178,19 +178,19 @@ async fn removal_is_told_and_can_be_taken_back(ledger: SharedLedger) {
 }
 
 async fn a_snapshot_counts_voters_without_the_removed(ledger: SharedLedger) {
-    let hall = Hall::new(&ledger, 2).await;
+    let fixture = RoomFixture::new(&ledger, 2).await;
     let mut voters = vec![];
     for called in ["Anna", "Bela", "Cleo"] {
-        voters.push(joined(&ledger, hall.id(), called).await);
+        voters.push(joined(&ledger, fixture.id(), called).await);
     }
-    assert_eq!(hall.snapshot().await.voters, 3);
+    assert_eq!(fixture.snapshot().await.voters, 3);
     for _ in 0..2 {
-        ledger.set_removed(hall.id(), 2, &voters[1].voter, true).await.unwrap();
-        assert_eq!(hall.snapshot().await.voters, 2);
+        ledger.set_removed(fixture.id(), 2, &voters[1].voter, true).await.unwrap();
+        assert_eq!(fixture.snapshot().await.voters, 2);
     }
     for _ in 0..2 {
-        ledger.set_removed(hall.id(), 2, &voters[1].voter, false).await.unwrap();
-        assert_eq!(hall.snapshot().await.voters, 3);
+        ledger.set_removed(fixture.id(), 2, &voters[1].voter, false).await.unwrap();
+        assert_eq!(fixture.snapshot().await.voters, 3);
     }
 }
 
@@ -209,7 +209,7 @@ async fn pages(ledger: &SharedLedger, room: &RoomId, text: &str, limit: usize) -
 }
 
 async fn pages_of_voters_neither_overlap_nor_skip(ledger: SharedLedger) {
-    let room = Hall::new(&ledger, 1).await.room.id;
+    let room = RoomFixture::new(&ledger, 1).await.room.id;
     let requests: Vec<_> = (0..30).map(|number| newcomer(&format!("HandshakeContext {number}"))).collect();
     let mut expected = vec![];
     for outcome in join_all(requests.iter().map(|request| ledger.join(&room, request))).await {
@@ -222,12 +222,12 @@ async fn pages_of_voters_neither_overlap_nor_skip(ledger: SharedLedger) {
     for limit in [1, 7, 10, 30, 1_000] {
         assert_eq!(pages(&ledger, &room, "", limit).await, expected, "{limit}");
     }
-    let empty = Hall::new(&ledger, 1).await.room.id;
+    let empty = RoomFixture::new(&ledger, 1).await.room.id;
     assert_eq!(pages(&ledger, &empty, "", 50).await, []);
 }
 
 async fn voters_are_found_by_a_part_of_the_name(ledger: SharedLedger) {
-    let room = Hall::new(&ledger, 1).await.room.id;
+    let room = RoomFixture::new(&ledger, 1).await.room.id;
     for called in ["Anna", "Hannah", "Bela", "Straßer", "Annika", "Zo\u{eb}"] {
         joined(&ledger, &room, called).await;
     }
@@ -245,7 +245,7 @@ async fn voters_are_found_by_a_part_of_the_name(ledger: SharedLedger) {
 }
 
 async fn a_frozen_ranking_is_kept_in_slices_until_it_is_dropped(ledger: SharedLedger) {
-    let room = Hall::new(&ledger, 1).await.room.id;
+    let room = RoomFixture::new(&ledger, 1).await.room.id;
     let entry = |number: usize| RankEntry {
         place: number as u32 + 1,
         voter: VoterId::parse(&format!("v{number}")).unwrap(),

@@ -11,7 +11,7 @@ use tallycast::domain::ids::{Card, Invite};
 use tallycast::domain::room::JoinMode;
 use tallycast::ledger::{JoinOutcome, JoinRequest, LedgerError, RenameRequest, ResumeRequest, Voter, VotersQuery};
 
-use crate::ledger_support::{Hall, Stand, name, names, voter};
+use crate::ledgers::{RoomFixture, TestLedger, name, names, voter};
 use crate::{Kind, wait};
 
 /// Names that meet without regard to case, and names that are made from them.
@@ -278,10 +278,10 @@ impl ReferenceStateMachine for Reference {
 
 /// A ledger, with the cards and invites that the numbers stand for.
 pub struct PeopleTest<K> {
-    hall: Hall,
+    fixture: RoomFixture,
     cards: Vec<Card>,
     invites: Vec<Invite>,
-    _stand: Stand,
+    _stand: TestLedger,
     _kind: PhantomData<K>,
 }
 
@@ -317,7 +317,7 @@ impl<K> PeopleTest<K> {
         let mut found = vec![];
         let mut query = VotersQuery { text: text.into(), after: None, limit };
         loop {
-            let page = wait(self.hall.ledger.voters(self.hall.id(), &query)).unwrap();
+            let page = wait(self.fixture.ledger.voters(self.fixture.id(), &query)).unwrap();
             found.extend(page.voters.into_iter().map(|voter| self.person(voter)));
             match page.next {
                 Some(next) => query.after = Some(next),
@@ -327,7 +327,7 @@ impl<K> PeopleTest<K> {
     }
 
     fn ask(&self, command: Command) -> Told {
-        let (ledger, room) = (&self.hall.ledger, self.hall.id());
+        let (ledger, room) = (&self.fixture.ledger, self.fixture.id());
         match command {
             Command::Join { voter: number, has_token, name: called, card, invite, mode, suggestions } => {
                 let request = JoinRequest {
@@ -378,18 +378,18 @@ impl<K: Kind> StateMachineTest for PeopleTest<K> {
     type Reference = Reference;
 
     fn init_test(_: &Reference) -> Self {
-        let stand = wait(async { K::stand() });
-        let hall = wait(Hall::new(&stand.ledger, 1));
+        let test_ledger = wait(async { K::test_ledger() });
+        let fixture = wait(RoomFixture::new(&test_ledger.ledger, 1));
         let cards = (0..CARDS + VOTERS).map(|_| Card::from_entropy(rand::random())).collect();
         let invites = (0..INVITES).map(|_| Invite::from_entropy(rand::random())).collect();
-        Self { hall, cards, invites, _stand: stand, _kind: PhantomData }
+        Self { fixture, cards, invites, _stand: test_ledger, _kind: PhantomData }
     }
 
     fn apply(test: Self, reference: &Reference, command: Command) -> Self {
         let told = test.ask(command);
         assert_eq!(Some(told), reference.told);
         let heads = reference.people.iter().filter(|person| !person.removed).count();
-        assert_eq!(wait(test.hall.snapshot()).voters, heads as u64);
+        assert_eq!(wait(test.fixture.snapshot()).voters, heads as u64);
         test
     }
 
@@ -398,7 +398,7 @@ impl<K: Kind> StateMachineTest for PeopleTest<K> {
         people.sort_by_key(|person| voter(person.voter).to_string());
         assert_eq!(test.all("", 1_000), people);
         for number in 0..=reference.ids {
-            let stored = wait(test.hall.ledger.voter(test.hall.id(), &voter(number))).unwrap();
+            let stored = wait(test.fixture.ledger.voter(test.fixture.id(), &voter(number))).unwrap();
             assert_eq!(stored.map(|voter| test.person(voter)).as_ref(), reference.person(number));
         }
     }

@@ -9,7 +9,7 @@ use tallycast::domain::room::Room;
 use tallycast::domain::text::Title;
 use tallycast::ledger::{Creation, LedgerError, Replacement};
 
-use crate::ledger_support::{Hall, Stand};
+use crate::ledgers::{RoomFixture, TestLedger};
 use crate::{Kind, wait};
 
 /// Rooms, and as many codes; there are fewer references.
@@ -125,7 +125,7 @@ impl ReferenceStateMachine for Reference {
 
 /// A ledger, and the records that it has answered with.
 pub struct RoomsTest<K> {
-    stand: Stand,
+    test_ledger: TestLedger,
     ids: Vec<RoomId>,
     codes: Vec<RoomCode>,
     references: Vec<String>,
@@ -147,8 +147,8 @@ impl<K> RoomsTest<K> {
 
     fn create(&mut self, number: usize, code: usize, reference: Option<usize>) -> Told {
         let reference = reference.map(|reference| self.references[reference].as_str());
-        let room = Room { id: self.ids[number].clone(), code: self.codes[code].clone(), ..Hall::planned(1, reference) };
-        match wait(self.stand.ledger.create_room(&room)).unwrap() {
+        let room = Room { id: self.ids[number].clone(), code: self.codes[code].clone(), ..RoomFixture::planned(1, reference) };
+        match wait(self.test_ledger.ledger.create_room(&room)).unwrap() {
             Creation::CodeTaken => Told::CodeTaken,
             Creation::RefTaken(room) => Told::RefTaken(self.newest(&room)),
             Creation::Created(created) => {
@@ -166,13 +166,13 @@ impl<K> RoomsTest<K> {
         let read = versions.len().checked_sub(1 + behind).or(versions.len().checked_sub(1));
         let title = Title::parse(&title.to_string()).unwrap();
         let Some(read) = read.map(|read| versions[read].clone()) else {
-            let nobody = Room { id: self.ids[number].clone(), ..Hall::planned(1, None) };
-            let told = wait(self.stand.ledger.replace_room(&nobody, &[]));
+            let nobody = Room { id: self.ids[number].clone(), ..RoomFixture::planned(1, None) };
+            let told = wait(self.test_ledger.ledger.replace_room(&nobody, &[]));
             assert!(matches!(told, Err(LedgerError::NotApplied(_))), "{told:?}");
             return Told::NoSuchRoom;
         };
         let room = Room { title, ..read };
-        match wait(self.stand.ledger.replace_room(&room, &[])).unwrap() {
+        match wait(self.test_ledger.ledger.replace_room(&room, &[])).unwrap() {
             Replacement::Stored(stored) => {
                 assert!(stored.seq > room.seq);
                 assert_eq!(Room { seq: room.seq, ..stored.clone() }, room);
@@ -194,7 +194,7 @@ impl<K: Kind> StateMachineTest for RoomsTest<K> {
     fn init_test(_: &Reference) -> Self {
         let id = || RoomId::from_entropy(rand::random());
         Self {
-            stand: wait(async { K::stand() }),
+            test_ledger: wait(async { K::test_ledger() }),
             ids: (0..ROOMS).map(|_| id()).collect(),
             codes: (0..ROOMS).map(|_| RoomCode::from_entropy(rand::random())).collect(),
             references: (0..REFERENCES).map(|_| id().to_string()).collect(),
@@ -212,7 +212,7 @@ impl<K: Kind> StateMachineTest for RoomsTest<K> {
                 test.replace(room, behind, title)
             }
             Command::Find { code } => {
-                let found = wait(test.stand.ledger.find_room(&test.codes[code])).unwrap();
+                let found = wait(test.test_ledger.ledger.find_room(&test.codes[code])).unwrap();
                 Told::Found(found.map(|room| test.newest(&room)))
             }
         };
@@ -221,9 +221,9 @@ impl<K: Kind> StateMachineTest for RoomsTest<K> {
     }
 
     fn teardown(test: Self, reference: Reference) {
-        let listed = wait(test.stand.ledger.rooms()).unwrap();
+        let listed = wait(test.test_ledger.ledger.rooms()).unwrap();
         for (number, id) in test.ids.iter().enumerate() {
-            let stored = wait(test.stand.ledger.room(id)).unwrap();
+            let stored = wait(test.test_ledger.ledger.room(id)).unwrap();
             assert_eq!(stored.is_some(), reference.of(number).is_some());
             assert_eq!(stored.as_ref(), test.versions[number].last());
             assert_eq!(listed.rooms.iter().find(|room| room.id == *id), stored.as_ref());

@@ -10,7 +10,7 @@ use tallycast::domain::ballot::{Cast, Refusal};
 use tallycast::domain::gate::{Deadline, DesiredGate, Gate, GatePhase, partition_of};
 use tallycast::ledger::{Batch, JoinOutcome, JoinRequest, Verdict, Voter};
 
-use crate::ledger_support::{Hall, Stand, newcomer, voter};
+use crate::ledgers::{RoomFixture, TestLedger, newcomer, voter};
 use crate::{Kind, wait};
 
 /// Voters, of whom those who have an even number have joined.
@@ -268,10 +268,10 @@ impl<const PARTITIONS: u16> ReferenceStateMachine for Reference<PARTITIONS> {
 
 /// A ledger, and what it has said of its versions.
 pub struct VotesTest<K, const PARTITIONS: u16> {
-    hall: Hall,
+    fixture: RoomFixture,
     /// For each gate: changes by the reference, and the version then.
     versions: Vec<(u64, u64)>,
-    _stand: Stand,
+    _stand: TestLedger,
     _kind: PhantomData<K>,
 }
 
@@ -305,7 +305,7 @@ impl<K: Kind, const PARTITIONS: u16> VotesTest<K, PARTITIONS> {
             if batch.casts().is_empty() {
                 continue;
             }
-            let mut writer = self.hall.ledger.partition_writer(self.hall.id(), partition, &format!("pod-{pod}"));
+            let mut writer = self.fixture.ledger.partition_writer(self.fixture.id(), partition, &format!("pod-{pod}"));
             let commit = wait(writer.commit(&batch)).unwrap();
             let told: Vec<_> =
                 reference.told.iter().filter(|(number, _)| of_it(number)).map(|(_, v)| v.clone()).collect();
@@ -317,7 +317,7 @@ impl<K: Kind, const PARTITIONS: u16> VotesTest<K, PARTITIONS> {
     fn check_ballots(&self, reference: &Reference<PARTITIONS>, take: (u16, u16)) {
         let mut stored = vec![];
         for partition in 0..PARTITIONS {
-            let (slice, next) = wait(self.hall.ledger.ballots(self.hall.id(), partition, take, None)).unwrap();
+            let (slice, next) = wait(self.fixture.ledger.ballots(self.fixture.id(), partition, take, None)).unwrap();
             assert_eq!(next, None);
             stored.extend(slice.into_iter().map(|(voter, ballot)| (voter, ballot.votes)));
         }
@@ -325,7 +325,7 @@ impl<K: Kind, const PARTITIONS: u16> VotesTest<K, PARTITIONS> {
         let expected = (0..VOTERS).map(|number| (voter(number), reference.ballot(number, take)));
         assert_eq!(stored, expected.filter(|(_, votes)| !votes.is_empty()).collect::<Vec<_>>());
         for number in 0..VOTERS {
-            assert_eq!(wait(self.hall.ballot(&voter(number), take)).votes, reference.ballot(number, take));
+            assert_eq!(wait(self.fixture.ballot(&voter(number), take)).votes, reference.ballot(number, take));
         }
     }
 }
@@ -335,17 +335,17 @@ impl<K: Kind, const PARTITIONS: u16> StateMachineTest for VotesTest<K, PARTITION
     type Reference = Reference<PARTITIONS>;
 
     fn init_test(_: &Reference<PARTITIONS>) -> Self {
-        let stand = wait(async { K::stand() });
-        let hall = wait(Hall::new(&stand.ledger, PARTITIONS));
+        let test_ledger = wait(async { K::test_ledger() });
+        let fixture = wait(RoomFixture::new(&test_ledger.ledger, PARTITIONS));
         for number in (0..VOTERS).step_by(2) {
             let request = JoinRequest { voter: voter(number), ..newcomer(&format!("Voter {number}")) };
-            assert!(matches!(wait(stand.ledger.join(hall.id(), &request)), Ok(JoinOutcome::Done(_))));
+            assert!(matches!(wait(test_ledger.ledger.join(fixture.id(), &request)), Ok(JoinOutcome::Done(_))));
         }
-        Self { hall, versions: vec![(0, 0); usize::from(PARTITIONS)], _stand: stand, _kind: PhantomData }
+        Self { fixture, versions: vec![(0, 0); usize::from(PARTITIONS)], _stand: test_ledger, _kind: PhantomData }
     }
 
     fn apply(mut test: Self, reference: &Reference<PARTITIONS>, command: Command) -> Self {
-        let (ledger, id) = (test.hall.ledger.clone(), test.hall.id().clone());
+        let (ledger, id) = (test.fixture.ledger.clone(), test.fixture.id().clone());
         match &command {
             Command::SetGates(desired) => {
                 let (_, gates) = wait(ledger.set_gates(&id, PARTITIONS, desired)).unwrap();
@@ -364,7 +364,7 @@ impl<K: Kind, const PARTITIONS: u16> StateMachineTest for VotesTest<K, PARTITION
             }
             Command::ReadBallots { take } => test.check_ballots(reference, *take),
         }
-        let snapshot = wait(test.hall.snapshot());
+        let snapshot = wait(test.fixture.snapshot());
         test.check_gates(reference, &snapshot.gates);
         assert_eq!(snapshot.voters, reference.removed.iter().step_by(2).filter(|removed| !**removed).count() as u64);
         test

@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::names::Names;
+use super::name_server::NameServer;
 use super::proxy::{Proxy, Tls};
 use super::support::free_port;
-use super::support::hall::Hall;
+use super::support::cluster::Cluster;
 use super::support::http::Http;
 use super::support::server::EMCEE_KEY;
 
@@ -98,8 +98,8 @@ async fn get(proxy: &Proxy) -> u16 {
 async fn pods_that_were_made_anew_are_found_at_their_new_addresses() {
     let port = free_port();
     let (first, second) = (Pod::at(FIRST, port, WELL).await, Pod::at(SECOND, port, WELL).await);
-    let names = Names::leading_to(&[FIRST, SECOND]).await;
-    let proxy = Proxy::compose(NAME, port, names.address).await;
+    let name_server = NameServer::resolving_to(&[FIRST, SECOND]).await;
+    let proxy = Proxy::compose(NAME, port, name_server.address).await;
     for _ in 0..40 {
         assert_eq!(get(&proxy).await, 200);
     }
@@ -109,7 +109,7 @@ async fn pods_that_were_made_anew_are_found_at_their_new_addresses() {
     second.stop().await;
     assert_eq!(get(&proxy).await, 502, "nobody is there");
     let (third, _fourth) = (Pod::at(THIRD, port, WELL).await, Pod::at(FOURTH, port, WELL).await);
-    names.lead_to(&[THIRD, FOURTH]);
+    name_server.resolve_to(&[THIRD, FOURTH]);
     let since = Instant::now();
     let mut well_since = since;
     while well_since.elapsed() < REMEMBERED {
@@ -124,12 +124,12 @@ async fn pods_that_were_made_anew_are_found_at_their_new_addresses() {
     for _ in 0..10 {
         assert_eq!(get(&proxy).await, 200, "who refuses is passed over");
     }
-    names.lead_to(&[]);
+    name_server.resolve_to(&[]);
     while get(&proxy).await != 502 {
         assert!(since.elapsed() < PATIENCE, "an address without a name is still asked");
         sleep(Duration::from_millis(50)).await;
     }
-    names.lead_to(&[FOURTH]);
+    name_server.resolve_to(&[FOURTH]);
     while get(&proxy).await != 200 {
         assert!(since.elapsed() < PATIENCE, "a name that is back is never asked for");
         sleep(Duration::from_millis(50)).await;
@@ -139,8 +139,8 @@ async fn pods_that_were_made_anew_are_found_at_their_new_addresses() {
 #[tokio::test]
 async fn whoever_is_sent_away_by_one_pod_is_taken_by_the_other() {
     let port = free_port();
-    let names = Names::leading_to(&[FIRST, SECOND]).await;
-    let proxy = Proxy::compose(NAME, port, names.address).await;
+    let name_server = NameServer::resolving_to(&[FIRST, SECOND]).await;
+    let proxy = Proxy::compose(NAME, port, name_server.address).await;
     let (busy, well) = (Pod::at(FIRST, port, BUSY).await, Pod::at(SECOND, port, WELL).await);
     let handshake = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
     for _ in 0..20 {
@@ -156,8 +156,8 @@ async fn whoever_is_sent_away_by_one_pod_is_taken_by_the_other() {
 #[tokio::test]
 async fn a_post_that_may_have_been_done_is_not_sent_to_another_pod() {
     let port = free_port();
-    let names = Names::leading_to(&[FIRST, SECOND]).await;
-    let proxy = Proxy::compose(NAME, port, names.address).await;
+    let name_server = NameServer::resolving_to(&[FIRST, SECOND]).await;
+    let proxy = Proxy::compose(NAME, port, name_server.address).await;
     for (answer, told) in [(NO_ANSWER, 502), (BUSY, 503)] {
         let (first, second) = (Pod::at(FIRST, port, answer).await, Pod::at(SECOND, port, answer).await);
         for method in ["POST", "PATCH"] {
@@ -191,8 +191,8 @@ async fn a_pod_that_does_not_answer_costs_its_visitors_a_second_and_no_page() {
     let port = free_port();
     let _silent = silent(FIRST, port).await;
     let _well = Pod::at(SECOND, port, WELL).await;
-    let names = Names::leading_to(&[FIRST, SECOND]).await;
-    let proxy = Arc::new(Proxy::compose(NAME, port, names.address).await);
+    let name_server = NameServer::resolving_to(&[FIRST, SECOND]).await;
+    let proxy = Arc::new(Proxy::compose(NAME, port, name_server.address).await);
     let mut asked = JoinSet::new();
     for number in 0..24 {
         let proxy = proxy.clone();
@@ -268,10 +268,10 @@ async fn no_socket_is_refused_while_a_pod_says_goodbye() {
             ("TALLYCAST__SERVER__DRAIN_MS", DRAIN_MS),
         ]
     };
-    let mut hall = Hall::redis_with(&[settings(&hosts[0]), settings(&hosts[1])]).await;
-    let names = Names::leading_to(&[FIRST, SECOND]).await;
-    let proxy = Arc::new(Proxy::compose(NAME, port, names.address).await);
-    let room = hall.emcee().at(1).create_plain("Drained", 1).await;
+    let mut cluster = Cluster::redis_with(&[settings(&hosts[0]), settings(&hosts[1])]).await;
+    let name_server = NameServer::resolving_to(&[FIRST, SECOND]).await;
+    let proxy = Arc::new(Proxy::compose(NAME, port, name_server.address).await);
+    let room = cluster.emcee().at(1).create_plain("Drained", 1).await;
     let mut opened = JoinSet::new();
     for _ in 0..SOCKETS {
         let (proxy, room) = (proxy.clone(), room.clone());
@@ -279,18 +279,18 @@ async fn no_socket_is_refused_while_a_pod_says_goodbye() {
     }
     let sockets = opened.join_all().await;
 
-    let metrics = Http::new().get(&hall.pods[0].url("/metrics")).await.expect("metrics").text;
+    let metrics = Http::new().get(&cluster.pods[0].url("/metrics")).await.expect("metrics").text;
     let here = metrics.lines().find_map(|line| line.strip_prefix("tallycast_sockets ")).expect("a gauge");
     let here: usize = here.parse().expect("a count");
     assert!(here > SOCKETS / 4, "{here} of {SOCKETS} are here: this shows nothing");
 
-    hall.pods[0].signal("TERM");
+    cluster.pods[0].signal("TERM");
     let mut returns = JoinSet::new();
     for socket in sockets {
         returns.spawn(come_back(socket, proxy.clone(), room.clone()));
     }
-    assert!(hall.pods[0].exit().await.success());
-    names.lead_to(&[SECOND]);
+    assert!(cluster.pods[0].exit().await.success());
+    name_server.resolve_to(&[SECOND]);
     let mut back = vec![];
     while back.len() < here {
         let returned = timeout(PATIENCE, returns.join_next()).await.expect("everybody comes back");
@@ -309,13 +309,13 @@ async fn no_socket_is_refused_while_a_pod_says_goodbye() {
 #[tokio::test]
 async fn a_check_from_outside_passes_where_the_server_cannot_know_the_certificate() {
     let port = free_port();
-    let names = Names::leading_to(&[Ipv4Addr::LOCALHOST]).await;
-    let proxy = Proxy::compose(NAME, port, names.address).await;
+    let name_server = NameServer::resolving_to(&[Ipv4Addr::LOCALHOST]).await;
+    let proxy = Proxy::compose(NAME, port, name_server.address).await;
     let (port, link) = (port.to_string(), proxy.url());
-    let hall = Hall::embedded_with(&[("SERVER_PORT", &port), ("TALLYCAST__SERVER__PUBLIC_URL", &link)]).await;
+    let cluster = Cluster::embedded_with(&[("SERVER_PORT", &port), ("TALLYCAST__SERVER__PUBLIC_URL", &link)]).await;
     let check = async |trusted: &[&str]| {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tallycast"));
-        command.args(["check", "--url", &hall.pods[0].url(""), "--key", EMCEE_KEY]).args(trusted);
+        command.args(["check", "--url", &cluster.pods[0].url(""), "--key", EMCEE_KEY]).args(trusted);
         let ran = command.output().await.expect("it starts");
         (ran.status.code(), String::from_utf8_lossy(&ran.stdout).into_owned())
     };

@@ -1,7 +1,7 @@
 //! The Deployment: as many server processes as it is told, each started and stopped as a pod is.
 
 use crate::service::Service;
-use crate::support::prometheus::{DesiredGate, Prometheus};
+use crate::support::prometheus::{ScrapeTarget, Prometheus};
 use crate::support::server::Server;
 use std::net::SocketAddr;
 use std::process::ExitStatus;
@@ -66,7 +66,7 @@ impl Fleet {
     }
 
     /// Waits for the pods that are being stopped.
-    pub async fn settle(&mut self, prometheus: &Prometheus) {
+    pub async fn all_ended(&mut self, prometheus: &Prometheus) {
         while let Some(ended) = self.ending.join_next().await {
             self.bury(ended.expect("no panic"));
         }
@@ -81,7 +81,7 @@ impl Fleet {
 
     fn tell(&self, prometheus: &Prometheus) {
         let staying = self.pods.iter().map(|(name, server)| (name.clone(), server.address()));
-        let target = |(pod, address)| DesiredGate { pod, component: "server", address };
+        let target = |(pod, address)| ScrapeTarget { pod, component: "server", address };
         prometheus.watch(&staying.chain(self.leaving.iter().cloned()).map(target).collect::<Vec<_>>());
     }
 }

@@ -75,7 +75,7 @@ async fn a_hall_that_fills_and_empties_is_scaled_and_every_vote_is_kept() {
         step(&mut autoscaler, &mut fleet, &prometheus, &mut course).await;
     }
     let stayed = staying.leave().await;
-    fleet.settle(&prometheus).await;
+    fleet.all_ended(&prometheus).await;
     eprintln!("pods: {:?}; asked for at most by sessions, commits: {:?}", course.sizes, course.asked);
 
     for (verdict, voters) in [(&left, LEAVING - 1), (&stayed, STAYING - 1)] {

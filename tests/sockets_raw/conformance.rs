@@ -2,7 +2,7 @@
 //! messages are JSON texts: `ping` with a text as its id is the echo.
 
 use crate::raw::{CLOSE, Frame, Got, PING, PONG, Raw, TEXT, close, frame, header};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -306,9 +306,9 @@ async fn run(raw: &mut Raw, case: Case) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_frame_is_answered_as_rfc_6455_says() {
-    let hall = Hall::embedded().await;
-    let server = hall.addresses()[0];
-    let room = &hall.emcee().create_plain("Conformance", 1).await;
+    let cluster = Cluster::embedded().await;
+    let server = cluster.addresses()[0];
+    let room = &cluster.emcee().create_plain("Conformance", 1).await;
     let cases = [texts(), pings(), headers(), fragments(), utf8(), closes()].into_iter().flatten();
     let cases: Vec<Case> = cases.collect();
     let count = cases.len();

@@ -1,9 +1,10 @@
 //! Peers that send too much: they are closed at once, cost nothing, and nobody else notices.
 
-use crate::raw::{Got, PATIENCE, PING, PONG, Raw, TEXT, frame, header, message, metric};
+use crate::raw::{Got, PATIENCE, PING, PONG, Raw, TEXT, frame, header, message};
 use crate::support::dice;
 use crate::support::emcee::plain_round;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
+use crate::support::metrics::metric;
 use crate::support::voter::{Verdict, Voter};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -15,12 +16,12 @@ use tokio::time::timeout;
 const MAX_SWALLOWED: usize = 8 << 20;
 
 /// A hall with a round open in which everybody has 100 votes.
-async fn voting() -> (Hall, String) {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+async fn voting() -> (Cluster, String) {
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create(json!({"title": "Flood", "votes_per_round": 100, "rounds": [plain_round()]})).await;
     emcee.open(&room, 1).await;
-    (hall, room)
+    (cluster, room)
 }
 
 /// Sends `bytes` over and over until the connection breaks; how many it took, and all that the server said.
@@ -48,8 +49,8 @@ fn close_frame(code: u16) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_announced_too_long_is_closed_at_its_header_and_not_stored() {
-    let (hall, room) = voting().await;
-    let (server, pod) = (hall.addresses()[0], &hall.pods[0]);
+    let (cluster, room) = voting().await;
+    let (server, pod) = (cluster.addresses()[0], &cluster.pods[0]);
     let filler = vec![0x55; 64 << 10];
     flood(Raw::stage(server, &room).await, &filler).await;
     let before = metric(pod, "process_resident_memory_bytes").await;
@@ -72,9 +73,9 @@ async fn a_frame_announced_too_long_is_closed_at_its_header_and_not_stored() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_are_closed_and_a_voter_beside_them_is_answered() {
-    let (hall, room) = voting().await;
-    let server = hall.addresses()[0];
-    let mut ann = Voter::join(&hall.emcee().http, &[server], &room, "Ann", dice(7, 1)).await;
+    let (cluster, room) = voting().await;
+    let server = cluster.addresses()[0];
+    let mut ann = Voter::join(&cluster.emcee().http, &[server], &room, "Ann", dice(7, 1)).await;
     ann.come_back().await;
     let floods: [(&str, Vec<u8>, Vec<u8>, u16); 5] = [
         ("pings", vec![], frame(PING, b"").repeat(1_000), 1008),
@@ -111,8 +112,8 @@ async fn floods_are_closed_and_a_voter_beside_them_is_answered() {
 /// More casts than are read ahead, in one write: reading pauses and goes on, and every cast is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn casts_sent_all_at_once_are_read_piece_by_piece_and_all_answered() {
-    let (hall, room) = voting().await;
-    let (server, emcee) = (hall.addresses()[0], hall.emcee());
+    let (cluster, room) = voting().await;
+    let (server, emcee) = (cluster.addresses()[0], cluster.emcee());
     let mut all = JoinSet::new();
     for number in 0..8 {
         let voter = Voter::join(&emcee.http, &[server], &room, &format!("V{number}"), dice(8, number)).await;
@@ -136,8 +137,8 @@ async fn casts_sent_all_at_once_are_read_piece_by_piece_and_all_answered() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_goes_on_after_its_close_is_cut() {
-    let hall = Hall::embedded().await;
-    let mut raw = Raw::open(hall.addresses()[0]).await;
+    let cluster = Cluster::embedded().await;
+    let mut raw = Raw::open(cluster.addresses()[0]).await;
     raw.send(&frame(TEXT, b"\xff")).await;
     let since = Instant::now();
     assert!(matches!(raw.next().await, Got::Frame(close) if close.payload == 1007_u16.to_be_bytes()));

@@ -1,8 +1,9 @@
 //! Who gets in, and what everybody else is told.
 
-use crate::raw::{Answer, PATIENCE, Raw, handshake, message, metric_becomes, request};
+use crate::raw::{Answer, PATIENCE, Raw, handshake, message, request};
 use crate::support::dice;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
+use crate::support::metrics::metric_becomes;
 use crate::support::voter::Voter;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -42,8 +43,8 @@ fn but(server: SocketAddr, without: &str, with: &[&str]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_is_answered_with_the_accept_key_and_the_protocol_if_asked_for() {
-    let hall = Hall::embedded().await;
-    let server = hall.addresses()[0];
+    let cluster = Cluster::embedded().await;
+    let server = cluster.addresses()[0];
     let plain = ask(server, &but(server, "", &[])).await;
     assert_eq!(plain.status, 101);
     assert_eq!(plain.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
@@ -67,8 +68,8 @@ async fn a_handshake_is_answered_with_the_accept_key_and_the_protocol_if_asked_f
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_is_no_handshake_is_refused_with_a_problem() {
-    let hall = Hall::embedded().await;
-    let server = hall.addresses()[0];
+    let cluster = Cluster::embedded().await;
+    let server = cluster.addresses()[0];
     let key = |key| format!("Sec-WebSocket-Key: {key}");
     let cases = [
         ("no version", "Sec-WebSocket-Version", None, 426),
@@ -94,15 +95,15 @@ async fn a_request_that_is_no_handshake_is_refused_with_a_problem() {
     }
     let old = [&b"GET /ws HTTP/1.0\r\n"[..], &but(server, "GET", &[])].concat();
     assert_problem(&ask(server, &old).await, 400, "bad_handshake", "HTTP/1.0");
-    let no_upgrade = hall.emcee().http.get(&hall.pods[0].url("/ws")).await.expect("an answer");
+    let no_upgrade = cluster.emcee().http.get(&cluster.pods[0].url("/ws")).await.expect("an answer");
     no_upgrade.expect_problem(426, "upgrade_required", "what a browser's address line asks");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upgrade_of_anything_but_get_ws_gets_404_or_405() {
     for settings in [vec![], vec![("TALLYCAST__SERVER__ROLE", "audience")]] {
-        let hall = Hall::embedded_with(&settings).await;
-        let server = hall.addresses()[0];
+        let cluster = Cluster::embedded_with(&settings).await;
+        let server = cluster.addresses()[0];
         let rest = &handshake(server)[1..];
         for (line, status) in [
             ("GET /wsx HTTP/1.1", 404),
@@ -132,8 +133,8 @@ async fn an_origin_must_be_one_of_the_servers_own() {
         ("TALLYCAST__SERVER__PUBLIC_URL", "https://vote.example.org/"),
         ("TALLYCAST__SERVER__ADMIN_URL", "https://desk.example.org:8443"),
     ];
-    let hall = Hall::embedded_with(&urls).await;
-    let server = hall.addresses()[0];
+    let cluster = Cluster::embedded_with(&urls).await;
+    let server = cluster.addresses()[0];
     let port = server.port();
     let own = [
         &format!("http://{server}"),
@@ -171,11 +172,11 @@ async fn an_origin_must_be_one_of_the_servers_own() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cookie_counts_only_with_an_own_origin() {
-    let hall = Hall::embedded().await;
-    let server = hall.addresses()[0];
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let server = cluster.addresses()[0];
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Cookies", 1).await;
-    let url = hall.pods[0].url(&format!("/api/v1/rooms/{room}/join"));
+    let url = cluster.pods[0].url(&format!("/api/v1/rooms/{room}/join"));
     let joined = emcee.http.send(Method::POST, &url, &[], Some(&json!({"name": "Ann"}))).await.expect("an answer");
     let cookie = format!("Cookie: {}", joined.header("set-cookie").split(';').next().expect("a cookie"));
     let own = format!("Origin: http://{server}");
@@ -194,14 +195,14 @@ async fn a_cookie_counts_only_with_an_own_origin() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn above_max_sockets_503_says_when_to_come_again() {
-    let hall = Hall::embedded_with(&[("TALLYCAST__SERVER__MAX_SOCKETS", "3")]).await;
-    let (server, pod) = (hall.addresses()[0], &hall.pods[0]);
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__MAX_SOCKETS", "3")]).await;
+    let (server, pod) = (cluster.addresses()[0], &cluster.pods[0]);
     let mut sockets = vec![Raw::open(server).await, Raw::open(server).await, Raw::open(server).await];
     let full = ask(server, &but(server, "", &[])).await;
     assert_problem(&full, 503, "busy", "the fourth");
     let wait: u32 = full.header("retry-after").and_then(|secs| secs.parse().ok()).expect("Retry-After in seconds");
     assert!((1..=60).contains(&wait), "{wait}");
-    let http = hall.emcee().http;
+    let http = cluster.emcee().http;
     assert_eq!(http.get(&pod.url("/")).await.expect("an answer").status, 200, "pages still work");
     assert_eq!(http.get(&pod.url("/readyz")).await.expect("an answer").status, 503, "phones should go elsewhere");
     sockets.pop();
@@ -213,9 +214,9 @@ async fn above_max_sockets_503_says_when_to_come_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_with_the_handshake_in_one_segment_is_understood_in_order() {
-    let hall = Hall::embedded().await;
-    let server = hall.addresses()[0];
-    let room = hall.emcee().create_plain("Together", 1).await;
+    let cluster = Cluster::embedded().await;
+    let server = cluster.addresses()[0];
+    let room = cluster.emcee().create_plain("Together", 1).await;
     let page = request(&["GET /healthz HTTP/1.1".to_owned(), format!("Host: {server}")]);
     let hello = message("hello", json!({"room": room, "role": "stage"}));
     let ping = message("ping", json!({"id": 1}));
@@ -229,19 +230,19 @@ async fn what_comes_with_the_handshake_in_one_segment_is_understood_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopping_server_says_goodbye_to_every_socket_seated_or_not() {
-    let mut hall = Hall::embedded().await;
-    let server = hall.addresses()[0];
-    let emcee = hall.emcee();
+    let mut cluster = Cluster::embedded().await;
+    let server = cluster.addresses()[0];
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Goodbye", 1).await;
     let ann = Voter::join(&emcee.http, &[server], &room, "Ann", dice(1, 1)).await;
     let mut voter = Raw::open(server).await;
     voter.hello(&room, "voter", Some(&ann.token)).await;
-    voter.settle().await;
+    voter.sync().await;
     let sockets = [voter, Raw::stage(server, &room).await, Raw::open(server).await];
-    hall.pods[0].signal("TERM");
+    cluster.pods[0].signal("TERM");
     for mut socket in sockets {
         assert_eq!(socket.closed().await, Some(1012));
     }
-    let status = hall.pods[0].ended_within(Duration::from_secs(5)).await.expect("it ends when its sockets are gone");
+    let status = cluster.pods[0].ended_within(Duration::from_secs(5)).await.expect("it ends when its sockets are gone");
     assert!(status.success(), "{status}");
 }

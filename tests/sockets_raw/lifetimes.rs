@@ -1,8 +1,9 @@
 //! Sockets that come and go: whatever way they end, nothing of them stays.
 
-use crate::raw::{Got, PATIENCE, Raw, close, message, metric, metric_becomes};
+use crate::raw::{Got, PATIENCE, Raw, close, message};
 use crate::support::dice;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
+use crate::support::metrics::{metric, metric_becomes};
 use crate::support::voter::Voter;
 use serde_json::json;
 use std::net::SocketAddr;
@@ -39,8 +40,8 @@ async fn come_and_go(server: SocketAddr, room: String, token: String, way: usize
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_sockets_that_come_and_go_in_every_way_leave_nothing() {
-    let hall = Hall::embedded().await;
-    let (server, pod, emcee) = (hall.addresses()[0], &hall.pods[0], hall.emcee());
+    let cluster = Cluster::embedded().await;
+    let (server, pod, emcee) = (cluster.addresses()[0], &cluster.pods[0], cluster.emcee());
     let room = emcee.create_plain("Coming and going", 1).await;
     emcee.open(&room, 1).await;
     let ann = Voter::join(&emcee.http, &[server], &room, "Ann", dice(9, 1)).await;
@@ -62,21 +63,21 @@ async fn a_thousand_sockets_that_come_and_go_in_every_way_leave_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_will_send_nothing_more_is_gone() {
-    let hall = Hall::embedded().await;
-    let server = hall.addresses()[0];
-    let room = hall.emcee().create_plain("Half open", 1).await;
+    let cluster = Cluster::embedded().await;
+    let server = cluster.addresses()[0];
+    let room = cluster.emcee().create_plain("Half open", 1).await;
     for mut raw in [Raw::open(server).await, Raw::stage(server, &room).await] {
         raw.tcp.shutdown().await.expect("its own half");
         assert_eq!(raw.next_but_pings().await, Got::End);
     }
-    metric_becomes(&hall.pods[0], "tallycast_sockets", PATIENCE, |sockets| sockets == 0.0).await;
+    metric_becomes(&cluster.pods[0], "tallycast_sockets", PATIENCE, |sockets| sockets == 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes a minute"]
 async fn a_peer_that_is_silent_for_60_seconds_is_gone() {
-    let hall = Hall::embedded().await;
-    let mut raw = Raw::stage(hall.addresses()[0], &hall.emcee().create_plain("Silent", 1).await).await;
+    let cluster = Cluster::embedded().await;
+    let mut raw = Raw::stage(cluster.addresses()[0], &cluster.emcee().create_plain("Silent", 1).await).await;
     let since = Instant::now();
     let (mut came, mut chunk) = (0, [0; 64]);
     while let Ok(read @ 1..) = raw.tcp.read(&mut chunk).await {

@@ -1,13 +1,11 @@
 //! A WebSocket client that sends any bytes and takes nothing on trust of what comes back.
 
-use crate::support::http::Http;
-use crate::support::server::Server;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -139,7 +137,7 @@ impl Raw {
     pub async fn stage(server: SocketAddr, room: &str) -> Raw {
         let mut raw = Raw::open(server).await;
         raw.hello(room, "stage", None).await;
-        raw.settle().await;
+        raw.sync().await;
         raw
     }
 
@@ -152,9 +150,9 @@ impl Raw {
     }
 
     /// Reads until the answer to a ping of its own: everything sent before was handled.
-    pub async fn settle(&mut self) {
-        self.send(&message("ping", json!({"id": "settle"}))).await;
-        self.text_with("\"settle\"").await;
+    pub async fn sync(&mut self) {
+        self.send(&message("ping", json!({"id": "sync"}))).await;
+        self.text_with("\"sync\"").await;
     }
 
     /// Sends bytes. A connection that is gone already shows when it is read next.
@@ -278,25 +276,5 @@ impl Raw {
     /// Ends the connection with a reset, as the network does to a phone.
     pub fn reset(self) {
         let _ = self.tcp.set_zero_linger();
-    }
-}
-
-/// A series of the server's metrics.
-pub async fn metric(server: &Server, series: &str) -> f64 {
-    let scraped = Http::new().get(&server.url("/metrics")).await.expect("metrics");
-    let line = scraped.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no series {series}"))
-}
-
-/// Waits until a series has a value that fits.
-pub async fn metric_becomes(server: &Server, series: &str, within: Duration, fits: impl Fn(f64) -> bool) {
-    let give_up = Instant::now() + within;
-    loop {
-        let value = metric(server, series).await;
-        if fits(value) {
-            return;
-        }
-        assert!(Instant::now() < give_up, "{series} is {value} after {within:?}");
-        sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,12 +1,11 @@
 //! Peers that read slowly, late, or never, while a room is full of news: large states several times a second, and
 //! tallies as fast as they come. All of it goes on at once in one hall, for the patience of the server takes its time.
 
-use crate::raw::{
-    CLOSE, Frame, PATIENCE, PING, PONG, Raw, TEXT, frame, handshake, message, metric, metric_becomes, request,
-};
+use crate::raw::{CLOSE, Frame, PATIENCE, PING, PONG, Raw, TEXT, frame, handshake, message, request};
 use crate::support::dice;
 use crate::support::emcee::{Emcee, plain_round};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
+use crate::support::metrics::{metric, metric_becomes};
 use crate::support::voter::{Verdict, Voter};
 use crate::support::watch::Watch;
 use rand::Rng;
@@ -132,8 +131,8 @@ async fn vote(mut voter: Voter) -> Duration {
 }
 
 /// Sockets that say hello and never read a byte: when the last of them was gone, and the most memory meanwhile.
-async fn never_readers(scene: &Scene, hall: &Hall) -> (Duration, f64) {
-    let pod = &hall.pods[0];
+async fn never_readers(scene: &Scene, cluster: &Cluster) -> (Duration, f64) {
+    let pod = &cluster.pods[0];
     let others = metric(pod, "tallycast_sockets").await;
     let before = metric(pod, "process_resident_memory_bytes").await;
     let hello = message("hello", json!({"room": scene.room, "role": "stage"}));
@@ -198,8 +197,8 @@ async fn mute_reader(scene: Scene) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_readers_get_whole_frames_and_the_newest_or_are_dropped_and_nobody_else_notices() {
-    let hall = Hall::embedded().await;
-    let (server, emcee) = (hall.addresses()[0], hall.emcee());
+    let cluster = Cluster::embedded().await;
+    let (server, emcee) = (cluster.addresses()[0], cluster.emcee());
     let rounds = vec![plain_round(); 100];
     let room = emcee.create(json!({"title": "Begin", "votes_per_round": VOTES, "rounds": rounds})).await;
     emcee.open(&room, 1).await;
@@ -220,7 +219,7 @@ async fn slow_readers_get_whole_frames_and_the_newest_or_are_dropped_and_nobody_
     let mute = tokio::spawn(mute_reader(scene.clone()));
     sleep(Duration::from_secs(1)).await;
 
-    let (gone_after, memory) = never_readers(&scene, &hall).await;
+    let (gone_after, memory) = never_readers(&scene, &cluster).await;
     assert!(gone_after < Duration::from_secs(15), "those who never read were gone after {gone_after:?}");
     let each = memory / NEVER_READERS as f64 / 1_024.0;
     assert!(each <= 64.0, "each of them cost {each:.1} KiB");
@@ -231,7 +230,7 @@ async fn slow_readers_get_whole_frames_and_the_newest_or_are_dropped_and_nobody_
     assert!(slowest < Duration::from_secs(2), "a vote took {slowest:?}");
     readers.join_all().await;
     eprintln!("never-readers: gone after {gone_after:?}, {each:.1} KiB each; slowest vote: {slowest:?}");
-    let dropped = metric(&hall.pods[0], "tallycast_sockets_dropped_total").await;
+    let dropped = metric(&cluster.pods[0], "tallycast_sockets_dropped_total").await;
     assert_eq!(dropped, NEVER_READERS as f64 + 1.0, "those who do not read, and the one that does not answer");
 }
 
@@ -239,8 +238,8 @@ async fn slow_readers_get_whole_frames_and_the_newest_or_are_dropped_and_nobody_
 /// moments of that second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_begins_to_read_again_is_given_the_newest_at_once() {
-    let hall = Hall::embedded().await;
-    let (server, emcee) = (hall.addresses()[0], hall.emcee());
+    let cluster = Cluster::embedded().await;
+    let (server, emcee) = (cluster.addresses()[0], cluster.emcee());
     let room = emcee.create(json!({"title": "Begin", "rounds": vec![plain_round(); 100]})).await;
     let scene = Scene { server, room: room.clone(), titles: Arc::default(), over: watch::channel(false).1 };
     let mut viewers = vec![];
@@ -274,8 +273,8 @@ async fn a_reader_that_begins_to_read_again_is_given_the_newest_at_once() {
 /// Its voter casts at another device meanwhile. What it has missed of that it would never be told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_that_takes_no_more_words_is_closed_so_that_it_comes_back_to_all_of_its_ballot() {
-    let hall = Hall::embedded().await;
-    let (server, emcee) = (hall.addresses()[0], hall.emcee());
+    let cluster = Cluster::embedded().await;
+    let (server, emcee) = (cluster.addresses()[0], cluster.emcee());
     // a state that no kernel takes at once: its session has to wait for a peer that does not read
     let choices: Vec<Value> = (0..8).map(|n| json!({"label": format!("{n} {}", "label ".repeat(6))})).collect();
     let rounds = vec![json!({"title": "Round", "choices": choices}); 100];
@@ -286,13 +285,13 @@ async fn a_socket_that_takes_no_more_words_is_closed_so_that_it_comes_back_to_al
     stuck.upgrade(server).await;
     stuck.hello(&room, "voter", Some(&voter.token)).await;
     let sessions = r#"tallycast_sessions{role="voter"}"#;
-    metric_becomes(&hall.pods[0], sessions, PATIENCE, |sessions| sessions == 1.0).await;
+    metric_becomes(&cluster.pods[0], sessions, PATIENCE, |sessions| sessions == 1.0).await;
     for _ in 0..40 {
         assert_eq!(voter.cast(1, 1, "a").await, Verdict::Stored);
     }
     let closed = timeout(PATIENCE, stuck.closed()).await.expect("it is closed, and not left with a part of its ballot");
     assert_eq!(closed, Some(1012), "come back");
-    assert!(metric(&hall.pods[0], r#"tallycast_mailbox_refusals_total{mailbox="session"}"#).await > 0.0);
+    assert!(metric(&cluster.pods[0], r#"tallycast_mailbox_refusals_total{mailbox="session"}"#).await > 0.0);
     let mut back = Raw::open(server).await;
     back.hello(&room, "voter", Some(&voter.token)).await;
     back.text_with(&format!(r#""votes":"{}""#, "a".repeat(40))).await;

@@ -1,23 +1,26 @@
-//! What the black-box tests share: real processes to test against, and clients that know the
-//! public protocol and nothing else.
+//! What the tests share: real processes to test against, and clients that know the public protocol and nothing else.
 //!
-//! - `server`, `redis`, `prometheus`, `hall`: the processes, each killed by its own handle; `slow_way` and `cutter` lie
-//!   between them.
-//! - `http`, `emcee`, `socket`, `voter`: the clients.
-//! - `watch`: promises checked on every frame that any client hears.
+//! - `server`, `redis`, `prometheus`: processes, each killed by its own handle. `cluster` is one or several servers over
+//!   one ledger.
+//! - `cutting_proxy`, `delaying_proxy`: faults of the network between them. `receiver`: what the server sends requests to.
+//! - `http`, `emcee`, `socket`, `voter`: clients. `metrics`: what `/metrics` says.
+//! - `watch`: promises checked on every frame that any client receives.
 //! - `reference`, `ranking`: the rules once more, written for the tests, to compare the server with.
+//! - `ledgers/`: both ledgers, for the suites that call them without a server. A suite includes it by itself.
 #![allow(dead_code)] // every test binary uses its own part of this
 
-pub mod cutter;
+pub mod cluster;
+pub mod cutting_proxy;
+pub mod delaying_proxy;
 pub mod emcee;
-pub mod hall;
 pub mod http;
+pub mod metrics;
 pub mod prometheus;
 pub mod ranking;
+pub mod receiver;
 pub mod redis;
 pub mod reference;
 pub mod server;
-pub mod slow_way;
 pub mod socket;
 pub mod voter;
 pub mod watch;
@@ -46,7 +49,7 @@ pub fn dice(seed: u64, part: u64) -> StdRng {
 /// A count from the environment, for runs larger than the normal one.
 pub fn count(variable: &str, normal: usize) -> usize {
     match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is no count: {text}")),
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
         Err(_) => normal,
     }
 }

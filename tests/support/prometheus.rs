@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A process that is scraped, under the labels that a PodMonitor gives it.
-pub struct DesiredGate {
+pub struct ScrapeTarget {
     pub pod: String,
     /// `server`, `admin` or `worker`.
     pub component: &'static str,
@@ -64,8 +64,8 @@ impl Prometheus {
     }
 
     /// Scrapes these pods from now on, and no others.
-    pub fn watch(&self, pods: &[DesiredGate]) {
-        let target = |DesiredGate { pod, component, address }: &DesiredGate| {
+    pub fn watch(&self, pods: &[ScrapeTarget]) {
+        let target = |ScrapeTarget { pod, component, address }: &ScrapeTarget| {
             let labels = json!({"namespace": "tallycast", "pod": pod, "component": component});
             json!({"targets": [address], "labels": labels})
         };

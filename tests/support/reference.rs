@@ -5,17 +5,17 @@
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One running of a round: its number and take.
-pub type Running = (u32, u32);
+/// A take of a round: the number of the round, and that of the take.
+pub type TakeId = (u32, u32);
 
 #[derive(Default)]
 pub struct Reference {
     /// Number of choices by round.
     pub choices: BTreeMap<u32, usize>,
-    /// The ballots by running and voter, as the voters were told them.
-    pub ballots: BTreeMap<Running, BTreeMap<String, String>>,
+    /// The ballots by take and voter, as the voters were told them.
+    pub ballots: BTreeMap<TakeId, BTreeMap<String, String>>,
     /// For each ballot its `time_ms`; filled in from the export, see `check_times`.
-    pub times: BTreeMap<(Running, String), i64>,
+    pub times: BTreeMap<(TakeId, String), i64>,
     /// The take that counts, by round; only rounds that were closed in it.
     pub counted: BTreeMap<u32, u32>,
     /// Rounds that the emcee decided: the winning letter, or none for a draw.
@@ -27,21 +27,21 @@ pub struct Reference {
 
 impl Reference {
     /// A ballot as a voter was told it. An empty one is no ballot.
-    pub fn add(&mut self, running: Running, voter: &str, votes: &str) {
-        let ballots = self.ballots.entry(running).or_default();
+    pub fn add(&mut self, take_id: TakeId, voter: &str, votes: &str) {
+        let ballots = self.ballots.entry(take_id).or_default();
         if !votes.is_empty() {
             ballots.insert(voter.to_owned(), votes.to_owned());
         }
     }
 
-    pub fn ballots_of(&self, running: Running) -> BTreeMap<String, String> {
-        self.ballots.get(&running).cloned().unwrap_or_default()
+    pub fn ballots_of(&self, take_id: TakeId) -> BTreeMap<String, String> {
+        self.ballots.get(&take_id).cloned().unwrap_or_default()
     }
 
     /// Votes by choice.
-    pub fn tally(&self, running: Running) -> Vec<u64> {
-        let mut tally = vec![0; self.choices[&running.0]];
-        for letter in self.ballots_of(running).values().flat_map(|votes| votes.bytes()) {
+    pub fn tally(&self, take_id: TakeId) -> Vec<u64> {
+        let mut tally = vec![0; self.choices[&take_id.0]];
+        for letter in self.ballots_of(take_id).values().flat_map(|votes| votes.bytes()) {
             tally[usize::from(letter - b'a')] += 1;
         }
         tally
@@ -65,51 +65,51 @@ impl Reference {
         let mut seen = BTreeSet::new();
         for round in array(export, "rounds") {
             for take in array(round, "takes") {
-                let running = (number(round, "round"), number(take, "take"));
-                seen.insert(running);
+                let take_id = (number(round, "round"), number(take, "take"));
+                seen.insert(take_id);
                 let mut exported = BTreeMap::new();
                 for ballot in array(take, "ballots") {
                     let (voter, votes) = (text(ballot, "voter"), text(ballot, "votes"));
                     let time = ballot["time_ms"].as_i64().unwrap_or_else(|| panic!("no time_ms in {ballot}"));
-                    self.times.insert((running, voter.clone()), time);
-                    assert!(exported.insert(voter, votes).is_none(), "{running:?}: two ballots of one voter: {ballot}");
+                    self.times.insert((take_id, voter.clone()), time);
+                    assert!(exported.insert(voter, votes).is_none(), "{take_id:?}: two ballots of one voter: {ballot}");
                 }
-                let told = self.ballots_of(running);
+                let told = self.ballots_of(take_id);
                 for (voter, votes) in &told {
-                    assert_eq!(exported.get(voter), Some(votes), "{running:?}: {voter}: stored (left), told (right)");
+                    assert_eq!(exported.get(voter), Some(votes), "{take_id:?}: {voter}: stored (left), told (right)");
                 }
                 exported.retain(|voter, votes| !votes.is_empty() && !told.contains_key(voter));
-                assert!(exported.is_empty(), "{running:?}: ballots nobody was told of: {exported:?}");
-                let counts = self.counted.get(&running.0) == Some(&running.1);
-                if self.counted.contains_key(&running.0) {
-                    assert_eq!(take["counted"], counts, "{running:?}: counted");
+                assert!(exported.is_empty(), "{take_id:?}: ballots nobody was told of: {exported:?}");
+                let counts = self.counted.get(&take_id.0) == Some(&take_id.1);
+                if self.counted.contains_key(&take_id.0) {
+                    assert_eq!(take["counted"], counts, "{take_id:?}: counted");
                 }
                 if take["record"].is_object() {
-                    self.check_record(running, &take["record"]);
+                    self.check_record(take_id, &take["record"]);
                 }
             }
         }
-        for (running, ballots) in &self.ballots {
-            assert!(ballots.is_empty() || seen.contains(running), "{running:?} is not in the export");
+        for (take_id, ballots) in &self.ballots {
+            assert!(ballots.is_empty() || seen.contains(take_id), "{take_id:?} is not in the export");
         }
     }
 
     /// The record of a close: counts, voters, times in order.
-    fn check_record(&self, running: Running, record: &Value) {
-        let voters = self.ballots_of(running).len();
-        assert_eq!(record["votes"], json!(self.tally(running)), "{running:?}: votes in {record}");
-        assert_eq!(record["voters"], voters, "{running:?}: voters in {record}");
+    fn check_record(&self, take_id: TakeId, record: &Value) {
+        let voters = self.ballots_of(take_id).len();
+        assert_eq!(record["votes"], json!(self.tally(take_id)), "{take_id:?}: votes in {record}");
+        assert_eq!(record["voters"], voters, "{take_id:?}: voters in {record}");
         let (opened, closed) = (record["opened_at"].as_i64(), record["closed_at"].as_i64());
-        assert!(opened.is_some() && opened <= closed, "{running:?}: times in {record}");
+        assert!(opened.is_some() && opened <= closed, "{take_id:?}: times in {record}");
     }
 
     /// A ballot's time lies within its round, and between the moments at which its voter first sent
     /// the last cast and was told of it. `slack_ms` covers gates that open one after another.
-    pub fn check_time(&self, running: Running, voter: &str, record: &Value, told_between: (i64, i64), slack_ms: i64) {
-        let time = self.times[&(running, voter.to_owned())];
+    pub fn check_time(&self, take_id: TakeId, voter: &str, record: &Value, told_between: (i64, i64), slack_ms: i64) {
+        let time = self.times[&(take_id, voter.to_owned())];
         let opened = record["opened_at"].as_i64().expect("checked with the record");
         let closed = record["closed_at"].as_i64().expect("checked with the record");
-        let what = format!("{running:?}: {voter}: time_ms {time} of a round from {opened} to {closed}");
+        let what = format!("{take_id:?}: {voter}: time_ms {time} of a round from {opened} to {closed}");
         assert!((0..=closed - opened).contains(&time), "{what}");
         let (first, last) = (told_between.0 - opened - slack_ms, told_between.1 - opened + slack_ms);
         assert!((first..=last).contains(&time), "{what}, by the voter's clock from {first} to {last}");
@@ -131,37 +131,37 @@ impl Reference {
         }
     }
 
-    /// Compares the audit: every running, what was published, and the server's own recount.
+    /// Compares the audit: every take, what was published, and the server's own recount.
     pub fn check_audit(&self, audit: &Value) {
         assert_eq!(audit["ok"], true, "the audit: {audit}");
-        let mut missing: BTreeSet<Running> = self.ballots.keys().copied().collect();
+        let mut missing: BTreeSet<TakeId> = self.ballots.keys().copied().collect();
         for round in array(audit, "rounds") {
-            let running = (number(round, "round"), number(round, "take"));
-            missing.remove(&running);
-            let tally = json!(self.tally(running));
-            assert_eq!((&round["tally"], &round["recount"]), (&tally, &tally), "{running:?} in the audit: {round}");
-            assert_eq!(round["voters"], self.ballots_of(running).len(), "{running:?} in the audit: {round}");
+            let take_id = (number(round, "round"), number(round, "take"));
+            missing.remove(&take_id);
+            let tally = json!(self.tally(take_id));
+            assert_eq!((&round["tally"], &round["recount"]), (&tally, &tally), "{take_id:?} in the audit: {round}");
+            assert_eq!(round["voters"], self.ballots_of(take_id).len(), "{take_id:?} in the audit: {round}");
         }
-        assert!(missing.is_empty(), "runnings the audit lacks: {missing:?}");
+        assert!(missing.is_empty(), "takes that the audit lacks: {missing:?}");
     }
 }
 
-/// The record of a running in an export.
-pub fn record(export: &Value, running: Running) -> &Value {
+/// The record of a take in an export.
+pub fn record(export: &Value, take_id: TakeId) -> &Value {
     let rounds = array(export, "rounds");
-    let round = rounds.iter().find(|round| round["round"] == running.0);
+    let round = rounds.iter().find(|round| round["round"] == take_id.0);
     let takes = round.map(|round| array(round, "takes").iter());
-    let take = takes.and_then(|mut takes| takes.find(|take| take["take"] == running.1));
-    let found = take.unwrap_or_else(|| panic!("{running:?} is not in the export"));
-    assert!(found["record"].is_object(), "{running:?} has no record: {found}");
+    let take = takes.and_then(|mut takes| takes.find(|take| take["take"] == take_id.1));
+    let found = take.unwrap_or_else(|| panic!("{take_id:?} is not in the export"));
+    assert!(found["record"].is_object(), "{take_id:?} has no record: {found}");
     &found["record"]
 }
 
-/// The ballots of a running in an export, by voter; empty if it is not there.
-pub fn exported_ballots(export: &Value, running: Running) -> BTreeMap<String, String> {
+/// The ballots of a take in an export, by voter; empty if it is not there.
+pub fn exported_ballots(export: &Value, take_id: TakeId) -> BTreeMap<String, String> {
     let mut ballots = BTreeMap::new();
-    for round in array(export, "rounds").iter().filter(|round| round["round"] == running.0) {
-        for take in array(round, "takes").iter().filter(|take| take["take"] == running.1) {
+    for round in array(export, "rounds").iter().filter(|round| round["round"] == take_id.0) {
+        for take in array(round, "takes").iter().filter(|take| take["take"] == take_id.1) {
             for ballot in array(take, "ballots") {
                 ballots.insert(text(ballot, "voter"), text(ballot, "votes"));
             }

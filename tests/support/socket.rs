@@ -187,7 +187,7 @@ impl Socket {
 
     /// Proves that the socket is alive and all that was sent before has been read: a ping is
     /// answered in order. Gives the messages that came before the pong.
-    pub async fn settle(&mut self) -> Vec<(String, Value)> {
+    pub async fn sync(&mut self) -> Vec<(String, Value)> {
         if let Some(last) = self.pinged.replace(Instant::now()) {
             // the contract allows one ping a second
             tokio::time::sleep_until(last + Duration::from_millis(1_050)).await;

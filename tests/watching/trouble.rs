@@ -3,7 +3,7 @@
 
 use super::*;
 use std::collections::BTreeSet;
-use support::cutter::{Cut, Cutter, Side};
+use support::cutting_proxy::{Cut, CuttingProxy, Side};
 
 /// Between two votes of a voter: so a round's budget lasts longer than the test.
 const EVERY: Duration = Duration::from_millis(1_200);
@@ -68,9 +68,9 @@ fn vote_on(voters: Vec<Voter>, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<V
 }
 
 /// Goes on where a good evening has ended: `hall` is two servers, an admin and a worker, which reaches Redis by `way`.
-pub async fn is_told(hall: &mut Hall, prometheus: &Prometheus, way: &Cutter) {
-    let addresses = hall.addresses();
-    let target = |pod: &str, component: &'static str, place: usize| DesiredGate {
+pub async fn is_told(cluster: &mut Cluster, prometheus: &Prometheus, proxy: &CuttingProxy) {
+    let addresses = cluster.addresses();
+    let target = |pod: &str, component: &'static str, place: usize| ScrapeTarget {
         pod: pod.to_owned(),
         component,
         address: addresses[place],
@@ -78,8 +78,8 @@ pub async fn is_told(hall: &mut Hall, prometheus: &Prometheus, way: &Cutter) {
     let others =
         || vec![target("server-0", "server", 0), target("admin-2", "admin", 2), target("worker-3", "worker", 3)];
 
-    let emcee = hall.emcee().at(2).patient();
-    let room = room(&emcee, "StoreError", 1).await;
+    let emcee = cluster.emcee().at(2).patient();
+    let room = room(&emcee, "Trouble", 1).await;
     let mut voters = vec![];
     for number in 0..40 {
         let name = format!("Voter {number}");
@@ -92,23 +92,23 @@ pub async fn is_told(hall: &mut Hall, prometheus: &Prometheus, way: &Cutter) {
     let voting = vote_on(voters, &stopped);
 
     // a pod goes: discovery forgets it when it has ended, and another takes its place
-    hall.pods[1].signal("TERM");
-    assert!(hall.pods[1].exit().await.success());
+    cluster.pods[1].signal("TERM");
+    assert!(cluster.pods[1].exit().await.success());
     prometheus.watch(&others());
-    hall.pods[1].launch();
-    hall.pods[1].ready().await;
+    cluster.pods[1].launch();
+    cluster.pods[1].ready().await;
     prometheus.watch(&others().into_iter().chain([target("server-4", "server", 1)]).collect::<Vec<_>>());
 
     // a worker is made anew, under the name and address that it had, and its network comes a moment after it
-    let worker = &mut hall.pods[3];
+    let worker = &mut cluster.pods[3];
     worker.kill9().await;
-    way.arm(Cut { words: &["CLIENT", "HELLO", "TIME", "SETRANGE", "PUBLISH", "EVALSHA"], side: Side::Before });
+    proxy.arm(Cut { words: &["CLIENT", "HELLO", "TIME", "SETRANGE", "PUBLISH", "EVALSHA"], side: Side::Before });
     worker.launch();
-    way.cut().await;
+    proxy.cut().await;
     while !worker.log().contains("the ledger does not answer") {
         sleep(Duration::from_millis(50)).await;
     }
-    way.mend();
+    proxy.mend();
     worker.ready().await;
     sleep(SEEN_BY_RULES).await;
     let scraped = r#"min(count_over_time(tallycast_ready{pod=~"server-4|worker-3"}[5s]))"#;
@@ -117,7 +117,7 @@ pub async fn is_told(hall: &mut Hall, prometheus: &Prometheus, way: &Cutter) {
     assert_eq!(fired, Firing::new(), "a drain and a new worker are no trouble");
 
     // while Redis is away every pod says so, and that none is ready
-    let redis = hall.redis.as_mut().expect("a Redis");
+    let redis = cluster.redis.as_mut().expect("a Redis");
     redis.kill9().await;
     let alert = |name: &str, severity: &str, pod: &str| (name.to_owned(), severity.to_owned(), pod.to_owned());
     let pods = ["server-0", "server-4", "admin-2", "worker-3"];

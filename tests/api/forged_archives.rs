@@ -1,9 +1,9 @@
 //! Archives that somebody has forged or damaged: whatever they say, the installation is as it was before.
 
-use crate::moving::{archive, import};
+use crate::archives::{archive, import};
 use crate::support::dice;
 use crate::support::emcee::{Emcee, code};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::voter::{Verdict, Voter};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -42,12 +42,12 @@ impl Forgery {
 }
 
 /// A room with one closed round, one open one, a voter and an invite.
-async fn archived(hall: &Hall, title: &str, reference: &str) -> (String, Forgery) {
-    let emcee = hall.emcee();
+async fn archived(cluster: &Cluster, title: &str, reference: &str) -> (String, Forgery) {
+    let emcee = cluster.emcee();
     let choices = json!([{"label": "A"}, {"label": "B"}]);
     let rounds = json!([{"title": "One", "choices": choices}, {"title": "Two", "choices": choices}]);
     let room = emcee.create(json!({"title": title, "ref": reference, "rounds": rounds})).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann", dice(81, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(81, 0)).await;
     let names = json!({"names": ["Bela"]});
     emcee.call(Method::POST, &format!("/rooms/{room}/invites"), Some(&names)).await.expect(201, "an invite");
     emcee.open(&room, 1).await;
@@ -164,9 +164,9 @@ fn forgeries(of: &Forgery) -> Vec<(&'static str, &'static str, String)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forged_archive_is_refused_by_name_and_leaves_everything_as_it_was() {
-    for hall in [Hall::embedded().await, Hall::redis(1).await] {
-        let emcee = hall.emcee();
-        let (_, forgery) = archived(&hall, "Here", "here").await;
+    for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
+        let emcee = cluster.emcee();
+        let (_, forgery) = archived(&cluster, "Here", "here").await;
         // as it comes from elsewhere: another room
         let foreign = forgery.named("abcdefghijklmnop", "ABCDEF", Some("elsewhere"));
         let before = all_rooms(&emcee).await;
@@ -184,15 +184,15 @@ async fn a_forged_archive_is_refused_by_name_and_leaves_everything_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_archive_takes_no_other_room_with_it() {
-    let mut hall = Hall::redis(1).await;
-    let emcee = hall.emcee();
-    let (here, forgery) = archived(&hall, "Here", "here").await;
+    let mut cluster = Cluster::redis(1).await;
+    let emcee = cluster.emcee();
+    let (here, forgery) = archived(&cluster, "Here", "here").await;
     let other = emcee.create_plain("Other", 1).await;
     // its ref is taken, so it is refused, and what it wrote is taken back
     let hostile = forgery.named("dir", "ABCDEF", Some("here")).text();
     let refused = import(&emcee, &hostile, "").await;
     assert_eq!(refused.status / 100, 4, "{}", refused.text);
-    hall.pods[0].crash_and_restart().await;
+    cluster.pods[0].crash_and_restart().await;
     let titles: Vec<_> = [&here, &other].into_iter().map(|room| emcee.room(room)).collect();
     for (found, title) in futures_util::future::join_all(titles).await.iter().zip(["Here", "Other"]) {
         assert_eq!(found["title"], title);

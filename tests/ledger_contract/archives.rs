@@ -9,7 +9,7 @@ use tallycast::ledger::archive::{Archive, Import};
 use tallycast::ledger::execute::{RoomSnapshot, execute, reconcile_room};
 use tallycast::ledger::{Claimed, Creation, ImportClaim, JoinOutcome, JoinRequest, Part, SharedLedger};
 
-use crate::ledger_support::{Hall, Stand, invite, name, newcomer, voter};
+use crate::ledgers::{RoomFixture, TestLedger, invite, name, newcomer, voter};
 
 contract! { tick_ms = 0;
     a_room_goes_on_elsewhere_where_it_was,
@@ -37,33 +37,33 @@ const KEY: &str = "dGhlLWtleS1vZi10aGUtdG9rZW5zLWlzLXNlY3JldCE";
 /// A claim that does not run out while a test runs.
 const LONG: Duration = Duration::from_secs(3_600);
 
-async fn command(hall: &Hall, command: Command) -> RoomSnapshot {
-    execute(&hall.ledger, hall.id(), &command).await.unwrap()
+async fn command(fixture: &RoomFixture, command: Command) -> RoomSnapshot {
+    execute(&fixture.ledger, fixture.id(), &command).await.unwrap()
 }
 
 /// A room in its second round, with people of every kind.
-async fn lively(ledger: &SharedLedger, partitions: u16) -> (Hall, JoinRequest, JoinRequest) {
-    let hall = Hall::new(ledger, partitions).await;
+async fn lively(ledger: &SharedLedger, partitions: u16) -> (RoomFixture, JoinRequest, JoinRequest) {
+    let fixture = RoomFixture::new(ledger, partitions).await;
     let (anna, bela) = (newcomer("Anna"), newcomer("Béla"));
     for request in [&anna, &bela] {
-        assert!(matches!(ledger.join(hall.id(), request).await.unwrap(), JoinOutcome::Done(_)));
+        assert!(matches!(ledger.join(fixture.id(), request).await.unwrap(), JoinOutcome::Done(_)));
     }
-    ledger.invite(hall.id(), &[(name("Carla"), invite()), (name("Dora"), invite())]).await.unwrap();
-    let carla = ledger.invites(hall.id()).await.unwrap().into_iter().find(|invited| invited.name == name("Carla"));
+    ledger.invite(fixture.id(), &[(name("Carla"), invite()), (name("Dora"), invite())]).await.unwrap();
+    let carla = ledger.invites(fixture.id()).await.unwrap().into_iter().find(|invited| invited.name == name("Carla"));
     let guest = JoinRequest { invite: Some(carla.unwrap().invite), name: None, ..newcomer("x") };
-    assert!(matches!(ledger.join(hall.id(), &guest).await.unwrap(), JoinOutcome::Done(_)));
-    command(&hall, Command::Open { round: 1, take: None, seconds: None }).await;
-    hall.cast(&anna.voter, 1, "aab").await;
-    hall.cast(&bela.voter, 1, "b").await;
-    command(&hall, Command::Close { round: 1, take: None }).await;
-    ledger.set_removed(hall.id(), partitions, &bela.voter, true).await.unwrap();
-    command(&hall, Command::Open { round: 2, take: None, seconds: None }).await;
-    hall.cast_in((2, 1), &anna.voter, 1, "cc").await;
-    (hall, anna, bela)
+    assert!(matches!(ledger.join(fixture.id(), &guest).await.unwrap(), JoinOutcome::Done(_)));
+    command(&fixture, Command::Open { round: 1, take: None, seconds: None }).await;
+    fixture.cast(&anna.voter, 1, "aab").await;
+    fixture.cast(&bela.voter, 1, "b").await;
+    command(&fixture, Command::Close { round: 1, take: None }).await;
+    ledger.set_removed(fixture.id(), partitions, &bela.voter, true).await.unwrap();
+    command(&fixture, Command::Open { round: 2, take: None, seconds: None }).await;
+    fixture.cast_in((2, 1), &anna.voter, 1, "cc").await;
+    (fixture, anna, bela)
 }
 
-async fn archived(hall: &Hall) -> String {
-    Archive::of(&*hall.ledger, hall.id(), KEY).await.unwrap().write().unwrap()
+async fn archived(fixture: &RoomFixture) -> String {
+    Archive::of(&*fixture.ledger, fixture.id(), KEY).await.unwrap().write().unwrap()
 }
 
 async fn imported(ledger: &SharedLedger, text: &str) -> Room {
@@ -82,7 +82,7 @@ async fn claimed(ledger: &SharedLedger, room: &Room, lease: Duration) -> ImportC
 }
 
 async fn a_room_goes_on_elsewhere_where_it_was(ledger: SharedLedger) {
-    let there = Stand::embedded(0);
+    let there = TestLedger::embedded(0);
     let (source, anna, bela) = lively(&there.ledger, 3).await;
     let before = reconcile_room(&*source.ledger, source.id()).await.unwrap();
     let room = imported(&ledger, &archived(&source).await).await;
@@ -90,27 +90,27 @@ async fn a_room_goes_on_elsewhere_where_it_was(ledger: SharedLedger) {
     assert_eq!(Room { seq: 0, token_key: None, ..room.clone() }, Room { seq: 0, ..before.room.clone() });
     assert!(room.seq > before.room.seq, "versions never fall back");
 
-    let hall = Hall::found(&ledger, room).await;
-    let after = reconcile_room(&*ledger, hall.id()).await.unwrap();
+    let fixture = RoomFixture::found(&ledger, room).await;
+    let after = reconcile_room(&*ledger, fixture.id()).await.unwrap();
     assert_eq!(after.sum().tally.votes, before.sum().tally.votes);
     assert_eq!((after.sum().stored, after.voters), (6, before.voters));
-    assert_eq!(hall.ballot(&anna.voter, (1, 1)).await, source.ballot(&anna.voter, (1, 1)).await);
+    assert_eq!(fixture.ballot(&anna.voter, (1, 1)).await, source.ballot(&anna.voter, (1, 1)).await);
     // the round is open, and what was acknowledged is recognised
-    assert_eq!(hall.cast_in((2, 1), &anna.voter, 1, "cca").await, ("cca".to_owned(), None));
-    assert!(hall.sum().await.tally.version > before.sum().tally.version);
+    assert_eq!(fixture.cast_in((2, 1), &anna.voter, 1, "cca").await, ("cca".to_owned(), None));
+    assert!(fixture.sum().await.tally.version > before.sum().tally.version);
     // people are who they were
-    let known = ledger.join(hall.id(), &JoinRequest { voter: VoterId::from_entropy([3; 16]), ..anna.clone() }).await;
+    let known = ledger.join(fixture.id(), &JoinRequest { voter: VoterId::from_entropy([3; 16]), ..anna.clone() }).await;
     assert!(matches!(known.unwrap(), JoinOutcome::Known(voter) if voter.voter == anna.voter));
-    assert!(matches!(ledger.join(hall.id(), &bela).await.unwrap(), JoinOutcome::Removed));
-    assert!(matches!(ledger.join(hall.id(), &newcomer("anna")).await.unwrap(), JoinOutcome::NameTaken(_)));
-    assert!(matches!(ledger.join(hall.id(), &newcomer("Dora")).await.unwrap(), JoinOutcome::NameTaken(_)));
-    assert_eq!(ledger.invites(hall.id()).await.unwrap(), source.ledger.invites(source.id()).await.unwrap());
-    let closed = execute(&ledger, hall.id(), &Command::Close { round: 2, take: None }).await.unwrap();
+    assert!(matches!(ledger.join(fixture.id(), &bela).await.unwrap(), JoinOutcome::Removed));
+    assert!(matches!(ledger.join(fixture.id(), &newcomer("anna")).await.unwrap(), JoinOutcome::NameTaken(_)));
+    assert!(matches!(ledger.join(fixture.id(), &newcomer("Dora")).await.unwrap(), JoinOutcome::NameTaken(_)));
+    assert_eq!(ledger.invites(fixture.id()).await.unwrap(), source.ledger.invites(source.id()).await.unwrap());
+    let closed = execute(&ledger, fixture.id(), &Command::Close { round: 2, take: None }).await.unwrap();
     assert_eq!(closed.room.rounds[1].takes[0].tally.votes, [1, 0, 2]);
 }
 
 async fn an_archive_is_brought_in_once(ledger: SharedLedger) {
-    let there = Stand::embedded(0);
+    let there = TestLedger::embedded(0);
     let (source, ..) = lively(&there.ledger, 1).await;
     let archive = Archive::read(&archived(&source).await).unwrap();
     let Import::Done(room) = archive.import(&*ledger).await.unwrap() else { panic!("it is new here") };
@@ -120,7 +120,7 @@ async fn an_archive_is_brought_in_once(ledger: SharedLedger) {
 }
 
 async fn an_import_that_was_cut_off_is_begun_again(ledger: SharedLedger) {
-    let there = Stand::embedded(0);
+    let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 1).await;
     let text = archived(&source).await;
     // what a process that died has left: parts without a record
@@ -130,19 +130,19 @@ async fn an_import_that_was_cut_off_is_begun_again(ledger: SharedLedger) {
     let claim = claimed(&ledger, &Archive::read(&text).unwrap().room, Duration::ZERO).await;
     ledger.write_parts(&claim, &parts).await.unwrap();
     assert_eq!(ledger.room(source.id()).await.unwrap(), None);
-    let hall = Hall::found(&ledger, imported(&ledger, &text).await).await;
-    assert_eq!(hall.snapshot().await.voters, 2, "Anna and Carla; Béla was removed");
-    assert_eq!(hall.ballot(&anna.voter, (2, 1)).await.votes, "cc");
+    let fixture = RoomFixture::found(&ledger, imported(&ledger, &text).await).await;
+    assert_eq!(fixture.snapshot().await.voters, 2, "Anna and Carla; Béla was removed");
+    assert_eq!(fixture.ballot(&anna.voter, (2, 1)).await.votes, "cc");
     let cut = &text[..text.len() - 20];
     assert!(Archive::read(cut).is_err() && Archive::read(text.trim_end().rsplit_once('\n').unwrap().0).is_err());
 }
 
 async fn a_code_or_reference_that_is_taken_is_said_and_leaves_nothing_behind(ledger: SharedLedger) {
-    let there = Stand::embedded(0);
+    let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 1).await;
     let text = archived(&source).await;
     let archive = Archive::read(&text).unwrap();
-    ledger.create_room(&Room { code: source.room.code.clone(), ..Hall::planned(1, None) }).await.unwrap();
+    ledger.create_room(&Room { code: source.room.code.clone(), ..RoomFixture::planned(1, None) }).await.unwrap();
     assert!(matches!(archive.import(&*ledger).await.unwrap(), Import::CodeTaken));
     let copy = || archive.clone().fresh();
     let Import::Done(first) = copy().import(&*ledger).await.unwrap() else { panic!("its id and code are new") };
@@ -153,53 +153,53 @@ async fn a_code_or_reference_that_is_taken_is_said_and_leaves_nothing_behind(led
 }
 
 async fn counts_come_from_the_ballots_whatever_the_gates_said(ledger: SharedLedger) {
-    let there = Stand::embedded(0);
+    let there = TestLedger::embedded(0);
     let (source, ..) = lively(&there.ledger, 1).await;
     let text = archived(&source).await;
     // as if Anna's last vote had come between the reading of her ballot and that of the gate
     let late = text.replace("\"votes\":\"cc\"", "\"votes\":\"ccb\"");
     assert_ne!(late, text);
-    let hall = Hall::found(&ledger, imported(&ledger, &late).await).await;
-    assert_eq!(hall.sum().await.tally.votes, [0, 1, 2]);
-    assert_eq!(hall.sum().await.stored, 7);
+    let fixture = RoomFixture::found(&ledger, imported(&ledger, &late).await).await;
+    assert_eq!(fixture.sum().await.tally.votes, [0, 1, 2]);
+    assert_eq!(fixture.sum().await.stored, 7);
     let foreign = text.replace("\"votes\":\"cc\"", "\"votes\":\"ch\"");
     assert!(Archive::read(&foreign).is_err(), "a letter that the round has not");
 }
 
 async fn a_masked_archive_has_no_names_cards_and_keys(ledger: SharedLedger) {
-    let (hall, anna, _) = lively(&ledger, 1).await;
-    let archive = Archive::of(&*ledger, hall.id(), KEY).await.unwrap();
+    let (fixture, anna, _) = lively(&ledger, 1).await;
+    let archive = Archive::of(&*ledger, fixture.id(), KEY).await.unwrap();
     let text = archive.masked().fresh().write().unwrap();
     for secret in ["Anna", "Béla", "Carla", "Dora", anna.card.as_str(), KEY] {
         assert!(!text.contains(secret), "{secret}");
     }
-    let copy = Hall::found(&ledger, imported(&ledger, &text).await).await;
-    assert_eq!(copy.sum().await.tally.votes, hall.sum().await.tally.votes);
+    let copy = RoomFixture::found(&ledger, imported(&ledger, &text).await).await;
+    assert_eq!(copy.sum().await.tally.votes, fixture.sum().await.tally.votes);
     assert_eq!(ledger.voter(copy.id(), &voter(0)).await.unwrap(), None);
     assert!(ledger.voter(copy.id(), &anna.voter).await.unwrap().unwrap().name.as_str().starts_with("Voter "));
 }
 
 async fn a_purged_room_leaves_nothing(ledger: SharedLedger) {
-    let (hall, anna, _) = lively(&ledger, 2).await;
+    let (fixture, anna, _) = lively(&ledger, 2).await;
     let other = lively(&ledger, 2).await.0;
-    command(&hall, Command::Close { round: 2, take: None }).await;
-    command(&hall, Command::Reveal { place: Some(1), top: None, auto_ms: None }).await;
-    let RoomSnapshot { room, .. } = command(&hall, Command::Delete { title: hall.room.title.to_string() }).await;
+    command(&fixture, Command::Close { round: 2, take: None }).await;
+    command(&fixture, Command::Reveal { place: Some(1), top: None, auto_ms: None }).await;
+    let RoomSnapshot { room, .. } = command(&fixture, Command::Delete { title: fixture.room.title.to_string() }).await;
     let ranking = room.reveal.as_ref().unwrap().ranking;
     ledger.purge_room(&room).await.unwrap();
     // whoever died at the end of a purge begins again
     ledger.purge_room(&room).await.unwrap();
 
-    assert_eq!(ledger.room(hall.id()).await.unwrap(), None);
+    assert_eq!(ledger.room(fixture.id()).await.unwrap(), None);
     assert_eq!(ledger.find_room(&room.code).await.unwrap(), None);
-    assert_eq!(ledger.voter(hall.id(), &anna.voter).await.unwrap(), None);
-    assert_eq!(ledger.invites(hall.id()).await.unwrap(), []);
-    assert_eq!(ledger.ranking(hall.id(), ranking, 0).await.unwrap(), []);
-    assert!(ledger.backlog().await.unwrap().iter().all(|backlog| backlog.room != *hall.id()));
+    assert_eq!(ledger.voter(fixture.id(), &anna.voter).await.unwrap(), None);
+    assert_eq!(ledger.invites(fixture.id()).await.unwrap(), []);
+    assert_eq!(ledger.ranking(fixture.id(), ranking, 0).await.unwrap(), []);
+    assert!(ledger.backlog().await.unwrap().iter().all(|backlog| backlog.room != *fixture.id()));
     // the same id begins at nothing, ballots and gates too
-    let again = Room { id: room.id.clone(), ..Hall::planned(2, None) };
+    let again = Room { id: room.id.clone(), ..RoomFixture::planned(2, None) };
     ledger.create_room(&again).await.unwrap();
-    let again = Hall::found(&ledger, again).await;
+    let again = RoomFixture::found(&ledger, again).await;
     assert_eq!(again.sum().await.stored, 0);
     assert_eq!(again.ballot(&anna.voter, (1, 1)).await.votes, "");
     // and the neighbour has all it had
@@ -208,8 +208,8 @@ async fn a_purged_room_leaves_nothing(ledger: SharedLedger) {
 
 async fn a_reference_is_free_again_when_its_room_is_deleted(ledger: SharedLedger) {
     let reference = VoterId::from_entropy(rand::random()).to_string();
-    ledger.create_room(&Hall::planned(1, Some(&reference))).await.unwrap();
-    let taken = Hall::planned(1, Some(&reference));
+    ledger.create_room(&RoomFixture::planned(1, Some(&reference))).await.unwrap();
+    let taken = RoomFixture::planned(1, Some(&reference));
     assert!(matches!(ledger.create_room(&taken).await.unwrap(), Creation::RefTaken(_)));
     let first =
         ledger.rooms().await.unwrap().rooms.into_iter().find(|room| room.reference.as_deref() == Some(&*reference));
@@ -220,7 +220,7 @@ async fn a_reference_is_free_again_when_its_room_is_deleted(ledger: SharedLedger
 }
 
 async fn of_two_imports_at_once_one_wins_and_the_other_is_told(ledger: SharedLedger) {
-    let there = Stand::embedded(0);
+    let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 2).await;
     let archive = Archive::read(&archived(&source).await).unwrap();
     let claim = claimed(&ledger, &archive.room, LONG).await;
@@ -245,20 +245,20 @@ async fn of_two_imports_at_once_one_wins_and_the_other_is_told(ledger: SharedLed
         }
     }
     assert_eq!((done, told), (1, 1));
-    let hall = Hall::found(&ledger, ledger.room(source.id()).await.unwrap().unwrap()).await;
-    assert_eq!(hall.sum().await.stored, 6);
-    assert_eq!(hall.ballot(&anna.voter, (2, 1)).await.votes, "cc");
+    let fixture = RoomFixture::found(&ledger, ledger.room(source.id()).await.unwrap().unwrap()).await;
+    assert_eq!(fixture.sum().await.stored, 6);
+    assert_eq!(fixture.ballot(&anna.voter, (2, 1)).await.votes, "cc");
 }
 
 async fn an_import_that_was_given_up_writes_nothing_any_more(ledger: SharedLedger) {
-    let there = Stand::embedded(0);
+    let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 2).await;
     let text = archived(&source).await;
     let archive = Archive::read(&text).unwrap();
     // it falls asleep: its claim runs out, and somebody else brings the room in, where the evening goes on
     let asleep = claimed(&ledger, &archive.room, Duration::ZERO).await;
-    let hall = Hall::found(&ledger, imported(&ledger, &text).await).await;
-    assert_eq!(hall.cast_in((2, 1), &anna.voter, 3, "ab").await, ("ccab".to_owned(), None));
+    let fixture = RoomFixture::found(&ledger, imported(&ledger, &text).await).await;
+    assert_eq!(fixture.cast_in((2, 1), &anna.voter, 3, "ab").await, ("ccab".to_owned(), None));
     // and it wakes up
     let parts: Vec<Part> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     assert!(parts.len() > 5, "gates, voters and ballots");
@@ -267,13 +267,13 @@ async fn an_import_that_was_given_up_writes_nothing_any_more(ledger: SharedLedge
     assert!(ledger.finish_import(&asleep, &archive.room).await.is_err());
     ledger.drop_import(&asleep).await.unwrap();
     ledger.sweep_imports().await.unwrap();
-    assert_eq!(hall.ballot(&anna.voter, (2, 1)).await.votes, "ccab");
-    assert_eq!(hall.sum().await.stored, 8);
-    assert_eq!(hall.cast_in((2, 1), &anna.voter, 5, "a").await, ("ccaba".to_owned(), None));
+    assert_eq!(fixture.ballot(&anna.voter, (2, 1)).await.votes, "ccab");
+    assert_eq!(fixture.sum().await.stored, 8);
+    assert_eq!(fixture.cast_in((2, 1), &anna.voter, 5, "a").await, ("ccaba".to_owned(), None));
 }
 
 async fn a_copy_that_was_cut_off_is_found_by_its_claim_and_taken_back(ledger: SharedLedger) {
-    let there = Stand::embedded(0);
+    let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 2).await;
     let text = archived(&source).await;
     let parts: Vec<Part> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -287,13 +287,13 @@ async fn a_copy_that_was_cut_off_is_found_by_its_claim_and_taken_back(ledger: Sh
     assert_eq!(ledger.invites(&copy.room.id).await.unwrap(), []);
     // code and `ref` are free, and the same id begins at nothing
     let Creation::Created(room) = ledger.create_room(&copy.room).await.unwrap() else { panic!("all is free again") };
-    let hall = Hall::found(&ledger, room).await;
-    assert_eq!((hall.snapshot().await.voters, hall.sum().await.stored), (0, 0));
-    assert_eq!(hall.ballot(&anna.voter, (1, 1)).await.votes, "");
+    let fixture = RoomFixture::found(&ledger, room).await;
+    assert_eq!((fixture.snapshot().await.voters, fixture.sum().await.stored), (0, 0));
+    assert_eq!(fixture.ballot(&anna.voter, (1, 1)).await.votes, "");
 }
 
 async fn a_room_that_was_brought_in_is_not_taken_back_with_its_claim(ledger: SharedLedger) {
-    let there = Stand::embedded(0);
+    let there = TestLedger::embedded(0);
     let (source, ..) = lively(&there.ledger, 2).await;
     let text = archived(&source).await;
     let archive = Archive::read(&text).unwrap();
@@ -305,11 +305,11 @@ async fn a_room_that_was_brought_in_is_not_taken_back_with_its_claim(ledger: Sha
     ledger.drop_import(&claim).await.unwrap();
     ledger.sweep_imports().await.unwrap();
     assert_eq!(ledger.find_room(&room.code).await.unwrap(), Some(room.clone()));
-    assert_eq!(Hall::found(&ledger, room).await.sum().await.stored, 6);
+    assert_eq!(RoomFixture::found(&ledger, room).await.sum().await.stored, 6);
 }
 
 async fn a_refused_archive_writes_nothing(ledger: SharedLedger) {
-    let there = Stand::embedded(0);
+    let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 1).await;
     let archive = Archive::read(&archived(&source).await).unwrap();
     let mut ahead = archive.clone();
@@ -318,7 +318,7 @@ async fn a_refused_archive_writes_nothing(ledger: SharedLedger) {
     assert!(matches!(&refused, Import::Refused(invalid) if invalid.field == "record.seq"), "{refused:?}");
     let mut taken = archive.clone();
     taken.room.reference = Some(VoterId::from_entropy(rand::random()).to_string());
-    ledger.create_room(&Room { reference: taken.room.reference.clone(), ..Hall::planned(1, None) }).await.unwrap();
+    ledger.create_room(&Room { reference: taken.room.reference.clone(), ..RoomFixture::planned(1, None) }).await.unwrap();
     assert!(matches!(taken.import(&*ledger).await.unwrap(), Import::RefTaken(_)));
     assert_eq!(ledger.voter(source.id(), &anna.voter).await.unwrap(), None);
     assert_eq!(ledger.find_room(&archive.room.code).await.unwrap(), None);

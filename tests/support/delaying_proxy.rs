@@ -1,4 +1,4 @@
-//! A way to a server on this machine whose answers can be held up, as on a network that stalls.
+//! A TCP proxy to a server on this machine that can delay its answers, as a network that stalls does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,15 +11,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 /// Forwards connections until it is dropped.
-pub struct SlowWay {
+pub struct DelayingProxy {
     pub port: u16,
     delay_ms: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
-impl SlowWay {
-    /// A way to `port` that holds nothing up yet.
-    pub async fn to(port: u16) -> SlowWay {
+impl DelayingProxy {
+    /// A proxy to `port`, without a delay yet.
+    pub async fn to(port: u16) -> DelayingProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let own = listener.local_addr().expect("an address").port();
         let delay_ms = Arc::new(AtomicU64::new(0));
@@ -27,31 +27,31 @@ impl SlowWay {
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
-                let ((asked, told), (answers, asks)) = (client.into_split(), server.into_split());
-                tokio::spawn(forward(asked, asks, Arc::default()));
-                tokio::spawn(forward(answers, told, delay.clone()));
+                let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+                tokio::spawn(forward(from_client, to_server, Arc::default()));
+                tokio::spawn(forward(from_server, to_client, delay.clone()));
             }
         });
-        SlowWay { port: own, delay_ms, task }
+        DelayingProxy { port: own, delay_ms, task }
     }
 
-    /// From now on an answer takes so much longer; answers keep their order.
-    pub fn hold_up(&self, answers: Duration) {
-        self.delay_ms.store(answers.as_millis() as u64, Ordering::Relaxed);
+    /// Delays each answer by this much from now on. Answers keep their order.
+    pub fn delay_answers(&self, by: Duration) {
+        self.delay_ms.store(by.as_millis() as u64, Ordering::Relaxed);
     }
 }
 
-impl Drop for SlowWay {
+impl Drop for DelayingProxy {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Reads on while what was read before is still being held up.
+/// Goes on reading while earlier bytes are still delayed.
 async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay_ms: Arc<AtomicU64>) {
-    let (sender, mut held) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let (sender, mut delayed) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     tokio::spawn(async move {
-        while let Some((due, bytes)) = held.recv().await {
+        while let Some((due, bytes)) = delayed.recv().await {
             sleep_until(due).await;
             if to.write_all(&bytes).await.is_err() {
                 return;

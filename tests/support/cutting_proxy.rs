@@ -1,5 +1,5 @@
-//! A way to Redis that can be cut at a chosen command: before Redis hears it, or after Redis has
-//! carried it out and before anybody hears the answer.
+//! A TCP proxy in front of Redis that cuts its connections at a chosen command: before Redis receives it, or after
+//! Redis has executed it and before the client receives the answer.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// On which side of a command the way is cut.
+/// On which side of a command the connections are cut.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Side {
     Before,
@@ -22,74 +22,80 @@ pub struct Cut {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
+enum Link {
     Open,
-    /// A command is held or its answer is awaited: nothing passes any more.
+    /// A command was withheld, or an answer: nothing passes until `mend`.
     Cut,
 }
 
-pub struct Cutter {
+pub struct CuttingProxy {
     pub port: u16,
     armed: Arc<Mutex<Option<Cut>>>,
-    way: Arc<watch::Sender<Way>>,
+    link: Arc<watch::Sender<Link>>,
 }
 
-impl Cutter {
-    /// Listens on a port of its own and passes everything on to `redis`.
-    pub async fn before(redis: SocketAddr) -> Cutter {
+impl CuttingProxy {
+    /// Listens on a port of its own and forwards everything to `redis`.
+    pub async fn to(redis: SocketAddr) -> CuttingProxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let port = listener.local_addr().expect("a bound socket").port();
         let armed = Arc::new(Mutex::new(None));
-        let way = Arc::new(watch::channel(Way::Open).0);
-        let (cuts, ways) = (armed.clone(), way.clone());
+        let link = Arc::new(watch::channel(Link::Open).0);
+        let (cuts, links) = (armed.clone(), link.clone());
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, redis, cuts.clone(), ways.clone()));
+                tokio::spawn(forward(client, redis, cuts.clone(), links.clone()));
             }
         });
-        Cutter { port, armed, way }
+        CuttingProxy { port, armed, link }
     }
 
+    /// Makes this cut once, at the next command that fits.
     pub fn arm(&self, cut: Cut) {
         *self.armed.lock().expect("no panic") = Some(cut);
     }
 
-    /// Nothing is cut any more.
+    /// Takes back a cut that was not made yet.
     pub fn disarm(&self) {
         *self.armed.lock().expect("no panic") = None;
     }
 
-    /// Resolves when the way is cut.
+    /// Resolves when the connections are cut.
     pub async fn cut(&self) {
-        is_cut(&mut self.way.subscribe()).await;
+        is_cut(&mut self.link.subscribe()).await;
     }
 
     /// Connections may be made again; those from before the cut are gone.
     pub fn mend(&self) {
-        self.way.send_replace(Way::Open);
+        self.link.send_replace(Link::Open);
     }
 }
 
-/// One connection, until either end closes it or the way is cut.
-async fn pass(mut client: TcpStream, redis: SocketAddr, armed: Arc<Mutex<Option<Cut>>>, way: Arc<watch::Sender<Way>>) {
-    if *way.borrow() == Way::Cut {
+/// One connection, until either end closes it or it is cut.
+async fn forward(
+    mut client: TcpStream,
+    redis: SocketAddr,
+    armed: Arc<Mutex<Option<Cut>>>,
+    link: Arc<watch::Sender<Link>>,
+) {
+    if *link.borrow() == Link::Cut {
         return;
     }
     let Ok(mut server) = TcpStream::connect(redis).await else { return };
-    let mut ways = way.subscribe();
-    // an answer is awaited, and then the way is cut
+    let mut links = link.subscribe();
+    // the answer to come is the one to withhold
     let mut awaited = false;
-    let (mut asked, mut told) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    let (mut commands, mut answers) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     loop {
         tokio::select! {
-            () = is_cut(&mut ways) => return,
-            read = client.read(&mut asked) => {
+            () = is_cut(&mut links) => return,
+            read = client.read(&mut commands) => {
                 let Ok(1..) = read else { return };
-                let bytes = &asked[..read.unwrap_or(0)];
+                let bytes = &commands[..read.unwrap_or(0)];
                 let cut = take_cut(&armed, bytes);
                 match cut.map(|cut| cut.side) {
                     Some(Side::Before) => {
-                        way.send_replace(Way::Cut);
+                        link.send_replace(Link::Cut);
                         return;
                     }
                     Some(Side::After) => awaited = true,
@@ -99,12 +105,12 @@ async fn pass(mut client: TcpStream, redis: SocketAddr, armed: Arc<Mutex<Option<
                     return;
                 }
             }
-            read = server.read(&mut told) => {
+            read = server.read(&mut answers) => {
                 let Ok(1..) = read else { return };
-                let bytes = &told[..read.unwrap_or(0)];
-                // a script that Redis does not have yet is sent and asked for once more
+                let bytes = &answers[..read.unwrap_or(0)];
+                // a script that Redis does not have yet is loaded and called once more
                 if awaited && !contains(bytes, "-NOSCRIPT") && !is_script_loaded(bytes) {
-                    way.send_replace(Way::Cut);
+                    link.send_replace(Link::Cut);
                     return;
                 }
                 if client.write_all(bytes).await.is_err() {
@@ -115,12 +121,12 @@ async fn pass(mut client: TcpStream, redis: SocketAddr, armed: Arc<Mutex<Option<
     }
 }
 
-async fn is_cut(ways: &mut watch::Receiver<Way>) {
-    // an error: the cutter is gone, and its connections with it
-    let _ = ways.wait_for(|way| *way == Way::Cut).await;
+async fn is_cut(links: &mut watch::Receiver<Link>) {
+    // an error: the proxy is gone, and its connections with it
+    let _ = links.wait_for(|link| *link == Link::Cut).await;
 }
 
-/// The cut that these bytes ask for; it is made once.
+/// The cut that fits these bytes; each is made once.
 fn take_cut(armed: &Mutex<Option<Cut>>, bytes: &[u8]) -> Option<Cut> {
     let mut armed = armed.lock().expect("no panic");
     let hit = armed.is_some_and(|cut| cut.words.iter().any(|word| contains(bytes, word)));

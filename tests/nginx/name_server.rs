@@ -13,14 +13,14 @@ const TYPE_A: [u8; 2] = [0, 1];
 const TTL_SECONDS: u32 = 600;
 
 /// Answers every question for addresses with the same ones.
-pub struct Names {
+pub struct NameServer {
     pub address: SocketAddr,
     hosts: Arc<Mutex<Vec<Ipv4Addr>>>,
     task: JoinHandle<()>,
 }
 
-impl Names {
-    pub async fn leading_to(hosts: &[Ipv4Addr]) -> Names {
+impl NameServer {
+    pub async fn resolving_to(hosts: &[Ipv4Addr]) -> NameServer {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let address = socket.local_addr().expect("its address");
         let hosts = Arc::new(Mutex::new(hosts.to_vec()));
@@ -38,16 +38,16 @@ impl Names {
                 let _ = socket.send_to(&answer(&question[..length], &hosts), from).await;
             }
         });
-        Names { address, hosts, task }
+        NameServer { address, hosts, task }
     }
 
     /// From now on.
-    pub fn lead_to(&self, hosts: &[Ipv4Addr]) {
+    pub fn resolve_to(&self, hosts: &[Ipv4Addr]) {
         *self.hosts.lock().expect("no test panics with it") = hosts.to_vec();
     }
 }
 
-impl Drop for Names {
+impl Drop for NameServer {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -22,7 +22,7 @@ use tallycast::ledger::execute::{ExecuteError, all_voters, execute, rank, reconc
 use tallycast::ledger::{Batch, SharedLedger};
 use tallycast::wire::room::RoomView;
 
-use crate::ledger_support::{Hall, Stand};
+use crate::ledgers::{RoomFixture, TestLedger};
 
 /// Archives that are only read.
 const READ: u32 = 3_000;
@@ -257,10 +257,10 @@ fn what_servers_have_written_is_read_and_written_again_as_it_was() {
 }
 
 /// Brings damaged archives in. Whatever is let through has its evening, and a room beside it has lost nothing.
-fn are_rooms_like_any_other(stand: &Stand, cases: u32) {
+fn are_rooms_like_any_other(test_ledger: &TestLedger, cases: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let ledger = &stand.ledger;
-    let beside = runtime.block_on(Hall::new(ledger, 1));
+    let ledger = &test_ledger.ledger;
+    let beside = runtime.block_on(RoomFixture::new(ledger, 1));
     let before = runtime.block_on(reconcile_room(&**ledger, beside.id())).unwrap();
     let let_through = std::cell::Cell::new(0);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
@@ -312,10 +312,10 @@ async fn has_its_evening(ledger: &SharedLedger, archive: &Archive) {
 
 #[test]
 fn what_is_let_through_is_a_room_like_any_other_in_a_file() {
-    are_rooms_like_any_other(&Stand::embedded(0), BROUGHT_IN);
+    are_rooms_like_any_other(&TestLedger::embedded(0), BROUGHT_IN);
 }
 
 #[test]
 fn what_is_let_through_is_a_room_like_any_other_in_redis() {
-    are_rooms_like_any_other(&Stand::redis_of_its_own(0), BROUGHT_IN);
+    are_rooms_like_any_other(&TestLedger::redis_of_its_own(0), BROUGHT_IN);
 }

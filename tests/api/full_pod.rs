@@ -1,7 +1,7 @@
 //! A pod whose places are all taken: it says so, sends others on, and the emcee still comes in.
 
 use crate::support::emcee::Emcee;
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::http::{Answer, Http};
 use crate::support::server::EMCEE_KEY;
 use crate::support::socket::Socket;
@@ -15,28 +15,28 @@ const PLACES: usize = 40;
 /// Further ones that only an emcee gets.
 const RESERVED: usize = 16;
 
-async fn hall(role: (&str, &str)) -> Hall {
+async fn cluster(role: (&str, &str)) -> Cluster {
     let places = PLACES.to_string();
-    Hall::embedded_with(&[("TALLYCAST__SERVER__MAX_SOCKETS", places.as_str()), role]).await
+    Cluster::embedded_with(&[("TALLYCAST__SERVER__MAX_SOCKETS", places.as_str()), role]).await
 }
 
 /// Takes all places that everybody gets.
-async fn filled(hall: &Hall, room: &str) -> Vec<Socket> {
+async fn filled(cluster: &Cluster, room: &str) -> Vec<Socket> {
     let mut sockets = vec![];
     for _ in 0..PLACES {
-        sockets.push(Socket::stage(hall.addresses()[0], room).await);
+        sockets.push(Socket::stage(cluster.addresses()[0], room).await);
     }
     sockets
 }
 
-async fn readiness(hall: &Hall) -> Answer {
-    Http::new().get(&hall.pods[0].url("/readyz")).await.expect("an answer")
+async fn readiness(cluster: &Cluster) -> Answer {
+    Http::new().get(&cluster.pods[0].url("/readyz")).await.expect("an answer")
 }
 
-async fn becomes(hall: &Hall, status: u16) {
+async fn becomes(cluster: &Cluster, status: u16) {
     let since = Instant::now();
     loop {
-        let answer = readiness(hall).await;
+        let answer = readiness(cluster).await;
         if answer.status == status {
             return;
         }
@@ -55,8 +55,8 @@ async fn refused(pod: SocketAddr, headers: &[(&str, &str)]) -> Option<u16> {
 }
 
 /// The cookie of a fresh sign-in.
-async fn sign_in(hall: &Hall) -> String {
-    let url = hall.pods[0].url("/api/v1/session");
+async fn sign_in(cluster: &Cluster) -> String {
+    let url = cluster.pods[0].url("/api/v1/session");
     let body = json!({"key": EMCEE_KEY, "device": "Laptop"});
     let answer = Http::new().send(Method::POST, &url, &[], Some(&body)).await.expect("an answer");
     assert_eq!(answer.status, 204, "{}", answer.text);
@@ -70,18 +70,18 @@ fn page<'a>(cookie: &'a str, origin: &'a str) -> [(&'static str, &'a str); 2] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_pod_says_so_until_there_is_room_again() {
-    let hall = hall(("TALLYCAST__SERVER__ROLE", "all")).await;
-    let (pod, emcee) = (hall.addresses()[0], hall.emcee());
+    let cluster = cluster(("TALLYCAST__SERVER__ROLE", "all")).await;
+    let (pod, emcee) = (cluster.addresses()[0], cluster.emcee());
     let room = emcee.create_plain("Full", 1).await;
-    let mut sockets = filled(&hall, &room).await;
-    let answer = readiness(&hall).await;
+    let mut sockets = filled(&cluster, &room).await;
+    let answer = readiness(&cluster).await;
     assert_eq!(answer.status, 503, "{}", answer.text);
     let reasons = answer.body["reasons"].as_array().expect("reasons");
     assert!(reasons.len() == 1 && reasons[0].as_str().is_some_and(|reason| reason.starts_with("full")), "{reasons:?}");
     let http = Http::new();
-    assert_eq!(http.get(&hall.pods[0].url("/health")).await.expect("an answer").status, 503);
-    assert_eq!(http.get(&hall.pods[0].url("/healthz")).await.expect("an answer").status, 200, "it lives");
-    let metrics = http.get(&hall.pods[0].url("/metrics")).await.expect("metrics").text;
+    assert_eq!(http.get(&cluster.pods[0].url("/health")).await.expect("an answer").status, 503);
+    assert_eq!(http.get(&cluster.pods[0].url("/healthz")).await.expect("an answer").status, 200, "it lives");
+    let metrics = http.get(&cluster.pods[0].url("/metrics")).await.expect("metrics").text;
     assert!(metrics.contains("\ntallycast_ready 0\n"), "{metrics}");
     assert_eq!(refused(pod, &[]).await, Some(503));
     // one who goes makes room for one, but the pod is full until there is room for some
@@ -89,23 +89,23 @@ async fn a_full_pod_says_so_until_there_is_room_again() {
     while refused(pod, &[]).await.is_some() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    becomes(&hall, 503).await;
+    becomes(&cluster, 503).await;
     // 95 % of 40
     sockets.truncate(37);
-    becomes(&hall, 200).await;
+    becomes(&cluster, 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_emcee_comes_into_a_full_pod_and_takes_nothing_from_the_audience() {
     for role in [("TALLYCAST__SERVER__ROLE", "all"), ("TALLYCAST__SERVER__ROLE", "admin")] {
-        let hall = hall(role).await;
-        let (pod, emcee) = (hall.addresses()[0], hall.emcee());
+        let cluster = cluster(role).await;
+        let (pod, emcee) = (cluster.addresses()[0], cluster.emcee());
         let room = emcee.create_plain("Full", 1).await;
-        let _sockets = filled(&hall, &room).await;
+        let _sockets = filled(&cluster, &room).await;
         assert_eq!(refused(pod, &[]).await, Some(503), "{role:?}");
         // commands and sign-in need no place
         emcee.open(&room, 1).await;
-        let (cookie, origin) = (sign_in(&hall).await, format!("http://{pod}"));
+        let (cookie, origin) = (sign_in(&cluster).await, format!("http://{pod}"));
         let key = format!("Bearer {EMCEE_KEY}");
         let mut desks = vec![];
         for number in 0..RESERVED {
@@ -125,7 +125,7 @@ async fn an_emcee_comes_into_a_full_pod_and_takes_nothing_from_the_audience() {
         assert_eq!(refused(pod, &page(&cookie, "https://elsewhere.example")).await, Some(403), "a foreign page");
         assert_eq!(refused(pod, &[]).await, Some(503));
         let status = if role.1 == "admin" { 200 } else { 503 };
-        assert_eq!(readiness(&hall).await.status, status, "the emcee's own pods never depend on it");
+        assert_eq!(readiness(&cluster).await.status, status, "the emcee's own pods never depend on it");
     }
 }
 
@@ -133,12 +133,12 @@ async fn an_emcee_comes_into_a_full_pod_and_takes_nothing_from_the_audience() {
 async fn a_pod_for_the_audience_keeps_no_place_for_an_emcee() {
     let places = PLACES.to_string();
     let audience = [("TALLYCAST__SERVER__ROLE", "audience"), ("TALLYCAST__SERVER__MAX_SOCKETS", places.as_str())];
-    let hall = Hall::redis_with(&[audience.to_vec(), vec![("ADMIN", "1")]]).await;
-    let emcee: Emcee = hall.emcee().at(1);
+    let cluster = Cluster::redis_with(&[audience.to_vec(), vec![("ADMIN", "1")]]).await;
+    let emcee: Emcee = cluster.emcee().at(1);
     let room = emcee.create_plain("Full", 1).await;
-    let _sockets = filled(&hall, &room).await;
-    assert_eq!(readiness(&hall).await.status, 503);
+    let _sockets = filled(&cluster, &room).await;
+    assert_eq!(readiness(&cluster).await.status, 503);
     let key = format!("Bearer {EMCEE_KEY}");
-    assert_eq!(refused(hall.addresses()[0], &[("authorization", &key)]).await, Some(503));
+    assert_eq!(refused(cluster.addresses()[0], &[("authorization", &key)]).await, Some(503));
     emcee.open(&room, 1).await;
 }

@@ -1,8 +1,8 @@
 //! Rooms that move to another installation, and rooms that go for good.
 
-use super::desk::Desk;
+use super::operator::Operator;
 use crate::support::emcee::{Emcee, plain_round};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::server::Server;
 use crate::support::voter::{Verdict, Voter};
 use crate::support::{dice, free_port};
@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep};
 const PURGED_WITHIN: Duration = Duration::from_secs(20);
 
 /// One room with a closed round and three votes of Ann's.
-async fn gala(hall: &Hall) -> String {
-    let emcee = hall.emcee();
+async fn gala(cluster: &Cluster) -> String {
+    let emcee = cluster.emcee();
     let room = emcee.create(json!({"title": "Gala", "ref": "gala-27", "rounds": [plain_round(), plain_round()]})).await;
     emcee.open(&room, 1).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann of the hall", dice(31, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann of the hall", dice(31, 0)).await;
     assert_eq!(ann.cast(1, 1, "aab").await, Verdict::Stored);
     emcee.close(&room, 1).await;
     room
@@ -36,17 +36,17 @@ async fn with_ref(emcee: &Emcee, reference: &str) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_moves_with_its_code_and_everything_in_it() {
-    let (here, there) = (Hall::embedded().await, Hall::redis(1).await);
+    let (here, there) = (Cluster::embedded().await, Cluster::redis(1).await);
     let code = gala(&here).await;
-    let (desk, mut other) = (Desk::at(&here), Desk::at(&there));
-    desk.run(&["export", "gala-27", "--out", "gala.ndjson"]).await.expect(0, &[]);
+    let (operator, mut other) = (Operator::at(&here), Operator::at(&there));
+    operator.run(&["export", "gala-27", "--out", "gala.ndjson"]).await.expect(0, &[]);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(desk.path("gala.ndjson")).expect("the file").permissions().mode();
+        let mode = std::fs::metadata(operator.path("gala.ndjson")).expect("the file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "it lets voters in");
     }
-    other.folder = desk.folder;
+    other.folder = operator.folder;
     for _ in 0..2 {
         other
             .run(&["import", "gala.ndjson"])
@@ -64,12 +64,12 @@ async fn a_room_moves_with_its_code_and_everything_in_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_waits_for_a_server_that_is_being_started_and_for_the_key_that_it_makes() {
-    let here = Hall::embedded().await;
+    let here = Cluster::embedded().await;
     let code = gala(&here).await;
     let port = free_port().to_string();
-    let mut second = Desk::before(&format!("http://127.0.0.1:{port}"));
+    let mut second = Operator::before(&format!("http://127.0.0.1:{port}"));
     second.key = String::new();
-    Desk::at(&here)
+    Operator::at(&here)
         .run(&["export", &code, "--out", &second.path("gala.ndjson").display().to_string()])
         .await
         .expect(0, &[]);
@@ -86,20 +86,20 @@ async fn an_import_waits_for_a_server_that_is_being_started_and_for_the_key_that
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn staging_is_refreshed_with_masked_rooms_as_often_as_one_likes() {
-    let (here, there) = (Hall::embedded().await, Hall::embedded().await);
+    let (here, there) = (Cluster::embedded().await, Cluster::embedded().await);
     let code = gala(&here).await;
-    let (desk, mut staging) = (Desk::at(&here), Desk::at(&there));
-    desk.run(&["export", "--all", "--mask", "--dir", "kept"]).await.expect(0, &["2 rooms in kept"]);
-    let names = std::fs::read_dir(desk.path("kept")).expect("the folder");
+    let (operator, mut staging) = (Operator::at(&here), Operator::at(&there));
+    operator.run(&["export", "--all", "--mask", "--dir", "kept"]).await.expect(0, &["2 rooms in kept"]);
+    let names = std::fs::read_dir(operator.path("kept")).expect("the folder");
     let names: Vec<String> =
         names.map(|name| format!("kept/{}", name.expect("an entry").file_name().to_string_lossy())).collect();
-    staging.folder = desk.folder;
+    staging.folder = operator.folder;
     let mut import = vec!["import", "--fresh", "--replace", "--json"];
     import.extend(names.iter().map(String::as_str));
     let mut codes = vec![];
     for _ in 0..3 {
-        let told = staging.run(&import).await.expect(0, &[]).json();
-        assert_eq!(told["rooms"].as_array().map(Vec::len), Some(2), "{told}");
+        let output = staging.run(&import).await.expect(0, &[]).json();
+        assert_eq!(output["rooms"].as_array().map(Vec::len), Some(2), "{output}");
         let copies = with_ref(&there.emcee(), "copy-of-gala-27").await;
         assert_eq!(copies.len(), 1, "the earlier one is gone");
         codes.push(copies[0]["room"].as_str().expect("a code").to_owned());
@@ -113,30 +113,30 @@ async fn staging_is_refreshed_with_masked_rooms_as_often_as_one_likes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_is_replaced_and_its_original_never() {
-    let hall = Hall::embedded().await;
-    let code = gala(&hall).await;
-    let (desk, emcee) = (Desk::at(&hall), hall.emcee());
+    let cluster = Cluster::embedded().await;
+    let code = gala(&cluster).await;
+    let (operator, emcee) = (Operator::at(&cluster), cluster.emcee());
     let before = emcee.export(&code).await;
-    desk.run(&["export", &code, "--out", "gala.ndjson"]).await.expect(0, &[]);
+    operator.run(&["export", &code, "--out", "gala.ndjson"]).await.expect(0, &[]);
     for _ in 0..2 {
-        desk.run(&["import", "--fresh", "--replace", "gala.ndjson"]).await.expect(0, &["copy-of-gala-27"]);
+        operator.run(&["import", "--fresh", "--replace", "gala.ndjson"]).await.expect(0, &["copy-of-gala-27"]);
     }
     assert_eq!(emcee.export(&code).await["rounds"], before["rounds"]);
-    desk.run(&["import", "--replace", "gala.ndjson"]).await.expect(1, &["--fresh"]);
+    operator.run(&["import", "--replace", "gala.ndjson"]).await.expect(1, &["--fresh"]);
     assert_eq!(with_ref(&emcee, "gala-27").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_that_cannot_be_replaced_stays() {
-    let hall = Hall::embedded().await;
-    let code = gala(&hall).await;
-    let (desk, emcee) = (Desk::at(&hall), hall.emcee());
-    desk.run(&["export", &code, "--out", "gala.ndjson"]).await.expect(0, &[]);
-    desk.run(&["import", "--fresh", "gala.ndjson"]).await.expect(0, &[]);
+    let cluster = Cluster::embedded().await;
+    let code = gala(&cluster).await;
+    let (operator, emcee) = (Operator::at(&cluster), cluster.emcee());
+    operator.run(&["export", &code, "--out", "gala.ndjson"]).await.expect(0, &[]);
+    operator.run(&["import", "--fresh", "gala.ndjson"]).await.expect(0, &[]);
     let copy = with_ref(&emcee, "copy-of-gala-27").await;
-    let whole = desk.read("gala.ndjson");
-    desk.write("gala.ndjson", &whole[..whole.len() / 2]);
-    desk.run(&["import", "--fresh", "--replace", "gala.ndjson"])
+    let whole = operator.read("gala.ndjson");
+    operator.write("gala.ndjson", &whole[..whole.len() / 2]);
+    operator.run(&["import", "--fresh", "--replace", "gala.ndjson"])
         .await
         .expect(1, &["gala.ndjson was not imported", "line"]);
     let still = with_ref(&emcee, "copy-of-gala-27").await;
@@ -146,29 +146,29 @@ async fn a_copy_that_cannot_be_replaced_stays() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_no_archive_keeps_none_of_the_others_back() {
-    let (here, there) = (Hall::embedded().await, Hall::embedded().await);
+    let (here, there) = (Cluster::embedded().await, Cluster::embedded().await);
     let code = gala(&here).await;
-    let (desk, mut other) = (Desk::at(&here), Desk::at(&there));
-    desk.run(&["export", &code, "--out", "gala.ndjson"]).await.expect(0, &[]);
-    other.folder = desk.folder;
+    let (operator, mut other) = (Operator::at(&here), Operator::at(&there));
+    operator.run(&["export", &code, "--out", "gala.ndjson"]).await.expect(0, &[]);
+    other.folder = operator.folder;
     let says = ["party.toml was not imported", &format!("gala.ndjson → {code}")];
     other.run(&["import", "party.toml", "gala.ndjson"]).await.expect(1, &says);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_takes_rooms_that_were_deleted_and_only_when_asked_in_earnest() {
-    let hall = Hall::embedded().await;
-    let (desk, emcee) = (Desk::at(&hall), hall.emcee());
-    let code = gala(&hall).await;
+    let cluster = Cluster::embedded().await;
+    let (operator, emcee) = (Operator::at(&cluster), cluster.emcee());
+    let code = gala(&cluster).await;
     emcee.call(Method::DELETE, &format!("/rooms/{code}?title=Gala"), None).await.expect(204, "deleted");
     let is_kept = async || rooms(&emcee, "?deleted=true").await.iter().any(|room| room["room"] == code.as_str());
-    desk.run(&["purge", "--older-than", "90d"]).await.expect(0, &["No room is that old."]);
-    desk.run(&["purge", "--older-than", "0s", "--dry-run"])
+    operator.run(&["purge", "--older-than", "90d"]).await.expect(0, &["No room is that old."]);
+    operator.run(&["purge", "--older-than", "0s", "--dry-run"])
         .await
         .expect(0, &[&code, "1 room would go", "Nothing was removed"]);
     assert!(is_kept().await);
-    let told = desk.run(&["purge", "--older-than", "0s", "--json"]).await.expect(0, &[]).json();
-    assert_eq!((&told["rooms"][0]["room"], told["jobs"].as_array().map(Vec::len)), (&json!(code), Some(1)));
+    let output = operator.run(&["purge", "--older-than", "0s", "--json"]).await.expect(0, &[]).json();
+    assert_eq!((&output["rooms"][0]["room"], output["jobs"].as_array().map(Vec::len)), (&json!(code), Some(1)));
     let since = Instant::now();
     while is_kept().await {
         assert!(since.elapsed() < PURGED_WITHIN, "{code} is still there");

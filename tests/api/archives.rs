@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::support::dice;
 use crate::support::emcee::{Emcee, code};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::http::Answer;
 use crate::support::server::EMCEE_KEY;
 use crate::support::voter::{Verdict, Voter};
@@ -30,7 +30,7 @@ pub async fn import(emcee: &Emcee, archive: &str, query: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_laptop_takes_over_with_code_voters_and_tokens() {
-    let first = Hall::embedded().await;
+    let first = Cluster::embedded().await;
     let emcee = first.emcee();
     let room = emcee
         .create(json!({"title": "Moving", "ref": "moving", "rounds": [
@@ -49,7 +49,7 @@ async fn a_second_laptop_takes_over_with_code_voters_and_tokens() {
     drop(first);
 
     // an installation with a secret of its own
-    let second = Hall::embedded_with(&[("TALLYCAST__SERVER__SECRET", "another-secret-altogether")]).await;
+    let second = Cluster::embedded_with(&[("TALLYCAST__SERVER__SECRET", "another-secret-altogether")]).await;
     let there = second.emcee();
     let view = import(&there, &archive, "").await.expect(201, "the import");
     assert_eq!((code(&view), &view["phase"]), (room.clone(), &json!("voting")));
@@ -79,10 +79,10 @@ async fn a_second_laptop_takes_over_with_code_voters_and_tokens() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_masked_copy_lives_beside_its_original_without_names() {
-    let hall = Hall::redis(2).await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::redis(2).await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Original", 1).await;
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), &room, "Ann of the hall", dice(72, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann of the hall", dice(72, 0)).await;
     emcee.open(&room, 1).await;
     assert_eq!(ann.cast(1, 1, "ab").await, Verdict::Stored);
     let masked = archive(&emcee, &room, true).await;
@@ -99,8 +99,8 @@ async fn a_masked_copy_lives_beside_its_original_without_names() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_archive_is_refused_by_its_line() {
-    let hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let room = emcee.create_plain("Whole", 1).await;
     let whole = archive(&emcee, &room, false).await;
     let lines: Vec<&str> = whole.lines().collect();
@@ -123,10 +123,10 @@ async fn what_is_no_archive_is_refused_by_its_line() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_takes_what_was_deleted_long_enough_ago_and_nothing_else() {
-    for hall in [Hall::embedded().await, Hall::redis(1).await] {
-        let emcee = hall.emcee();
+    for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
+        let emcee = cluster.emcee();
         let (kept, gone) = (emcee.create_plain("Kept", 1).await, emcee.create_plain("Gone", 1).await);
-        let ann = Voter::join(&emcee.http, &hall.addresses(), &gone, "Ann", dice(73, 0)).await;
+        let ann = Voter::join(&emcee.http, &cluster.addresses(), &gone, "Ann", dice(73, 0)).await;
         emcee.call(Method::DELETE, &format!("/rooms/{gone}?title=Gone"), None).await.expect(204, "deleted");
         let early = emcee.post("/purge", json!({"older_than_seconds": 3600})).await;
         assert_eq!(early, json!({"rooms": [], "jobs": []}));
@@ -147,8 +147,8 @@ async fn a_purge_takes_what_was_deleted_long_enough_ago_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_of_one_room_leaves_every_other_deleted_one() {
-    for hall in [Hall::embedded().await, Hall::redis(1).await] {
-        let emcee = hall.emcee();
+    for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
+        let emcee = cluster.emcee();
         let (other, gone) = (emcee.create_plain("Other", 1).await, emcee.create_plain("Gone", 1).await);
         let one = json!({"older_than_seconds": 0, "room": gone});
         assert_eq!(emcee.post("/purge", one.clone()).await["rooms"], json!([]), "it is not deleted");

@@ -1,4 +1,4 @@
-//! The two ways the product runs: one process with the embedded ledger, or several over one Redis.
+//! The servers of one installation: one process with the embedded ledger, or several over one Redis.
 
 use super::emcee::Emcee;
 use super::redis::Redis;
@@ -7,39 +7,39 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-pub struct Hall {
+pub struct Cluster {
     pub pods: Vec<Server>,
     pub redis: Option<Redis>,
     dir: TempDir,
 }
 
-impl Hall {
+impl Cluster {
     /// One process with an embedded ledger in a directory of its own.
-    pub async fn embedded() -> Hall {
-        Hall::embedded_with(&[]).await
+    pub async fn embedded() -> Cluster {
+        Cluster::embedded_with(&[]).await
     }
 
     /// As `embedded`, with further settings.
-    pub async fn embedded_with(settings: &[(&str, &str)]) -> Hall {
+    pub async fn embedded_with(settings: &[(&str, &str)]) -> Cluster {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let ledger = format!("embedded:{}", dir.path().join("tallycast.redb").display());
         let mut all = vec![("TALLYCAST__LEDGER__URL", ledger.as_str())];
         all.extend_from_slice(settings);
-        Hall { pods: vec![Server::start(&all).await], redis: None, dir }
+        Cluster { pods: vec![Server::start(&all).await], redis: None, dir }
     }
 
     /// `count` processes over one Redis.
-    pub async fn redis(count: usize) -> Hall {
-        Hall::redis_with(&vec![vec![]; count]).await
+    pub async fn redis(count: usize) -> Cluster {
+        Cluster::redis_with(&vec![vec![]; count]).await
     }
 
     /// One process for each list of settings, over one Redis.
-    pub async fn redis_with(settings: &[Vec<(&str, &str)>]) -> Hall {
-        Hall::over(Redis::start().await, settings).await
+    pub async fn redis_with(settings: &[Vec<(&str, &str)>]) -> Cluster {
+        Cluster::over(Redis::start().await, settings).await
     }
 
     /// As `redis_with`, over a Redis that runs already.
-    pub async fn over(redis: Redis, settings: &[Vec<(&str, &str)>]) -> Hall {
+    pub async fn over(redis: Redis, settings: &[Vec<(&str, &str)>]) -> Cluster {
         let url = redis.url();
         let mut pods: Vec<Server> = Vec::new();
         for own in settings {
@@ -50,7 +50,7 @@ impl Hall {
         for pod in &mut pods {
             pod.ready().await;
         }
-        Hall { pods, redis: Some(redis), dir: tempfile::tempdir().expect("a temporary directory") }
+        Cluster { pods, redis: Some(redis), dir: tempfile::tempdir().expect("a temporary directory") }
     }
 
     /// The file of the embedded ledger.
@@ -62,7 +62,7 @@ impl Hall {
         self.pods.iter().map(Server::address).collect()
     }
 
-    /// An emcee who talks to all processes in turn.
+    /// An emcee whose requests go to all processes in turn.
     pub fn emcee(&self) -> Emcee {
         Emcee::new(self.addresses())
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::support::dice;
 use crate::support::emcee::{Emcee, code};
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
+use crate::support::metrics::metric;
 use crate::support::socket::Socket;
 use crate::support::voter::{Verdict, Voter};
 use redb::{Database, ReadableTable, TableDefinition};
@@ -17,23 +18,17 @@ const SEEN_WITHIN: Duration = Duration::from_secs(90);
 
 const ROOMS: TableDefinition<&str, &[u8]> = TableDefinition::new("rooms");
 
-/// What a text file of metrics says of a series without labels.
-async fn metric(emcee: &Emcee, base: &str, name: &str) -> Option<f64> {
-    let text = emcee.http.get(&format!("{base}/metrics")).await.expect("an answer").text;
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-}
-
 /// Archives hold the ids of rooms.
 async fn id_of(emcee: &Emcee, room: &str) -> String {
-    let archive = crate::moving::archive(emcee, room, true).await;
+    let archive = crate::archives::archive(emcee, room, true).await;
     let record: Value = serde_json::from_str(archive.lines().nth(1).expect("a record")).expect("JSON");
     record["record"]["id"].as_str().expect("an id").to_owned()
 }
 
 /// The evening in the good room goes on, and everybody is told of the other one.
-async fn is_set_apart(hall: &Hall, good: &str, bad: &str, id: &str) {
-    let emcee = hall.emcee();
-    for pod in 0..hall.pods.len() {
+async fn others_go_on_without(cluster: &Cluster, good: &str, bad: &str, id: &str) {
+    let emcee = cluster.emcee();
+    for pod in 0..cluster.pods.len() {
         let rooms = emcee.at(pod).get("/rooms").await;
         let listed: Vec<_> = rooms["rooms"].as_array().expect("rooms").iter().map(code).collect();
         assert!(listed.iter().any(|room| room == good) && !listed.iter().any(|room| room == bad), "{rooms}");
@@ -43,15 +38,15 @@ async fn is_set_apart(hall: &Hall, good: &str, bad: &str, id: &str) {
     let asked = emcee.call(Method::GET, &format!("/rooms/{bad}"), None).await;
     asked.expect_problem(503, "ledger_unavailable", "the room that makes no sense");
 
-    let mut ann = Voter::join(&emcee.http, &hall.addresses(), good, "Ann", dice(91, 0)).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses(), good, "Ann", dice(91, 0)).await;
     emcee.open(good, 1).await;
     assert_eq!(ann.cast(1, 1, "aab").await, Verdict::Stored);
     let closed = emcee.close(good, 1).await;
     assert_eq!(closed["rounds"][0]["tally"]["votes"], json!([2, 1]));
 
-    for pod in &hall.pods {
+    for pod in &cluster.pods {
         assert_eq!(emcee.http.get(&pod.url("/readyz")).await.expect("an answer").status, 200);
-        assert_eq!(metric(&emcee, &pod.url(""), "tallycast_rooms_unreadable").await, Some(1.0));
+        assert_eq!(metric(pod, "tallycast_rooms_unreadable").await, 1.0);
         let log = pod.log();
         let named = log.lines().filter(|line| line.contains("is quarantined") && line.contains(id)).count();
         assert_eq!(named, 1, "named once:\n{log}");
@@ -59,21 +54,21 @@ async fn is_set_apart(hall: &Hall, good: &str, bad: &str, id: &str) {
     }
 }
 
-async fn desk_says(hall: &Hall, good: &str) -> Value {
-    let mut desk = Socket::emcee(hall.addresses()[0], good).await;
+async fn desk_says(cluster: &Cluster, good: &str) -> Value {
+    let mut desk = Socket::emcee(cluster.addresses()[0], good).await;
     let told = desk.wait_for("a desk", |name, body| name == "desk" && body.get("unreadable").is_some()).await;
     told["unreadable"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_that_makes_no_sense_takes_no_other_room_down_in_a_file() {
-    let mut hall = Hall::embedded().await;
-    let emcee = hall.emcee();
+    let mut cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
     let (good, bad) = (emcee.create_plain("Good", 2).await, emcee.create_plain("Bad", 2).await);
     let id = id_of(&emcee, &bad).await;
-    hall.pods[0].kill9().await;
+    cluster.pods[0].kill9().await;
     let stored = {
-        let database = Database::open(hall.file()).expect("the ledger");
+        let database = Database::open(cluster.file()).expect("the ledger");
         let transaction = database.begin_write().expect("a transaction");
         let mut table = transaction.open_table(ROOMS).expect("the rooms");
         let stored = table.get(&*id).expect("a read").expect("the record").value().to_vec();
@@ -85,45 +80,45 @@ async fn a_record_that_makes_no_sense_takes_no_other_room_down_in_a_file() {
         transaction.commit().expect("a commit");
         stored
     };
-    hall.pods[0].launch();
-    hall.ready().await;
-    is_set_apart(&hall, &good, &bad, &id).await;
-    assert_eq!(desk_says(&hall, &good).await, json!([{"id": id, "room": bad}]));
+    cluster.pods[0].launch();
+    cluster.ready().await;
+    others_go_on_without(&cluster, &good, &bad, &id).await;
+    assert_eq!(desk_says(&cluster, &good).await, json!([{"id": id, "room": bad}]));
     // nothing of it was deleted: mended, it is here again
-    hall.pods[0].kill9().await;
+    cluster.pods[0].kill9().await;
     {
-        let database = Database::open(hall.file()).expect("the ledger");
+        let database = Database::open(cluster.file()).expect("the ledger");
         let transaction = database.begin_write().expect("a transaction");
         transaction.open_table(ROOMS).expect("the rooms").insert(&*id, &*stored).expect("a write");
         transaction.commit().expect("a commit");
     }
-    hall.pods[0].launch();
-    hall.ready().await;
+    cluster.pods[0].launch();
+    cluster.ready().await;
     assert_eq!(emcee.room(&bad).await["title"], "Bad");
     assert_eq!(emcee.get("/rooms").await["unreadable"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_that_makes_no_sense_takes_no_other_room_down_in_redis() {
-    let mut hall = Hall::redis(2).await;
-    let emcee = hall.emcee();
+    let mut cluster = Cluster::redis(2).await;
+    let emcee = cluster.emcee();
     let (good, bad) = (emcee.create_plain("Good", 2).await, emcee.create_plain("Bad", 2).await);
     let id = id_of(&emcee, &bad).await;
-    let redis = hall.redis.as_ref().expect("a redis");
+    let redis = cluster.redis.as_ref().expect("a redis");
     let key = format!("tc:{{{id}}}:record");
     redis.command(&format!("COPY {key} kept")).await;
     redis.command(&format!("SET {key} nonsense")).await;
     // one pod meets it while the room is on its board, the other at its start
-    hall.pods[1].crash_and_restart().await;
-    let redis = hall.redis.as_ref().expect("a redis");
+    cluster.pods[1].crash_and_restart().await;
+    let redis = cluster.redis.as_ref().expect("a redis");
     redis.command(&format!("SET tc:{{{id}}}:jobs nonsense")).await;
-    is_set_apart(&hall, &good, &bad, &id).await;
-    assert_eq!(desk_says(&hall, &good).await, json!([{"id": id, "room": bad}]));
+    others_go_on_without(&cluster, &good, &bad, &id).await;
+    assert_eq!(desk_says(&cluster, &good).await, json!([{"id": id, "room": bad}]));
     // its jobs wait, and those of others are done
     let gone = emcee.create_plain("Gone", 1).await;
     emcee.call(Method::DELETE, &format!("/rooms/{gone}?title=Gone"), None).await.expect(204, "deleted");
     emcee.post("/purge", json!({"older_than_seconds": 0})).await;
-    crate::moving::purged(&emcee, &gone).await;
+    crate::archives::purged(&emcee, &gone).await;
     redis.command(&format!("DEL tc:{{{id}}}:jobs")).await;
     // nothing of it was deleted: mended, it is here again
     redis.command(&format!("COPY kept {key} REPLACE")).await;

@@ -1,6 +1,6 @@
 //! An operator's desk: a folder with an event file in it, and a server.
 
-use crate::support::hall::Hall;
+use crate::support::cluster::Cluster;
 use crate::support::server::EMCEE_KEY;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ choices = ["Yes", "No"]
 split = "held"
 "##;
 
-pub struct Desk {
+pub struct Operator {
     pub folder: TempDir,
     /// Where the server is.
     pub url: String,
@@ -41,24 +41,24 @@ pub struct Desk {
 
 /// What a command has said.
 #[derive(Debug)]
-pub struct Told {
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
-impl Desk {
+impl Operator {
     /// At a server, with `party.toml` in the folder.
-    pub fn at(hall: &Hall) -> Desk {
-        Desk::before(&hall.pods[0].url(""))
+    pub fn at(cluster: &Cluster) -> Operator {
+        Operator::before(&cluster.pods[0].url(""))
     }
 
     /// At an address.
-    pub fn before(url: &str) -> Desk {
+    pub fn before(url: &str) -> Operator {
         let folder = tempfile::tempdir().expect("a temporary directory");
-        let desk = Desk { folder, url: url.to_owned(), key: EMCEE_KEY.to_owned() };
-        desk.write("party.toml", PARTY);
-        desk
+        let operator = Operator { folder, url: url.to_owned(), key: EMCEE_KEY.to_owned() };
+        operator.write("party.toml", PARTY);
+        operator
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -93,22 +93,22 @@ impl Desk {
     }
 
     /// Waits for a command.
-    pub async fn finish(&self, child: Child) -> Told {
+    pub async fn finish(&self, child: Child) -> CommandOutput {
         let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("the command ends");
         let output = output.expect("its own child");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        Told { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        CommandOutput { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    pub async fn run(&self, arguments: &[&str]) -> Told {
+    pub async fn run(&self, arguments: &[&str]) -> CommandOutput {
         self.finish(self.start(arguments)).await
     }
 }
 
-impl Told {
+impl CommandOutput {
     /// Checks the exit code, and that every one of these was said.
     #[track_caller]
-    pub fn expect(self, code: i32, says: &[&str]) -> Told {
+    pub fn expect(self, code: i32, says: &[&str]) -> CommandOutput {
         assert_eq!(self.code, Some(code), "{self:?}");
         for words in says {
             assert!(self.out.contains(words) || self.err.contains(words), "{words:?} was not said: {self:?}");

@@ -1,66 +1,28 @@
-//! A room full of voters, and an ear on the feed.
+//! A stored room, with calls for what tests do to it.
 
-use std::time::Duration;
-
+use super::FeedListener;
 use tallycast::domain::ballot::{Ballot, Cast, Refusal};
 use tallycast::domain::gate::{Deadline, DesiredGate, Gate, GateSum, partition_of, sum};
-use tallycast::domain::ids::{Card, Invite, RoomCode, RoomId, VoterId};
+use tallycast::domain::ids::{RoomCode, RoomId, VoterId};
 use tallycast::domain::room::{JoinMode, Programme, Room};
 use tallycast::domain::setup::{Plan, RoundPlan};
-use tallycast::domain::text::{Name, Title};
-use tallycast::ledger::{Batch, Commit, Creation, Feed, FeedEvent, GateSnapshot, JoinRequest, SharedLedger, Verdict};
-use tokio::time::timeout;
+use tallycast::domain::text::Title;
+use tallycast::ledger::{Batch, Commit, Creation, GateSnapshot, SharedLedger, Verdict};
 
-/// How long something may take that must come.
-const SOON: Duration = Duration::from_secs(10);
-
-pub fn voter(number: usize) -> VoterId {
-    VoterId::parse(&format!("voter-{number}")).unwrap()
-}
-
-pub fn name(text: &str) -> Name {
-    Name::parse(text).unwrap()
-}
-
-pub fn names(texts: &[&str]) -> Vec<Name> {
-    texts.iter().map(|text| name(text)).collect()
-}
-
-pub fn card() -> Card {
-    Card::from_entropy(rand::random())
-}
-
-pub fn invite() -> Invite {
-    Invite::from_entropy(rand::random())
-}
-
-/// Somebody new, in an open room.
-pub fn newcomer(called: &str) -> JoinRequest {
-    JoinRequest {
-        voter: VoterId::from_entropy(rand::random()),
-        has_token: false,
-        name: Some(name(called)),
-        card: card(),
-        invite: None,
-        mode: JoinMode::Open,
-        suggestions: vec![],
-    }
-}
-
-/// A target that opens a round.
+/// A desired gate that opens a round.
 pub fn open(command_seq: u64, round: u16, take: u16, deadline: Deadline) -> DesiredGate {
     DesiredGate { command_seq, round, take, choices: 3, votes_per_round: 10, open: Some(deadline) }
 }
 
 /// A room with rounds of three choices and ten votes.
-pub struct Hall {
+pub struct RoomFixture {
     pub ledger: SharedLedger,
     pub room: Room,
     pub partitions: u16,
     command_seq: u64,
 }
 
-impl Hall {
+impl RoomFixture {
     /// Makes the room.
     pub async fn new(ledger: &SharedLedger, partitions: u16) -> Self {
         let Creation::Created(room) = ledger.create_room(&Self::planned(partitions, None)).await.unwrap() else {
@@ -69,7 +31,7 @@ impl Hall {
         Self { ledger: ledger.clone(), room, partitions, command_seq: 0 }
     }
 
-    /// A room that nobody knows yet.
+    /// A room that is not stored yet.
     pub fn planned(partitions: u16, reference: Option<&str>) -> Room {
         let choices = ["A", "B", "C"].map(|label| (label.to_owned(), None));
         let round = RoundPlan::new("Round", &choices, None, Default::default(), 0).unwrap();
@@ -91,19 +53,19 @@ impl Hall {
         &self.room.id
     }
 
-    /// A room that is there already.
+    /// For a room that is stored already.
     pub async fn found(ledger: &SharedLedger, room: Room) -> Self {
         let partitions = room.partitions;
-        let mut hall = Self { ledger: ledger.clone(), room, partitions, command_seq: 0 };
-        hall.command_seq = hall.snapshot().await.gates.iter().map(|gate| gate.command_seq).max().unwrap_or_default();
-        hall
+        let mut fixture = Self { ledger: ledger.clone(), room, partitions, command_seq: 0 };
+        fixture.command_seq = fixture.snapshot().await.gates.iter().map(|gate| gate.command_seq).max().unwrap_or_default();
+        fixture
     }
 
-    /// Puts the next target on the gates.
-    pub async fn set_gates(&mut self, target: DesiredGate) -> Vec<Gate> {
+    /// Puts the next desired state on the gates.
+    pub async fn set_gates(&mut self, desired: DesiredGate) -> Vec<Gate> {
         self.command_seq += 1;
-        let target = DesiredGate { command_seq: self.command_seq, ..target };
-        self.ledger.set_gates(self.id(), self.partitions, &target).await.unwrap().1
+        let desired = DesiredGate { command_seq: self.command_seq, ..desired };
+        self.ledger.set_gates(self.id(), self.partitions, &desired).await.unwrap().1
     }
 
     /// Opens a take, without a deadline.
@@ -166,63 +128,8 @@ impl Hall {
         self.ledger.ballots_of(self.id(), self.partitions, voter, &[take]).await.unwrap().remove(0)
     }
 
-    /// An ear on the room's gates, from now on.
-    pub async fn listen(&self) -> Listener {
-        Listener::new(&self.ledger, vec![self.id().clone()]).await
-    }
-}
-
-/// An ear on the feed.
-pub struct Listener {
-    feed: Box<dyn Feed>,
-    ledger: SharedLedger,
-}
-
-impl Listener {
-    /// Follows these rooms. What is sent after this returns is heard.
-    pub async fn new(ledger: &SharedLedger, rooms: Vec<RoomId>) -> Self {
-        let mut listener = Self { feed: ledger.feed(), ledger: ledger.clone() };
-        listener.feed.follow(rooms).await;
-        listener.resumed().await;
-        listener
-    }
-
-    /// The next message that fits; others are passed over, for other tests may use the same server.
-    pub async fn hear(&mut self, fits: impl Fn(&FeedEvent) -> bool) -> FeedEvent {
-        let heard = async {
-            loop {
-                let event = self.feed.next().await;
-                if fits(&event) {
-                    return event;
-                }
-            }
-        };
-        timeout(SOON, heard).await.expect("the message comes")
-    }
-
-    pub async fn follow(&mut self, rooms: Vec<RoomId>) {
-        self.feed.follow(rooms).await;
-    }
-
-    pub async fn resumed(&mut self) {
-        self.hear(|event| *event == FeedEvent::Resumed).await;
-    }
-
-    pub async fn reconnect(&mut self) {
-        self.feed.reconnect().await;
-    }
-
-    /// All gates that were published before now, with their partitions.
-    pub async fn gates(&mut self) -> Vec<(u16, Gate)> {
-        // the feed keeps the order of one ledger's messages, so this mark comes behind them
-        let mark = FeedEvent::SignedOut { sign_in: RoomId::from_entropy(rand::random()).to_string() };
-        self.ledger.announce(&mark).await.unwrap();
-        let mut gates = vec![];
-        loop {
-            match self.hear(|event| *event == mark || matches!(event, FeedEvent::Gate { .. })).await {
-                FeedEvent::Gate { partition, gate, .. } => gates.push((partition, *gate)),
-                _ => return gates,
-            }
-        }
+    /// Listens to the room's gates, from now on.
+    pub async fn listen(&self) -> FeedListener {
+        FeedListener::new(&self.ledger, vec![self.id().clone()]).await
     }
 }
