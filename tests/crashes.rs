@@ -230,7 +230,7 @@ fn steps() -> Vec<Step> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kill_9_after_any_step_keeps_what_the_step_was_answered() {
+async fn kill_9_after_any_step_keeps_every_acknowledged_change() {
     strike_after_every_step(Cluster::embedded().await, &[Fault::KillPod(0)]).await;
     strike_after_every_step(Cluster::redis(3).await, &[Fault::KillPod(0), Fault::KillRedis]).await;
 }
@@ -262,7 +262,7 @@ async fn strike_after_every_step(mut cluster: Cluster, faults: &[Fault]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_cut_off_by_kill_9_is_carried_out_once_when_said_again() {
+async fn a_command_interrupted_by_kill_9_is_executed_once_when_repeated() {
     let seed = seed("cut off commands");
     cut_off_every_step(Cluster::embedded().await, Fault::KillPod(0), seed).await;
     cut_off_every_step(Cluster::redis(2).await, Fault::KillRedis, seed).await;
@@ -298,7 +298,7 @@ async fn cut_off_every_step(mut cluster: Cluster, fault: Fault, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_room_whose_creation_was_cut_off_is_created_once_by_its_ref() {
+async fn a_room_creation_that_was_interrupted_is_completed_once_by_its_ref() {
     let mut cluster = Cluster::embedded().await;
     let emcee = cluster.emcee().patient();
     let mut when = dice(seed("cut off creation"), 0);
@@ -358,7 +358,7 @@ async fn sleep_through_a_deadline(cluster: &mut Cluster) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ctrl_c_says_goodbye_to_every_socket_and_exits_0() {
+async fn ctrl_c_sends_bye_to_every_socket_and_exits_0() {
     let mut cluster = Cluster::embedded().await;
     let emcee = cluster.emcee().patient();
     let room = two_rounds(&emcee).await;

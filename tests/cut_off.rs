@@ -43,22 +43,22 @@ fn commands() -> Vec<(&'static str, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_cut_off_before_its_record_leaves_shown_and_taken_agreed() {
+async fn a_command_cut_off_before_its_record_leaves_board_and_gates_in_agreement() {
     cut_off_every_command(Cut { words: RECORD, side: Side::Before }, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_cut_off_after_its_record_leaves_shown_and_taken_agreed() {
+async fn a_command_cut_off_after_its_record_leaves_board_and_gates_in_agreement() {
     cut_off_every_command(Cut { words: RECORD, side: Side::After }, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_cut_off_before_its_gates_leaves_shown_and_taken_agreed() {
+async fn a_command_cut_off_before_its_gates_leaves_board_and_gates_in_agreement() {
     cut_off_every_command(Cut { words: GATES, side: Side::Before }, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_command_cut_off_after_its_gates_leaves_shown_and_taken_agreed() {
+async fn a_command_cut_off_after_its_gates_leaves_board_and_gates_in_agreement() {
     cut_off_every_command(Cut { words: GATES, side: Side::After }, 2).await;
 }
 

@@ -31,7 +31,7 @@ struct Goodbye {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pod_that_goes_takes_votes_until_each_socket_was_told() {
+async fn a_draining_pod_accepts_votes_until_each_socket_has_its_bye() {
     let window = WINDOW_MS.to_string();
     let mut cluster = Cluster::redis_with(&[vec![("TALLYCAST__SERVER__DRAIN_MS", window.as_str())], vec![]]).await;
     let (going, staying) = (cluster.addresses()[0], cluster.addresses()[1]);
@@ -106,7 +106,7 @@ async fn vote_until_bye(mut socket: Socket, since: Instant) -> Goodbye {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_is_stuck_does_not_hold_a_pod_beyond_its_grace() {
+async fn a_stuck_client_does_not_delay_a_drain_beyond_the_grace_period() {
     let mut cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__DRAIN_MS", "1000")]).await;
     let address = cluster.addresses()[0];
     let emcee = cluster.emcee();

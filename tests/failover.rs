@@ -105,7 +105,7 @@ async fn answers(port: u16, command: &str, fits: impl Fn(&str) -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_the_primary() {
+async fn acknowledged_votes_survive_the_loss_of_the_primary() {
     let mut watched = Watched::start().await;
     let url = watched.url();
     let settings = [("TALLYCAST__LEDGER__URL", url.as_str()), ("TALLYCAST__LEDGER__REPLICAS", "1")];
@@ -155,7 +155,7 @@ async fn what_was_acknowledged_survives_the_primary() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sentinels_without_replicas_that_confirm_are_not_safe() {
+async fn sentinels_without_confirming_replicas_are_refused() {
     let watched = Watched::start().await;
     let url = watched.url();
     let server = Server::spawn(&[("TALLYCAST__LEDGER__URL", url.as_str())]);
@@ -174,7 +174,7 @@ async fn sentinels_without_replicas_that_confirm_are_not_safe() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_replica_is_away_no_vote_is_acknowledged_rooms_are_shown_and_the_pod_says_why_it_is_not_ready() {
+async fn without_its_replica_a_pod_acknowledges_no_vote_still_shows_rooms_and_says_why_it_is_not_ready() {
     let (redis, mut replica) = (Redis::start().await, Redis::start().await);
     let follow = format!("REPLICAOF 127.0.0.1 {}", redis.port);
     replica.command(&follow).await;

@@ -59,14 +59,14 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
-fn imports_do_not_go_round_in_a_circle() {
+fn imports_have_no_circles() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let imports = Imports::of(&sources("src"), &root);
     assert_eq!(imports.circles(), BTreeSet::new());
 }
 
 #[test]
-fn only_sessions_and_their_way_in_know_actix_web_actors() {
+fn only_sessions_and_the_websocket_module_use_actix_web_actors() {
     for (path, text) in sources("src") {
         let shown = path.to_string_lossy().replace('\\', "/");
         let allowed = shown.contains("src/actors/session") || shown.contains("src/http/ws");
@@ -76,7 +76,7 @@ fn only_sessions_and_their_way_in_know_actix_web_actors() {
 }
 
 #[test]
-fn one_file_knows_the_operating_system() {
+fn only_one_file_depends_on_the_operating_system() {
     for folder in ["src", "loadtest/src"] {
         for (path, text) in sources(folder) {
             if path.ends_with("platform.rs") || path.ends_with("tests.rs") {
@@ -92,7 +92,7 @@ fn one_file_knows_the_operating_system() {
 }
 
 #[test]
-fn key_names_stand_in_one_file() {
+fn key_names_are_written_in_one_file() {
     for (path, text) in sources("src/ledger/redis") {
         if path.ends_with("keys.rs") {
             continue;

@@ -64,7 +64,7 @@ fn without_repeats(posts: &[(String, String)]) -> BTreeMap<String, String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_killed_in_mid_job_leaves_it_to_another_and_each_is_seen_once() {
+async fn another_worker_takes_over_the_job_of_a_killed_one_and_each_message_is_seen_once() {
     let cluster = Cluster::redis_with(&[vec![("TALLYCAST__SERVER__ROLE", "audience")], vec![("ADMIN", "1")]]).await;
     let redis = cluster.redis.as_ref().expect("a Redis").url();
     let chat = Chat::open(None);
@@ -113,7 +113,7 @@ async fn a_worker_killed_in_mid_job_leaves_it_to_another_and_each_is_seen_once()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_chat_that_is_down_is_told_when_it_is_back() {
+async fn a_message_is_retried_until_the_chat_is_back() {
     let chat = Chat::open(Some(503));
     let hook = chat.url();
     let settings = [("TALLYCAST__JOBS__WEBHOOK_URL", hook.as_str()), ("TALLYCAST__JOBS__LEASE_SECONDS", "1")];
@@ -131,7 +131,7 @@ async fn a_chat_that_is_down_is_told_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_each_close_an_archive_lies_where_exports_go() {
+async fn an_archive_is_written_after_each_close() {
     let folder = tempfile::tempdir().expect("a folder");
     let exports = folder.path().join("exports");
     let cluster = Cluster::embedded_with(&[("TALLYCAST__JOBS__EXPORT_DIR", exports.to_str().expect("UTF-8"))]).await;
@@ -164,7 +164,7 @@ fn last_line(text: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_serves_probes_and_metrics_and_nobody_else() {
+async fn a_worker_serves_only_probes_and_metrics() {
     let cluster = Cluster::redis(1).await;
     let redis = cluster.redis.as_ref().expect("a Redis").url();
     let settings = [("TALLYCAST__SERVER__ROLE", "worker"), ("TALLYCAST__LEDGER__URL", redis.as_str())];

@@ -69,19 +69,19 @@ fn cases(usual: u32) -> Config {
 prop_state_machine! {
     #![proptest_config(cases(32))]
     #[test]
-    fn votes_in_the_file_are_those_of_the_reference(sequential 1..60 => VotesTest<Embedded, 1>);
+    fn votes_in_the_file_match_the_reference(sequential 1..60 => VotesTest<Embedded, 1>);
     #[test]
-    fn votes_in_three_partitions_of_the_file_are_those_of_the_reference(sequential 1..60 => VotesTest<Embedded, 3>);
+    fn votes_in_three_partitions_of_the_file_match_the_reference(sequential 1..60 => VotesTest<Embedded, 3>);
     #[test]
-    fn votes_in_redis_are_those_of_the_reference(sequential 1..60 => VotesTest<Redis, 1>);
+    fn votes_in_redis_match_the_reference(sequential 1..60 => VotesTest<Redis, 1>);
     #[test]
-    fn votes_in_three_partitions_of_redis_are_those_of_the_reference(sequential 1..60 => VotesTest<Redis, 3>);
+    fn votes_in_three_partitions_of_redis_match_the_reference(sequential 1..60 => VotesTest<Redis, 3>);
     #[test]
-    fn people_in_the_file_are_those_of_the_reference(sequential 1..80 => PeopleTest<Embedded>);
+    fn voters_in_the_file_match_the_reference(sequential 1..80 => PeopleTest<Embedded>);
     #[test]
-    fn people_in_redis_are_those_of_the_reference(sequential 1..80 => PeopleTest<Redis>);
+    fn voters_in_redis_match_the_reference(sequential 1..80 => PeopleTest<Redis>);
     #[test]
-    fn rooms_in_the_file_are_those_of_the_reference(sequential 1..40 => RoomsTest<Embedded>);
+    fn rooms_in_the_file_match_the_reference(sequential 1..40 => RoomsTest<Embedded>);
     #[test]
-    fn rooms_in_redis_are_those_of_the_reference(sequential 1..40 => RoomsTest<Redis>);
+    fn rooms_in_redis_match_the_reference(sequential 1..40 => RoomsTest<Redis>);
 }

@@ -69,7 +69,7 @@ async fn frame(socket: &mut WebSocketStream<Tls>) -> Value {
 }
 
 #[test]
-fn nginx_takes_the_configuration() {
+fn nginx_accepts_the_configuration() {
     let verdict = Proxy::prepared(SocketAddr::from(([127, 0, 0, 1], 8080))).verdict();
     let said = String::from_utf8_lossy(&verdict.stderr);
     assert!(verdict.status.success() && said.contains("test is successful"), "{said}");
@@ -79,7 +79,7 @@ fn nginx_takes_the_configuration() {
 }
 
 #[tokio::test]
-async fn an_evening_behind_tls_is_exact_to_the_vote() {
+async fn an_evening_behind_tls_counts_every_vote() {
     let (_cluster, proxy) = behind_nginx().await;
     let ca = proxy.root().display().to_string();
     let ran = evening(&proxy, &["--ca", &ca, "--processes", "2", "--source", "127.0.0.2,127.0.0.3"]).await;
@@ -89,7 +89,7 @@ async fn an_evening_behind_tls_is_exact_to_the_vote() {
 }
 
 #[tokio::test]
-async fn a_root_that_nobody_knows_is_said_with_what_to_do() {
+async fn an_unknown_certificate_authority_is_reported_with_what_to_do() {
     let (_cluster, proxy) = behind_nginx().await;
     let ran = evening(&proxy, &[]).await;
     let said = String::from_utf8_lossy(&ran.stderr);
@@ -100,7 +100,7 @@ async fn a_root_that_nobody_knows_is_said_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn what_a_client_claims_of_itself_does_not_reach_the_process() {
+async fn forwarding_headers_of_a_client_do_not_reach_the_process() {
     let upstream = Receiver::start(Some(204));
     let proxy = Proxy::start(upstream.address).await;
     let claims = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: ftp\r\nX-Forwarded-Host: evil.example\r\n\
@@ -121,7 +121,7 @@ async fn what_a_client_claims_of_itself_does_not_reach_the_process() {
 }
 
 #[tokio::test]
-async fn who_guesses_keys_has_to_wait_whatever_address_it_claims() {
+async fn wrong_keys_are_rate_limited_whatever_address_the_client_claims() {
     let (_cluster, proxy) = behind_nginx().await;
     let guess = |claimed: u8| {
         format!(
@@ -142,7 +142,7 @@ async fn who_guesses_keys_has_to_wait_whatever_address_it_claims() {
 }
 
 #[tokio::test]
-async fn links_lead_to_the_name_that_was_asked_for_over_https() {
+async fn links_use_https_and_the_requested_host_name() {
     let (cluster, proxy) = behind_nginx().await;
     let room = cluster.emcee().create_plain("links", 1).await;
     let body = r#"{"names":["Ada"]}"#;
@@ -158,7 +158,7 @@ async fn links_lead_to_the_name_that_was_asked_for_over_https() {
 }
 
 #[tokio::test]
-async fn goodbyes_and_close_codes_pass_through() {
+async fn bye_messages_and_close_codes_pass_through() {
     let (mut cluster, proxy) = behind_nginx().await;
     let (_socket, refused) = stage(&proxy, "222222").await;
     assert_eq!(refused, json!({"closed": 4404}), "a room that is not there");
@@ -180,7 +180,7 @@ async fn goodbyes_and_close_codes_pass_through() {
 }
 
 #[tokio::test]
-async fn whoever_sends_drop_by_drop_is_cut_and_delays_nobody() {
+async fn a_client_that_sends_very_slowly_is_disconnected_and_delays_nobody() {
     let (cluster, proxy) = behind_nginx().await;
     let begun = Instant::now();
     // a head without an end, a byte a second
@@ -216,7 +216,7 @@ async fn whoever_sends_drop_by_drop_is_cut_and_delays_nobody() {
 }
 
 #[tokio::test]
-async fn who_comes_without_https_is_sent_to_it_under_the_name_that_was_asked_for() {
+async fn plain_http_is_redirected_to_https_under_the_requested_host_name() {
     // nobody listens there: whoever is sent on needs no process
     let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], free_port()))).await;
     let ask = async |request: &str| {
@@ -247,7 +247,7 @@ async fn who_comes_without_https_is_sent_to_it_under_the_name_that_was_asked_for
 }
 
 #[tokio::test]
-async fn the_probe_answers_without_the_process_and_shows_nothing_else() {
+async fn the_probe_answers_without_the_process_and_serves_nothing_else() {
     // nobody listens there
     let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], free_port()))).await;
     let http = support::http::Http::new();

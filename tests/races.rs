@@ -265,7 +265,7 @@ async fn ten_slips_from_twelve_sockets_at_once_never_exceed_the_budget() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_emcee_command_said_to_three_processes_at_once_is_carried_out_once() {
+async fn each_emcee_command_sent_to_three_processes_at_once_is_executed_once() {
     let cluster = Cluster::redis(3).await;
     for evening in 0..3 * prove_factor() {
         commands_in_threes(&cluster, evening).await;
@@ -404,7 +404,7 @@ async fn one_card_joining_at_three_processes_at_once_is_one_voter() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_name_wanted_by_three_phones_at_once_goes_to_one_of_them() {
+async fn one_name_requested_by_three_phones_at_once_goes_to_one_of_them() {
     let cluster = Cluster::redis(3).await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Names", 1).await;

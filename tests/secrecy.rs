@@ -142,7 +142,7 @@ async fn crowd(emcee: &Emcee, cluster: &Cluster, room: &str, count: usize) -> Ve
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_split_of_a_hidden_round_leaves_the_server_at_its_close_and_no_sooner() {
+async fn the_split_of_a_hidden_round_is_sent_at_its_close_and_no_sooner() {
     for cluster in clusters().await {
         let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({"split": "hidden"})).await;
@@ -164,7 +164,7 @@ async fn the_split_of_a_hidden_round_leaves_the_server_at_its_close_and_no_soone
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_result_of_a_held_round_leaves_the_server_when_the_emcee_shows_it_and_no_sooner() {
+async fn the_result_of_a_held_round_is_sent_when_the_emcee_shows_it_and_no_sooner() {
     for cluster in clusters().await {
         let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({"split": "held"})).await;
@@ -186,7 +186,7 @@ async fn the_result_of_a_held_round_leaves_the_server_when_the_emcee_shows_it_an
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_blackout_hides_the_split_until_the_close_also_when_the_round_is_extended() {
+async fn a_blackout_hides_the_split_until_the_close_even_if_the_round_is_extended() {
     for cluster in clusters().await {
         let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({"seconds": 6, "blackout_seconds": 4})).await;
@@ -233,7 +233,7 @@ async fn a_blackout_hides_the_split_until_the_close_also_when_the_round_is_exten
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_blackout_stays_dark_when_the_ledger_answers_late_and_where_a_process_starts_in_it() {
+async fn a_blackout_stays_dark_with_a_slow_ledger_and_on_a_process_that_starts_during_it() {
     const BLACKOUT_MS: i64 = 35_000;
     let redis = Redis::start().await;
     let proxy = DelayingProxy::to(redis.port).await;
@@ -276,7 +276,7 @@ async fn a_blackout_stays_dark_when_the_ledger_answers_late_and_where_a_process_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_rounds_of_a_secret_programme_leave_the_server_when_they_open_and_no_sooner() {
+async fn the_rounds_of_a_secret_programme_are_sent_when_they_open_and_no_sooner() {
     for cluster in clusters().await {
         let emcee = cluster.emcee();
         let round_of = |n: u32| {
@@ -308,7 +308,7 @@ async fn the_rounds_of_a_secret_programme_leave_the_server_when_they_open_and_no
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_of_the_ranking_leaves_the_server_before_it_is_revealed() {
+async fn nothing_of_the_ranking_is_sent_before_it_is_revealed() {
     for cluster in clusters().await {
         let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({})).await;
@@ -361,7 +361,7 @@ async fn nothing_of_the_ranking_leaves_the_server_before_it_is_revealed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ranking_taken_away_is_not_told_to_those_who_come_later() {
+async fn a_ranking_that_was_taken_away_is_not_sent_to_later_sockets() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = one_round(&emcee, json!({})).await;
@@ -378,7 +378,7 @@ async fn a_ranking_taken_away_is_not_told_to_those_who_come_later() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_only_the_emcee_may_read_is_refused_to_everybody_else() {
+async fn emcee_data_is_refused_to_everybody_else() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = one_round(&emcee, json!({"split": "hidden"})).await;

@@ -22,7 +22,7 @@ const SOCKETS_EACH: usize = 4;
 const MAX_GROWTH_BYTES: f64 = 4e6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn memory_stays_level_while_the_ledger_stalls_for_a_minute_under_load() {
+async fn memory_does_not_grow_while_the_ledger_stalls_for_a_minute_under_load() {
     let stall = Duration::from_secs(count("TALLYCAST_STALL_SECS", 60) as u64);
     let cluster = Cluster::redis(1).await;
     let redis = cluster.redis.as_ref().expect("a hall on Redis");

@@ -166,7 +166,7 @@ impl Drop for Desk {
 
 /// Votes that never pause for a minute: there is no moment at which all of them are shown, and yet none waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn votes_that_never_pause_are_shown_and_nobody_is_alarmed() {
+async fn votes_without_a_pause_are_shown_and_raise_no_alarm() {
     const STEADY: Duration = Duration::from_secs(60);
     let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__WORKERS", "4")]).await;
     let (emcee, pods) = (cluster.emcee(), cluster.addresses());
@@ -199,7 +199,7 @@ async fn votes_that_never_pause_are_shown_and_nobody_is_alarmed() {
 /// has none any more: who has no listeners has nothing to show, and makes nobody believe that something is not shown.
 /// After the evening the same installation has trouble, of which only what is true is told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_evening_that_goes_well_wakes_nobody_and_trouble_is_told_while_it_lasts() {
+async fn a_good_evening_raises_no_alarm_and_faults_raise_theirs_while_they_last() {
     let audience = || vec![("TALLYCAST__SERVER__ROLE", "audience"), ("TALLYCAST__SERVER__WORKERS", "2")];
     let redis = Redis::start().await;
     let proxy = CuttingProxy::to(SocketAddr::from(([127, 0, 0, 1], redis.port))).await;

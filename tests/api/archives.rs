@@ -78,7 +78,7 @@ async fn a_second_laptop_takes_over_with_code_voters_and_tokens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_masked_copy_lives_beside_its_original_without_names() {
+async fn a_masked_copy_exists_beside_its_original_without_names() {
     let cluster = Cluster::redis(2).await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Original", 1).await;
@@ -98,7 +98,7 @@ async fn a_masked_copy_lives_beside_its_original_without_names() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_archive_is_refused_by_its_line() {
+async fn an_invalid_archive_is_refused_with_its_line_number() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Whole", 1).await;
@@ -122,7 +122,7 @@ async fn what_is_no_archive_is_refused_by_its_line() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_purge_takes_what_was_deleted_long_enough_ago_and_nothing_else() {
+async fn a_purge_removes_only_rooms_deleted_long_enough_ago() {
     for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
         let emcee = cluster.emcee();
         let (kept, gone) = (emcee.create_plain("Kept", 1).await, emcee.create_plain("Gone", 1).await);
@@ -146,7 +146,7 @@ async fn a_purge_takes_what_was_deleted_long_enough_ago_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_purge_of_one_room_leaves_every_other_deleted_one() {
+async fn a_purge_of_one_room_leaves_other_deleted_rooms() {
     for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
         let emcee = cluster.emcee();
         let (other, gone) = (emcee.create_plain("Other", 1).await, emcee.create_plain("Gone", 1).await);

@@ -48,7 +48,7 @@ async fn ask(emcee: &Emcee, method: &Method, path: &str, headers: &[(&str, &str)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_emcee_call_works_without_the_key_and_nothing_changes() {
+async fn every_emcee_call_without_the_key_is_refused_and_changes_nothing() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Guarded", 1).await;
@@ -84,7 +84,7 @@ async fn no_emcee_call_works_without_the_key_and_nothing_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_key_buys_a_cookie_that_is_good_for_reading_and_with_an_origin_for_changes() {
+async fn the_cookie_of_a_sign_in_reads_and_with_an_origin_also_writes() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Cookie", 1).await;
@@ -129,7 +129,7 @@ async fn the_key_buys_a_cookie_that_is_good_for_reading_and_with_an_origin_for_c
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn guessing_the_key_is_slowed_down_and_the_key_itself_goes_on_working() {
+async fn wrong_keys_are_rate_limited_and_the_right_key_still_works() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let mut limited = None;
@@ -150,7 +150,7 @@ async fn guessing_the_key_is_slowed_down_and_the_key_itself_goes_on_working() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn behind_a_proxy_on_the_same_machine_one_who_guesses_does_not_slow_down_others() {
+async fn behind_a_local_proxy_wrong_keys_limit_only_the_client_that_sends_them() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let guess = async |from: &str| {
@@ -216,7 +216,7 @@ async fn forged_and_altered_tokens_are_refused_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tokens_of_one_process_are_good_on_another_with_the_same_secret() {
+async fn tokens_of_one_process_are_valid_on_another_with_the_same_secret() {
     let cluster = Cluster::redis(2).await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Shared", 1).await;

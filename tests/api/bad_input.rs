@@ -93,7 +93,7 @@ async fn a_room_at_the_bounds_is_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_that_are_no_json_are_refused_on_every_call_that_takes_one() {
+async fn bodies_that_are_not_json_are_refused_by_every_call_that_takes_one() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Bodies", 1).await;
@@ -179,7 +179,7 @@ async fn commands_with_wrong_fields_are_refused_and_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_cast_is_422_over_http_and_loses_nothing() {
+async fn a_malformed_cast_over_http_is_422_and_loses_no_vote() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("No casts", 1).await;
@@ -218,7 +218,7 @@ async fn what_is_no_cast_is_422_over_http_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn queries_and_paths_that_make_no_sense_are_refused() {
+async fn malformed_queries_and_paths_are_refused() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Paths", 1).await;
@@ -251,7 +251,7 @@ async fn queries_and_paths_that_make_no_sense_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_larger_than_anybody_needs_is_refused_and_the_server_goes_on() {
+async fn a_body_over_the_limit_is_refused_and_the_server_continues() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Large", 1).await;

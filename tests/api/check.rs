@@ -25,7 +25,7 @@ async fn wrong(emcee: &Emcee) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_well_passes_every_item() {
+async fn a_healthy_server_passes_every_item() {
     for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
         let emcee = cluster.emcee();
         assert_eq!(wrong(&emcee).await, []);
@@ -39,7 +39,7 @@ async fn a_server_that_is_well_passes_every_item() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_public_link_that_leads_nowhere_is_said() {
+async fn a_public_link_that_cannot_be_reached_is_reported() {
     // a port below those that the system hands out
     let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", "http://127.0.0.1:9")]).await;
     let emcee = cluster.emcee();
@@ -55,7 +55,7 @@ async fn a_public_link_that_leads_nowhere_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_public_link_that_leads_to_somebody_else_is_said() {
+async fn a_public_link_to_another_server_is_reported() {
     let stranger = Receiver::start(Some(200));
     let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &stranger.url())]).await;
     let wrong = wrong(&cluster.emcee()).await;
@@ -78,7 +78,7 @@ async fn a_public_link_that_never_answers_delays_the_check_by_three_seconds_at_m
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pod_without_places_left_is_said() {
+async fn a_full_pod_is_reported() {
     let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__MAX_SOCKETS", "3")]).await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Full", 1).await;
@@ -92,7 +92,7 @@ async fn a_pod_without_places_left_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ledger_that_may_forget_is_said_before_the_pod_finds_out() {
+async fn a_ledger_that_is_not_durable_is_reported_before_the_pod_notices() {
     let cluster = Cluster::redis(1).await;
     let redis = cluster.redis.as_ref().expect("a redis");
     assert_eq!(wrong(&cluster.emcee()).await, []);
@@ -103,7 +103,7 @@ async fn a_ledger_that_may_forget_is_said_before_the_pod_finds_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ledger_that_does_not_answer_is_said_in_time() {
+async fn a_ledger_that_does_not_answer_is_reported_in_time() {
     let cluster = Cluster::redis(1).await;
     let redis = cluster.redis.as_ref().expect("a redis");
     redis.signal("STOP");
@@ -114,7 +114,7 @@ async fn a_ledger_that_does_not_answer_is_said_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_check_follows_the_link_that_voters_are_given() {
+async fn the_check_uses_the_link_that_voters_get() {
     let target = Cluster::embedded().await;
     let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__PUBLIC_URL", &target.pods[0].url("/"))]).await;
     let report = cluster.emcee().get("/check").await;

@@ -29,12 +29,12 @@ fn cut(file: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_damaged_under_a_running_process_ends_it_and_the_next_start_says_what_to_do() {
+async fn a_file_damaged_while_in_use_ends_the_process_and_the_next_start_explains_what_to_do() {
     ends_and_says(flip, "panic").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_cut_off_under_a_running_process_ends_it_and_the_next_start_says_what_to_do() {
+async fn a_file_truncated_while_in_use_ends_the_process_and_the_next_start_explains_what_to_do() {
     ends_and_says(cut, "is broken").await;
 }
 

@@ -91,7 +91,7 @@ async fn rooms_are_listed_for_the_emcee() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_room_can_be_changed_as_far_as_the_evening_allows() {
+async fn a_room_can_be_edited_until_voting_has_made_a_field_final() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Before", 2).await;
@@ -140,7 +140,7 @@ async fn a_room_can_be_changed_as_far_as_the_evening_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_change_reaches_everybody() {
+async fn a_change_is_sent_to_every_socket() {
     let cluster = Cluster::redis(2).await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Before", 1).await;
@@ -155,7 +155,7 @@ async fn a_change_reaches_everybody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn counts_and_results_are_seen_over_http_on_every_process() {
+async fn every_process_shows_counts_and_results_over_http() {
     for cluster in [Cluster::embedded().await, Cluster::redis(2).await] {
         let emcee = cluster.emcee();
         let room = emcee.create_plain("Seen", 1).await;
@@ -191,7 +191,7 @@ async fn soon(emcee: &Emcee, room: &str, expected: impl Fn(&Value) -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_room_is_deleted_by_its_title_and_can_be_brought_back() {
+async fn deleting_a_room_needs_its_title_and_can_be_undone() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Mine & yours", 1).await;
@@ -259,7 +259,7 @@ async fn a_round_that_does_not_exist_is_404() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_stage_can_be_left_to_itself() {
+async fn the_stage_settings_can_be_reset() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Stage", 1).await;

@@ -64,7 +64,7 @@ async fn the_json_export_holds_every_ballot_of_every_take_and_the_ranking() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_csv_and_ndjson_exports_are_whole_and_well_formed() {
+async fn the_csv_and_ndjson_exports_are_complete_and_well_formed() {
     let cluster = Cluster::embedded().await;
     let (emcee, room, _) = small_evening(&cluster).await;
     let csv = emcee.call(Method::GET, &format!("/rooms/{room}/export?format=csv"), None).await;
@@ -88,7 +88,7 @@ async fn the_csv_and_ndjson_exports_are_whole_and_well_formed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exported_event_makes_the_same_room_again() {
+async fn an_exported_event_creates_the_same_room() {
     let cluster = Cluster::embedded().await;
     let (emcee, room, _) = small_evening(&cluster).await;
     let event = emcee.get(&format!("/rooms/{room}/export?format=event")).await;
@@ -121,7 +121,7 @@ async fn an_unknown_format_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn partitions_change_nothing_that_can_be_seen() {
+async fn the_number_of_partitions_does_not_change_any_output() {
     for cluster in [Cluster::embedded().await, Cluster::redis(2).await] {
         let emcee = cluster.emcee();
         let rounds = json!([plain_round()]);

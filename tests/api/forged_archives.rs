@@ -163,7 +163,7 @@ fn forgeries(of: &Forgery) -> Vec<(&'static str, &'static str, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_forged_archive_is_refused_by_name_and_leaves_everything_as_it_was() {
+async fn a_forged_archive_is_refused_with_the_field_that_is_wrong_and_changes_nothing() {
     for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
         let emcee = cluster.emcee();
         let (_, forgery) = archived(&cluster, "Here", "here").await;
@@ -183,7 +183,7 @@ async fn a_forged_archive_is_refused_by_name_and_leaves_everything_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_archive_takes_no_other_room_with_it() {
+async fn a_refused_archive_affects_no_other_room() {
     let mut cluster = Cluster::redis(1).await;
     let emcee = cluster.emcee();
     let (here, forgery) = archived(&cluster, "Here", "here").await;

@@ -69,7 +69,7 @@ fn page<'a>(cookie: &'a str, origin: &'a str) -> [(&'static str, &'a str); 2] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_pod_says_so_until_there_is_room_again() {
+async fn a_full_pod_is_not_ready_until_places_are_free() {
     let cluster = cluster(("TALLYCAST__SERVER__ROLE", "all")).await;
     let (pod, emcee) = (cluster.addresses()[0], cluster.emcee());
     let room = emcee.create_plain("Full", 1).await;
@@ -96,7 +96,7 @@ async fn a_full_pod_says_so_until_there_is_room_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_emcee_comes_into_a_full_pod_and_takes_nothing_from_the_audience() {
+async fn an_emcee_can_connect_to_a_full_pod_without_taking_a_place_of_the_audience() {
     for role in [("TALLYCAST__SERVER__ROLE", "all"), ("TALLYCAST__SERVER__ROLE", "admin")] {
         let cluster = cluster(role).await;
         let (pod, emcee) = (cluster.addresses()[0], cluster.emcee());
@@ -130,7 +130,7 @@ async fn an_emcee_comes_into_a_full_pod_and_takes_nothing_from_the_audience() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pod_for_the_audience_keeps_no_place_for_an_emcee() {
+async fn an_audience_pod_reserves_no_place_for_an_emcee() {
     let places = PLACES.to_string();
     let audience = [("TALLYCAST__SERVER__ROLE", "audience"), ("TALLYCAST__SERVER__MAX_SOCKETS", places.as_str())];
     let cluster = Cluster::redis_with(&[audience.to_vec(), vec![("ADMIN", "1")]]).await;

@@ -96,7 +96,7 @@ async fn names_are_trimmed_normalised_and_counted_in_graphemes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_that_are_none_are_refused_and_the_field_is_named() {
+async fn invalid_names_are_refused_and_the_field_is_named() {
     let door = UpgradeService::new(json!({})).await;
     let long = "ABCDEFGHIJKLMNOPQRSTUVWXY";
     let names = [
@@ -144,7 +144,7 @@ async fn a_taken_name_is_refused_without_regard_to_case_with_a_suggestion_that_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cards_that_are_none_are_refused() {
+async fn invalid_cards_are_refused() {
     let door = UpgradeService::new(json!({})).await;
     for card in
         [json!("SHORT"), json!("ABCDEFGHJKL0"), json!("ABCDEFGHJKLMN"), json!(""), json!(12), json!("ABCDEFGHJKL!")]
@@ -156,7 +156,7 @@ async fn cards_that_are_none_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_closed_door_lets_nobody_new_in_but_those_who_were_in() {
+async fn a_closed_room_refuses_new_voters_and_admits_known_ones() {
     let door = UpgradeService::new(json!({})).await;
     let mine = card(&mut dice(41, 0));
     door.join(json!({"name": "Ann", "card": mine})).await.expect(201, "before");
@@ -166,7 +166,7 @@ async fn a_closed_door_lets_nobody_new_in_but_those_who_were_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_invite_lets_one_voter_in() {
+async fn an_invite_admits_one_voter() {
     let door = UpgradeService::new(json!({"join": "invite"})).await;
     let path = format!("/rooms/{}/invites", door.room);
     let body = json!({"names": ["Ann", "Bea"]});
@@ -199,7 +199,7 @@ async fn an_invite_lets_one_voter_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn invites_come_from_csv_as_offices_write_it() {
+async fn invites_are_read_from_csv_as_spreadsheets_export_it() {
     let door = UpgradeService::new(json!({"join": "invite"})).await;
     let send = async |csv: &[u8]| {
         let key = format!("Bearer {}", crate::support::server::EMCEE_KEY);
@@ -266,7 +266,7 @@ async fn a_voter_may_change_the_name_until_the_first_vote() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_of_one_room_is_worth_nothing_in_another() {
+async fn a_token_is_not_valid_in_another_room() {
     let door = UpgradeService::new(json!({})).await;
     let other = door.emcee.create_plain("Other", 1).await;
     let mut ann = Voter::join(&door.http, &door.cluster.addresses(), &door.room, "Ann", dice(43, 0)).await;

@@ -142,7 +142,7 @@ async fn the_stable_series_exist_and_count_what_happened() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_lag_of_tallies_is_measured_where_a_tally_goes_out_and_only_there() {
+async fn tally_lag_is_measured_only_when_a_tally_is_sent() {
     let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__WORKERS", "1")]).await;
     let (emcee, pod) = (cluster.emcee(), cluster.addresses()[0]);
     let room = emcee.create_plain("Lag", 1).await;
@@ -169,7 +169,7 @@ async fn the_lag_of_tallies_is_measured_where_a_tally_goes_out_and_only_there() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn metrics_and_probes_move_to_a_port_of_their_own() {
+async fn metrics_and_probes_can_have_their_own_port() {
     let port = free_port();
     let text = port.to_string();
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -197,7 +197,7 @@ async fn metrics_and_probes_move_to_a_port_of_their_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn readiness_tells_of_a_lost_redis_and_of_its_return_while_liveness_stays() {
+async fn readiness_follows_the_loss_and_return_of_redis_and_liveness_does_not() {
     let mut cluster = Cluster::redis(1).await;
     let (emcee, http) = (cluster.emcee(), Http::new());
     let room = emcee.create_plain("Outage", 1).await;
@@ -238,7 +238,7 @@ async fn readiness_tells_of_a_lost_redis_and_of_its_return_while_liveness_stays(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_done_to_a_room_is_in_a_stream_of_the_log_that_no_filter_hides() {
+async fn the_audit_log_is_written_whatever_the_log_filter_says() {
     let settings = [("TALLYCAST__LOG__FORMAT", "json"), ("TALLYCAST__LOG__FILTER", "error")];
     let cluster = Cluster::embedded_with(&settings).await;
     let emcee = cluster.emcee();
@@ -262,7 +262,7 @@ async fn what_was_done_to_a_room_is_in_a_stream_of_the_log_that_no_filter_hides(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_commands_of_the_ledger_are_told_without_what_was_in_them() {
+async fn the_slow_log_names_commands_without_their_arguments() {
     let embedded = Cluster::embedded().await.emcee().get("/ledger/slow-log").await;
     assert_eq!((&embedded["ledger"], &embedded["commands"]), (&"embedded".into(), &serde_json::json!([])));
     assert!(embedded["unreadable"].as_str().is_some_and(|why| why.contains("embedded ledger")), "{embedded}");

@@ -50,7 +50,7 @@ async fn status_with_key(server: &Server, key: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn machines_get_one_object_a_line_and_the_key_is_in_a_file_alone() {
+async fn without_a_terminal_output_is_json_lines_and_the_key_is_only_in_a_file() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let ledger = embedded(&folder);
     let not_set = [("TALLYCAST__EMCEE__KEY", ""), ("TALLYCAST__SERVER__SECRET", "")];
@@ -86,7 +86,7 @@ fn private(path: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_was_set_and_the_password_of_redis_are_never_written() {
+async fn a_configured_key_and_the_redis_password_are_never_printed() {
     let port = free_port();
     let url = format!("redis://someone:pass@word@127.0.0.1:{port}/2");
     let server = Server::spawn(&[
@@ -123,7 +123,7 @@ const CONTAINER: (&str, &str) = ("container", "oci");
 const NOT_REACHED: &str = "Phones do not reach this container's own address";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_container_that_found_its_own_address_says_that_phones_do_not_reach_it() {
+async fn a_container_that_found_its_own_address_warns_that_phones_cannot_reach_it() {
     let address = ("TALLYCAST__SERVER__PUBLIC_URL", "http://vote.example");
     for (settings, warned) in [(vec![CONTAINER], true), (vec![CONTAINER, address], false), (vec![], false)] {
         let folder = tempfile::tempdir().expect("a temporary directory");
@@ -142,7 +142,7 @@ async fn a_container_that_found_its_own_address_says_that_phones_do_not_reach_it
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_json_as_the_format_a_terminal_gets_it_too() {
+async fn with_json_format_a_terminal_gets_json_too() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let server = Server::spawn_on_terminal(&[("TALLYCAST__LEDGER__URL", &embedded(&folder)), JSON]);
     started(&server).await;
@@ -150,7 +150,7 @@ async fn with_json_as_the_format_a_terminal_gets_it_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_text_as_the_format_and_no_terminal_standard_output_is_empty() {
+async fn with_text_format_and_no_terminal_standard_output_is_empty() {
     let folder = tempfile::tempdir().expect("a temporary directory");
     let settings = [("TALLYCAST__LEDGER__URL", &*embedded(&folder)), ("TALLYCAST__LOG__FORMAT", "text")];
     let server = Server::spawn(&settings);
@@ -162,7 +162,7 @@ async fn with_text_as_the_format_and_no_terminal_standard_output_is_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn why_a_start_failed_is_written_as_everything_else_whatever_is_wrong() {
+async fn the_reason_of_a_failed_start_is_printed_in_the_configured_format() {
     let wrong: [(&str, &str, &str); 5] = [
         ("SERVER_PORT", "70000", "server.port"),
         ("TALLYCAST__SEVER__PORT", "80", "sever"),

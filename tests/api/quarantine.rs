@@ -61,7 +61,7 @@ async fn desk_says(cluster: &Cluster, good: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_record_that_makes_no_sense_takes_no_other_room_down_in_a_file() {
+async fn a_corrupt_record_in_the_file_is_quarantined_and_other_rooms_go_on() {
     let mut cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let (good, bad) = (emcee.create_plain("Good", 2).await, emcee.create_plain("Bad", 2).await);
@@ -99,7 +99,7 @@ async fn a_record_that_makes_no_sense_takes_no_other_room_down_in_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_record_that_makes_no_sense_takes_no_other_room_down_in_redis() {
+async fn a_corrupt_record_in_redis_is_quarantined_and_other_rooms_go_on() {
     let mut cluster = Cluster::redis(2).await;
     let emcee = cluster.emcee();
     let (good, bad) = (emcee.create_plain("Good", 2).await, emcee.create_plain("Bad", 2).await);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_audience_process_has_no_emcee_route_and_no_emcee_page() {
+async fn an_audience_process_serves_no_emcee_route_and_no_emcee_page() {
     let audience = vec![("TALLYCAST__SERVER__ROLE", "audience")];
     let cluster = Cluster::redis_with(&[audience, vec![("ADMIN", "1")]]).await;
     let emcee = cluster.emcee();
@@ -72,7 +72,7 @@ async fn a_process_in_every_role_serves_its_pages_from_the_binary() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_redis_a_start_without_an_emcee_key_is_refused_with_the_way_out() {
+async fn over_redis_a_start_without_an_emcee_key_is_refused_with_instructions() {
     let redis = crate::support::redis::Redis::start().await;
     let (url, redis_host) = (redis.url(), redis.port.to_string());
     for by in [
@@ -90,7 +90,7 @@ async fn over_redis_a_start_without_an_emcee_key_is_refused_with_the_way_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_audience_process_needs_no_emcee_and_no_voter_reaches_an_emcees_socket_there() {
+async fn an_audience_process_needs_no_emcee_key_and_accepts_no_emcee_socket() {
     let cluster =
         Cluster::redis_with(&[vec![("TALLYCAST__SERVER__ROLE", "audience")], vec![("TALLYCAST__SERVER__ROLE", "admin")]])
             .await;

@@ -48,7 +48,7 @@ async fn a_round_goes_from_ready_to_open_to_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn open_is_refused_where_it_does_not_fit() {
+async fn open_is_refused_in_every_state_that_does_not_allow_it() {
     let cluster = Cluster::embedded().await;
     let (emcee, room, _) = three_rounds(&cluster).await;
     let open = |n: u32| format!("/rooms/{room}/rounds/{n}/open");
@@ -80,7 +80,7 @@ async fn open_with_seconds_sets_a_deadline_and_the_round_closes_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deadline_can_be_set_moved_and_taken_away_while_the_round_is_open() {
+async fn a_deadline_can_be_set_moved_and_removed_while_the_round_is_open() {
     let cluster = Cluster::embedded().await;
     let (emcee, room, mut voter) = three_rounds(&cluster).await;
     let path = format!("/rooms/{room}/rounds/1/deadline");
@@ -99,7 +99,7 @@ async fn a_deadline_can_be_set_moved_and_taken_away_while_the_round_is_open() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn close_decide_and_show_of_a_round_never_opened_are_refused() {
+async fn close_decide_and_show_are_refused_for_a_round_that_was_never_opened() {
     let cluster = Cluster::embedded().await;
     let (emcee, room, _) = three_rounds(&cluster).await;
     emcee.refused(&format!("/rooms/{room}/rounds/1/close"), json!({}), 409, "not_open").await;
@@ -111,7 +111,7 @@ async fn close_decide_and_show_of_a_round_never_opened_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn take_decide_and_show_wait_for_the_open_round() {
+async fn take_decide_and_show_are_refused_while_another_round_is_open() {
     let cluster = Cluster::embedded().await;
     let (emcee, room, _) = three_rounds(&cluster).await;
     for n in [1, 2] {
@@ -126,7 +126,7 @@ async fn take_decide_and_show_wait_for_the_open_round() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_voided_round_is_run_again_and_the_first_running_can_be_brought_back() {
+async fn a_voided_round_runs_again_and_its_first_take_can_be_restored() {
     let cluster = Cluster::embedded().await;
     let (emcee, room, mut voter) = three_rounds(&cluster).await;
     emcee.open(&room, 1).await;
@@ -172,7 +172,7 @@ async fn a_voided_round_is_run_again_and_the_first_running_can_be_brought_back()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_take_that_is_neither_next_nor_earlier_is_refused_and_closes_nothing() {
+async fn a_take_that_is_neither_the_next_nor_an_earlier_one_is_refused_and_closes_nothing() {
     let cluster = Cluster::embedded().await;
     let (emcee, room, _) = three_rounds(&cluster).await;
     emcee.open(&room, 1).await;
@@ -190,7 +190,7 @@ async fn a_take_that_is_neither_next_nor_earlier_is_refused_and_closes_nothing()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_emcee_decides_a_draw_and_can_go_back_to_the_votes() {
+async fn the_emcee_decides_a_draw_and_can_return_to_the_votes() {
     let cluster = Cluster::embedded().await;
     let (emcee, room, mut voter) = three_rounds(&cluster).await;
     emcee.open(&room, 1).await;
@@ -213,7 +213,7 @@ async fn the_emcee_decides_a_draw_and_can_go_back_to_the_votes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_reveal_waits_for_an_open_round_a_closed_one_and_every_held_one() {
+async fn the_reveal_needs_a_closed_round_no_open_round_and_no_held_result() {
     let cluster = Cluster::embedded().await;
     let (emcee, room, _) = three_rounds(&cluster).await;
     let path = format!("/rooms/{room}/reveal");
@@ -234,7 +234,7 @@ async fn the_reveal_waits_for_an_open_round_a_closed_one_and_every_held_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_reveal_shows_shared_places_together_and_can_go_back() {
+async fn the_reveal_shows_shared_places_together_and_can_step_back() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Groups", 1).await;
@@ -273,7 +273,7 @@ async fn the_reveal_shows_shared_places_together_and_can_go_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_automatic_reveal_goes_on_by_itself_to_the_end() {
+async fn an_automatic_reveal_continues_by_itself_to_the_end() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("By itself", 1).await;

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn votes_go_to_a_redis_over_tls_whose_authority_is_named() {
+async fn votes_are_stored_over_tls_in_a_redis_with_a_configured_authority() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = |name: &str| dir.path().join(name).display().to_string();
     let made = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/certs.sh")).env("CERTS", dir.path()).output();

@@ -28,7 +28,7 @@ async fn look_again(cluster: &Cluster, http: &Http) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn commands_that_redis_logs_as_slow_are_counted_and_a_redis_that_keeps_its_log_to_itself_will_do() {
+async fn slow_commands_of_redis_are_counted_and_a_redis_that_forbids_slowlog_works() {
     let cluster = Cluster::redis(1).await;
     let http = Http::new();
     assert_eq!(counted(&http, &cluster.pods[0]).await, Some(0), "{SERIES}");

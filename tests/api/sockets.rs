@@ -30,7 +30,7 @@ async fn total(emcee: &Emcee, room: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hello_is_answered_with_the_state_and_what_applies() {
+async fn hello_is_answered_with_the_state_and_every_message_that_applies() {
     let (cluster, emcee, room, mut ann) = open_round().await;
     assert_eq!(ann.cast(1, 1, "ab").await, Verdict::Stored);
     let pod = cluster.addresses()[0];
@@ -71,7 +71,7 @@ async fn the_subprotocol_is_agreed_when_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn casts_over_a_socket_are_judged_by_the_table_of_the_contract() {
+async fn casts_over_a_socket_follow_the_cast_rule_row_by_row() {
     for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
         let emcee = cluster.emcee();
         let room = emcee.create_plain("Table", 2).await;
@@ -138,7 +138,7 @@ fn broken_frames() -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn frames_that_are_no_message_are_answered_with_an_error_and_lose_nothing() {
+async fn frames_that_are_not_a_message_are_answered_with_an_error_and_lose_no_vote() {
     let (cluster, emcee, room, mut ann) = open_round().await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
     // the fifth error closes, so each socket takes four
@@ -164,7 +164,7 @@ fn answers(name: &str, body: &Value, what: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn casts_for_what_does_not_exist_are_refused_and_lose_nothing() {
+async fn casts_for_rounds_and_takes_that_do_not_exist_are_refused_and_lose_no_vote() {
     let (cluster, emcee, room, mut ann) = open_round().await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
     let casts = [
@@ -198,7 +198,7 @@ async fn casts_for_what_does_not_exist_are_refused_and_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_fifth_frame_that_is_not_understood_closes_with_1008() {
+async fn the_fifth_invalid_frame_closes_with_1008() {
     let (cluster, _, room, ann) = open_round().await;
     let (mut socket, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
     for _ in 0..5 {
@@ -214,7 +214,7 @@ fn frame(opcode: Data, last: bool, payload: impl Into<Vec<u8>>) -> Message {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn frames_the_contract_does_not_allow_close_with_their_code_and_lose_nothing() {
+async fn forbidden_frames_close_with_their_code_and_lose_no_vote() {
     let (cluster, emcee, room, mut ann) = open_round().await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
     let padded = |length: usize| {
@@ -252,7 +252,7 @@ async fn frames_the_contract_does_not_allow_close_with_their_code_and_lose_nothi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_of_4_kib_and_one_in_fragments_are_understood() {
+async fn a_message_of_4_kib_and_a_fragmented_one_are_accepted() {
     let (cluster, emcee, room, ann) = open_round().await;
     let (mut socket, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
     let cast = r#"{"cast":{"round":1,"slip":1,"votes":"a"}}"#;
@@ -268,7 +268,7 @@ async fn a_message_of_4_kib_and_one_in_fragments_are_understood() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_that_says_no_hello_is_closed_after_ten_seconds_with_4408() {
+async fn a_socket_without_a_hello_is_closed_after_ten_seconds_with_4408() {
     let cluster = Cluster::embedded().await;
     let mut silent = Socket::open(cluster.addresses()[0], "silent").await.expect("a socket");
     let since = Instant::now();
@@ -279,7 +279,7 @@ async fn a_socket_that_says_no_hello_is_closed_after_ten_seconds_with_4408() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_frame_other_than_hello_and_a_second_hello_are_not_understood() {
+async fn a_first_frame_other_than_hello_and_a_second_hello_are_errors() {
     let (cluster, emcee, room, ann) = open_round().await;
     let mut socket = Socket::open(cluster.addresses()[0], "eager").await.expect("a socket");
     socket.send("cast", json!({"round": 1, "slip": 1, "votes": "a"})).await;
@@ -297,7 +297,7 @@ async fn a_first_frame_other_than_hello_and_a_second_hello_are_not_understood() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hello_to_no_room_and_in_no_role_is_refused() {
+async fn hello_with_an_unknown_room_or_role_is_refused() {
     let (cluster, _, room, ann) = open_round().await;
     for (name, role, token) in
         [("ZZZZZZ", "stage", None), ("ZZZZZZ", "voter", Some(ann.token.as_str())), ("", "stage", None)]
@@ -333,7 +333,7 @@ async fn the_fifth_socket_of_a_voter_replaces_the_oldest() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ballot_that_grows_through_one_socket_is_told_to_the_others() {
+async fn a_ballot_that_grows_through_one_socket_is_sent_to_the_voters_other_sockets() {
     let (cluster, emcee, room, ann) = open_round().await;
     let (mut one, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
     let (mut two, _) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
@@ -349,7 +349,7 @@ async fn a_ballot_that_grows_through_one_socket_is_told_to_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pong_tells_the_time_the_state_and_the_ledgers_health() {
+async fn pong_has_the_time_the_room_version_and_the_ledgers_health() {
     let (cluster, _, room, ann) = open_round().await;
     let (mut socket, state) = Socket::hello(cluster.addresses()[0], &room, "voter", Some(&ann.token)).await;
     socket.send("ping", json!({"id": 77})).await;
@@ -360,7 +360,7 @@ async fn pong_tells_the_time_the_state_and_the_ledgers_health() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn presence_counts_voters_sockets_on_all_processes() {
+async fn presence_counts_the_sockets_of_voters_on_all_processes() {
     let cluster = Cluster::redis(2).await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Presence", 1).await;
@@ -390,7 +390,7 @@ async fn presence_counts_voters_sockets_on_all_processes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn votes_taken_by_one_process_show_on_all() {
+async fn votes_accepted_by_one_process_are_shown_by_all() {
     let cluster = Cluster::redis(3).await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("All", 1).await;

@@ -56,7 +56,7 @@ fn assert_says(log: &str, words: &[&str], what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settings_that_are_unknown_or_out_of_range_are_refused_by_key_limit_and_value() {
+async fn unknown_and_out_of_range_settings_are_refused_with_key_limit_and_value() {
     let cases: [Refusal; 8] = [
         (&[("TALLYCAST__SERVER__PROT", "8080")], &["prot"]),
         (&[("TALLYCAST__SEVER__PORT", "8080")], &["sever"]),
@@ -79,7 +79,7 @@ async fn settings_that_are_unknown_or_out_of_range_are_refused_by_key_limit_and_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_port_in_use_is_refused_by_number() {
+async fn a_port_in_use_is_refused_with_its_number() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("bound").port().to_string();
     let log = refused(&[("SERVER_PORT", &port)]).await;
@@ -87,7 +87,7 @@ async fn a_port_in_use_is_refused_by_number() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ledger_file_in_use_is_refused_and_the_first_process_goes_on() {
+async fn a_ledger_file_in_use_is_refused_and_the_first_process_continues() {
     let ledger = Ledger::new();
     let url = ledger.url();
     let first = Server::start(&[("TALLYCAST__LEDGER__URL", &url)]).await;
@@ -112,7 +112,7 @@ async fn a_foreign_or_broken_ledger_file_is_refused_and_left_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ledger_cut_short_is_refused_or_whole_and_never_silently_empty() {
+async fn a_truncated_ledger_is_refused_or_complete_and_never_silently_empty() {
     let ledger = Ledger::new();
     let url = ledger.url();
     let settings = [("TALLYCAST__LEDGER__URL", url.as_str())];
@@ -143,13 +143,13 @@ async fn a_ledger_cut_short_is_refused_or_whole_and_never_silently_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_embedded_ledger_in_a_place_that_cannot_be_is_refused() {
+async fn an_embedded_ledger_at_an_impossible_path_is_refused() {
     let log = refused(&[("TALLYCAST__LEDGER__URL", "embedded:/proc/nowhere/tallycast.redb")]).await;
     assert_says(&log, &["/proc/nowhere"], "a place without a directory");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn redis_down_at_start_is_waited_for_and_said() {
+async fn a_start_waits_for_redis_and_logs_that_it_does() {
     let mut redis = Redis::prepared();
     let url = redis.url();
     let mut server = Server::spawn(&[("TALLYCAST__LEDGER__URL", &url)]);

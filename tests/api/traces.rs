@@ -64,7 +64,7 @@ fn within(part: &Span, whole: &Span) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cast_a_command_and_a_job_are_traced_with_their_parts_and_name_nobody() {
+async fn casts_commands_and_jobs_are_traced_with_their_parts_and_without_personal_data() {
     let collector = Collector::start();
     let endpoint = collector.0.url();
     let settings = [("TALLYCAST__TRACES__ENDPOINT", endpoint.as_str()), ("TALLYCAST__TRACES__SAMPLE", "1")];
@@ -120,7 +120,7 @@ async fn a_cast_a_command_and_a_job_are_traced_with_their_parts_and_name_nobody(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_takes_nothing_costs_no_vote() {
+async fn a_collector_that_does_not_answer_loses_no_vote() {
     // one takes connections and never answers, the other is not there
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let silent_url = format!("http://{}", silent.local_addr().expect("an address"));

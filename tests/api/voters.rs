@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cast_over_http_is_judged_by_the_same_rules() {
+async fn a_cast_over_http_follows_the_same_rules() {
     for cluster in [Cluster::embedded().await, Cluster::redis(1).await] {
         let emcee = cluster.emcee();
         let room = emcee.create_plain("Casts", 2).await;
@@ -60,7 +60,7 @@ async fn a_cast_over_http_is_judged_by_the_same_rules() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_voter_can_ask_for_everything_it_may_know() {
+async fn a_voter_can_read_its_ballots_and_its_standing() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Me", 2).await;
@@ -83,7 +83,7 @@ async fn a_voter_can_ask_for_everything_it_may_know() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn voters_are_listed_page_by_page_and_found_by_name() {
+async fn voters_are_listed_in_pages_and_found_by_name() {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();
     let room = emcee.create_plain("List", 1).await;
@@ -139,7 +139,7 @@ async fn the_emcee_renames_a_voter_at_any_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removed_voter_is_out_and_the_votes_stored_so_far_count() {
+async fn a_removed_voter_is_refused_and_its_stored_votes_count() {
     for cluster in [Cluster::embedded().await, Cluster::redis(2).await] {
         let emcee = cluster.emcee();
         let room = emcee.create_plain("Remove", 1).await;

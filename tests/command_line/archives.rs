@@ -35,7 +35,7 @@ async fn with_ref(emcee: &Emcee, reference: &str) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_room_moves_with_its_code_and_everything_in_it() {
+async fn an_exported_room_is_imported_elsewhere_with_its_code_and_all_its_data() {
     let (here, there) = (Cluster::embedded().await, Cluster::redis(1).await);
     let code = gala(&here).await;
     let (operator, mut other) = (Operator::at(&here), Operator::at(&there));
@@ -63,7 +63,7 @@ async fn a_room_moves_with_its_code_and_everything_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_waits_for_a_server_that_is_being_started_and_for_the_key_that_it_makes() {
+async fn an_import_can_wait_for_a_starting_server_and_its_key() {
     let here = Cluster::embedded().await;
     let code = gala(&here).await;
     let port = free_port().to_string();
@@ -85,7 +85,7 @@ async fn an_import_waits_for_a_server_that_is_being_started_and_for_the_key_that
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn staging_is_refreshed_with_masked_rooms_as_often_as_one_likes() {
+async fn masked_rooms_can_be_imported_repeatedly() {
     let (here, there) = (Cluster::embedded().await, Cluster::embedded().await);
     let code = gala(&here).await;
     let (operator, mut staging) = (Operator::at(&here), Operator::at(&there));
@@ -112,7 +112,7 @@ async fn staging_is_refreshed_with_masked_rooms_as_often_as_one_likes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_is_replaced_and_its_original_never() {
+async fn an_import_replaces_a_copy_and_never_its_original() {
     let cluster = Cluster::embedded().await;
     let code = gala(&cluster).await;
     let (operator, emcee) = (Operator::at(&cluster), cluster.emcee());
@@ -127,7 +127,7 @@ async fn a_copy_is_replaced_and_its_original_never() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_that_cannot_be_replaced_stays() {
+async fn a_copy_that_cannot_be_replaced_is_kept() {
     let cluster = Cluster::embedded().await;
     let code = gala(&cluster).await;
     let (operator, emcee) = (Operator::at(&cluster), cluster.emcee());
@@ -145,7 +145,7 @@ async fn a_copy_that_cannot_be_replaced_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_no_archive_keeps_none_of_the_others_back() {
+async fn an_invalid_file_does_not_stop_the_import_of_the_others() {
     let (here, there) = (Cluster::embedded().await, Cluster::embedded().await);
     let code = gala(&here).await;
     let (operator, mut other) = (Operator::at(&here), Operator::at(&there));
@@ -156,7 +156,7 @@ async fn a_file_that_is_no_archive_keeps_none_of_the_others_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_purge_takes_rooms_that_were_deleted_and_only_when_asked_in_earnest() {
+async fn a_purge_removes_deleted_rooms_and_only_when_confirmed() {
     let cluster = Cluster::embedded().await;
     let (operator, emcee) = (Operator::at(&cluster), cluster.emcee());
     let code = gala(&cluster).await;

@@ -6,7 +6,7 @@ use crate::support::cluster::Cluster;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_not_there_is_said_with_how_to_start_one() {
+async fn an_unreachable_server_is_reported_with_how_to_start_one() {
     // a port below those that the system hands out
     let operator = Operator::before("http://127.0.0.1:9");
     for command in [&["plan", "party.toml"][..], &["check"], &["audit"], &["export"], &["purge", "--older-than", "1d"]]
@@ -17,7 +17,7 @@ async fn a_server_that_is_not_there_is_said_with_how_to_start_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_key_and_a_missing_one_are_said_with_where_to_put_the_right_one() {
+async fn a_wrong_or_missing_key_is_reported_with_where_to_put_the_right_one() {
     let cluster = Cluster::embedded().await;
     let mut operator = Operator::at(&cluster);
     operator.key = "not-the-right-one".into();
@@ -28,7 +28,7 @@ async fn a_wrong_key_and_a_missing_one_are_said_with_where_to_put_the_right_one(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_is_taken_from_a_file_and_from_where_the_server_keeps_its_own() {
+async fn the_key_is_read_from_a_file_or_from_where_the_server_keeps_it() {
     let cluster = Cluster::embedded().await;
     let mut operator = Operator::at(&cluster);
     let key = std::mem::take(&mut operator.key);
@@ -40,7 +40,7 @@ async fn a_key_is_taken_from_a_file_and_from_where_the_server_keeps_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bad_file_is_answered_with_line_and_key_before_any_server_is_asked() {
+async fn an_invalid_file_is_reported_with_line_and_key_before_any_server_is_called() {
     let operator = Operator::before("http://127.0.0.1:9");
     operator.rewrite("seconds = 60", "secnds = 60");
     for command in ["plan", "apply"] {
@@ -53,13 +53,13 @@ async fn a_bad_file_is_answered_with_line_and_key_before_any_server_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_audience_pod_is_told_from_the_emcees() {
+async fn an_audience_pod_is_recognised_and_reported() {
     let cluster = Cluster::redis_with(&[vec![("TALLYCAST__SERVER__ROLE", "audience")]]).await;
     Operator::at(&cluster).run(&["plan", "party.toml"]).await.expect(1, &["audience pod", "TALLYCAST_URL"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn something_that_is_not_tallycast_is_said() {
+async fn a_server_that_is_not_tallycast_is_reported() {
     let server = Receiver::serving(&[("/api/v1/rooms", json!("hello"))]);
     let operator = Operator::before(&server.url());
     operator.run(&["plan", "party.toml"]).await.expect(1, &["does not answer as Tallycast does", "--url"]);
@@ -69,14 +69,14 @@ async fn something_that_is_not_tallycast_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_key_follows_no_redirect() {
+async fn the_key_is_not_sent_to_a_redirect() {
     let server = Receiver::redirecting("https://vote.example.org/api/v1/rooms");
     let operator = Operator::before(&server.url());
     operator.run(&["plan", "party.toml"]).await.expect(1, &["leads on to https://vote.example.org;", "--url"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_room_that_there_is_not_is_answered_with_those_there_are() {
+async fn an_unknown_room_is_answered_with_the_list_of_rooms() {
     let cluster = Cluster::embedded().await;
     let operator = Operator::at(&cluster);
     operator.run(&["apply", "party.toml"]).await.expect(0, &[]);
@@ -85,7 +85,7 @@ async fn a_room_that_there_is_not_is_answered_with_those_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mistyped_command_is_not_taken_for_a_difference() {
+async fn a_mistyped_command_has_its_own_exit_code() {
     let operator = Operator::before("http://127.0.0.1:9");
     operator.run(&["plan"]).await.expect(1, &["<FILE>"]);
     operator.run(&["plan", "party.toml", "--jsn"]).await.expect(1, &["--jsn"]);
@@ -96,7 +96,7 @@ async fn a_mistyped_command_is_not_taken_for_a_difference() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_cannot_be_written_is_said() {
+async fn a_file_that_cannot_be_written_is_reported() {
     let cluster = Cluster::embedded().await;
     let operator = Operator::at(&cluster);
     operator.run(&["export", "--format", "json", "--out", "none/room.json"])
@@ -107,7 +107,7 @@ async fn a_file_that_cannot_be_written_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_archive_is_not_sent() {
+async fn a_file_that_is_not_an_archive_is_not_sent() {
     let operator = Operator::before("http://127.0.0.1:9");
     operator.run(&["import", "party.toml"]).await.expect(1, &["party.toml was not imported", "it is no archive"]);
     operator.run(&["import", "none.ndjson"]).await.expect(1, &["none.ndjson", "cannot be read"]);
@@ -115,7 +115,7 @@ async fn what_is_no_archive_is_not_sent() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_has_read_enough_may_go() {
+async fn a_reader_may_close_the_pipe_early() {
     let cluster = Cluster::embedded().await;
     let operator = Operator::at(&cluster);
     let mut child = operator.start(&["plan", "party.toml"]);

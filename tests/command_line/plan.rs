@@ -24,7 +24,7 @@ async fn applied(cluster: &Cluster) -> (Operator, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_that_was_applied_leaves_nothing_to_plan() {
+async fn an_applied_file_has_no_further_changes() {
     let cluster = Cluster::embedded().await;
     let operator = Operator::at(&cluster);
     let planned =
@@ -84,7 +84,7 @@ async fn a_change_is_shown_and_applied_exactly() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rounds_that_are_not_in_the_file_any_more_are_dropped() {
+async fn rounds_removed_from_the_file_are_dropped() {
     let cluster = Cluster::embedded().await;
     let (operator, _) = applied(&cluster).await;
     let shorter = PARTY.rsplit_once("\n[[round]]").expect("three rounds").0;
@@ -163,7 +163,7 @@ async fn plan_promises_what_the_server_does() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_plan_that_is_not_the_expected_one_any_more_is_not_applied() {
+async fn a_plan_that_has_changed_since_it_was_shown_is_not_applied() {
     let cluster = Cluster::embedded().await;
     let (operator, code) = applied(&cluster).await;
     operator.rewrite("\"Party\"", "\"Gala\"");
@@ -179,7 +179,7 @@ async fn a_plan_that_is_not_the_expected_one_any_more_is_not_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn invites_are_made_once_written_down_for_their_owner_alone_and_never_taken_back() {
+async fn invites_are_made_once_written_with_private_permissions_and_never_revoked() {
     let cluster = Cluster::redis(1).await;
     let operator = Operator::at(&cluster);
     operator.rewrite("votes_per_round = 5", "join = \"invite\"\ninvites = [\"Ann\"]\ninvites_file = \"guests.csv\"");
@@ -211,7 +211,7 @@ async fn invites_are_made_once_written_down_for_their_owner_alone_and_never_take
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_deleted_room_does_not_keep_its_ref() {
+async fn a_deleted_room_releases_its_ref() {
     let cluster = Cluster::embedded().await;
     let (operator, code) = applied(&cluster).await;
     let gone = cluster.emcee().call(Method::DELETE, &format!("/rooms/{code}?title=Party"), None).await;
@@ -222,7 +222,7 @@ async fn a_deleted_room_does_not_keep_its_ref() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_program_reads_plans_as_json() {
+async fn plans_can_be_printed_as_json() {
     let cluster = Cluster::embedded().await;
     let (operator, code) = applied(&cluster).await;
     operator.rewrite("seconds = 60", "seconds = 90");

@@ -40,7 +40,7 @@ async fn an_export_is_what_the_server_has() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_room_goes_to_a_file_of_its_own() {
+async fn every_room_is_exported_to_its_own_file() {
     let cluster = Cluster::embedded().await;
     let (operator, code) = evening(&cluster).await;
     operator.run(&["export", "--all", "--format", "json", "--dir", "kept"]).await.expect(0, &["3 rooms in kept"]);
@@ -53,7 +53,7 @@ async fn every_room_goes_to_a_file_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_room_that_cannot_be_written_keeps_none_of_the_others_back() {
+async fn a_room_that_cannot_be_exported_does_not_stop_the_others() {
     let cluster = Cluster::embedded().await;
     let (_, code) = evening(&cluster).await;
     let rooms = cluster.emcee().get("/rooms").await;
@@ -69,7 +69,7 @@ async fn a_room_that_cannot_be_written_keeps_none_of_the_others_back() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_laptop_writes_again_and_again_until_it_is_stopped() {
+async fn a_repeated_export_runs_until_it_is_stopped() {
     use tokio::io::{AsyncBufReadExt, BufReader};
     let mut cluster = Cluster::embedded().await;
     let (operator, code) = evening(&cluster).await;
@@ -104,7 +104,7 @@ async fn a_second_laptop_writes_again_and_again_until_it_is_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_audit_shows_every_take_and_ends_well_if_all_recount() {
+async fn an_audit_lists_every_take_and_succeeds_if_all_recounts_agree() {
     let cluster = Cluster::embedded().await;
     let (operator, code) = evening(&cluster).await;
     let output = operator.run(&["audit", "gala-27"]).await.expect(0, &["Gala", "1 take with 5 votes recounted: exact"]);
@@ -134,7 +134,7 @@ async fn an_audit_that_differs_ends_with_3() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_check_tells_by_its_exit_code_whether_the_evening_may_begin() {
+async fn the_exit_code_of_a_check_says_whether_the_evening_may_begin() {
     let cluster = Cluster::embedded().await;
     let operator = Operator::at(&cluster);
     operator.run(&["check"]).await.expect(0, &["public_link", "socket", "durable", "is well"]);
@@ -169,7 +169,7 @@ fn blind(link: &str, ledger: bool) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_check_looks_from_where_it_is_at_what_its_server_cannot_see() {
+async fn a_check_tests_from_its_own_machine_what_the_server_cannot_reach() {
     let cluster = Cluster::embedded().await;
     let link = cluster.pods[0].url("");
     let server = Receiver::serving(&[("/api/v1/check", blind(&link, true))]);
@@ -187,7 +187,7 @@ async fn a_check_looks_from_where_it_is_at_what_its_server_cannot_see() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_of_an_older_version_is_believed() {
+async fn a_check_accepts_the_answer_of_an_older_server() {
     let mut report = blind("", true);
     report.as_object_mut().expect("an object").remove("public_link");
     for item in report["items"].as_array_mut().expect("items") {

@@ -147,7 +147,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
 }
 
 #[test]
-fn a_circle_is_found_by_whatever_way_it_goes() {
+fn every_kind_of_circle_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let circles = |files: &[(&str, &str)]| {
         let files: Vec<_> = files.iter().map(|(path, text)| (folder.path().join(path), (*text).to_owned())).collect();

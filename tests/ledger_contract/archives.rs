@@ -12,23 +12,23 @@ use tallycast::ledger::{Claimed, Creation, ImportClaim, JoinOutcome, JoinRequest
 use crate::ledgers::{RoomFixture, TestLedger, invite, name, newcomer, voter};
 
 contract! { tick_ms = 0;
-    a_room_goes_on_elsewhere_where_it_was,
-    an_archive_is_brought_in_once,
-    a_code_or_reference_that_is_taken_is_said_and_leaves_nothing_behind,
-    counts_come_from_the_ballots_whatever_the_gates_said,
+    an_imported_room_continues_where_it_was,
+    an_archive_is_imported_once,
+    a_taken_code_or_reference_is_reported_and_leaves_nothing_behind,
+    counts_of_an_import_come_from_its_ballots,
     a_masked_archive_has_no_names_cards_and_keys,
     a_purged_room_leaves_nothing,
-    of_two_imports_at_once_one_wins_and_the_other_is_told,
+    of_two_imports_at_once_one_wins_and_the_other_is_refused,
     a_refused_archive_writes_nothing,
-    a_reference_is_free_again_when_its_room_is_deleted,
+    deleting_a_room_frees_its_reference,
 }
 
 // their claims run out at once, and every import of another test takes back what has run out
 contract! { alone;
-    an_import_that_was_cut_off_is_begun_again,
-    an_import_that_was_given_up_writes_nothing_any_more,
-    a_copy_that_was_cut_off_is_found_by_its_claim_and_taken_back,
-    a_room_that_was_brought_in_is_not_taken_back_with_its_claim,
+    an_interrupted_import_can_be_repeated,
+    an_import_with_an_outdated_claim_writes_nothing,
+    an_interrupted_copy_is_found_by_its_claim_and_removed,
+    an_imported_room_is_not_removed_with_its_claim,
 }
 
 /// Of the form that a server gives to them.
@@ -81,7 +81,7 @@ async fn claimed(ledger: &SharedLedger, room: &Room, lease: Duration) -> ImportC
     }
 }
 
-async fn a_room_goes_on_elsewhere_where_it_was(ledger: SharedLedger) {
+async fn an_imported_room_continues_where_it_was(ledger: SharedLedger) {
     let there = TestLedger::embedded(0);
     let (source, anna, bela) = lively(&there.ledger, 3).await;
     let before = reconcile_room(&*source.ledger, source.id()).await.unwrap();
@@ -109,7 +109,7 @@ async fn a_room_goes_on_elsewhere_where_it_was(ledger: SharedLedger) {
     assert_eq!(closed.room.rounds[1].takes[0].tally.votes, [1, 0, 2]);
 }
 
-async fn an_archive_is_brought_in_once(ledger: SharedLedger) {
+async fn an_archive_is_imported_once(ledger: SharedLedger) {
     let there = TestLedger::embedded(0);
     let (source, ..) = lively(&there.ledger, 1).await;
     let archive = Archive::read(&archived(&source).await).unwrap();
@@ -119,7 +119,7 @@ async fn an_archive_is_brought_in_once(ledger: SharedLedger) {
     assert!(matches!(archive.import(&*ledger).await.unwrap(), Import::Exists(_)));
 }
 
-async fn an_import_that_was_cut_off_is_begun_again(ledger: SharedLedger) {
+async fn an_interrupted_import_can_be_repeated(ledger: SharedLedger) {
     let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 1).await;
     let text = archived(&source).await;
@@ -137,7 +137,7 @@ async fn an_import_that_was_cut_off_is_begun_again(ledger: SharedLedger) {
     assert!(Archive::read(cut).is_err() && Archive::read(text.trim_end().rsplit_once('\n').unwrap().0).is_err());
 }
 
-async fn a_code_or_reference_that_is_taken_is_said_and_leaves_nothing_behind(ledger: SharedLedger) {
+async fn a_taken_code_or_reference_is_reported_and_leaves_nothing_behind(ledger: SharedLedger) {
     let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 1).await;
     let text = archived(&source).await;
@@ -152,7 +152,7 @@ async fn a_code_or_reference_that_is_taken_is_said_and_leaves_nothing_behind(led
     assert_eq!(ledger.voter(&second.room.id, &anna.voter).await.unwrap(), None);
 }
 
-async fn counts_come_from_the_ballots_whatever_the_gates_said(ledger: SharedLedger) {
+async fn counts_of_an_import_come_from_its_ballots(ledger: SharedLedger) {
     let there = TestLedger::embedded(0);
     let (source, ..) = lively(&there.ledger, 1).await;
     let text = archived(&source).await;
@@ -206,7 +206,7 @@ async fn a_purged_room_leaves_nothing(ledger: SharedLedger) {
     assert_eq!(other.sum().await.stored, 6);
 }
 
-async fn a_reference_is_free_again_when_its_room_is_deleted(ledger: SharedLedger) {
+async fn deleting_a_room_frees_its_reference(ledger: SharedLedger) {
     let reference = VoterId::from_entropy(rand::random()).to_string();
     ledger.create_room(&RoomFixture::planned(1, Some(&reference))).await.unwrap();
     let taken = RoomFixture::planned(1, Some(&reference));
@@ -219,7 +219,7 @@ async fn a_reference_is_free_again_when_its_room_is_deleted(ledger: SharedLedger
     assert_eq!(ledger.room(&first.id).await.unwrap().unwrap().reference, None);
 }
 
-async fn of_two_imports_at_once_one_wins_and_the_other_is_told(ledger: SharedLedger) {
+async fn of_two_imports_at_once_one_wins_and_the_other_is_refused(ledger: SharedLedger) {
     let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 2).await;
     let archive = Archive::read(&archived(&source).await).unwrap();
@@ -250,7 +250,7 @@ async fn of_two_imports_at_once_one_wins_and_the_other_is_told(ledger: SharedLed
     assert_eq!(fixture.ballot(&anna.voter, (2, 1)).await.votes, "cc");
 }
 
-async fn an_import_that_was_given_up_writes_nothing_any_more(ledger: SharedLedger) {
+async fn an_import_with_an_outdated_claim_writes_nothing(ledger: SharedLedger) {
     let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 2).await;
     let text = archived(&source).await;
@@ -272,7 +272,7 @@ async fn an_import_that_was_given_up_writes_nothing_any_more(ledger: SharedLedge
     assert_eq!(fixture.cast_in((2, 1), &anna.voter, 5, "a").await, ("ccaba".to_owned(), None));
 }
 
-async fn a_copy_that_was_cut_off_is_found_by_its_claim_and_taken_back(ledger: SharedLedger) {
+async fn an_interrupted_copy_is_found_by_its_claim_and_removed(ledger: SharedLedger) {
     let there = TestLedger::embedded(0);
     let (source, anna, _) = lively(&there.ledger, 2).await;
     let text = archived(&source).await;
@@ -292,7 +292,7 @@ async fn a_copy_that_was_cut_off_is_found_by_its_claim_and_taken_back(ledger: Sh
     assert_eq!(fixture.ballot(&anna.voter, (1, 1)).await.votes, "");
 }
 
-async fn a_room_that_was_brought_in_is_not_taken_back_with_its_claim(ledger: SharedLedger) {
+async fn an_imported_room_is_not_removed_with_its_claim(ledger: SharedLedger) {
     let there = TestLedger::embedded(0);
     let (source, ..) = lively(&there.ledger, 2).await;
     let text = archived(&source).await;

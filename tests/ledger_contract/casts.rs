@@ -10,15 +10,15 @@ use crate::ledgers::{RoomFixture, newcomer, open, voter};
 contract! { tick_ms = 0;
     a_vote_is_stored_and_counted,
     a_repeat_is_answered_with_the_ballot_and_counts_nothing,
-    what_overlaps_must_agree,
-    a_budget_is_filled_and_not_exceeded,
+    overlapping_letters_must_be_equal,
+    a_ballot_is_filled_and_not_exceeded,
     a_cast_that_skips_a_slip_is_a_gap,
-    a_letter_that_the_round_has_not_is_refused_whole,
+    a_cast_with_an_unknown_letter_is_refused_whole,
     another_round_is_closed_and_another_take_is_stale,
     a_closed_round_outranks_every_other_finding,
-    takes_have_ballots_of_their_own,
+    each_take_has_its_own_ballots,
     verdicts_come_in_the_order_of_the_casts,
-    nothing_is_taken_from_a_removed_voter,
+    casts_of_a_removed_voter_are_refused,
     the_time_of_a_ballot_is_that_of_its_last_vote,
     a_vote_is_part_of_every_later_tally,
     every_version_is_higher_than_the_one_before,
@@ -67,7 +67,7 @@ async fn a_repeat_is_answered_with_the_ballot_and_counts_nothing(ledger: SharedL
     assert_eq!(fixture.cast(&voter(1), 1, "abc").await, told("abc", None), "also long after the close");
 }
 
-async fn what_overlaps_must_agree(ledger: SharedLedger) {
+async fn overlapping_letters_must_be_equal(ledger: SharedLedger) {
     let fixture = opened(&ledger).await;
     fixture.cast(&voter(1), 1, "aab").await;
     assert_eq!(fixture.cast(&voter(1), 2, "abc").await, told("aabc", None));
@@ -76,7 +76,7 @@ async fn what_overlaps_must_agree(ledger: SharedLedger) {
     assert_eq!(fixture.cast(&voter(1), 1, "aabbb").await, told("aabc", Conflict), "not even the part behind it");
 }
 
-async fn a_budget_is_filled_and_not_exceeded(ledger: SharedLedger) {
+async fn a_ballot_is_filled_and_not_exceeded(ledger: SharedLedger) {
     let fixture = opened(&ledger).await;
     assert_eq!(fixture.cast(&voter(1), 1, "aaaaaaaabbbb").await, told("aaaaaaaabb", OutOfVotes));
     assert_eq!(fixture.cast(&voter(1), 11, "c").await, told("aaaaaaaabb", OutOfVotes));
@@ -94,7 +94,7 @@ async fn a_cast_that_skips_a_slip_is_a_gap(ledger: SharedLedger) {
     assert_eq!(fixture.cast(&voter(1), 12, "a").await, told("a", Gap), "also beyond the budget");
 }
 
-async fn a_letter_that_the_round_has_not_is_refused_whole(ledger: SharedLedger) {
+async fn a_cast_with_an_unknown_letter_is_refused_whole(ledger: SharedLedger) {
     let fixture = opened(&ledger).await;
     for votes in ["d", "abd", "z"] {
         assert_eq!(fixture.cast(&voter(1), 1, votes).await, told("", BadChoice));
@@ -125,7 +125,7 @@ async fn a_closed_round_outranks_every_other_finding(ledger: SharedLedger) {
     assert_eq!(fixture.cast_in((1, 2), &voter(1), 1, "z").await, told("", Closed));
 }
 
-async fn takes_have_ballots_of_their_own(ledger: SharedLedger) {
+async fn each_take_has_its_own_ballots(ledger: SharedLedger) {
     let mut fixture = opened(&ledger).await;
     fixture.cast(&voter(1), 1, "ab").await;
     fixture.open(1, 2).await;
@@ -156,7 +156,7 @@ async fn verdicts_come_in_the_order_of_the_casts(ledger: SharedLedger) {
     assert_eq!(commit.gate.tally.votes, [50, 100, 0]);
 }
 
-async fn nothing_is_taken_from_a_removed_voter(ledger: SharedLedger) {
+async fn casts_of_a_removed_voter_are_refused(ledger: SharedLedger) {
     let mut fixture = RoomFixture::new(&ledger, 3).await;
     fixture.open(1, 1).await;
     let anna = newcomer("Anna");

@@ -12,12 +12,12 @@ use tokio::sync::oneshot;
 use crate::ledgers::{RoomFixture, open, voter};
 
 contract! { tick_ms = 0;
-    one_slip_from_many_lanes_at_once_is_counted_once,
-    slips_from_many_lanes_at_once_never_exceed_the_budget,
-    what_was_taken_before_a_close_is_in_its_count_and_nothing_else,
-    the_counts_are_those_of_the_ballots,
-    ballots_come_in_slices_and_none_is_missed,
-    what_a_pod_has_acknowledged_is_kept_absolute,
+    one_slip_through_many_partition_writers_at_once_is_counted_once,
+    slips_through_many_partition_writers_at_once_never_exceed_the_budget,
+    a_close_counts_exactly_the_votes_accepted_before_it,
+    counts_equal_the_sum_of_the_ballots,
+    ballots_are_read_in_slices_and_none_is_missed,
+    acknowledged_counts_of_a_pod_are_stored_as_absolute_numbers,
 }
 
 /// One cast over a writer of its own.
@@ -34,7 +34,7 @@ async fn opened(ledger: &SharedLedger, partitions: u16) -> RoomFixture {
     fixture
 }
 
-async fn one_slip_from_many_lanes_at_once_is_counted_once(ledger: SharedLedger) {
+async fn one_slip_through_many_partition_writers_at_once_is_counted_once(ledger: SharedLedger) {
     let fixture = opened(&ledger, 1).await;
     let one = voter(1);
     let commits = join_all((0..200).map(|_| commit_alone(&fixture, &one, 1, "a"))).await;
@@ -45,7 +45,7 @@ async fn one_slip_from_many_lanes_at_once_is_counted_once(ledger: SharedLedger) 
     assert_eq!((added.sum::<u64>(), fixture.sum().await.tally.votes), (1, vec![1, 0, 0]));
 }
 
-async fn slips_from_many_lanes_at_once_never_exceed_the_budget(ledger: SharedLedger) {
+async fn slips_through_many_partition_writers_at_once_never_exceed_the_budget(ledger: SharedLedger) {
     let fixture = opened(&ledger, 1).await;
     let one = voter(1);
     let casts = (0..100).map(|number| commit_alone(&fixture, &one, 1 + number % 14, ["a", "b"][number as usize % 2]));
@@ -58,7 +58,7 @@ async fn slips_from_many_lanes_at_once_never_exceed_the_budget(ledger: SharedLed
     assert_eq!(tally.voters, 1);
 }
 
-async fn what_was_taken_before_a_close_is_in_its_count_and_nothing_else(ledger: SharedLedger) {
+async fn a_close_counts_exactly_the_votes_accepted_before_it(ledger: SharedLedger) {
     for _ in 0..5 {
         let fixture = opened(&ledger, 3).await;
         let voters: Vec<_> = (0..60).map(voter).collect();
@@ -89,7 +89,7 @@ async fn what_was_taken_before_a_close_is_in_its_count_and_nothing_else(ledger: 
     }
 }
 
-async fn the_counts_are_those_of_the_ballots(ledger: SharedLedger) {
+async fn counts_equal_the_sum_of_the_ballots(ledger: SharedLedger) {
     let fixture = opened(&ledger, 4).await;
     let voters: Vec<_> = (0..40).map(voter).collect();
     let casts = voters.iter().enumerate().map(|(at, voter)| {
@@ -114,7 +114,7 @@ async fn the_counts_are_those_of_the_ballots(ledger: SharedLedger) {
     assert_eq!(sum.stored, counts.iter().sum::<u64>());
 }
 
-async fn ballots_come_in_slices_and_none_is_missed(ledger: SharedLedger) {
+async fn ballots_are_read_in_slices_and_none_is_missed(ledger: SharedLedger) {
     let mut fixture = opened(&ledger, 2).await;
     let voters: Vec<_> = (0..5_000).map(voter).collect();
     let mut expected = [BTreeMap::new(), BTreeMap::new()];
@@ -147,7 +147,7 @@ async fn ballots_come_in_slices_and_none_is_missed(ledger: SharedLedger) {
     assert_eq!(ledger.ballots(fixture.id(), 0, (9, 1), None).await.unwrap(), (vec![], None));
 }
 
-async fn what_a_pod_has_acknowledged_is_kept_absolute(ledger: SharedLedger) {
+async fn acknowledged_counts_of_a_pod_are_stored_as_absolute_numbers(ledger: SharedLedger) {
     let fixture = opened(&ledger, 1).await;
     let (mut one, mut two) =
         (ledger.partition_writer(fixture.id(), 0, "one"), ledger.partition_writer(fixture.id(), 0, "two"));

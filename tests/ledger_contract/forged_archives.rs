@@ -240,14 +240,14 @@ fn commands(room: &Room) -> Vec<Command> {
 }
 
 #[test]
-fn a_damaged_archive_is_refused_by_name_or_sound() {
+fn a_damaged_archive_is_refused_with_its_fault_or_is_still_valid() {
     let mut runner = TestRunner::new(Config { cases: READ, failure_persistence: None, ..Config::default() });
     runner.run(&damaged(3), |text| is_refused_or_sound(&text).map(drop)).unwrap();
     runner.run(&torn(), |text| is_refused_or_sound(&text).map(drop)).unwrap();
 }
 
 #[test]
-fn what_servers_have_written_is_read_and_written_again_as_it_was() {
+fn archives_of_earlier_servers_are_read_and_written_unchanged() {
     for lines in CORPUS.iter() {
         let archive = Archive::read(&text_of(lines)).unwrap();
         let again: Vec<Value> =
@@ -311,11 +311,11 @@ async fn has_its_evening(ledger: &SharedLedger, archive: &Archive) {
 }
 
 #[test]
-fn what_is_let_through_is_a_room_like_any_other_in_a_file() {
+fn an_accepted_archive_becomes_a_working_room_in_a_file() {
     are_rooms_like_any_other(&TestLedger::embedded(0), BROUGHT_IN);
 }
 
 #[test]
-fn what_is_let_through_is_a_room_like_any_other_in_redis() {
+fn an_accepted_archive_becomes_a_working_room_in_redis() {
     are_rooms_like_any_other(&TestLedger::redis_of_its_own(0), BROUGHT_IN);
 }

@@ -8,16 +8,16 @@ use crate::ledgers::{RoomFixture, open, voter};
 
 contract! { tick_ms = 0;
     a_room_begins_with_idle_gates,
-    a_target_reaches_every_partition,
-    a_gate_follows_only_a_newer_target,
+    a_desired_state_reaches_every_partition,
+    a_gate_follows_only_a_newer_desired_state,
     a_deadline_is_counted_from_the_opening_of_each_gate,
     a_passed_deadline_refuses_votes_by_the_ledgers_clock,
-    a_close_after_the_deadline_is_dated_at_it,
-    a_deadline_can_be_moved_and_taken_away,
+    a_close_after_the_deadline_is_dated_at_the_deadline,
+    a_deadline_can_be_moved_and_removed,
     a_closed_take_is_frozen,
     a_closed_take_opens_again_with_its_counts,
-    the_next_take_starts_from_nothing_and_versions_go_on,
-    targets_at_once_end_at_the_newest,
+    the_next_take_starts_from_zero_and_versions_keep_rising,
+    concurrent_desired_states_end_at_the_newest,
 }
 
 async fn a_room_begins_with_idle_gates(ledger: SharedLedger) {
@@ -28,7 +28,7 @@ async fn a_room_begins_with_idle_gates(ledger: SharedLedger) {
     assert_eq!(fixture.cast(&voter(1), 1, "a").await, (String::new(), Some(Refusal::Closed)));
 }
 
-async fn a_target_reaches_every_partition(ledger: SharedLedger) {
+async fn a_desired_state_reaches_every_partition(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 64).await;
     let target = open(7, 2, 3, Deadline::Never);
     let (now, gates) = ledger.set_gates(fixture.id(), 64, &target).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_target_reaches_every_partition(ledger: SharedLedger) {
     }
 }
 
-async fn a_gate_follows_only_a_newer_target(ledger: SharedLedger) {
+async fn a_gate_follows_only_a_newer_desired_state(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 2).await;
     let aimed = |target: DesiredGate| {
         let (ledger, id) = (ledger.clone(), fixture.id().clone());
@@ -85,7 +85,7 @@ async fn a_passed_deadline_refuses_votes_by_the_ledgers_clock(ledger: SharedLedg
     assert_eq!((gate.phase, gate.tally.total()), (GatePhase::Open, 2), "only a target closes");
 }
 
-async fn a_close_after_the_deadline_is_dated_at_it(ledger: SharedLedger) {
+async fn a_close_after_the_deadline_is_dated_at_the_deadline(ledger: SharedLedger) {
     let mut fixture = RoomFixture::new(&ledger, 2).await;
     let opened = fixture.open(1, 1).await;
     let deadline = opened.iter().map(|gate| gate.opened_at).max().unwrap();
@@ -96,7 +96,7 @@ async fn a_close_after_the_deadline_is_dated_at_it(ledger: SharedLedger) {
     assert!(fixture.close(2, 1).await.iter().all(|gate| gate.closed_at == Some(gate.opened_at)));
 }
 
-async fn a_deadline_can_be_moved_and_taken_away(ledger: SharedLedger) {
+async fn a_deadline_can_be_moved_and_removed(ledger: SharedLedger) {
     let mut fixture = RoomFixture::new(&ledger, 1).await;
     let opened = fixture.set_gates(open(0, 1, 1, Deadline::At(1))).await.remove(0);
     assert_eq!(fixture.cast(&voter(1), 1, "a").await.1, Some(Refusal::Closed));
@@ -132,7 +132,7 @@ async fn a_closed_take_opens_again_with_its_counts(ledger: SharedLedger) {
     assert_eq!(fixture.cast(&voter(1), 3, "c").await, ("abc".into(), None));
 }
 
-async fn the_next_take_starts_from_nothing_and_versions_go_on(ledger: SharedLedger) {
+async fn the_next_take_starts_from_zero_and_versions_keep_rising(ledger: SharedLedger) {
     let mut fixture = RoomFixture::new(&ledger, 1).await;
     let mut version = 0;
     for (round, take) in [(1, 1), (1, 2), (2, 1), (3, 1)] {
@@ -150,7 +150,7 @@ async fn the_next_take_starts_from_nothing_and_versions_go_on(ledger: SharedLedg
     assert_eq!(fixture.sum().await.stored, 12);
 }
 
-async fn targets_at_once_end_at_the_newest(ledger: SharedLedger) {
+async fn concurrent_desired_states_end_at_the_newest(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 4).await;
     let targets: Vec<_> = (1..=20).rev().map(|seq| open(seq, 1, seq as u16, Deadline::Never)).collect();
     let aims = targets.iter().map(|target| async {

@@ -12,10 +12,10 @@ use crate::ledgers::RoomFixture;
 
 contract! { tick_ms = 0;
     a_job_is_stored_with_the_change_that_causes_it,
-    a_change_that_was_refused_causes_nothing,
-    a_job_that_was_stored_before_is_not_stored_again,
+    a_refused_change_causes_no_job,
+    a_job_is_stored_once,
     jobs_are_taken_in_order_each_by_one_worker,
-    a_job_whose_worker_fell_silent_is_taken_again,
+    a_job_is_taken_again_when_its_lease_ends,
     a_job_that_is_done_is_never_taken_again,
     the_backlog_says_how_many_wait_and_since_when,
     the_backlog_names_every_room_with_jobs_at_once_and_no_other,
@@ -42,7 +42,7 @@ async fn a_job_is_stored_with_the_change_that_causes_it(ledger: SharedLedger) {
     assert_eq!(taken(&ledger, fixture.id(), "w", LONG).await.unwrap().job, message("b"));
 }
 
-async fn a_change_that_was_refused_causes_nothing(ledger: SharedLedger) {
+async fn a_refused_change_causes_no_job(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 1).await;
     let stale = Room { seq: 1, ..fixture.room.clone() };
     let outcome = ledger.replace_room(&stale, &[message("a")]).await.unwrap();
@@ -50,7 +50,7 @@ async fn a_change_that_was_refused_causes_nothing(ledger: SharedLedger) {
     assert_eq!(taken(&ledger, fixture.id(), "w", LONG).await, None);
 }
 
-async fn a_job_that_was_stored_before_is_not_stored_again(ledger: SharedLedger) {
+async fn a_job_is_stored_once(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 1).await;
     ledger.enqueue(fixture.id(), &[message("a")]).await.unwrap();
     ledger.enqueue(fixture.id(), &[message("a"), message("b")]).await.unwrap();
@@ -71,7 +71,7 @@ async fn jobs_are_taken_in_order_each_by_one_worker(ledger: SharedLedger) {
     assert_eq!(taken(&ledger, fixture.id(), "two", LONG).await, None);
 }
 
-async fn a_job_whose_worker_fell_silent_is_taken_again(ledger: SharedLedger) {
+async fn a_job_is_taken_again_when_its_lease_ends(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 1).await;
     ledger.enqueue(fixture.id(), &[message("a")]).await.unwrap();
     let first = taken(&ledger, fixture.id(), "dies", Duration::ZERO).await.unwrap();

@@ -8,21 +8,21 @@ use tallycast::ledger::{JoinOutcome, JoinRequest, SharedLedger, Voter};
 use crate::ledgers::{RoomFixture, card, invite, name, names, newcomer};
 
 contract! { tick_ms = 0;
-    an_open_room_lets_everybody_in,
-    a_closed_room_lets_nobody_new_in,
-    a_card_leads_back_to_its_voter,
-    a_token_leads_back_to_its_voter,
-    a_join_said_many_times_at_once_is_one_voter,
+    an_open_room_admits_everybody,
+    a_closed_room_admits_no_new_voter,
+    a_card_finds_its_voter_again,
+    a_token_finds_its_voter_again,
+    many_equal_joins_at_once_make_one_voter,
     a_name_belongs_to_one_voter_without_regard_to_case,
     a_taken_name_comes_with_the_first_free_suggestion,
-    one_name_asked_for_by_many_at_once_is_given_once,
+    one_name_requested_by_many_at_once_is_given_once,
     a_new_voter_needs_a_name,
-    an_invite_lets_one_voter_in,
-    an_invite_gives_its_name_and_leads_back,
+    an_invite_admits_one_voter,
+    an_invite_gives_its_name_and_finds_its_voter_again,
     an_unknown_invite_is_refused,
-    a_name_that_an_invite_reserves_is_for_its_holder,
+    a_name_reserved_by_an_invite_is_for_its_holder,
     a_name_that_was_invited_before_keeps_its_invite,
-    a_removed_voter_is_refused_on_every_way_back,
+    a_removed_voter_is_refused_by_token_card_and_invite,
     rooms_do_not_share_voters,
     a_lost_voter_with_a_token_joins_again_under_the_same_id,
 }
@@ -42,7 +42,7 @@ async fn joined(ledger: &SharedLedger, room: &RoomId, called: &str) -> (JoinRequ
     (request, voter)
 }
 
-async fn an_open_room_lets_everybody_in(ledger: SharedLedger) {
+async fn an_open_room_admits_everybody(ledger: SharedLedger) {
     let room = room(&ledger).await;
     let request = newcomer("Anna");
     assert_eq!(ledger.join(&room, &request).await.unwrap(), JoinOutcome::Done(voter_of(&request)));
@@ -50,7 +50,7 @@ async fn an_open_room_lets_everybody_in(ledger: SharedLedger) {
     assert_eq!(ledger.voter(&room, &newcomer("x").voter).await.unwrap(), None);
 }
 
-async fn a_closed_room_lets_nobody_new_in(ledger: SharedLedger) {
+async fn a_closed_room_admits_no_new_voter(ledger: SharedLedger) {
     let room = room(&ledger).await;
     let code = invite();
     ledger.invite(&room, &[(name("Bela"), code.clone())]).await.unwrap();
@@ -60,7 +60,7 @@ async fn a_closed_room_lets_nobody_new_in(ledger: SharedLedger) {
     assert_eq!(ledger.join(&room, &invited).await.unwrap(), JoinOutcome::Closed);
 }
 
-async fn a_card_leads_back_to_its_voter(ledger: SharedLedger) {
+async fn a_card_finds_its_voter_again(ledger: SharedLedger) {
     let room = room(&ledger).await;
     let (anna, voter) = joined(&ledger, &room, "Anna").await;
     for mode in [JoinMode::Open, JoinMode::Invite, JoinMode::Closed] {
@@ -72,7 +72,7 @@ async fn a_card_leads_back_to_its_voter(ledger: SharedLedger) {
     assert_eq!(ledger.gate_snapshot(&room, 1).await.unwrap().unwrap().voters, 1);
 }
 
-async fn a_token_leads_back_to_its_voter(ledger: SharedLedger) {
+async fn a_token_finds_its_voter_again(ledger: SharedLedger) {
     let room = room(&ledger).await;
     let (anna, voter) = joined(&ledger, &room, "Anna").await;
     let (bela, other) = joined(&ledger, &room, "Bela").await;
@@ -83,7 +83,7 @@ async fn a_token_leads_back_to_its_voter(ledger: SharedLedger) {
     assert_eq!(ledger.join(&room, &without).await.unwrap(), JoinOutcome::Known(other), "an id alone proves nothing");
 }
 
-async fn a_join_said_many_times_at_once_is_one_voter(ledger: SharedLedger) {
+async fn many_equal_joins_at_once_make_one_voter(ledger: SharedLedger) {
     let room = room(&ledger).await;
     // the same card, and each time another id, as pods make them for a phone that tries again
     let anna = newcomer("Anna");
@@ -125,7 +125,7 @@ async fn a_taken_name_comes_with_the_first_free_suggestion(ledger: SharedLedger)
     assert_eq!(ledger.join(&room, &request).await.unwrap(), JoinOutcome::NameTaken(None));
 }
 
-async fn one_name_asked_for_by_many_at_once_is_given_once(ledger: SharedLedger) {
+async fn one_name_requested_by_many_at_once_is_given_once(ledger: SharedLedger) {
     let room = room(&ledger).await;
     let requests: Vec<_> = (0..50).map(|_| newcomer("Anna")).collect();
     let outcomes = join_all(requests.iter().map(|request| ledger.join(&room, request))).await;
@@ -139,7 +139,7 @@ async fn a_new_voter_needs_a_name(ledger: SharedLedger) {
     assert_eq!(ledger.join(&room, &nameless).await.unwrap(), JoinOutcome::NameMissing);
 }
 
-async fn an_invite_lets_one_voter_in(ledger: SharedLedger) {
+async fn an_invite_admits_one_voter(ledger: SharedLedger) {
     let room = room(&ledger).await;
     let code = invite();
     ledger.invite(&room, &[(name("Anna"), code.clone())]).await.unwrap();
@@ -151,7 +151,7 @@ async fn an_invite_lets_one_voter_in(ledger: SharedLedger) {
     assert_eq!(ledger.join(&room, &second).await.unwrap(), JoinOutcome::Known(voter_of(&with)));
 }
 
-async fn an_invite_gives_its_name_and_leads_back(ledger: SharedLedger) {
+async fn an_invite_gives_its_name_and_finds_its_voter_again(ledger: SharedLedger) {
     let room = room(&ledger).await;
     let code = invite();
     ledger.invite(&room, &[(name("Anna"), code.clone())]).await.unwrap();
@@ -170,7 +170,7 @@ async fn an_unknown_invite_is_refused(ledger: SharedLedger) {
     }
 }
 
-async fn a_name_that_an_invite_reserves_is_for_its_holder(ledger: SharedLedger) {
+async fn a_name_reserved_by_an_invite_is_for_its_holder(ledger: SharedLedger) {
     let room = room(&ledger).await;
     let code = invite();
     ledger.invite(&room, &[(name("Anna"), code.clone())]).await.unwrap();
@@ -194,7 +194,7 @@ async fn a_name_that_was_invited_before_keeps_its_invite(ledger: SharedLedger) {
     assert!(given.iter().eq(many.iter().map(|(_, invite)| invite)));
 }
 
-async fn a_removed_voter_is_refused_on_every_way_back(ledger: SharedLedger) {
+async fn a_removed_voter_is_refused_by_token_card_and_invite(ledger: SharedLedger) {
     let room = room(&ledger).await;
     let code = invite();
     ledger.invite(&room, &[(name("Anna"), code.clone())]).await.unwrap();

@@ -11,7 +11,7 @@ contract! { tick_ms = 0;
     a_feed_begins_with_resumed_and_says_so_again_after_a_reconnect,
     a_commit_is_published_with_the_counts_that_include_it,
     a_removal_is_announced,
-    presence_is_noted_for_each_pod_and_room,
+    presence_is_stored_for_each_pod_and_room,
     a_sign_in_that_was_ended_stays_ended_until_its_time,
 }
 
@@ -86,7 +86,7 @@ async fn a_removal_is_announced(ledger: SharedLedger) {
     listener.receive(|event| *event == expected).await;
 }
 
-async fn presence_is_noted_for_each_pod_and_room(ledger: SharedLedger) {
+async fn presence_is_stored_for_each_pod_and_room(ledger: SharedLedger) {
     let (room, other) = (RoomFixture::new(&ledger, 1).await.room.id, RoomFixture::new(&ledger, 1).await.room.id);
     let (one, two) = (random_name(), random_name());
     let voters: Vec<_> = (0..4).map(voter).collect();

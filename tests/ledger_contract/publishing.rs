@@ -6,13 +6,13 @@ use tallycast::ledger::{FeedEvent, Replacement, SharedLedger};
 use crate::ledgers::{RoomFixture, FeedListener, open, voter};
 
 contract! { tick_ms = crate::ledgers::NEVER_AGAIN_MS;
-    a_gate_that_follows_a_target_is_published_at_once,
+    a_gate_that_follows_a_desired_state_is_published_at_once,
     within_a_tick_commits_publish_nothing,
-    settling_publishes_what_was_not_and_only_once,
-    settling_publishes_nothing_that_others_have_published,
+    publish_pending_publishes_what_was_left_and_only_once,
+    publish_pending_publishes_nothing_that_others_have_published,
     what_is_published_is_absolute,
-    each_partition_has_a_tick_of_its_own,
-    a_feed_hears_only_the_rooms_that_it_follows,
+    each_partition_has_its_own_tick,
+    a_feed_receives_only_the_rooms_that_it_follows,
     a_stored_record_is_announced_to_all,
 }
 
@@ -23,7 +23,7 @@ async fn opened(ledger: &SharedLedger, partitions: u16) -> RoomFixture {
     fixture
 }
 
-async fn a_gate_that_follows_a_target_is_published_at_once(ledger: SharedLedger) {
+async fn a_gate_that_follows_a_desired_state_is_published_at_once(ledger: SharedLedger) {
     let mut fixture = RoomFixture::new(&ledger, 3).await;
     let mut listener = fixture.listen().await;
     for deadline in [Deadline::Never, Deadline::After(60_000)] {
@@ -45,7 +45,7 @@ async fn within_a_tick_commits_publish_nothing(ledger: SharedLedger) {
     assert_eq!(listener.gates().await, []);
 }
 
-async fn settling_publishes_what_was_not_and_only_once(ledger: SharedLedger) {
+async fn publish_pending_publishes_what_was_left_and_only_once(ledger: SharedLedger) {
     let fixture = opened(&ledger, 1).await;
     let mut listener = fixture.listen().await;
     let mut writer = ledger.partition_writer(fixture.id(), 0, "pod");
@@ -65,7 +65,7 @@ async fn settling_publishes_what_was_not_and_only_once(ledger: SharedLedger) {
     assert_eq!(listener.gates().await.len(), 1);
 }
 
-async fn settling_publishes_nothing_that_others_have_published(ledger: SharedLedger) {
+async fn publish_pending_publishes_nothing_that_others_have_published(ledger: SharedLedger) {
     let fixture = opened(&ledger, 1).await;
     let mut listener = fixture.listen().await;
     let mut writer = ledger.partition_writer(fixture.id(), 0, "pod");
@@ -97,7 +97,7 @@ async fn what_is_published_is_absolute(ledger: SharedLedger) {
     assert_eq!(closed[0].tally.total(), 5);
 }
 
-async fn each_partition_has_a_tick_of_its_own(ledger: SharedLedger) {
+async fn each_partition_has_its_own_tick(ledger: SharedLedger) {
     let fixture = opened(&ledger, 2).await;
     let mut listener = fixture.listen().await;
     for number in 0..10 {
@@ -109,7 +109,7 @@ async fn each_partition_has_a_tick_of_its_own(ledger: SharedLedger) {
     assert_eq!(listener.gates().await, [(0, zero)]);
 }
 
-async fn a_feed_hears_only_the_rooms_that_it_follows(ledger: SharedLedger) {
+async fn a_feed_receives_only_the_rooms_that_it_follows(ledger: SharedLedger) {
     let (mut one, mut two) = (RoomFixture::new(&ledger, 1).await, RoomFixture::new(&ledger, 1).await);
     let mut listener = one.listen().await;
     two.open(1, 1).await;

@@ -12,12 +12,12 @@ use tallycast::ledger::{
 use crate::ledgers::{RoomFixture, TestLedger, invite, name, newcomer, voter};
 
 contract! { restarts;
-    everything_that_was_answered_survives_a_restart,
-    a_restart_in_the_middle_of_a_round_goes_on_where_it_was,
-    a_blackout_that_has_begun_is_known_after_a_restart_whatever_the_deadline_says_then,
+    everything_acknowledged_survives_a_restart,
+    a_round_continues_after_a_restart,
+    a_blackout_survives_a_restart_whatever_the_deadline_is_then,
 }
 
-async fn a_blackout_that_has_begun_is_known_after_a_restart_whatever_the_deadline_says_then(test_ledger: TestLedger) {
+async fn a_blackout_survives_a_restart_whatever_the_deadline_is_then(test_ledger: TestLedger) {
     let ledger = test_ledger.ledger.clone();
     let mut planned = RoomFixture::planned(2, None);
     planned.rounds[0].blackout_seconds = 600;
@@ -39,7 +39,7 @@ async fn a_blackout_that_has_begun_is_known_after_a_restart_whatever_the_deadlin
     assert!(moved.running.is_some_and(|running| running.dark));
 }
 
-async fn everything_that_was_answered_survives_a_restart(test_ledger: TestLedger) {
+async fn everything_acknowledged_survives_a_restart(test_ledger: TestLedger) {
     let reference = "the-evening";
     let planned = RoomFixture::planned(3, Some(reference));
     let ledger = test_ledger.ledger.clone();
@@ -89,7 +89,7 @@ async fn everything_that_was_answered_survives_a_restart(test_ledger: TestLedger
     assert!(again.seq > room.seq);
 }
 
-async fn a_restart_in_the_middle_of_a_round_goes_on_where_it_was(test_ledger: TestLedger) {
+async fn a_round_continues_after_a_restart(test_ledger: TestLedger) {
     let mut fixture = RoomFixture::new(&test_ledger.ledger, 3).await;
     fixture.open(1, 1).await;
     let voters: Vec<_> = (0..30).map(voter).collect();

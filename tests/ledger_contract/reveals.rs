@@ -8,7 +8,7 @@ use tallycast::ledger::{RankEntry, SharedLedger};
 use crate::ledgers::{RoomFixture, name, voter};
 
 contract! { tick_ms = 0;
-    a_reveal_that_begins_or_ends_drops_what_an_earlier_one_left_half_done,
+    a_reveal_that_begins_or_ends_drops_older_frozen_rankings,
 }
 
 async fn must(ledger: &SharedLedger, room: &RoomId, command: Command) -> RoomSnapshot {
@@ -27,7 +27,7 @@ async fn is_there(ledger: &SharedLedger, room: &RoomId, ranking: u64) -> bool {
     !ledger.ranking(room, ranking, 0).await.unwrap().is_empty()
 }
 
-async fn a_reveal_that_begins_or_ends_drops_what_an_earlier_one_left_half_done(ledger: SharedLedger) {
+async fn a_reveal_that_begins_or_ends_drops_older_frozen_rankings(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 1).await;
     let (room, other) = (fixture.id().clone(), RoomFixture::new(&ledger, 1).await.room.id);
     must(&ledger, &room, Command::Open { round: 1, take: None, seconds: None }).await;

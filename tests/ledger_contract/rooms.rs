@@ -12,14 +12,14 @@ contract! { tick_ms = 0;
     a_room_is_found_by_its_id_and_by_its_code,
     a_code_belongs_to_one_room,
     a_reference_belongs_to_one_room_and_leads_to_it,
-    a_room_that_was_refused_takes_neither_code_nor_reference,
-    a_room_created_again_is_answered_as_it_is_stored,
-    a_record_is_replaced_only_by_who_has_read_it_last,
-    of_many_who_replace_a_record_at_once_one_wins,
+    a_refused_room_takes_neither_code_nor_reference,
+    creating_a_room_again_answers_the_stored_one,
+    a_record_is_replaced_only_with_its_last_seq,
+    of_many_replacements_at_once_one_wins,
     a_seq_rises_and_is_not_behind_the_ledgers_clock,
     a_deleted_room_is_still_found,
     every_room_is_listed,
-    a_room_that_nobody_made_is_not_there,
+    an_unknown_room_is_not_found,
 }
 
 fn titled(room: &Room, title: &str) -> Room {
@@ -62,7 +62,7 @@ async fn a_reference_belongs_to_one_room_and_leads_to_it(ledger: SharedLedger) {
     assert_eq!(ledger.create_room(&again).await.unwrap(), Creation::RefTaken(first));
 }
 
-async fn a_room_that_was_refused_takes_neither_code_nor_reference(ledger: SharedLedger) {
+async fn a_refused_room_takes_neither_code_nor_reference(ledger: SharedLedger) {
     let first = created(&ledger, &RoomFixture::planned(1, Some(&reference()))).await;
     let code_taken = Room { code: first.code.clone(), ..RoomFixture::planned(1, Some(&reference())) };
     assert_eq!(ledger.create_room(&code_taken).await.unwrap(), Creation::CodeTaken);
@@ -74,7 +74,7 @@ async fn a_room_that_was_refused_takes_neither_code_nor_reference(ledger: Shared
     created(&ledger, &third).await;
 }
 
-async fn a_room_created_again_is_answered_as_it_is_stored(ledger: SharedLedger) {
+async fn creating_a_room_again_answers_the_stored_one(ledger: SharedLedger) {
     let planned = RoomFixture::planned(1, Some(&reference()));
     let room = created(&ledger, &planned).await;
     assert_eq!(created(&ledger, &planned).await, room);
@@ -84,7 +84,7 @@ async fn a_room_created_again_is_answered_as_it_is_stored(ledger: SharedLedger) 
     assert_eq!(created(&ledger, &planned).await, room);
 }
 
-async fn a_record_is_replaced_only_by_who_has_read_it_last(ledger: SharedLedger) {
+async fn a_record_is_replaced_only_with_its_last_seq(ledger: SharedLedger) {
     let read = created(&ledger, &RoomFixture::planned(1, None)).await;
     let first = titled(&read, "First");
     let Replacement::Stored(stored) = ledger.replace_room(&first, &[]).await.unwrap() else {
@@ -96,7 +96,7 @@ async fn a_record_is_replaced_only_by_who_has_read_it_last(ledger: SharedLedger)
     assert_eq!(ledger.room(&read.id).await.unwrap(), Some(stored));
 }
 
-async fn of_many_who_replace_a_record_at_once_one_wins(ledger: SharedLedger) {
+async fn of_many_replacements_at_once_one_wins(ledger: SharedLedger) {
     let read = created(&ledger, &RoomFixture::planned(1, None)).await;
     let rooms: Vec<_> = (0..20).map(|number| titled(&read, &format!("Title {number}"))).collect();
     let outcomes = join_all(rooms.iter().map(|room| ledger.replace_room(room, &[]))).await;
@@ -143,7 +143,7 @@ async fn every_room_is_listed(ledger: SharedLedger) {
     }
 }
 
-async fn a_room_that_nobody_made_is_not_there(ledger: SharedLedger) {
+async fn an_unknown_room_is_not_found(ledger: SharedLedger) {
     let unknown = RoomFixture::planned(1, None);
     assert_eq!(ledger.room(&unknown.id).await.unwrap(), None);
     assert_eq!(ledger.find_room(&RoomCode::from_entropy(rand::random())).await.unwrap(), None);

@@ -12,16 +12,16 @@ use crate::ledgers::{RoomFixture, card, invite, name, names, newcomer, voter};
 
 contract! { tick_ms = 0;
     a_known_voter_is_greeted_with_the_ballot,
-    a_lost_voter_is_written_again,
-    a_lost_voter_whose_name_is_gone_gets_another,
+    a_voter_missing_from_the_ledger_is_stored_again,
+    a_restored_voter_whose_name_is_taken_gets_another,
     a_removed_voter_is_greeted_as_removed,
-    a_crowd_is_greeted_in_its_order,
+    many_voters_are_greeted_in_order,
     many_greetings_at_once_write_one_voter,
     a_new_name_frees_the_old_one,
-    a_name_that_is_taken_is_not_given,
-    removal_is_told_and_can_be_taken_back,
+    a_taken_name_is_refused,
+    a_removal_is_reported_and_can_be_undone,
     a_snapshot_counts_voters_without_the_removed,
-    pages_of_voters_neither_overlap_nor_skip,
+    pages_of_voters_do_not_overlap_or_skip,
     voters_are_found_by_a_part_of_the_name,
     a_frozen_ranking_is_kept_in_slices_until_it_is_dropped,
 }
@@ -64,7 +64,7 @@ async fn a_known_voter_is_greeted_with_the_ballot(ledger: SharedLedger) {
     }
 }
 
-async fn a_lost_voter_is_written_again(ledger: SharedLedger) {
+async fn a_voter_missing_from_the_ledger_is_stored_again(ledger: SharedLedger) {
     let mut fixture = RoomFixture::new(&ledger, 3).await;
     fixture.open(1, 1).await;
     let anna = unknown("Anna");
@@ -80,7 +80,7 @@ async fn a_lost_voter_is_written_again(ledger: SharedLedger) {
     assert_eq!(ledger.join(fixture.id(), &newcomer("ANNA")).await.unwrap(), JoinOutcome::NameTaken(None));
 }
 
-async fn a_lost_voter_whose_name_is_gone_gets_another(ledger: SharedLedger) {
+async fn a_restored_voter_whose_name_is_taken_gets_another(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 1).await;
     joined(&ledger, fixture.id(), "anna").await;
     joined(&ledger, fixture.id(), "Anna 2").await;
@@ -97,7 +97,7 @@ async fn a_removed_voter_is_greeted_as_removed(ledger: SharedLedger) {
     assert_eq!(greeted, Voter { removed: true, ..anna });
 }
 
-async fn a_crowd_is_greeted_in_its_order(ledger: SharedLedger) {
+async fn many_voters_are_greeted_in_order(ledger: SharedLedger) {
     let mut fixture = RoomFixture::new(&ledger, 3).await;
     fixture.open(1, 1).await;
     let (anna, bela, lost) =
@@ -143,7 +143,7 @@ async fn a_new_name_frees_the_old_one(ledger: SharedLedger) {
     assert_eq!(known.name.as_str(), "Bela");
 }
 
-async fn a_name_that_is_taken_is_not_given(ledger: SharedLedger) {
+async fn a_taken_name_is_refused(ledger: SharedLedger) {
     let room = RoomFixture::new(&ledger, 1).await.room.id;
     let anna = joined(&ledger, &room, "Anna").await;
     joined(&ledger, &room, "Bela").await;
@@ -158,7 +158,7 @@ async fn a_name_that_is_taken_is_not_given(ledger: SharedLedger) {
     assert_eq!(ledger.rename(&room, &nobody).await.unwrap(), JoinOutcome::NoSuchVoter);
 }
 
-async fn removal_is_told_and_can_be_taken_back(ledger: SharedLedger) {
+async fn a_removal_is_reported_and_can_be_undone(ledger: SharedLedger) {
     let room = RoomFixture::new(&ledger, 3).await.room.id;
     let anna = joined(&ledger, &room, "Anna").await;
     let removed = Voter { removed: true, ..anna.clone() };
@@ -208,7 +208,7 @@ async fn pages(ledger: &SharedLedger, room: &RoomId, text: &str, limit: usize) -
     }
 }
 
-async fn pages_of_voters_neither_overlap_nor_skip(ledger: SharedLedger) {
+async fn pages_of_voters_do_not_overlap_or_skip(ledger: SharedLedger) {
     let room = RoomFixture::new(&ledger, 1).await.room.id;
     let requests: Vec<_> = (0..30).map(|number| newcomer(&format!("HandshakeContext {number}"))).collect();
     let mut expected = vec![];

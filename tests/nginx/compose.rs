@@ -95,7 +95,7 @@ async fn get(proxy: &Proxy) -> u16 {
 }
 
 #[tokio::test]
-async fn pods_that_were_made_anew_are_found_at_their_new_addresses() {
+async fn recreated_pods_are_found_at_their_new_addresses() {
     let port = free_port();
     let (first, second) = (Pod::at(FIRST, port, WELL).await, Pod::at(SECOND, port, WELL).await);
     let name_server = NameServer::resolving_to(&[FIRST, SECOND]).await;
@@ -137,7 +137,7 @@ async fn pods_that_were_made_anew_are_found_at_their_new_addresses() {
 }
 
 #[tokio::test]
-async fn whoever_is_sent_away_by_one_pod_is_taken_by_the_other() {
+async fn a_client_refused_by_one_pod_is_accepted_by_the_other() {
     let port = free_port();
     let name_server = NameServer::resolving_to(&[FIRST, SECOND]).await;
     let proxy = Proxy::compose(NAME, port, name_server.address).await;
@@ -154,7 +154,7 @@ async fn whoever_is_sent_away_by_one_pod_is_taken_by_the_other() {
 }
 
 #[tokio::test]
-async fn a_post_that_may_have_been_done_is_not_sent_to_another_pod() {
+async fn a_post_with_an_unknown_outcome_is_not_sent_to_another_pod() {
     let port = free_port();
     let name_server = NameServer::resolving_to(&[FIRST, SECOND]).await;
     let proxy = Proxy::compose(NAME, port, name_server.address).await;
@@ -187,7 +187,7 @@ async fn silent(host: Ipv4Addr, port: u16) -> (TcpListener, Vec<TcpStream>) {
 }
 
 #[tokio::test]
-async fn a_pod_that_does_not_answer_costs_its_visitors_a_second_and_no_page() {
+async fn a_pod_that_does_not_answer_delays_a_page_by_a_second_and_loses_none() {
     let port = free_port();
     let _silent = silent(FIRST, port).await;
     let _well = Pod::at(SECOND, port, WELL).await;
@@ -258,7 +258,7 @@ async fn come_back(mut socket: WebSocketStream<Tls>, proxy: Arc<Proxy>, room: St
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_socket_is_refused_while_a_pod_says_goodbye() {
+async fn no_socket_is_refused_while_a_pod_drains() {
     let port = free_port();
     let (port_text, hosts) = (port.to_string(), [FIRST.to_string(), SECOND.to_string()]);
     let settings = |host| {
@@ -307,7 +307,7 @@ async fn no_socket_is_refused_while_a_pod_says_goodbye() {
 }
 
 #[tokio::test]
-async fn a_check_from_outside_passes_where_the_server_cannot_know_the_certificate() {
+async fn a_check_from_outside_passes_where_the_server_does_not_trust_the_certificate() {
     let port = free_port();
     let name_server = NameServer::resolving_to(&[Ipv4Addr::LOCALHOST]).await;
     let proxy = Proxy::compose(NAME, port, name_server.address).await;

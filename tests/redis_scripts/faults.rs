@@ -22,7 +22,7 @@ async fn commit_at_last(ledger: &dyn Ledger, room: &RoomId, batch: &Batch) -> Co
 }
 
 #[tokio::test]
-async fn while_redis_is_down_nothing_is_applied_and_afterwards_all_is_there() {
+async fn while_redis_is_down_nothing_is_applied_and_afterwards_everything_works() {
     let mut redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let room = fresh_room();
@@ -45,7 +45,7 @@ async fn while_redis_is_down_nothing_is_applied_and_afterwards_all_is_there() {
 }
 
 #[tokio::test]
-async fn a_redis_that_stands_still_costs_two_seconds_and_counts_nothing_twice() {
+async fn a_redis_that_hangs_delays_by_two_seconds_and_counts_nothing_twice() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let room = fresh_room();
@@ -69,7 +69,7 @@ async fn a_redis_that_stands_still_costs_two_seconds_and_counts_nothing_twice() 
 }
 
 #[tokio::test]
-async fn scripts_that_redis_has_forgotten_are_told_again() {
+async fn scripts_that_redis_has_forgotten_are_loaded_again() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let room = fresh_room();
@@ -86,7 +86,7 @@ async fn scripts_that_redis_has_forgotten_are_told_again() {
 }
 
 #[tokio::test]
-async fn a_redis_that_takes_no_writes_is_not_healthy_and_stores_nothing() {
+async fn a_redis_that_refuses_writes_is_unhealthy_and_stores_nothing() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let room = fresh_room();
@@ -110,7 +110,7 @@ async fn a_redis_that_takes_no_writes_is_not_healthy_and_stores_nothing() {
 }
 
 #[tokio::test]
-async fn settings_that_risk_votes_are_found_and_so_is_a_redis_that_hides_them() {
+async fn redis_settings_that_risk_votes_are_reported_and_so_is_a_redis_that_hides_them() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     assert_eq!(ledger.check().await.unwrap().unsafe_because, None);
@@ -123,7 +123,7 @@ async fn settings_that_risk_votes_are_found_and_so_is_a_redis_that_hides_them() 
 }
 
 #[tokio::test]
-async fn what_is_stored_and_makes_no_sense_is_corrupt() {
+async fn invalid_stored_data_is_reported_as_corrupt() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let corrupt =

@@ -22,7 +22,7 @@ async fn hear_version(feed: &mut Box<dyn Feed>, version: u64) -> Gate {
 }
 
 #[tokio::test]
-async fn a_gate_is_published_once_a_tick_and_its_last_version_by_settling() {
+async fn a_gate_is_published_once_a_tick_and_its_last_version_by_publish_pending() {
     let redis = Redis::start().await;
     // longer than the test: one publish only
     let ledger = ledger(&redis, 60_000);
@@ -50,7 +50,7 @@ async fn a_gate_is_published_once_a_tick_and_its_last_version_by_settling() {
 }
 
 #[tokio::test]
-async fn only_followed_rooms_are_heard() {
+async fn only_messages_of_followed_rooms_are_received() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let (ours, other) = (fresh_room(), fresh_room());
@@ -68,7 +68,7 @@ async fn only_followed_rooms_are_heard() {
 }
 
 #[tokio::test]
-async fn a_publish_that_is_forbidden_does_not_hide_stored_votes() {
+async fn a_forbidden_publish_does_not_hide_stored_votes() {
     let redis = Redis::start().await;
     let room = fresh_room();
     redis.command("ACL SETUSER mute on >word ~* +@all resetchannels").await;
@@ -80,7 +80,7 @@ async fn a_publish_that_is_forbidden_does_not_hide_stored_votes() {
 }
 
 #[tokio::test]
-async fn a_feed_says_that_it_was_lost_and_comes_back_with_its_rooms() {
+async fn a_feed_reports_a_lost_connection_and_resumes_with_its_rooms() {
     let mut redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let room = fresh_room();
@@ -102,7 +102,7 @@ async fn a_feed_says_that_it_was_lost_and_comes_back_with_its_rooms() {
 }
 
 #[tokio::test]
-async fn a_feed_that_is_met_with_silence_gives_up_within_five_seconds() {
+async fn a_feed_without_an_answer_gives_up_within_five_seconds() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let mut feed = ledger.feed();
@@ -117,7 +117,7 @@ async fn a_feed_that_is_met_with_silence_gives_up_within_five_seconds() {
 }
 
 #[tokio::test]
-async fn an_idle_feed_stays_and_a_read_of_it_may_be_dropped() {
+async fn an_idle_feed_stays_connected_and_a_read_may_be_cancelled() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let mut feed = ledger.feed();

@@ -30,7 +30,7 @@ async fn keys(redis: &Redis, room: &Room) -> String {
 }
 
 #[tokio::test]
-async fn of_an_import_that_was_cut_off_not_one_key_stays() {
+async fn an_interrupted_import_leaves_no_key() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let brought = room("ABCDEF", Some("party"));
@@ -45,7 +45,7 @@ async fn of_an_import_that_was_cut_off_not_one_key_stays() {
 }
 
 #[tokio::test]
-async fn an_import_that_goes_on_is_not_swept() {
+async fn an_import_under_way_is_not_swept() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let brought = room("ABCDEF", None);
@@ -56,7 +56,7 @@ async fn an_import_that_goes_on_is_not_swept() {
 }
 
 #[tokio::test]
-async fn a_room_whose_record_was_stored_stays_although_its_claim_was_not_given_back() {
+async fn an_imported_room_stays_although_its_claim_was_not_released() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let brought = room("ABCDEF", Some("party"));

@@ -52,7 +52,7 @@ async fn cost_of_ten_looks(redis: &Redis, ledger: &RedisLedger) -> u64 {
 }
 
 #[tokio::test]
-async fn a_thousand_rooms_without_jobs_cost_no_more_than_none() {
+async fn a_thousand_rooms_without_jobs_cost_as_little_as_none() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let of_none = cost_of_ten_looks(&redis, &ledger).await;
@@ -64,7 +64,7 @@ async fn a_thousand_rooms_without_jobs_cost_no_more_than_none() {
 }
 
 #[tokio::test]
-async fn jobs_that_are_not_in_the_hint_are_found_when_a_worker_starts_and_then_by_all() {
+async fn jobs_missing_from_the_hint_are_found_when_a_worker_starts() {
     let redis = Redis::start().await;
     let one = ledger(&redis, 0);
     let rooms = make_rooms(&one, 3).await;
@@ -78,7 +78,7 @@ async fn jobs_that_are_not_in_the_hint_are_found_when_a_worker_starts_and_then_b
 }
 
 #[tokio::test]
-async fn a_hint_that_was_lost_is_made_up_for_by_looking_at_all_rooms_now_and_then() {
+async fn a_lost_hint_is_repaired_by_a_periodic_scan_of_all_rooms() {
     let redis = Redis::start().await;
     let options = RedisOptions { all_jobs_every: Duration::from_millis(50), ..RedisOptions::new(redis.url()) };
     let ledger = RedisLedger::new(options).unwrap();
@@ -95,7 +95,7 @@ async fn a_hint_that_was_lost_is_made_up_for_by_looking_at_all_rooms_now_and_the
 }
 
 #[tokio::test]
-async fn a_room_is_dropped_from_the_hint_only_when_its_last_job_was_stored_long_ago_and_is_done() {
+async fn a_room_leaves_the_hint_only_when_its_last_job_is_old_and_done() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let rooms = make_rooms(&ledger, 3).await;

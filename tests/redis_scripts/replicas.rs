@@ -151,7 +151,7 @@ async fn without_replicas_no_change_is_acknowledged_and_the_check_says_so() {
 }
 
 #[tokio::test]
-async fn a_repeat_waits_until_a_replica_has_what_was_stored_before_and_a_read_does_not() {
+async fn a_repeated_cast_waits_for_the_replica_and_a_read_does_not() {
     let (redis, replica) = (Redis::start().await, Redis::start().await);
     let room = prepared(&redis).await;
     let asked = with_replicas(&redis);

@@ -26,7 +26,7 @@ pub fn room(code: &str, reference: Option<&str>) -> Room {
 }
 
 #[tokio::test]
-async fn a_creation_that_broke_off_half_way_is_completed_by_saying_it_again() {
+async fn an_interrupted_creation_is_completed_by_repeating_it() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let wanted = room("ABCDEF", Some("party"));
@@ -41,7 +41,7 @@ async fn a_creation_that_broke_off_half_way_is_completed_by_saying_it_again() {
 }
 
 #[tokio::test]
-async fn of_many_creations_with_one_code_or_reference_one_wins_and_the_others_leave_nothing() {
+async fn of_many_creations_with_one_code_or_reference_one_wins_and_the_others_leave_no_key() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let rooms: Vec<Room> = (0..20).map(|_| room("ABCDEF", Some("party"))).collect();
@@ -67,7 +67,7 @@ async fn of_many_creations_with_one_code_or_reference_one_wins_and_the_others_le
 }
 
 #[tokio::test]
-async fn a_record_is_replaced_only_by_who_has_read_it_and_its_seq_rises() {
+async fn a_record_is_replaced_only_with_the_seq_that_was_read_and_its_seq_rises() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let mut feed = ledger.feed();
@@ -88,7 +88,7 @@ async fn a_record_is_replaced_only_by_who_has_read_it_and_its_seq_rises() {
 }
 
 #[tokio::test]
-async fn only_presence_and_ended_sign_ins_are_forgotten_by_themselves() {
+async fn only_presence_and_ended_sign_ins_expire() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let Creation::Created(room) = ledger.create_room(&room("ABCDEF", Some("party"))).await.unwrap() else {

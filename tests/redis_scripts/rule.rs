@@ -198,7 +198,7 @@ async fn compare_ballots(ledger: &dyn Ledger, room: &RoomId, model: &Model) -> R
 }
 
 #[test]
-fn the_scripts_judge_count_and_follow_as_the_domain_does() {
+fn the_scripts_match_the_domain_in_every_step() {
     let runtime = Runtime::new().unwrap();
     let redis = runtime.block_on(Redis::start());
     let ledger = ledger(&redis, 0);
@@ -208,7 +208,7 @@ fn the_scripts_judge_count_and_follow_as_the_domain_does() {
 }
 
 #[tokio::test]
-async fn a_batch_of_a_thousand_is_one_commit() {
+async fn a_batch_of_a_thousand_casts_is_one_commit() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 100);
     let room = fresh_room();
@@ -232,7 +232,7 @@ async fn a_batch_of_a_thousand_is_one_commit() {
 }
 
 #[tokio::test]
-async fn the_gate_stays_ahead_of_a_clock_that_was_set_back() {
+async fn gate_versions_rise_although_the_clock_was_set_back() {
     let redis = Redis::start().await;
     let ledger = ledger(&redis, 0);
     let room = fresh_room();

@@ -45,7 +45,7 @@ fn decisions(steps: &[(u64, Option<f64>, Option<f64>)]) -> Vec<u32> {
 }
 
 #[test]
-fn the_larger_wish_counts_and_growth_has_its_policies_and_its_end() {
+fn the_larger_request_counts_and_growth_is_limited_by_policies_and_maximum() {
     let steps =
         [(0, Some(2.5), Some(0.0)), (15, Some(2.5), Some(6.0)), (30, Some(9.0), None), (60, Some(9.0), Some(0.0))];
     // five by sessions, six by commits; seven is as far as four more within 30 s go; twelve is the most
@@ -53,7 +53,7 @@ fn the_larger_wish_counts_and_growth_has_its_policies_and_its_end() {
 }
 
 #[test]
-fn pods_go_one_a_minute_after_five_quiet_minutes_and_never_while_a_number_is_missing() {
+fn scaling_down_removes_one_pod_a_minute_after_five_quiet_minutes_and_never_without_metrics() {
     let steps = [
         (0, Some(3.0), Some(0.0)),
         (15, Some(1.0), Some(0.0)),

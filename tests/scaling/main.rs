@@ -45,7 +45,7 @@ struct Course {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hall_that_fills_and_empties_is_scaled_and_every_vote_is_kept() {
+async fn the_server_scales_up_and_down_with_its_audience_and_keeps_every_vote() {
     let redis = Redis::start().await;
     let prometheus = Prometheus::start().await;
     let service = Service::open().await;

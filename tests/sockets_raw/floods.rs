@@ -48,7 +48,7 @@ fn close_frame(code: u16) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frame_announced_too_long_is_closed_at_its_header_and_not_stored() {
+async fn a_frame_over_the_limit_is_closed_at_its_header_and_not_buffered() {
     let (cluster, room) = voting().await;
     let (server, pod) = (cluster.addresses()[0], &cluster.pods[0]);
     let filler = vec![0x55; 64 << 10];
@@ -72,7 +72,7 @@ async fn a_frame_announced_too_long_is_closed_at_its_header_and_not_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn floods_are_closed_and_a_voter_beside_them_is_answered() {
+async fn floods_are_closed_and_other_voters_are_answered() {
     let (cluster, room) = voting().await;
     let server = cluster.addresses()[0];
     let mut ann = Voter::join(&cluster.emcee().http, &[server], &room, "Ann", dice(7, 1)).await;
@@ -111,7 +111,7 @@ async fn floods_are_closed_and_a_voter_beside_them_is_answered() {
 
 /// More casts than are read ahead, in one write: reading pauses and goes on, and every cast is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn casts_sent_all_at_once_are_read_piece_by_piece_and_all_answered() {
+async fn casts_sent_at_once_are_read_in_parts_and_all_answered() {
     let (cluster, room) = voting().await;
     let (server, emcee) = (cluster.addresses()[0], cluster.emcee());
     let mut all = JoinSet::new();
@@ -136,7 +136,7 @@ async fn casts_sent_all_at_once_are_read_piece_by_piece_and_all_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_goes_on_after_its_close_is_cut() {
+async fn a_peer_that_sends_after_its_close_is_disconnected() {
     let cluster = Cluster::embedded().await;
     let mut raw = Raw::open(cluster.addresses()[0]).await;
     raw.send(&frame(TEXT, b"\xff")).await;

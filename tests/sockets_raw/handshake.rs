@@ -67,7 +67,7 @@ async fn a_handshake_is_answered_with_the_accept_key_and_the_protocol_if_asked_f
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_is_no_handshake_is_refused_with_a_problem() {
+async fn an_invalid_handshake_is_refused_with_a_problem_document() {
     let cluster = Cluster::embedded().await;
     let server = cluster.addresses()[0];
     let key = |key| format!("Sec-WebSocket-Key: {key}");
@@ -171,7 +171,7 @@ async fn an_origin_must_be_one_of_the_servers_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cookie_counts_only_with_an_own_origin() {
+async fn a_cookie_is_accepted_only_with_one_of_the_servers_origins() {
     let cluster = Cluster::embedded().await;
     let server = cluster.addresses()[0];
     let emcee = cluster.emcee();
@@ -194,7 +194,7 @@ async fn a_cookie_counts_only_with_an_own_origin() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn above_max_sockets_503_says_when_to_come_again() {
+async fn above_max_sockets_the_answer_is_503_with_retry_after() {
     let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__MAX_SOCKETS", "3")]).await;
     let (server, pod) = (cluster.addresses()[0], &cluster.pods[0]);
     let mut sockets = vec![Raw::open(server).await, Raw::open(server).await, Raw::open(server).await];
@@ -213,7 +213,7 @@ async fn above_max_sockets_503_says_when_to_come_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_with_the_handshake_in_one_segment_is_understood_in_order() {
+async fn frames_in_the_segment_of_the_handshake_are_handled_in_order() {
     let cluster = Cluster::embedded().await;
     let server = cluster.addresses()[0];
     let room = cluster.emcee().create_plain("Together", 1).await;
@@ -229,7 +229,7 @@ async fn what_comes_with_the_handshake_in_one_segment_is_understood_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopping_server_says_goodbye_to_every_socket_seated_or_not() {
+async fn a_stopping_server_closes_every_socket_with_or_without_a_subscription() {
     let mut cluster = Cluster::embedded().await;
     let server = cluster.addresses()[0];
     let emcee = cluster.emcee();

@@ -39,7 +39,7 @@ async fn come_and_go(server: SocketAddr, room: String, token: String, way: usize
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_sockets_that_come_and_go_in_every_way_leave_nothing() {
+async fn a_thousand_sockets_that_end_in_every_way_leave_no_resources() {
     let cluster = Cluster::embedded().await;
     let (server, pod, emcee) = (cluster.addresses()[0], &cluster.pods[0], cluster.emcee());
     let room = emcee.create_plain("Coming and going", 1).await;
@@ -62,7 +62,7 @@ async fn a_thousand_sockets_that_come_and_go_in_every_way_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_will_send_nothing_more_is_gone() {
+async fn a_half_closed_connection_is_closed() {
     let cluster = Cluster::embedded().await;
     let server = cluster.addresses()[0];
     let room = cluster.emcee().create_plain("Half open", 1).await;
@@ -75,7 +75,7 @@ async fn a_peer_that_will_send_nothing_more_is_gone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes a minute"]
-async fn a_peer_that_is_silent_for_60_seconds_is_gone() {
+async fn a_peer_that_is_silent_for_60_seconds_is_dropped() {
     let cluster = Cluster::embedded().await;
     let mut raw = Raw::stage(cluster.addresses()[0], &cluster.emcee().create_plain("Silent", 1).await).await;
     let since = Instant::now();

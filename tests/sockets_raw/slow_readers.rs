@@ -196,7 +196,7 @@ async fn mute_reader(scene: Scene) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_readers_get_whole_frames_and_the_newest_or_are_dropped_and_nobody_else_notices() {
+async fn slow_readers_get_whole_frames_or_are_dropped_and_delay_nobody_else() {
     let cluster = Cluster::embedded().await;
     let (server, emcee) = (cluster.addresses()[0], cluster.emcee());
     let rounds = vec![plain_round(); 100];
@@ -237,7 +237,7 @@ async fn slow_readers_get_whole_frames_and_the_newest_or_are_dropped_and_nobody_
 /// Once a second there is news in any case; so that none of these just waits for it, they begin to read at different
 /// moments of that second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_begins_to_read_again_is_given_the_newest_at_once() {
+async fn a_reader_that_resumes_gets_the_newest_frames_at_once() {
     let cluster = Cluster::embedded().await;
     let (server, emcee) = (cluster.addresses()[0], cluster.emcee());
     let room = emcee.create(json!({"title": "Begin", "rounds": vec![plain_round(); 100]})).await;
@@ -272,7 +272,7 @@ async fn a_reader_that_begins_to_read_again_is_given_the_newest_at_once() {
 
 /// Its voter casts at another device meanwhile. What it has missed of that it would never be told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_socket_that_takes_no_more_words_is_closed_so_that_it_comes_back_to_all_of_its_ballot() {
+async fn a_session_with_a_full_mailbox_is_closed_so_that_it_reconnects_to_its_whole_ballot() {
     let cluster = Cluster::embedded().await;
     let (server, emcee) = (cluster.addresses()[0], cluster.emcee());
     // a state that no kernel takes at once: its session has to wait for a peer that does not read
