@@ -58,7 +58,7 @@ class Ci(unittest.TestCase):
         environment = self.environment() | {"CODE": str(code)}
         return subprocess.run([self.tree / ".ci/run"], env=environment, capture_output=True, text=True, check=False)
 
-    def test_the_tests_meet_no_leftovers_and_the_settings_of_the_machine(self) -> None:
+    def test_the_tests_run_without_leftovers_and_with_the_machines_settings(self) -> None:
         ran = self.run_ci()
         self.assertEqual(ran.returncode, 0, ran.stderr)
         lines = [line.partition(": ")[::2] for line in ran.stdout.splitlines()]
@@ -69,7 +69,7 @@ class Ci(unittest.TestCase):
             self.assertTrue(told[name].startswith(f"{self.temporary}/"), f"{name} is {told[name]}")
         self.assertEqual(told["rustup"], f"{self.home}/.rustup, target: , registry: https://packages.example")
 
-    def test_it_says_no_setting_and_leaves_nothing_behind(self) -> None:
+    def test_it_prints_no_setting_and_leaves_nothing_behind(self) -> None:
         for code in (0, 1):
             with self.subTest(code):
                 ran = self.run_ci(code)

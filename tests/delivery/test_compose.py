@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 30
 
 
 class Compose(unittest.TestCase):
-    def test_what_is_mounted_is_there(self) -> None:
+    def test_mounted_files_exist(self) -> None:
         mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
         self.assertGreater(len(mounts), 8)
         for mount in mounts:
@@ -59,7 +59,7 @@ class Compose(unittest.TestCase):
             if "build" not in service:
                 self.assertRegex(service["image"], r":v?\d+\.\d+", name)
 
-    def test_what_runs_our_image_has_no_more_rights_than_in_a_cluster(self) -> None:
+    def test_our_containers_have_no_more_rights_than_in_a_cluster(self) -> None:
         ours = [service for service in SERVICES.values() if "build" in service]
         self.assertEqual(len(ours), 5)
         for service in ours:
@@ -67,14 +67,14 @@ class Compose(unittest.TestCase):
             self.assertEqual(service["cap_drop"], ["ALL"])
             self.assertEqual(service["mem_limit"], "2500m")
 
-    def test_prometheus_scrapes_services_that_there_are(self) -> None:
+    def test_prometheus_scrapes_existing_services(self) -> None:
         targets = re.findall(r'"([a-z0-9-]+):(\d+)"', (ROOT / "manifests/monitoring/compose/prometheus.yml").read_text())
         self.assertTrue(targets)
         for host, port in targets:
             self.assertIn(host, SERVICES)
             self.assertEqual(SERVICES[host]["environment"]["TALLYCAST__METRICS__PORT"], port)
 
-    def test_prometheus_tells_the_alertmanager_that_there_is(self) -> None:
+    def test_prometheus_sends_alerts_to_the_existing_alertmanager(self) -> None:
         alerting = read_yaml("manifests/monitoring/compose/prometheus.yml")["alerting"]
         (found,) = alerting["alertmanagers"][0]["dns_sd_configs"]
         service = SERVICES[found["names"][0]]
@@ -85,7 +85,7 @@ class Compose(unittest.TestCase):
             for slack in receiver["slack_configs"]:
                 self.assertIn(str(Path(slack["api_url_file"]).parent), mounted)
 
-    def test_nginx_is_given_the_name_that_every_pod_bears(self) -> None:
+    def test_nginx_resolves_the_name_that_every_pod_has(self) -> None:
         name, _, port = SERVICES["nginx"]["command"][-1].partition(":")
         bearers = {
             service
@@ -154,7 +154,7 @@ class Nginx(unittest.TestCase):
         ids = ["--reuid", user, "--regid", group, "--clear-groups"]
         return ["setpriv", *ids, f"--bounding-set={kept}", f"--inh-caps={kept}", "--no-new-privs"]
 
-    def test_it_reads_the_key_whoever_owns_it_and_works_without_rights(self) -> None:
+    def test_nginx_reads_the_key_whoever_owns_it_and_runs_without_privileges(self) -> None:
         for owner in (0, 1000):
             with self.subTest(owner=owner):
                 shutil.rmtree(self.folder / "tmp", ignore_errors=True)

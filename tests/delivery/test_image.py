@@ -28,13 +28,13 @@ def let_into_context(path: str) -> bool:
 
 
 class Sources(unittest.TestCase):
-    def test_what_is_copied_exists_and_gets_into_the_context(self) -> None:
+    def test_copied_files_exist_and_are_in_the_build_context(self) -> None:
         for source, _ in copied(BUILD) + copied(RUNTIME):
             with self.subTest(source):
                 self.assertTrue((ROOT / source).exists())
                 self.assertTrue(let_into_context(source), ".dockerignore leaves it out")
 
-    def test_what_the_sources_compile_in_is_copied(self) -> None:
+    def test_files_that_the_sources_embed_are_copied(self) -> None:
         folders = [source for source, _ in copied(BUILD)]
         included: list[Path] = []
         for path in [*ROOT.glob("src/**/*.rs"), *ROOT.glob("loadtest/src/**/*.rs")]:
@@ -49,20 +49,20 @@ class Sources(unittest.TestCase):
                 self.assertTrue(any(name == one or name.startswith(one + "/") for one in folders), "not copied")
                 self.assertTrue(let_into_context(name), ".dockerignore leaves it out")
 
-    def test_the_build_fetches_no_further_parts_of_a_toolchain(self) -> None:
+    def test_the_build_downloads_no_toolchain(self) -> None:
         told = tomllib.loads((ROOT / "rust-toolchain.toml").read_text())["toolchain"]
         self.assertIn("components", told, "else the file could be copied")
         self.assertNotIn("rust-toolchain.toml", [source for source, _ in copied(BUILD)])
         self.assertFalse(let_into_context("rust-toolchain.toml"))
 
-    def test_no_key_and_no_build_can_get_in(self) -> None:
+    def test_no_key_and_no_build_output_can_get_into_the_context(self) -> None:
         self.assertIn("*", (ROOT / ".dockerignore").read_text().split())
         for path in (".env", "certs", "target", "data", ".git"):
             self.assertFalse(let_into_context(path), path)
 
 
 class Cargo(unittest.TestCase):
-    def test_manifests_and_stubs_are_a_workspace_to_cargo(self) -> None:
+    def test_manifests_and_stubs_are_a_valid_workspace(self) -> None:
         first = BUILD.index(CARGO_BUILDS[0])
         with tempfile.TemporaryDirectory() as folder:
             layer = Path(folder)
@@ -84,7 +84,7 @@ class Cargo(unittest.TestCase):
             name = tomllib.loads((ROOT / member / "Cargo.toml").read_text())["package"]["name"]
             self.assertTrue(packages[name]["manifest_path"].startswith(str(layer)), name)
 
-    def test_both_builds_are_the_same_and_name_what_there_is(self) -> None:
+    def test_both_builds_are_the_same_and_name_existing_packages(self) -> None:
         commands = [shlex.split(re.search(r"cargo build.*", run.text).group()) for run in CARGO_BUILDS]  # type: ignore[union-attr]
         self.assertEqual(len(commands), 2)
         self.assertEqual(commands[0], commands[1], "else the layer of dependencies is of no use")
@@ -102,7 +102,7 @@ class Cargo(unittest.TestCase):
 
 
 class Programs(unittest.TestCase):
-    def test_what_a_debugger_needs_is_taken_out_of_each_and_can_be_had(self) -> None:
+    def test_debug_information_is_split_from_each_program_and_can_be_exported(self) -> None:
         taken = [word for run in RUNTIME if "--from=build" in run.text for word in run.words()[:-1]]
         split = next(run for run in BUILD if run.name == "RUN" and "split_debuginfo.sh" in run.text)
         self.assertEqual({f"/build/{word}" for word in split.text.split()[1:]}, set(taken))
@@ -110,7 +110,7 @@ class Programs(unittest.TestCase):
         kept = [word for run in STAGES["debuginfo"] if run.name == "COPY" for word in run.words()[:-1]]
         self.assertEqual(set(kept), {f"{program}.debug" for program in taken})
 
-    def test_the_example_says_where_phones_reach_the_machine(self) -> None:
+    def test_the_example_sets_the_address_that_phones_use(self) -> None:
         example = re.search(r"(?m)^#   docker run (?:.*\\\n#)?.*$", (ROOT / "Dockerfile").read_text())
         assert example
         self.assertIn("-e TALLYCAST__SERVER__PUBLIC_URL=", example[0])
@@ -122,7 +122,7 @@ class Running(unittest.TestCase):
     def instruction(self, name: str) -> str:
         return next(one.text for one in RUNTIME if one.name == name)
 
-    def test_it_runs_as_nobody_in_particular_and_stops_by_sigterm(self) -> None:
+    def test_it_runs_as_an_unprivileged_user_and_stops_by_sigterm(self) -> None:
         self.assertEqual(self.instruction("USER"), "65532:65532")
         self.assertEqual(self.instruction("STOPSIGNAL"), "SIGTERM")
         self.assertEqual(json.loads(self.instruction("ENTRYPOINT")), ["/usr/local/bin/tallycast"])
@@ -140,7 +140,7 @@ class Running(unittest.TestCase):
         self.assertIn(f'{label}="${{REVISION}}"', self.instruction("LABEL"))
         self.assertIn(label, (ROOT / ".github/scripts/promote.sh").read_text())
 
-    def test_the_health_check_tells_a_ready_server_from_none(self) -> None:
+    def test_the_health_check_distinguishes_a_ready_server_from_none(self) -> None:
         check = json.loads(self.instruction("HEALTHCHECK").split("CMD", 1)[1])
         server = ROOT / "target/debug/tallycast"
         self.assertTrue(server.is_file(), "run `cargo build` first")

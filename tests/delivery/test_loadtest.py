@@ -68,7 +68,7 @@ class InTheCluster(unittest.TestCase):
         lines = (self.world / "calls").read_text().splitlines()
         return [line.removeprefix("--namespace tallycast ") for line in lines if word in line]
 
-    def test_it_shows_the_log_and_ends_as_the_load_test_did(self) -> None:
+    def test_it_prints_the_log_and_exits_as_the_load_test_did(self) -> None:
         self.logs("  ✓ ack.p99 < 250ms\nAUDIT: 3 differences\n")
         (self.world / "code").write_text("98")
         code, output, complaints = self.run_it("evening")
@@ -87,7 +87,7 @@ class InTheCluster(unittest.TestCase):
                 self.assertEqual(self.run_it(variant)[0], 0)
                 self.assertIn(f"manifests/tasks/loadtest-{variant} ", self.calls("apply")[0])
 
-    def test_a_pod_and_the_ledger_go_once_when_it_is_time(self) -> None:
+    def test_a_pod_and_the_ledger_are_restarted_once_at_the_planned_time(self) -> None:
         first = "phase one\nDISTURB: restart one pod of the server, and the ledger, now\n"
         # the log breaks off, and is read again from its beginning
         self.logs(first, f"{first}DISTURB: no more\nAUDIT: exact\n")
@@ -98,24 +98,24 @@ class InTheCluster(unittest.TestCase):
         )
         self.assertEqual((output.count("phase one"), output.count("AUDIT: exact")), (1, 1), output)
 
-    def test_nothing_goes_in_an_evening(self) -> None:
+    def test_the_evening_variant_restarts_nothing(self) -> None:
         self.logs("DISTURB: restart one pod of the server, and the ledger, now\n")
         self.assertEqual(self.run_it()[0], 0)
         self.assertEqual(self.calls("delete"), [START])
 
-    def test_one_that_runs_is_left_alone(self) -> None:
+    def test_a_running_load_test_is_left_alone(self) -> None:
         (self.world / "active").write_text("1")
         code, _, complaints = self.run_it("evening")
         self.assertEqual((code, self.calls("delete") + self.calls("apply")), (1, []))
         self.assertIn("is running", complaints)
 
-    def test_a_pod_that_does_not_start_is_said_with_where_to_look(self) -> None:
+    def test_a_pod_that_does_not_start_is_reported_with_where_to_look(self) -> None:
         (self.world / "phase").write_text("Pending")
         code, _, complaints = self.run_it("evening")
         self.assertEqual(code, 1)
         self.assertIn("kubectl -n tallycast describe job/tallycast-loadtest", complaints)
 
-    def test_interrupted_it_ends_the_load_test_too(self) -> None:
+    def test_an_interrupt_ends_the_load_test_too(self) -> None:
         self.logs("votes\n")
         (self.world / "endless").touch()
         started = self.start("evening")
@@ -128,7 +128,7 @@ class InTheCluster(unittest.TestCase):
         self.assertEqual(started.returncode, 105, complaints)
         self.assertEqual(self.calls("delete")[1:], ["delete job tallycast-loadtest --ignore-not-found --wait=false"])
 
-    def test_an_unknown_variant_is_answered_with_those_there_are(self) -> None:
+    def test_an_unknown_variant_is_answered_with_the_list_of_variants(self) -> None:
         code, _, complaints = self.run_it("nightly")
         self.assertEqual((code, (self.world / "calls").read_text()), (2, ""))
         self.assertIn("[evening|tenfold|disturbed]", complaints)

@@ -281,7 +281,7 @@ CHECKS: list[Callable[[Page], list[str]]] = [
 
 
 class Pages(unittest.TestCase):
-    def test_every_page_says_what_is_so(self) -> None:
+    def test_every_page_is_correct(self) -> None:
         for program in ("tallycast", "loadtest"):
             self.assertTrue((BINARIES / program).is_file(), "run `cargo build --workspace` first")
         for program in ("systemd-analyze", "nginx"):
@@ -293,7 +293,7 @@ class Pages(unittest.TestCase):
                         self.skipTest("there is no kubectl")
                     self.assertEqual(check(page), [])
 
-    def test_there_is_something_to_check(self) -> None:
+    def test_the_pages_have_something_to_check(self) -> None:
         """A pattern that finds nothing any more would be content with everything."""
         found = every_page()
         typed = [command[0] for page in found for script in page.shell() for command in commands(script)[0]]
@@ -342,7 +342,7 @@ FAULTS: list[tuple[Callable[[Page], list[str]], str, str]] = [
 
 
 class Faults(unittest.TestCase):
-    def test_each_check_sees_what_it_is_for(self) -> None:
+    def test_each_check_finds_a_planted_fault(self) -> None:
         self.assertEqual({check for check, _, _ in FAULTS}, set(CHECKS))
         for check, text, word in FAULTS:
             with self.subTest(check=check.__name__, word=word):

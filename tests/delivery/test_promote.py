@@ -126,12 +126,12 @@ class Promotion(unittest.TestCase):
         self.push_image(FOREIGN, "1" * 40)
         self.assert_refused(self.promote(digest=FOREIGN), "not in this repository")
 
-    def test_what_is_no_digest_or_no_overlay_is_refused(self) -> None:
+    def test_an_invalid_digest_or_overlay_is_refused(self) -> None:
         for digest in ("latest", "sha256:abc", NEW + "; rm -rf /"):
             self.assert_refused(self.promote(digest=digest), "is no digest")
         self.assert_refused(self.promote(overlay="local"), "no overlay local")
 
-    def test_a_request_lists_the_changes_it_carries_and_what_would_be_applied(self) -> None:
+    def test_a_pull_request_lists_its_changes_and_what_would_be_applied(self) -> None:
         ran = self.promote()
         self.assertEqual(ran.returncode, 0, ran.stderr)
         asked = (self.world / "asked").read_text().splitlines()
@@ -147,7 +147,7 @@ class Promotion(unittest.TestCase):
         lines = [line for line in changed.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
         self.assertEqual(lines, [f"-    digest: {OLD}", f"+    digest: {NEW}"])
 
-    def test_a_tag_gives_way_to_the_digest(self) -> None:
+    def test_a_digest_replaces_a_tag(self) -> None:
         self.deploy("newTag: 0.1.0")
         ran = self.promote()
         self.assertEqual(ran.returncode, 0, ran.stderr)
@@ -156,18 +156,18 @@ class Promotion(unittest.TestCase):
         self.assertIn("redis", self.overlay.read_text())
         self.assertIn("newTag: 7.4-alpine", self.overlay.read_text())
 
-    def test_a_way_back_is_called_one(self) -> None:
+    def test_a_rollback_is_called_one(self) -> None:
         self.push_image(OLD, self.revisions[3])
         self.assertEqual(self.promote().returncode, 0)
         self.assertIn("This goes back", self.body())
         self.assertIn("change 3", self.body())
 
-    def test_what_is_deployed_already_needs_no_request(self) -> None:
+    def test_an_image_that_is_deployed_already_needs_no_pull_request(self) -> None:
         ran = self.promote(digest=OLD)
         self.assertEqual((ran.returncode, ran.stdout.strip()), (0, f"staging has {OLD} already"))
         self.assertFalse((self.world / "asked").exists())
 
-    def test_a_request_that_is_open_is_renewed(self) -> None:
+    def test_an_open_pull_request_is_updated(self) -> None:
         (self.world / "open").write_text("7\n")
         self.assertEqual(self.promote().returncode, 0)
         self.assertEqual((self.world / "asked").read_text().splitlines()[:2], ["pr", "edit"])
@@ -193,7 +193,7 @@ class Promotion(unittest.TestCase):
         self.git("fetch", "--quiet", "origin")
         return self.git("show", "origin/main:manifests/overlays/staging/kustomization.yaml")
 
-    def test_staging_follows_by_a_commit_and_asks_nobody(self) -> None:
+    def test_staging_is_updated_by_a_commit_without_a_pull_request(self) -> None:
         self.git("push", "--quiet", "origin", "main")
         ran = self.follow()
         self.assertEqual(ran.returncode, 0, ran.stderr)
@@ -204,7 +204,7 @@ class Promotion(unittest.TestCase):
             self.assertIn(words, said)
         self.assertEqual(self.follow().stdout.strip(), f"staging has {NEW} already")
 
-    def test_staging_follows_also_when_main_has_gone_on_meanwhile(self) -> None:
+    def test_staging_is_updated_even_if_main_has_moved_meanwhile(self) -> None:
         self.git("push", "--quiet", "origin", "main")
         before = self.git("rev-parse", "HEAD")
         (self.checkout / "another").write_text("file\n")
@@ -224,7 +224,7 @@ class Promotion(unittest.TestCase):
         self.assertIn("has a newer image already", ran.stdout)
         self.assertEqual(self.git("ls-remote", "origin"), "", "something was pushed")
 
-    def test_a_main_that_takes_no_commits_is_said(self) -> None:
+    def test_a_main_branch_that_refuses_commits_is_reported(self) -> None:
         self.git("push", "--quiet", "origin", "main")
         hook = self.world / "origin/hooks/pre-receive"
         hook.write_text("#!/bin/sh\necho protected >&2\nexit 1\n")
@@ -236,7 +236,7 @@ class Promotion(unittest.TestCase):
     def test_production_changes_by_pull_request_alone(self) -> None:
         self.assert_refused(self.promote("production", NEW, "--commit"), "by pull request alone")
 
-    def test_the_cluster_tries_it_before_anything_is_opened(self) -> None:
+    def test_the_cluster_validates_before_a_pull_request_is_opened(self) -> None:
         ran = self.promote(cluster="the way there")
         self.assertEqual(ran.returncode, 0, ran.stderr)
         command, way = (self.world / "tried").read_text().splitlines()
@@ -245,7 +245,7 @@ class Promotion(unittest.TestCase):
         self.assertEqual(way, "the way there")
         self.assertIn("would take all 1 objects", self.body())
 
-    def test_what_the_cluster_refuses_is_not_promoted(self) -> None:
+    def test_an_image_that_the_cluster_refuses_is_not_promoted(self) -> None:
         (self.world / "refuses").write_text("The StatefulSet is invalid: spec: Forbidden\n")
         for options in ((), ("--commit",)):
             ran = self.promote("staging", NEW, *options, cluster="the way there")
@@ -253,12 +253,12 @@ class Promotion(unittest.TestCase):
             self.assertIn("spec: Forbidden", ran.stderr, "why is not said")
             self.git("checkout", "--quiet", ".")
 
-    def test_without_a_cluster_the_request_says_that_nobody_has_tried(self) -> None:
+    def test_without_a_cluster_the_pull_request_says_that_nothing_was_validated(self) -> None:
         self.assertEqual(self.promote().returncode, 0)
         self.assertFalse((self.world / "tried").exists())
         self.assertIn("None: no cluster is known here", self.body())
 
-    def test_an_overlay_without_the_image_is_said(self) -> None:
+    def test_an_overlay_without_the_image_is_reported(self) -> None:
         self.overlay.write_text(self.overlay.read_text().replace("name: tallycast", "name: another"))
         self.commit("no image")
         self.assert_refused(self.promote(), "has no image that could be replaced")

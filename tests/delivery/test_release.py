@@ -32,7 +32,7 @@ class Scripts(unittest.TestCase):
         environment = os.environ | {"GITHUB_REPOSITORY": "Example/Tallycast"}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
-    def test_an_archive_holds_what_somebody_needs_to_start(self) -> None:
+    def test_an_archive_has_every_file_that_a_start_needs(self) -> None:
         ran = self.run_script("package.sh", "v1.2.3", "x86_64-linux")
         self.assertEqual(ran.returncode, 0, ran.stderr)
         packages = self.checkout / "packages"
@@ -42,7 +42,7 @@ class Scripts(unittest.TestCase):
         self.assertLessEqual(needed, unpack(packages / f"{name}.tar.gz"))
         self.assertLessEqual({"tallycast.debug", "loadtest.debug"}, unpack(packages / f"{name}-debuginfo.tar.gz"))
 
-    def test_a_program_keeps_its_functions_and_gets_its_lines_back_from_the_file_beside_it(self) -> None:
+    def test_a_program_keeps_function_names_and_the_debug_file_has_the_lines(self) -> None:
         self.assertEqual(self.run_script("package.sh", "v1.2.3", "x86_64-linux").returncode, 0)
         for package in (self.checkout / "packages").iterdir():
             unpack(package)

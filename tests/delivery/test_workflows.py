@@ -25,16 +25,16 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 class Workflows(unittest.TestCase):
-    def test_all_of_them_are_there(self) -> None:
+    def test_every_workflow_exists(self) -> None:
         self.assertEqual(set(WORKFLOWS), {"ci.yml", "scan.yml", "image.yml", "promote.yml", "release.yml", "loadtest.yml"})
 
-    def test_nothing_runs_with_secrets_for_strangers(self) -> None:
+    def test_no_workflow_runs_with_secrets_for_a_fork(self) -> None:
         for file, workflow in WORKFLOWS.items():
             # YAML 1.1 reads the key `on` as true
             triggers = set(workflow.get("on", workflow.get(True)))
             self.assertFalse(triggers & {"pull_request_target", "workflow_run", "issue_comment"}, file)
 
-    def test_every_job_says_what_it_may_and_for_how_long(self) -> None:
+    def test_every_job_has_permissions_and_a_timeout(self) -> None:
         for file, workflow in WORKFLOWS.items():
             self.assertEqual(workflow["permissions"], {}, file)
         for where, job in jobs():
@@ -42,7 +42,7 @@ class Workflows(unittest.TestCase):
                 self.assertIn("permissions", job)
                 self.assertTrue("uses" in job or job["timeout-minutes"] <= 90)
 
-    def test_only_who_has_to_may_write(self) -> None:
+    def test_only_jobs_that_write_may_write(self) -> None:
         writers = {where for where, job in jobs() if "write" in job["permissions"].values()}
         self.assertEqual(writers, {"image.yml image", "image.yml staging", "promote.yml promote", "release.yml release"})
 
@@ -62,7 +62,7 @@ class Workflows(unittest.TestCase):
         users = {where for where, step in steps() if "secrets.KUBECONFIG" in str(step)}
         self.assertEqual(users, {"loadtest.yml staging", "promote.yml promote"})
 
-    def test_actions_are_pinned_by_commit_and_say_which_version_that_is(self) -> None:
+    def test_actions_are_pinned_by_commit_with_their_version_in_a_comment(self) -> None:
         for path in FILES:
             for line in path.read_text().splitlines():
                 if "uses:" in line and "./" not in line:
@@ -73,20 +73,20 @@ class Workflows(unittest.TestCase):
             if step.get("uses", "").startswith("actions/checkout@"):
                 self.assertIs(step["with"]["persist-credentials"], False, where)
 
-    def test_scripts_are_short_and_take_values_by_environment(self) -> None:
+    def test_scripts_are_short_and_get_values_from_the_environment(self) -> None:
         for where, step in steps():
             script = step.get("run", "")
             with self.subTest(where=where, script=script):
                 self.assertNotIn("${{", script)
                 self.assertLessEqual(len(script.splitlines()), LONGEST_SCRIPT, "it belongs in .github/scripts/")
 
-    def test_a_script_with_a_pipe_fails_when_its_first_part_does(self) -> None:
+    def test_a_script_with_a_pipe_uses_pipefail(self) -> None:
         for where, step in steps():
             if re.search(r"[^|]\|[^|]", step.get("run", "")):
                 # only when it is named is bash started with pipefail
                 self.assertEqual(step.get("shell"), "bash", where)
 
-    def test_the_load_test_offers_what_the_script_takes(self) -> None:
+    def test_the_load_test_workflow_offers_the_variants_of_the_script(self) -> None:
         triggers = WORKFLOWS["loadtest.yml"].get("on", WORKFLOWS["loadtest.yml"].get(True))
         self.assertEqual(set(triggers), {"workflow_dispatch"}, "somebody presses a button; nothing else starts it")
         offered = triggers["workflow_dispatch"]["inputs"]["variant"]["options"]
@@ -104,7 +104,7 @@ class Workflows(unittest.TestCase):
                 looked = subprocess.run(asked, input=step["run"], capture_output=True, text=True, check=False)
                 self.assertEqual(looked.returncode, 0, f"{where}: {looked.stdout}")
 
-    def test_what_scripts_call_is_there(self) -> None:
+    def test_programs_that_scripts_call_exist(self) -> None:
         targets = re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text())
         called = []
         for where, step in steps():
@@ -118,7 +118,7 @@ class Workflows(unittest.TestCase):
         there = {str(path.relative_to(ROOT)) for path in (ROOT / ".github/scripts").iterdir()}
         self.assertEqual(set(called), there, "a script that nobody calls, or a call of none")
 
-    def test_a_name_is_given_only_after_the_scan(self) -> None:
+    def test_an_image_gets_its_tag_only_after_the_scan(self) -> None:
         steps_of = WORKFLOWS["image.yml"]["jobs"]["image"]["steps"]
         build = next(step for step in steps_of if "build-push-action" in step.get("uses", ""))
         self.assertIn("push-by-digest=true", build["with"]["outputs"])

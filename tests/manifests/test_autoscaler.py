@@ -74,7 +74,7 @@ class Scaling(RenderedCheck):
     """Of server pods."""
 
     @both_ways
-    def test_a_number_by_hand_is_taken_back_where_nobody_holds_it(self, start: Callable[..., Autoscaler]) -> None:
+    def test_a_number_set_by_hand_is_reverted_unless_it_is_held(self, start: Callable[..., Autoscaler]) -> None:
         scaler = start(3)
         scaler.run(HOUR // 6, hall(0))
         scaler.pods = 8
@@ -83,7 +83,7 @@ class Scaling(RenderedCheck):
         self.assertEqual(scaler.run(240, hall(0))[3::4], [6, 5, 4, 3])
 
     @both_ways
-    def test_a_number_that_is_held_stays_for_a_show_and_still_grows(self, start: Callable[..., Autoscaler]) -> None:
+    def test_a_held_number_stays_for_a_show_and_can_still_grow(self, start: Callable[..., Autoscaler]) -> None:
         scaler = start(3, held=True)
         scaler.run(HOUR // 6, hall(0))
         scaler.pods = 8
@@ -94,7 +94,7 @@ class Scaling(RenderedCheck):
         self.assertEqual(scaler.run(HOUR, hall(0))[-1], 3, "let go")
 
     @both_ways
-    def test_without_prometheus_it_grows_by_cpu_and_takes_nothing_away(self, start: Callable[..., Autoscaler]) -> None:
+    def test_without_prometheus_it_scales_up_by_cpu_and_never_down(self, start: Callable[..., Autoscaler]) -> None:
         scaler = start(3)
         blind = (SESSIONS, COMMITS)
         self.assertEqual(scaler.run(300, without(hall(50_000), *blind))[-1], 9, "50,000 voters vote")
@@ -103,7 +103,7 @@ class Scaling(RenderedCheck):
         self.assertEqual(scaler.run(HOUR, hall(0))[-1], 3)
 
     @both_ways
-    def test_without_metrics_server_it_grows_by_sessions_and_takes_nothing_away(
+    def test_without_metrics_server_it_scales_up_by_sessions_and_never_down(
         self, start: Callable[..., Autoscaler]
     ) -> None:
         scaler = start(3)
@@ -111,7 +111,7 @@ class Scaling(RenderedCheck):
         self.assertEqual(set(scaler.run(HOUR, without(hall(0), "cpu"))), {9})
 
     @both_ways
-    def test_cpu_asks_for_a_pod_where_sessions_do_and_before_one_is_full(self, start: Callable[..., Autoscaler]) -> None:
+    def test_cpu_requests_a_pod_when_sessions_do_and_before_one_is_full(self, start: Callable[..., Autoscaler]) -> None:
         scaler = start(3)
         for count in range(3, 13):
             for voters in (0.9, 1.0, 1.2):
@@ -127,7 +127,7 @@ class Scaling(RenderedCheck):
         self.assertGreater(scaler.decide(full), 4)
 
     @both_ways
-    def test_a_hall_that_only_listens_is_seen_by_sessions_alone(self, start: Callable[..., Autoscaler]) -> None:
+    def test_an_audience_that_only_watches_is_scaled_by_sessions(self, start: Callable[..., Autoscaler]) -> None:
         quiet = hall(30_000, voting=False)
         self.assertEqual(start(3).run(300, quiet)[-1], 5)
         self.assertEqual(start(3).run(300, without(quiet, SESSIONS, COMMITS))[-1], 3, "docs/operations.md says so")

@@ -223,7 +223,7 @@ class Capacity(RenderedCheck):
         self.assertGreaterEqual(len(rows), 5, "docs/operations.md has a table of voters, server pods and nodes")
         return rows
 
-    def test_the_cluster_that_is_asked_for_has_the_documented_nodes(self) -> None:
+    def test_the_cluster_command_creates_the_documented_nodes(self) -> None:
         text = world.current().file("docs/cluster.md").read_text(encoding="utf-8")
         said = re.search(r"(\d+) nodes with 4 cores each, .*? up to ([\d,]+) voters,\s+(\d+)\s+for\s+([\d,]+)", text)
         self.assertIsNotNone(said, "docs/cluster.md says how many nodes")

@@ -44,7 +44,7 @@ class Commands(RenderedCheck):
     """Of the jobs."""
 
     @every_rendering
-    def test_every_command_line_is_understood(self, objects: list[Object]) -> None:
+    def test_every_command_line_is_valid(self, objects: list[Object]) -> None:
         processes.need()
         binary = processes.tallycast()
         assert binary

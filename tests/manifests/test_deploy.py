@@ -154,7 +154,7 @@ class Deploy(Scripts):
         self.assertEqual(self.item("HorizontalPodAutoscaler.tallycast-server")["spec"]["minReplicas"], 3)
         self.assertEqual(self.number(), 8)
 
-    def test_a_number_that_older_files_said_is_kept_when_they_say_it_no_more(self) -> None:
+    def test_a_number_from_older_files_is_kept_when_they_no_longer_have_it(self) -> None:
         for how in ([], ["--server-side"]):
             with self.subTest(how):
                 # the files of before
@@ -173,7 +173,7 @@ class Deploy(Scripts):
                 self.well("deploy.sh", "local")
                 self.assertEqual(self.number(), 3)
 
-    def test_what_the_cluster_refuses_changes_nothing(self) -> None:
+    def test_a_refused_apply_changes_nothing(self) -> None:
         (self.folder / "refuse-trial").write_text('no matches for kind "ScaledObject" in version "keda.sh/v1alpha1"')
         refused = self.run_script("deploy.sh", "production")
         self.assertEqual(refused.returncode, 1, refused.stdout)
@@ -181,14 +181,14 @@ class Deploy(Scripts):
         self.assertIn("nothing was applied", refused.stderr)
         self.assertEqual(self.log(), ["apply manifests/base/namespace.yaml"])
 
-    def test_a_webhook_that_has_not_seen_the_deployment_yet_is_asked_again(self) -> None:
+    def test_an_apply_refused_by_a_slow_webhook_is_retried(self) -> None:
         (self.folder / "keda").touch()
         (self.folder / "refuse-webhook").write_text('denied the request: Deployment.apps "tallycast-server" not found')
         self.well("deploy.sh", "production")
         self.assertEqual(self.number(), 3)
         self.assertTrue((self.folder / "objects/ScaledObject.tallycast-server.json").exists())
 
-    def test_what_somebody_else_has_changed_is_said_and_left_alone(self) -> None:
+    def test_fields_changed_by_others_are_reported_and_left_alone(self) -> None:
         self.well("deploy.sh", "local")
         self.kubectl("scale", "deployment/tallycast-admin", "--replicas=4")
         self.log()
@@ -199,7 +199,7 @@ class Deploy(Scripts):
         self.well("deploy.sh", "local", FORCE="1")
         self.assertEqual(self.item("Deployment.tallycast-admin")["spec"]["replicas"], 1)
 
-    def test_an_overlay_that_there_is_not_is_refused(self) -> None:
+    def test_an_unknown_overlay_is_refused(self) -> None:
         refused = self.run_script("deploy.sh", "nowhere")
         self.assertEqual(refused.returncode, 2)
         self.assertIn("local production staging", refused.stderr)
@@ -232,7 +232,7 @@ class Hold(Scripts):
         self.cluster(scaled, self.shipped("autoscaling-hpa"))
         return scaled
 
-    def test_a_number_is_held_and_let_go_with_a_plain_autoscaler(self) -> None:
+    def test_a_number_is_held_and_released_with_a_plain_autoscaler(self) -> None:
         self.cluster(self.shipped("autoscaling-hpa"))
         said = self.well("hold.sh", "8")
         self.assertEqual((self.number(), self.policy()), (8, "Disabled"))
@@ -245,7 +245,7 @@ class Hold(Scripts):
         self.well("hold.sh", "let-go")
         self.assertEqual((self.number(), self.policy()), (8, "Max"))
 
-    def test_a_number_is_held_and_let_go_with_keda(self) -> None:
+    def test_a_number_is_held_and_released_with_keda(self) -> None:
         self.with_keda()
         self.assertIn("scaledobject.keda.sh/tallycast-server takes no pods away", self.well("hold.sh", "8"))
         self.assertEqual((self.number(), self.policy()), (8, "Disabled"))
@@ -253,20 +253,20 @@ class Hold(Scripts):
         self.well("hold.sh", "let-go")
         self.assertEqual(self.policy(), "Max")
 
-    def test_what_keda_does_not_pass_on_is_said(self) -> None:
+    def test_a_change_that_keda_does_not_apply_is_reported(self) -> None:
         self.with_keda()
         (self.folder / "keda-sleeps").touch()
         refused = self.run_script("hold.sh", "8")
         self.assertEqual((refused.returncode, self.number()), (1, 3))
         self.assertIn("does KEDA run, and is it not paused?", refused.stderr)
 
-    def test_where_nobody_scales_a_number_is_a_number(self) -> None:
+    def test_without_an_autoscaler_the_number_is_set_directly(self) -> None:
         self.cluster()
         self.assertIn("no autoscaler is there", self.well("hold.sh", "8"))
         self.assertEqual((self.number(), self.log()[0]), (8, "scale deployment/tallycast-server to 8"))
         self.assertIn("kubectl -n tallycast scale", self.well("hold.sh", "let-go"))
 
-    def test_pods_that_do_not_get_ready_are_said_and_held_all_the_same(self) -> None:
+    def test_pods_that_do_not_become_ready_are_reported_and_held_nevertheless(self) -> None:
         self.cluster(self.shipped("autoscaling-hpa"))
         (self.folder / "refuse-rollout").write_text("timed out waiting for the condition")
         refused = self.run_script("hold.sh", "8")
@@ -280,12 +280,12 @@ class Hold(Scripts):
         self.assertEqual((refused.returncode, self.number(), self.policy(), self.log()), (1, 3, "Max", []))
         self.assertIn("13 are more than hpa/tallycast-server allows, 12", refused.stderr)
 
-    def test_holding_takes_no_pod_away(self) -> None:
+    def test_holding_removes_no_pod(self) -> None:
         self.cluster(self.shipped("autoscaling-hpa"), pods=10)
         self.assertIn("10 pods are there already", self.well("hold.sh", "8"))
         self.assertEqual((self.number(), self.policy()), (10, "Disabled"))
 
-    def test_what_is_no_number_is_refused(self) -> None:
+    def test_an_invalid_number_is_refused(self) -> None:
         self.cluster()
         for words in ([], ["0"], ["-1"], ["many"], ["8", "9"]):
             self.assertEqual(self.run_script("hold.sh", *words).returncode, 2, words)

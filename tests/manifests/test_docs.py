@@ -35,27 +35,27 @@ class Examples(RenderedCheck):
         printed = re.findall(r"(?m)^([a-z]+)(?:\.[a-z0-9.]+)?/(\S+) (created|configured|unchanged)$", shown)
         return [line for line in printed if line[0] != "secret"]
 
-    def test_what_a_command_prints_is_marked_as_an_example(self) -> None:
+    def test_printed_output_is_marked_as_an_example(self) -> None:
         self.assertIn("What stands below a command is an example", read(CLUSTER).partition("\n## ")[0])
         markers = [marker for marker, _ in fences(read(CLUSTER))]
         self.assertLessEqual(set(markers), {"sh", "example"}, "a block is neither a command nor marked as an example")
         self.assertGreater(markers.count("example"), 5)
 
-    def test_what_apply_prints_is_what_the_overlay_has(self) -> None:
+    def test_the_output_of_apply_matches_the_overlay(self) -> None:
         objects = world.current().renderings["overlay local"]
         there = {(item["kind"].lower(), HASH.sub("", item["metadata"]["name"])) for item in objects}
         self.assertGreater(len(self.applied()), 8)
         for kind, name, _ in self.applied():
             self.assertIn((kind, HASH.sub("", name)), there)
 
-    def test_what_apply_finds_there_already_is_said_as_kubectl_says_it(self) -> None:
+    def test_unchanged_objects_are_printed_as_kubectl_prints_them(self) -> None:
         # the namespace is made first, from its own file, and may get more labels from the overlay
         own = world.parse(world.current().file("manifests/base/namespace.yaml").read_text(encoding="utf-8"))[0]
         rendered = find(world.current().renderings["overlay local"], "Namespace", "tallycast")
         then = "unchanged" if own == rendered else "configured"
         self.assertEqual([verb for kind, _, verb in self.applied() if kind == "namespace"], ["created", then])
 
-    def test_the_pods_shown_have_as_many_containers_as_they_have(self) -> None:
+    def test_the_pods_shown_have_the_right_number_of_containers(self) -> None:
         objects = world.current().renderings["overlay local"]
         whole = {
             pod.owner["metadata"]["name"]: len(pod.spec["containers"])
@@ -71,7 +71,7 @@ class Examples(RenderedCheck):
 class Advice(RenderedCheck):
     """What is said of a fault is what a cluster shows."""
 
-    def test_a_missing_secret_is_said_as_kubectl_shows_it(self) -> None:
+    def test_a_missing_secret_is_shown_as_kubectl_shows_it(self) -> None:
         # A Secret that is a volume keeps all containers from starting; one that is a variable, only its own.
         for objects in world.current().renderings.values():
             for pod in pods(objects):
@@ -93,7 +93,7 @@ class Advice(RenderedCheck):
                         if kind == "Secret" and name not in volumes and (name, key) not in optional:
                             self.assertIn(f"`{key}`", row("CreateContainerConfigError"), say(pod.owner))
 
-    def test_debugging_names_the_profile_that_the_namespace_wants(self) -> None:
+    def test_debugging_uses_the_profile_that_the_namespace_requires(self) -> None:
         for objects in world.current().renderings.values():
             for space in of_kind(objects, "Namespace"):
                 self.assertEqual(space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
@@ -116,14 +116,14 @@ class Moving(RenderedCheck):
         """Kind and name of what they name."""
         return set(re.findall(r"\b([a-z]+)/(tallycast[a-z-]*)(?=\s|$)", commands))
 
-    def test_what_is_waited_for_is_there_after_the_move(self) -> None:
+    def test_workloads_that_the_page_waits_for_exist_after_the_move(self) -> None:
         after = world.current().renderings["production with redis-sentinel"]
         there = {(item["kind"].lower(), item["metadata"]["name"]) for item in after}
         waited = self.named("\n".join(line for line in self.said().splitlines() if "rollout status" in line))
         self.assertIn(("statefulset", "tallycast-redis-sentinel"), waited)
         self.assertLessEqual(waited, there)
 
-    def test_what_is_deleted_is_the_old_ledger_and_all_of_it(self) -> None:
+    def test_the_page_deletes_all_of_the_old_ledger_and_nothing_else(self) -> None:
         kinds = ("StatefulSet", "Service", "PodDisruptionBudget")
         before, after = (
             {(item["kind"].lower(), item["metadata"]["name"]) for item in of_kind(objects, *kinds)}

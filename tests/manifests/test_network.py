@@ -53,12 +53,12 @@ class Network(RenderedCheck):
         return next(pod for pod in pods(objects) if pod.owner["metadata"]["name"] == name)
 
     @every_rendering
-    def test_everything_is_denied_that_is_not_allowed(self, objects: list[Object]) -> None:
+    def test_the_default_policy_denies_everything(self, objects: list[Object]) -> None:
         spec = find(objects, "NetworkPolicy", "deny-all")["spec"]
         self.assertEqual(spec, {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
 
     @every_rendering
-    def test_every_policy_is_about_pods_that_there_are(self, objects: list[Object]) -> None:
+    def test_every_policy_selects_existing_pods(self, objects: list[Object]) -> None:
         for policy in of_kind(objects, "NetworkPolicy"):
             selectors = [policy["spec"]["podSelector"]]
             for direction, peers in (("ingress", "from"), ("egress", "to")):
@@ -104,7 +104,7 @@ class Network(RenderedCheck):
             self.assertEqual(open_ports, allowed, say(pod.owner))
 
     @every_rendering
-    def test_the_ledger_is_reached_by_the_pods_that_keep_it_and_nobody_else(self, objects: list[Object]) -> None:
+    def test_only_pods_that_use_the_ledger_reach_it(self, objects: list[Object]) -> None:
         for ledger in (pod for pod in pods(objects) if pod.owner["kind"] == "StatefulSet"):
             callers = {p.owner["metadata"]["name"] for p in pods(objects) if may_call(objects, p, ledger, 6379)}
             self.assertEqual(
@@ -113,7 +113,7 @@ class Network(RenderedCheck):
             )
 
     @every_rendering
-    def test_jobs_reach_the_services_that_they_ask(self, objects: list[Object]) -> None:
+    def test_jobs_reach_the_services_that_they_call(self, objects: list[Object]) -> None:
         wanted = {
             "tallycast-export": ["tallycast-admin"],
             "tallycast-purge": ["tallycast-admin"],
@@ -126,7 +126,7 @@ class Network(RenderedCheck):
                 self.assertTrue(may_call(objects, pod, called, called.ports["https"]), f"{say(pod.owner)} → {name}")
 
     @every_rendering
-    def test_what_posts_or_fetches_outside_reaches_the_outside_by_https_alone(self, objects: list[Object]) -> None:
+    def test_pods_that_call_the_outside_reach_it_by_https_only(self, objects: list[Object]) -> None:
         outward = {
             "tallycast-worker",
             "tallycast-admin",
@@ -139,7 +139,7 @@ class Network(RenderedCheck):
             self.assertFalse(may_call(objects, pod, None, 80), say(pod.owner))
 
     @every_rendering
-    def test_every_pod_can_ask_for_names(self, objects: list[Object]) -> None:
+    def test_every_pod_can_reach_dns(self, objects: list[Object]) -> None:
         for pod in pods(objects):
             ports = {
                 (port["protocol"], port["port"])
@@ -150,7 +150,7 @@ class Network(RenderedCheck):
             self.assertLessEqual({("UDP", 53), ("TCP", 53)}, ports, say(pod.owner))
 
     @every_rendering
-    def test_prometheus_alone_reaches_the_metrics(self, objects: list[Object]) -> None:
+    def test_only_prometheus_reaches_the_metrics(self, objects: list[Object]) -> None:
         for pod in (p for p in pods(objects) if "metrics" in p.ports):
             peers = [
                 peer

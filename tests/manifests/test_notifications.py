@@ -34,7 +34,7 @@ class Notifications(unittest.TestCase):
         data = loose("ConfigMap", "argocd-notifications-cm")[0]["data"]
         return {key: yaml.safe_load(text) for key, text in data.items()}
 
-    def test_every_subscription_of_argo_is_to_a_trigger_and_a_service_that_exist(self) -> None:
+    def test_every_argo_subscription_names_an_existing_trigger_and_service(self) -> None:
         told = self.argo()
         for application in loose("Application"):
             annotations = application["metadata"].get("annotations", {})
@@ -45,7 +45,7 @@ class Notifications(unittest.TestCase):
                 self.assertIn(f"trigger.{trigger}", told)
                 self.assertIn(f"service.webhook.{service}", told)
 
-    def test_every_trigger_of_argo_sends_words_that_the_chat_can_read(self) -> None:
+    def test_every_argo_trigger_sends_a_message_that_the_chat_accepts(self) -> None:
         told = self.argo()
         services = {key.removeprefix("service.webhook.") for key in told if key.startswith("service.webhook.")}
         for key in (key for key in told if key.startswith("trigger.")):
@@ -57,7 +57,7 @@ class Notifications(unittest.TestCase):
                         self.assertIn(service, services)
                         self.assertEqual(keys_of(re.sub(r"{{.*?}}", "x", request["body"])), ["text"], template)
 
-    def test_flux_watches_what_is_there_and_tells_somebody(self) -> None:
+    def test_flux_watches_existing_objects_and_notifies_a_provider(self) -> None:
         providers = {item["metadata"]["name"] for item in loose("Provider")}
         self.assertTrue(loose("Alert"))
         for alert in loose("Alert"):

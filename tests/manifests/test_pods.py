@@ -66,7 +66,7 @@ class Pods(RenderedCheck):
                 self.assertNotEqual(own.get("runAsUser"), 0, name)
 
     @every_rendering
-    def test_whatever_goes_on_running_is_probed(self, objects: list[Object]) -> None:
+    def test_every_long_running_container_has_probes(self, objects: list[Object]) -> None:
         for pod in pods(objects):
             if pod.owner["kind"] not in ("Deployment", "StatefulSet"):
                 continue
@@ -75,7 +75,7 @@ class Pods(RenderedCheck):
                     self.assertIn(probe, container, f"{say(pod.owner)}, {container['name']}")
 
     @every_rendering
-    def test_a_pod_has_time_to_say_goodbye(self, objects: list[Object]) -> None:
+    def test_the_grace_period_is_longer_than_a_drain(self, objects: list[Object]) -> None:
         stage = tomllib.loads(world.current().file("config/production.toml").read_text(encoding="utf-8"))
         drain = stage["server"]["drain_ms"] / 1000
         for pod in pods(objects):
@@ -98,7 +98,7 @@ class Pods(RenderedCheck):
             self.assertNotIn("nginx", [c["name"] for c in pod.spec["containers"]], say(pod.owner))
 
     @every_rendering
-    def test_a_rollout_takes_nothing_away_before_the_new_is_there(self, objects: list[Object]) -> None:
+    def test_a_rollout_removes_no_pod_before_its_replacement_is_ready(self, objects: list[Object]) -> None:
         for item in of_kind(objects, "Deployment"):
             self.assertEqual(item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"], 0, say(item))
         for budget in of_kind(objects, "PodDisruptionBudget"):
@@ -137,7 +137,7 @@ class Pods(RenderedCheck):
             if item["kind"] != "Namespace":
                 self.assertEqual(item["metadata"].get("namespace"), "tallycast", say(item))
 
-    def test_a_task_is_applied_whole_by_its_label(self) -> None:
+    def test_a_task_is_applied_completely_by_its_label(self) -> None:
         found = world.current().renderings
         there = {(item["kind"], item["metadata"]["name"]) for item in found["overlay staging"]}
         self.assertEqual({name for name in found if name.startswith("task ")}, {f"task {name}" for name in TASKS})

@@ -93,7 +93,7 @@ class References(RenderedCheck):
     """Within a rendering."""
 
     @every_rendering
-    def test_a_services_selector_finds_pods_that_have_its_ports(self, objects: list[Object]) -> None:
+    def test_a_service_selects_pods_with_its_ports(self, objects: list[Object]) -> None:
         for service in of_kind(objects, "Service"):
             found = [pod for pod in pods(objects) if selects({"matchLabels": service["spec"]["selector"]}, pod.labels)]
             self.assertTrue(found, f"{say(service)} selects no pod")
@@ -110,7 +110,7 @@ class References(RenderedCheck):
                 self.assertTrue(selects(selector, pod.labels), say(pod.owner))
 
     @every_rendering
-    def test_a_probe_asks_a_port_of_its_own_container(self, objects: list[Object]) -> None:
+    def test_a_probe_uses_a_port_of_its_own_container(self, objects: list[Object]) -> None:
         for pod in pods(objects):
             for container in pod.containers:
                 own = {port["name"] for port in container.get("ports", [])}
@@ -120,7 +120,7 @@ class References(RenderedCheck):
                         self.assertIn(asked["port"], own, f"{say(pod.owner)}, {container['name']}")
 
     @every_rendering
-    def test_a_scaler_scales_something_that_says_no_number_itself(self, objects: list[Object]) -> None:
+    def test_a_scaler_scales_a_workload_without_a_number_of_its_own(self, objects: list[Object]) -> None:
         scalers = of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")
         targets = [scaler["spec"]["scaleTargetRef"] for scaler in scalers]
         self.assertEqual(len({t["name"] for t in targets}), len(targets), "two scale the same")
@@ -130,7 +130,7 @@ class References(RenderedCheck):
             self.assertNotIn("replicas", find(objects, kind, target["name"])["spec"], say(scaler))
 
     @every_rendering
-    def test_every_config_map_and_secret_that_a_pod_wants_is_there_or_listed(self, objects: list[Object]) -> None:
+    def test_every_config_map_and_secret_of_a_pod_exists_or_is_listed(self, objects: list[Object]) -> None:
         maps = {m["metadata"]["name"]: set(m["data"]) for m in of_kind(objects, "ConfigMap")}
         made = {c["spec"]["secretName"]: {"tls.crt", "tls.key", "ca.crt"} for c in of_kind(objects, "Certificate")}
         for pod in pods(objects):
@@ -140,7 +140,7 @@ class References(RenderedCheck):
                 self.assertLessEqual(keys, known[name], f"{say(pod.owner)} wants keys that {kind} {name} has not")
 
     @every_rendering
-    def test_every_secret_from_outside_is_one_that_is_wanted(self, objects: list[Object]) -> None:
+    def test_every_external_secret_is_used(self, objects: list[Object]) -> None:
         for item in of_kind(objects, "ExternalSecret"):
             keys = {entry["secretKey"] for entry in item["spec"]["data"]}
             self.assertLessEqual(keys, SECRETS[item["spec"]["target"]["name"]], say(item))
@@ -156,7 +156,7 @@ class References(RenderedCheck):
             self.assertEqual(mounts, volumes, say(pod.owner))
 
     @every_rendering
-    def test_claims_and_accounts_are_there(self, objects: list[Object]) -> None:
+    def test_volume_claims_and_service_accounts_exist(self, objects: list[Object]) -> None:
         for pod in pods(objects):
             self.assertIn(pod.spec["serviceAccountName"], names(objects, "ServiceAccount"), say(pod.owner))
             for volume in pod.spec.get("volumes", []):
@@ -170,7 +170,7 @@ class References(RenderedCheck):
             self.assertEqual(service["spec"].get("clusterIP"), "None", say(item))
 
     @every_rendering
-    def test_a_service_says_of_a_balancer_only_where_it_is_one(self, objects: list[Object]) -> None:
+    def test_only_load_balancer_services_have_load_balancer_fields(self, objects: list[Object]) -> None:
         # the API server refuses the ranges of a Service of another type
         for service in of_kind(objects, "Service"):
             spec, annotations = service["spec"], service["metadata"].get("annotations", {})
@@ -185,7 +185,7 @@ class References(RenderedCheck):
                 self.assertEqual(is_balancer, ranges != [], f"{say(service)} is open to all")
 
     @every_rendering
-    def test_a_name_is_the_one_of_the_settings_wherever_it_stands(self, objects: list[Object]) -> None:
+    def test_host_names_match_the_settings_everywhere(self, objects: list[Object]) -> None:
         maps = of_kind(objects, "ConfigMap")
         settings = next(m["data"] for m in maps if m["metadata"]["name"].startswith("tallycast-config"))
         public, admin = (urlsplit(settings[f"TALLYCAST__SERVER__{key}_URL"]).hostname for key in ("PUBLIC", "ADMIN"))
@@ -196,7 +196,7 @@ class References(RenderedCheck):
                 self.assertEqual(item["spec"]["dnsNames"], [public, admin])
 
     @every_rendering
-    def test_a_balancer_or_a_route_has_its_name_where_names_are_made(self, objects: list[Object]) -> None:
+    def test_a_load_balancer_or_route_has_its_host_name_where_certificates_are_made(self, objects: list[Object]) -> None:
         balancers = [s for s in of_kind(objects, "Service") if s["spec"].get("type") == "LoadBalancer"]
         ways = of_kind(objects, "TLSRoute") + balancers
         lifetimes = [w["metadata"].get("annotations", {}).get("external-dns.alpha.kubernetes.io/ttl") for w in ways]
@@ -205,7 +205,7 @@ class References(RenderedCheck):
             named = {owner for owner, _ in public_names(objects)}
             self.assertLessEqual({say(way) for way in ways}, named)
 
-    def test_no_rendering_changes_what_another_has_made_for_good(self) -> None:
+    def test_no_rendering_changes_immutable_fields_of_another(self) -> None:
         # `apply` of the one over the other is refused then, and has to be deleted by hand, in the worst case with votes
         first: dict[str, tuple[str, Any]] = {}
         for rendering, objects in world.current().renderings.items():
@@ -215,7 +215,7 @@ class References(RenderedCheck):
                 self.assertEqual(made, there, f"{say(item)}: {rendering} differs from {name}")
 
     @every_rendering
-    def test_the_ledgers_address_is_a_service_that_there_is(self, objects: list[Object]) -> None:
+    def test_the_ledgers_address_is_an_existing_service(self, objects: list[Object]) -> None:
         maps = of_kind(objects, "ConfigMap")
         settings = next(m["data"] for m in maps if m["metadata"]["name"].startswith("tallycast-config"))
         address = urlsplit(settings.get("TALLYCAST__LEDGER__URL", ""))
@@ -226,14 +226,14 @@ class References(RenderedCheck):
             self.assertIn(int(port), [entry["port"] for entry in service["spec"]["ports"]])
 
     @every_rendering
-    def test_sentinels_call_each_other_by_the_names_of_their_pods(self, objects: list[Object]) -> None:
+    def test_sentinels_address_each_other_by_pod_name(self, objects: list[Object]) -> None:
         scripts = [m["data"]["start.sh"] for m in of_kind(objects, "ConfigMap") if "start.sh" in m["data"]]
         for item in of_kind(objects, "StatefulSet"):
             for script in scripts:
                 self.assertIn(f"nodes={item['spec']['serviceName']}\n", script)
                 self.assertIn(f"{item['metadata']['name']}-0.$nodes", script)
 
-    def test_two_ledgers_stand_side_by_side(self) -> None:
+    def test_two_ledgers_can_run_side_by_side(self) -> None:
         # while rooms are moved from one to the other, whoever asks for one of them must not reach the other
         found = world.current().renderings
         both = {say(item): item for item in found["overlay production"] + found["production with redis-sentinel"]}
@@ -260,7 +260,7 @@ class References(RenderedCheck):
                 self.assertIn(backend["port"], [port["port"] for port in service["spec"]["ports"]], say(route))
 
     @every_rendering
-    def test_a_certificate_is_issued_by_somebody(self, objects: list[Object]) -> None:
+    def test_every_certificate_has_an_issuer(self, objects: list[Object]) -> None:
         for item in of_kind(objects, "Certificate"):
             issuer = item["spec"]["issuerRef"]
             known = {("Issuer", name) for name in names(objects, "Issuer")} | PROVIDED

@@ -83,7 +83,7 @@ class Preview(ScriptCheck):
         """Runs it."""
         return run(["scripts/deploy_preview.sh", *arguments], self.folder, **environment)
 
-    def test_it_says_what_it_compares_and_what_changed_since_the_release(self) -> None:
+    def test_it_prints_what_it_compares_and_what_changed_since_the_release(self) -> None:
         same = self.preview("local")
         self.assertEqual(same.returncode, 0, same.stderr)
         self.assertEqual(
@@ -95,7 +95,7 @@ class Preview(ScriptCheck):
         self.assertEqual(changed.returncode, 1, changed.stderr)
         self.assertIn('+  TALLYCAST__SERVER__MAX_SOCKETS: "3000"', changed.stdout)
 
-    def test_without_a_release_it_lists_what_there_is_and_says_how_to_compare(self) -> None:
+    def test_without_a_release_it_lists_the_objects_and_explains_how_to_compare(self) -> None:
         run(["git", "tag", "--delete", "v1"], self.folder)
         first = self.preview("local")
         self.assertEqual(first.returncode, 1, first.stderr)
@@ -106,7 +106,7 @@ class Preview(ScriptCheck):
         self.assertIn("make deploy-preview OVERLAY=local REF=HEAD~1", hint)
         self.assertEqual(self.preview("local", "HEAD").returncode, 0, "what it hints at is taken")
 
-    def test_an_image_of_ones_own_is_one_parameter_in_a_fresh_clone(self) -> None:
+    def test_a_custom_image_is_one_parameter_in_a_fresh_clone(self) -> None:
         run(["git", "tag", "--delete", "v1"], self.folder)
         digest = "sha256:" + "0123456789abcdef" * 4
         for overlay in ("local", "staging"):
@@ -125,7 +125,7 @@ class Preview(ScriptCheck):
         self.assertEqual(nameless.returncode, 2)
         self.assertIn("says no version", nameless.stderr)
 
-    def test_what_cannot_be_compared_is_said(self) -> None:
+    def test_a_failed_comparison_is_reported(self) -> None:
         for arguments, words in ((["nowhere"], "local production staging"), (["local", "v0"], "git knows no v0")):
             refused = self.preview(*arguments)
             self.assertEqual(refused.returncode, 2)

@@ -169,7 +169,7 @@ class Settings(RenderedCheck):
                     answer = json.loads(processes.ask(f"http://127.0.0.1:{metrics}/readyz", server))
                     self.assertEqual(answer["warnings"], [], say(pod.owner))
 
-    def test_the_server_takes_the_address_of_every_ledger(self) -> None:
+    def test_the_server_accepts_the_address_of_every_ledger(self) -> None:
         processes.need()
         for address, rendering in ledgers().items():
             port = processes.free_port()
@@ -203,12 +203,12 @@ class Settings(RenderedCheck):
         self.assertGreater(int(read[1]) * SECONDS[read[2]], 60, "the process pings each 20 s and waits for 60 s")
 
     @every_rendering
-    def test_nginx_takes_its_configuration(self, objects: list[Object]) -> None:
+    def test_nginx_accepts_its_configuration(self, objects: list[Object]) -> None:
         need_nginx()
         complaint = judge_nginx(frozenset(config_map(objects, "tallycast-nginx").items()))
         self.assertEqual(complaint, "")
 
-    def test_who_comes_without_https_is_sent_to_it_under_the_same_name(self) -> None:
+    def test_plain_http_is_redirected_to_https_under_the_same_name(self) -> None:
         need_nginx()
         objects = world.current().renderings["overlay production"]
         # as a phone comes: by port 80 of the Service to that port of the pod
@@ -259,7 +259,7 @@ class Metrics(RenderedCheck):
                     yield f"{say(item)}, {name}", text
 
     @every_rendering
-    def test_every_series_that_is_asked_for_exists(self, objects: list[Object]) -> None:
+    def test_every_queried_series_exists(self, objects: list[Object]) -> None:
         processes.need()
         for owner, text in self.queries(objects):
             for name in set(re.findall(r"\btallycast_[a-z0-9_]+\b", text)):
@@ -267,13 +267,13 @@ class Metrics(RenderedCheck):
                 self.assertTrue({name, base} & exposed(), f"{owner} asks for {name}")
 
     @every_rendering
-    def test_a_plain_autoscaler_asks_for_what_the_adapter_makes(self, objects: list[Object]) -> None:
+    def test_a_plain_autoscaler_queries_metrics_of_the_adapter(self, objects: list[Object]) -> None:
         for item in of_kind(objects, "HorizontalPodAutoscaler"):
             for metric in (m for m in item["spec"]["metrics"] if m["type"] == "External"):
                 self.assertIn(metric["external"]["metric"]["name"], self.adapter(), say(item))
 
     @every_rendering
-    def test_every_recorded_series_that_is_asked_for_is_recorded(self, objects: list[Object]) -> None:
+    def test_every_queried_recorded_series_is_recorded(self, objects: list[Object]) -> None:
         # also where the rules of an overlay are brought by somebody else
         recorded = {
             rule["record"]

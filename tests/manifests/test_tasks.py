@@ -96,7 +96,7 @@ class Tasks(RenderedCheck):
                 counts.append(json.loads((folder / "state").read_text(encoding="utf-8"))["started"])
         return counts
 
-    def test_a_task_starts_each_time_and_after_a_new_image(self) -> None:
+    def test_a_task_starts_each_time_and_with_a_new_image(self) -> None:
         tasks = world.current().folders("tasks")
         self.assertTrue(tasks)
         for folder in tasks:

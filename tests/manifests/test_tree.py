@@ -84,7 +84,7 @@ class Tree(unittest.TestCase):
                     PRIVATE.search(path.read_text(encoding="utf-8", errors="replace")), f"{path} holds a private key"
                 )
 
-    def test_overlays_differ_in_components_patches_and_images_alone(self) -> None:
+    def test_overlays_differ_only_in_components_patches_and_images(self) -> None:
         folders = world.current().folders("overlays")
         self.assertEqual([folder.name for folder in folders], ["local", "production", "staging"])
         for folder in folders:
@@ -96,7 +96,7 @@ class Tree(unittest.TestCase):
             for image in made["images"]:
                 self.assertLessEqual(image.keys(), {"name", "newName", "newTag", "digest"}, folder)
 
-    def test_each_name_of_an_overlay_is_written_once(self) -> None:
+    def test_each_host_name_of_an_overlay_is_written_once(self) -> None:
         for folder in world.current().folders("overlays"):
             text = (folder / "names/names.env").read_text(encoding="utf-8")
             for name in re.findall(r"=https://([^/\n]+)", text):
@@ -104,12 +104,12 @@ class Tree(unittest.TestCase):
                 said = [path for path in files if re.search(rf"(?<![\w.]){name}", path.read_text(encoding="utf-8"))]
                 self.assertEqual(said, [folder / "names/names.env"], f"{folder.name} says {name} more than once")
 
-    def test_nothing_is_scaled_by_two(self) -> None:
+    def test_nothing_has_two_scalers(self) -> None:
         for folder in world.current().folders("overlays"):
             scalers = [name for name in kustomization(folder)["components"] if "autoscaling" in name]
             self.assertLessEqual(len(scalers), 1, folder)
 
-    def test_every_patch_meets_something(self) -> None:
+    def test_every_patch_has_a_target(self) -> None:
         # kustomize says nothing when a target is met by nothing
         if not world.kubectl():
             self.skipTest("there is no kubectl")
@@ -139,7 +139,7 @@ class Tree(unittest.TestCase):
         for folder in self.all_folders():
             self.assertFalse(OLD & kustomization(folder).keys(), folder)
 
-    def test_every_component_is_one_and_is_in_the_table(self) -> None:
+    def test_every_component_is_valid_and_in_the_table(self) -> None:
         table = world.current().file("manifests/README.md").read_text(encoding="utf-8")
         for folder in world.current().folders("components"):
             self.assertEqual(kustomization(folder)["kind"], "Component", folder)

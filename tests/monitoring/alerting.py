@@ -157,15 +157,15 @@ def is_threat(labels: Object) -> bool:
 
 
 class Files(unittest.TestCase):
-    def test_amtool_takes_the_configuration(self) -> None:
+    def test_amtool_accepts_the_configuration(self) -> None:
         checked = subprocess.run(["amtool", "check-config", str(CONFIG)], capture_output=True, text=True, check=False)
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
-    def test_what_the_operator_is_given_says_the_same(self) -> None:
+    def test_the_operators_configuration_is_the_same(self) -> None:
         plain, operator = without_places(texts.read_yaml(CONFIG)), snake(texts.read_yaml(OPERATOR)["spec"])
         self.assertEqual(operator, plain)
 
-    def test_every_alert_has_a_receiver_and_threats_have_the_one_that_wakes(self) -> None:
+    def test_every_alert_has_a_receiver_and_threats_to_votes_page_somebody(self) -> None:
         self.assertEqual({labels for labels in THREATS if labels[0] not in
                           {rule["alert"] for rule in texts.alerts()}}, set(), "an alert that there is not")
         for alert in every_alert():
@@ -177,7 +177,7 @@ class Files(unittest.TestCase):
             wanted = "page" if labels["severity"] == "critical" else "chat"
             self.assertEqual(found.stdout.split(), [wanted], labels)
 
-    def test_no_rule_for_silence_is_about_an_alert_that_there_is_not(self) -> None:
+    def test_every_inhibit_rule_names_existing_alerts(self) -> None:
         known = {rule["alert"] for rule in texts.alerts()}
         named = set(re.findall(r"Tallycast[A-Z][A-Za-z]+", CONFIG.read_text()))
         self.assertLessEqual(named, known)
@@ -200,7 +200,7 @@ class Told(unittest.TestCase):
             chat.server.server_close()
         return chat.posts
 
-    def test_outside_of_a_show_only_what_threatens_votes_is_told(self) -> None:
+    def test_outside_show_hours_only_threats_to_votes_are_sent(self) -> None:
         posts = self.posts(False, every_alert(), 1)
         self.assertEqual([hook for hook, _ in posts], ["page-url"])
         said = posts[0][1]
@@ -208,7 +208,7 @@ class Told(unittest.TestCase):
         self.assertEqual(told, {("TallycastNumbersDisagree", "critical"), ("TallycastLedgerErrors", "critical")})
         self.assertEqual(said.count("TallycastNumbersDisagree,"), 1, "shown and stored can wait")
 
-    def test_in_a_show_causes_are_told_and_not_what_follows_from_them(self) -> None:
+    def test_in_a_show_causes_are_sent_and_their_consequences_are_inhibited(self) -> None:
         down = [alert for alert in every_alert() if alert["labels"]["alertname"] in
                 ("TallycastNotReady", "TallycastLedgerErrors", "TallycastAckSlow")
                 and not is_threat(alert["labels"])]
@@ -217,7 +217,7 @@ class Told(unittest.TestCase):
         self.assertEqual([hook for hook, _ in posts], ["page-url"], "the warnings follow from it")
         self.assertIn("(TallycastNotReady, critical)", posts[0][1])
 
-    def test_in_a_show_what_can_wait_goes_to_the_chat_once_for_each_hall_and_room(self) -> None:
+    def test_in_a_show_warnings_go_to_the_chat_once_for_each_hall_and_room(self) -> None:
         warnings = [alert for alert in every_alert() if alert["labels"]["severity"] == "warning"
                     and alert["labels"]["alertname"] != "TallycastAckSlow"]
         elsewhere = [alert | {"labels": alert["labels"] | {"namespace": "elsewhere"}} for alert in warnings[:2]]

@@ -27,15 +27,15 @@ def run(*command: object) -> "subprocess.CompletedProcess[str]":
 
 
 class Rules(unittest.TestCase):
-    def test_promtool_takes_the_rules(self) -> None:
+    def test_promtool_accepts_the_rules(self) -> None:
         checked = run("promtool", "check", "rules", *RULE_FILES)
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 
-    def test_rules_do_what_their_tests_say(self) -> None:
+    def test_rules_pass_their_unit_tests(self) -> None:
         tested = run("promtool", "test", "rules", *TESTS)
         self.assertEqual(tested.returncode, 0, tested.stdout + tested.stderr)
 
-    def test_every_alert_is_seen_to_fire_and_seen_to_stay_quiet(self) -> None:
+    def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_does_not(self) -> None:
         seen: dict[str, set[bool]] = {}
         for path in TESTS:
             for test in texts.read_yaml(path)["tests"]:
@@ -44,7 +44,7 @@ class Rules(unittest.TestCase):
         for alert in texts.alerts():
             self.assertEqual(seen.get(alert["alert"]), {True, False}, alert["alert"])
 
-    def test_every_alert_says_what_it_is_and_what_to_do(self) -> None:
+    def test_every_alert_has_a_summary_and_a_runbook(self) -> None:
         runbook = (ROOT / "docs" / "operations.md").read_text()
         for alert in texts.alerts():
             name = alert["alert"]
@@ -56,7 +56,7 @@ class Rules(unittest.TestCase):
                 self.assertEqual(told["runbook_url"], f"docs/operations.md#{name.lower()}")
                 self.assertRegex(runbook, rf"(?m)^#+ {name}$", "a heading of the alert's name")
 
-    def test_the_objects_for_the_operator_are_in_step(self) -> None:
+    def test_the_operators_objects_match_the_rules(self) -> None:
         fresh = run(ROOT / "scripts" / "prometheus_rule.sh").stdout
         kept = (MONITORING / "prometheus-rule.yaml").read_text()
         self.assertEqual(kept, fresh, "run scripts/prometheus_rule.sh --write")
@@ -95,7 +95,7 @@ class Dashboards(unittest.TestCase):
                 for target in panel["targets"]:
                     self.assertIn("namespace=~", target["expr"], panel["title"])
 
-    def test_links_lead_to_alerts_that_exist(self) -> None:
+    def test_runbook_links_lead_to_existing_alerts(self) -> None:
         anchors = {"${runbook}#" + alert["alert"].lower() for alert in texts.alerts()}
         linked = [link["url"] for board in self.each() for panel in texts.panels(board)
                   for link in panel.get("links", [])]
@@ -112,7 +112,7 @@ class Autoscaling(unittest.TestCase):
         """The triggers that ask Prometheus."""
         return [trigger for trigger in self.keda["triggers"] if trigger["type"] == "prometheus"]
 
-    def test_both_ways_to_scale_have_the_same_numbers(self) -> None:
+    def test_keda_and_the_plain_autoscaler_have_the_same_numbers(self) -> None:
         keda, hpa = self.keda, self.hpa
         self.assertEqual(keda["scaleTargetRef"]["name"], hpa["scaleTargetRef"]["name"])
         self.assertEqual(keda["minReplicaCount"], hpa["minReplicas"])
@@ -135,36 +135,36 @@ class Autoscaling(unittest.TestCase):
                           for metric in hpa["metrics"] if metric["type"] == "Resource"])
         self.assertEqual((len(cpu), len(keda["triggers"])), (1, len(hpa["metrics"])))
 
-    def test_what_is_asked_for_is_recorded(self) -> None:
+    def test_every_recorded_series_in_use_is_recorded(self) -> None:
         recorded = {rule["record"] for rule in texts.rules() if "record" in rule}
         queries = [trigger["metadata"]["query"] for trigger in self.queries()]
         self.assertLessEqual(set().union(*map(texts.names, queries)), recorded)
 
-    def test_silence_is_never_taken_for_an_empty_hall(self) -> None:
+    def test_missing_data_is_never_read_as_zero(self) -> None:
         for trigger in self.queries():
             self.assertEqual(trigger["metadata"]["ignoreNullValues"], "false")
         self.assertEqual(self.keda["fallback"]["behavior"], "currentReplicasIfHigher")
 
-    def test_pods_go_slowly(self) -> None:
+    def test_pods_are_removed_slowly(self) -> None:
         down = self.hpa["behavior"]["scaleDown"]
         self.assertGreaterEqual(down["stabilizationWindowSeconds"], 300)
         self.assertEqual(down["policies"], [{"type": "Pods", "value": 1, "periodSeconds": 60}])
 
-    def test_a_pod_that_is_lost_finds_room_in_the_others(self) -> None:
+    def test_the_other_pods_have_room_for_the_sockets_of_a_lost_pod(self) -> None:
         least, target = self.keda["minReplicaCount"], float(self.keda["triggers"][0]["metadata"]["threshold"])
         # the autoscaler tolerates 10 % above its target
         self.assertLessEqual(1.1 * target * least / (least - 1), 1)
 
-    def test_more_pods_are_asked_for_long_before_one_is_full_and_so_not_ready(self) -> None:
+    def test_scaling_up_begins_long_before_a_pod_is_full(self) -> None:
         # a pod that was full is ready again at 95 %: one that is as full as the autoscaler lets it be must be ready
         self.assertLess(1.1 * float(self.keda["triggers"][0]["metadata"]["threshold"]), 0.95)
 
 
 class Logs(unittest.TestCase):
-    def test_the_collectors_file_has_nothing_unknown_in_it(self) -> None:
+    def test_the_collectors_file_has_only_known_keys(self) -> None:
         Collector()
 
-    def test_a_misspelt_key_or_an_unknown_plugin_is_seen(self) -> None:
+    def test_a_misspelt_key_or_an_unknown_plugin_is_found(self) -> None:
         for old, new in (("key_name:", "keyname:"), ("name: rewrite_tag", "name: rewrite_tags"), ("tls: true", "ssl: true")):
             with self.subTest(new), tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "fluent-bit.yaml"
@@ -186,7 +186,7 @@ class Logs(unittest.TestCase):
         for path in re.findall(r"/var/lib/\S+", text):
             self.assertTrue(any(path.startswith(f"{place}/") for place in writable), path)
 
-    def test_what_is_applied_is_valid(self) -> None:
+    def test_the_rendered_objects_are_valid(self) -> None:
         found = run(ROOT / "scripts" / "kubectl.sh")
         if found.returncode != 0:
             self.skipTest("there is no kubectl")
@@ -218,12 +218,12 @@ class Rendered(unittest.TestCase):
             (folder / "kustomization.yaml").write_text(yaml.safe_dump(made))
             return run(self.kubectl, "kustomize", folder)
 
-    def test_both_autoscalers_together_do_not_build(self) -> None:
+    def test_both_autoscalers_together_are_refused(self) -> None:
         refused = self.render("monitoring", "autoscaling-keda", "autoscaling-hpa")
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn("testing value /metadata/annotations/tallycast~1scaled-by failed", refused.stderr)
 
-    def test_an_autoscaler_owns_the_number_of_pods_and_asks_for_its_own_namespace(self) -> None:
+    def test_an_autoscaler_owns_the_number_of_pods_and_queries_its_own_namespace(self) -> None:
         for name in ("autoscaling-keda", "autoscaling-hpa"):
             rendered = self.render("monitoring", name)
             self.assertEqual(rendered.returncode, 0, rendered.stderr)
@@ -245,7 +245,7 @@ class Rendered(unittest.TestCase):
                 self.assertIn("PrometheusRule", kinds, overlay.name)
                 self.assertIn("PodMonitor", kinds, overlay.name)
 
-    def test_the_dashboards_travel_as_they_are(self) -> None:
+    def test_the_dashboards_are_shipped_unchanged(self) -> None:
         objects = list(yaml.safe_load_all(self.render("monitoring").stdout))
         kept = next(o for o in objects if o["kind"] == "ConfigMap" and "grafana_dashboard" in o["metadata"]["labels"])
         self.assertEqual(kept["data"], {path.name: path.read_text() for path in DASHBOARDS})

@@ -144,7 +144,7 @@ class Evening(unittest.TestCase):
                 values = [float(series["value"][1]) for series in found]
                 self.assertTrue(any(map(math.isfinite, values)), values)
 
-    def test_every_series_that_is_asked_for_exists(self) -> None:
+    def test_every_queried_series_exists(self) -> None:
         """Of dashboards and rules alike: where a query falls back to 0, a misspelt name would look like silence."""
         known = set(self.ask("label/__name__/values"))
         asked = set().union(*(texts.names(rule["expr"]) for rule in texts.rules()),
@@ -171,7 +171,7 @@ class Evening(unittest.TestCase):
         # pods are scraped at different moments
         until(f"{self.votes} three times", agree)
 
-    def test_the_collector_takes_errors_and_the_audit_log_and_leaves_the_rest(self) -> None:
+    def test_the_collector_forwards_errors_and_the_audit_log_and_nothing_else(self) -> None:
         # a start that fails says why, and ends
         failed = subprocess.run([str(SERVER)], env={"TALLYCAST__SERVER__TICK_MS": "1"}, cwd=self.folder.name,
                                 capture_output=True, text=True, check=False)
@@ -201,7 +201,7 @@ class Evening(unittest.TestCase):
                       "tallycast-server-6d5f7c9b4-x2x7z_staging_tallycast-0a1b2c.log"):
             self.assertEqual(collector.take(f"/var/log/containers/{other}", by_hand["/tallycast/audit"][0]), [])
 
-    def test_when_the_ledger_is_gone_the_alarm_is_raised_and_ends_with_the_outage(self) -> None:
+    def test_a_lost_ledger_raises_the_alarm_until_the_outage_ends(self) -> None:
         """Runs last, by its name: it takes longer than the rates look back."""
         unready = {("TallycastNotReady", "warning"), ("TallycastNotReady", "critical")}
         alarms = unready | {("TallycastLedgerErrors", "warning")}
