@@ -77,7 +77,7 @@ function commandsOf(page) {
   return sent;
 }
 
-test("a second press of N within two seconds does nothing, and one after them is the next step", async () => {
+test("a second press of N within two seconds does nothing, and a later one does the next step", async () => {
   const { room } = await api.makeRoom({ title: "Two presses", rounds: [song("Only one")] });
   const voter = await api.join(room, "Ada");
   const desk = await openTimedDesk(room);
@@ -137,7 +137,7 @@ test("closing a round without a vote asks first, by keyboard alone", async () =>
   await until("the round with a vote is closed without a question", async () => (await phaseOf(room, 2)) === "closed");
 });
 
-test("a click on a checkbox leaves the keys alive", async () => {
+test("keyboard shortcuts work after a click on a checkbox", async () => {
   const { room } = await api.makeRoom({ title: "Checkbox", rounds: [song("First", { seconds: 600 })] });
   const desk = await openDesk(room);
   const sent = commandsOf(desk);
@@ -152,7 +152,7 @@ test("a click on a checkbox leaves the keys alive", async () => {
   assert.deepEqual(sent, ["1/open", "1/deadline"]);
 });
 
-test("letters typed into a field are letters, and a letter that is a key never chooses from a list", async () => {
+test("letters typed into a field are text, and a shortcut never chooses from a list", async () => {
   const { room } = await api.makeRoom({ title: "Fields", rounds: [song("First")] });
   const desk = await openDesk(room);
   const sent = commandsOf(desk);
@@ -171,7 +171,7 @@ test("letters typed into a field are letters, and a letter that is a key never c
   await desk.waitForSelector(".step:has-text('Close round 1')");
 });
 
-test("Enter presses what has the focus once, however long it is held", async () => {
+test("Enter presses the focused button once, however long it is held", async () => {
   const { room } = await api.makeRoom({ title: "Held", rounds: [song("First"), song("Second")] });
   const desk = await openDesk(room);
   const sent = commandsOf(desk);
@@ -203,7 +203,7 @@ const claims = (desk) =>
     return parts.filter((part) => part.getClientRects().length > 0 && part.textContent !== "" && !part.textContent.includes("not connected") && !grey(part)).map((part) => part.textContent);
   });
 
-test("when the server is killed, every figure greys at once and says how old it is", async () => {
+test("when the server is killed, every figure turns grey at once and shows its age", async () => {
   const { room } = await api.makeRoom({ title: "Power cut", rounds: [song("First", { seconds: 600 }), song("Second")] });
   const voter = await api.join(room, "Ada");
   await api.command(room, 1, "open");
@@ -229,7 +229,7 @@ test("when the server is killed, every figure greys at once and says how old it 
   assert.equal(await desk.textContent(".health .age"), "");
 });
 
-test("a connection that says nothing any more is not called connected", async () => {
+test("a silent connection is not shown as connected", async () => {
   const { room } = await api.makeRoom({ title: "Silence", rounds: [song("Only one")] });
   const desk = await openDesk(room, { expected: CUT, url: network.url });
   await desk.waitForSelector("text=All stored votes are shown");
@@ -242,7 +242,7 @@ test("a connection that says nothing any more is not called connected", async ()
   await desk.waitForSelector(".desk-title:has-text('● connected')");
 });
 
-test("a failed command goes from the list when the show has moved on, and stays while it matters", async () => {
+test("a failed command leaves the list when the show has moved on, and stays while it matters", async () => {
   const { room } = await api.makeRoom({ title: "Did not arrive", rounds: [song("First"), song("Second")] });
   const desk = await openDesk(room, { expected: CUT });
   const corner = desk.locator(".commands .failed:has-text('join code on stage')");
@@ -265,6 +265,6 @@ test("a failed command goes from the list when the show has moved on, and stays 
   assert.equal(await desk.locator(".commands .failed").count(), 0);
 });
 
-test("no page ever broke its content policy or complained", () => {
+test("no page violated its content policy or logged an error", () => {
   assert.deepEqual(browser.complaints, []);
 });

@@ -146,7 +146,7 @@ test("an evening: joining, voting, a lost network, results and the ranking, on a
   await picture(desk, "emcee-reveal");
 });
 
-test("a vote whose answer was lost is counted once, also when the page is loaded anew", async () => {
+test("a vote whose answer was lost is counted once, even after a reload of the page", async () => {
   const { room } = await api.makeRoom({ title: "Lost answers", rounds: [rockets("Only one")] });
   const phone = await joinByPage(room, "Grace", CUT);
   await api.command(room, 1, "open");
@@ -170,7 +170,7 @@ test("a vote whose answer was lost is counted once, also when the page is loaded
   assert.equal(await api.ballotOf(room, "Grace", 1), "abbb");
 });
 
-test("a connection that only looks open is noticed and replaced", async () => {
+test("a dead connection that looks open is detected and replaced", async () => {
   const { room } = await api.makeRoom({ title: "Silence", rounds: [rockets("Only one")] });
   const phone = await joinByPage(room, "Hedy", CUT);
   await api.command(room, 1, "open");
@@ -199,7 +199,7 @@ test("votes tapped while the server restarts are kept, and counted when it is ba
   assert.equal(await api.ballotOf(room, "Margaret", 1), "abb");
 });
 
-test("taps that come after the close go back to the voter and are never counted", async () => {
+test("taps after the close are returned to the voter and never counted", async () => {
   const { room } = await api.makeRoom({ title: "Too late", rounds: [rockets("Only one"), rockets("Another")] });
   const phone = await joinByPage(room, "Ken", CUT);
   await api.command(room, 1, "open");
@@ -214,7 +214,7 @@ test("taps that come after the close go back to the voter and are never counted"
   assert.equal(await api.ballotOf(room, "Ken", 1), "a");
 });
 
-test("a voided round starts anew on the phone, and a removed voter is told so", async () => {
+test("a voided round starts again on the phone, and a removed voter is told so", async () => {
   const { room } = await api.makeRoom({ title: "Twice", rounds: [rockets("Only one")] });
   const desk = await openDesk(room);
   const phone = await joinByPage(room, "Dennis");
@@ -237,7 +237,7 @@ test("a voided round starts anew on the phone, and a removed voter is told so", 
   await phone.waitForSelector("text=You were removed");
 });
 
-test("a name that is taken is offered another with one tap", async () => {
+test("a taken name comes with a suggestion that one tap accepts", async () => {
   const { room } = await api.makeRoom({ title: "Names", rounds: [rockets("Only one")] });
   await api.join(room, "Radia");
   const phone = await browser.page("phone", [/status of 409/]);
@@ -250,7 +250,7 @@ test("a name that is taken is offered another with one tap", async () => {
   await phone.waitForSelector("text=You are in");
 });
 
-test("a second phone comes back to the same voter by its card", async () => {
+test("a second phone becomes the same voter by the card", async () => {
   const { room } = await api.makeRoom({ title: "Cards", rounds: [rockets("Only one")] });
   const first = await joinByPage(room, "Vint");
   await api.command(room, 1, "open");
@@ -266,7 +266,7 @@ test("a second phone comes back to the same voter by its card", async () => {
   await fates(first, "3 counted");
 });
 
-test("names, titles and labels from outside stay text", async () => {
+test("names, titles and labels from users are shown as text", async () => {
   const evil = "<img src=x onerror=boom()>";
   const label = `${evil}<b>`;
   const { room } = await api.makeRoom({ title: `T ${evil}`, rounds: [{ title: `R ${evil}`, choices: [{ label }, { label: "<script>boom()</script>" }] }] });
@@ -293,6 +293,6 @@ test("names, titles and labels from outside stay text", async () => {
   }
 });
 
-test("no page ever broke its content policy or complained", () => {
+test("no page violated its content policy or logged an error", () => {
   assert.deepEqual(browser.complaints, []);
 });

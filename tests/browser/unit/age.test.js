@@ -3,7 +3,7 @@ import { test } from "node:test";
 import * as about from "../../../assets/js/emcee/about.js";
 import { ageOf, ageWords } from "../../../assets/js/emcee/age.js";
 
-test("figures are old as soon as the connection is gone, or when nothing is heard for three seconds", () => {
+test("figures are stale when the connection is gone, or when nothing arrives for three seconds", () => {
   assert.equal(ageOf(true, 1000, 3999), null);
   assert.equal(ageOf(true, 1000, 4000), 3000);
   assert.equal(ageOf(false, 1000, 1000), 0);
@@ -18,13 +18,13 @@ const round = (number, phase, more = {}) => ({ round: number, take: 1, phase, sp
 const known = (rounds, more = {}, reveal = null) => ({ room: { rounds, join: "open", title: "T", stage: { screen: "auto" }, ...more }, reveal });
 const moved = (subject, before, after) => subject(before) !== subject(after);
 
-test("votes, phones and time do not make a failed command moot", () => {
+test("votes, phones and time do not make a failed command obsolete", () => {
   const before = known([round(1, "open", { closes_at: 1000, tally: { version: 1, total: 1 } })], { seq: 1, now: 1 });
   const after = known([round(1, "open", { closes_at: 1000, tally: { version: 2, total: 2 } })], { seq: 2, now: 2 });
   for (const subject of [about.show, about.deadline({ round: 1 }), about.stage, about.settings(["rounds", "join"])]) assert.ok(!moved(subject, before, after));
 });
 
-test("a failed step of the show is moot when the show has moved", () => {
+test("a failed step of the show is obsolete when the show has moved on", () => {
   const ready = known([round(1, "ready"), round(2, "ready")]);
   const open = known([round(1, "open"), round(2, "ready")]);
   assert.ok(moved(about.show, ready, open), "it holds");
@@ -38,7 +38,7 @@ test("a failed step of the show is moot when the show has moved", () => {
   assert.ok(!moved(about.show, shown(5), shown(5, { seq: 2 })));
 });
 
-test("other failed commands are moot when what they would change has changed", () => {
+test("other failed commands are obsolete when their subject has changed", () => {
   const before = known([round(1, "open", { closes_at: null })]);
   assert.ok(moved(about.deadline({ round: 1 }), before, known([round(1, "open", { closes_at: 30_000 })])));
   assert.ok(!moved(about.show, before, known([round(1, "open", { closes_at: 30_000 })])), "a deadline is no step");

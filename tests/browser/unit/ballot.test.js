@@ -13,7 +13,7 @@ function send(slips) {
   return [next.slips, next.cast];
 }
 
-test("taps while a cast is unanswered are gathered into the next", () => {
+test("taps while a cast is unanswered are collected into the next cast", () => {
   let [slips, first] = send(tap(fresh(), "a"));
   assert.deepEqual(first, cast(1, "a"));
   slips = taps(slips, "ab");
@@ -22,25 +22,25 @@ test("taps while a cast is unanswered are gathered into the next", () => {
   assert.deepEqual(nextCast(slips).cast, cast(2, "ab"));
 });
 
-test("nobody taps more votes than there are", () => {
+test("taps beyond the budget are ignored", () => {
   const slips = taps(fresh(3), "aabbb");
   assert.equal(slips.pending, "aab");
   assert.equal(free(slips), 0);
 });
 
-test("after busy or a lost answer the same cast is said again", () => {
+test("after busy or a lost answer the same cast is sent again", () => {
   let [slips, first] = send(taps(fresh(), "ab"));
   slips = tap(answered(slips, ballot("", "busy")), "b");
   assert.deepEqual(nextCast(slips).cast, first);
 });
 
-test("a lost answer is settled by the ballot that hello brings", () => {
+test("a lost answer is resolved by the ballot in the answer to hello", () => {
   let [slips] = send(taps(fresh(), "ab"));
   slips = learnStored(tap(slips, "a"), "ab");
   assert.deepEqual(nextCast(slips).cast, cast(3, "a"));
 });
 
-test("a stored cast that another device has grown over is not cast again", () => {
+test("a stored cast that another device has continued is not cast again", () => {
   let [slips] = send(taps(fresh(), "ab"));
   slips = learnStored(slips, "abb");
   assert.equal(nextCast(slips).cast, null);
@@ -64,13 +64,13 @@ test("a gap leads to casting what is missing", () => {
   assert.deepEqual(nextCast(slips).cast, cast(2, "b"));
 });
 
-test("letters that met another device's at their slips come behind them", () => {
+test("letters in conflict with another device's are moved behind them", () => {
   let [slips] = send(taps(fresh(), "aa"));
   slips = answered(tap(slips, "b"), ballot("bb", "conflict"));
   assert.deepEqual(nextCast(slips).cast, cast(3, "aab"));
 });
 
-test("what another device has cast is taken over at once, and only what still fits stays", () => {
+test("votes of another device are adopted at once, and only taps that still fit stay", () => {
   let slips = taps(fresh(4), "aaa");
   slips = learnStored(slips, "bb");
   assert.equal(slips.pending, "aa");
@@ -78,7 +78,7 @@ test("what another device has cast is taken over at once, and only what still fi
   assert.equal(slips.why, "out_of_votes");
 });
 
-test("with too few votes left, what fitted is counted and the rest goes back", () => {
+test("with too few votes left, the votes that fit are counted and the rest is returned", () => {
   let [slips] = send(taps(fresh(4), "aaaa"));
   slips = learnStored(slips, "");
   slips = answered(slips, { round: 1, take: 1, votes: "aaaa", left: 0, refused: "out_of_votes" });
@@ -86,7 +86,7 @@ test("with too few votes left, what fitted is counted and the rest goes back", (
   assert.equal(nextCast(slips).cast, null);
 });
 
-test("a refusal for the close gives back what was not stored, and takes no more taps", () => {
+test("a refusal after the close returns votes that were not stored, and accepts no more taps", () => {
   let [slips] = send(taps(fresh(), "ab"));
   slips = answered(tap(slips, "b"), ballot("a", "closed"));
   assert.equal(slips.stored, "a");
@@ -95,13 +95,13 @@ test("a refusal for the close gives back what was not stored, and takes no more 
   assert.equal(nextCast(slips).cast, null);
 });
 
-test("a round that was extended after a refusal takes taps again", () => {
+test("a round that was extended after a refusal accepts taps again", () => {
   let [slips] = send(tap(fresh(), "a"));
   slips = opened(answered(slips, ballot("", "closed")));
   assert.equal(tap(slips, "b").pending, "b");
 });
 
-test("when the round closes, taps not cast yet go back, and an unanswered cast is asked again", () => {
+test("when the round closes, taps not cast yet are returned, and an unanswered cast is sent again", () => {
   let [slips, first] = send(tap(fresh(), "a"));
   slips = closed(tap(slips, "b"));
   assert.equal(slips.returned, "b");
@@ -117,13 +117,13 @@ test("a new take ends the slips of the old one", () => {
   assert.equal(nextCast(slips).cast, null);
 });
 
-test("a letter that the round has not is not cast for ever", () => {
+test("a letter that is not in the round is not cast repeatedly", () => {
   let [slips] = send(tap(fresh(), "z"));
   slips = answered(slips, ballot("", "bad_choice"));
   assert.equal(nextCast(slips).cast, null);
 });
 
-test("each vote has a token that tells its fate", () => {
+test("each vote has a token that shows what became of it", () => {
   let [slips] = send(taps(fresh(5), "ab"));
   [slips] = send(tap(answered(slips, ballot("ab")), "a"));
   assert.deepEqual(
@@ -208,7 +208,7 @@ test("over a bad network every tap is stored exactly once and in order", () => {
   }
 });
 
-test("two devices of one voter never exceed the votes there are, and fill them if they tap enough", () => {
+test("two devices of one voter never exceed the budget, and fill it if they tap enough", () => {
   for (let seed = 1; seed <= 1000; seed += 1) {
     const chance = random(seed);
     const server = new Server(10);

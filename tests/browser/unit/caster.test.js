@@ -27,14 +27,14 @@ const last = ({ sent }) => {
   return { round, take, slip, votes };
 };
 
-test("a cast is kept in the browser before it leaves", () => {
+test("a cast is saved in the browser before it is sent", () => {
   const world = setup();
   world.caster.state(room(), you());
   world.caster.tap("a");
   assert.deepEqual(JSON.parse(world.sent[0].savedFirst).sent, { slip: 1, votes: "a" });
 });
 
-test("a round that opens after hello is voted in without another hello", () => {
+test("a round that opens after hello accepts votes without another hello", () => {
   const world = setup();
   world.caster.state(room([round({ phase: "ready" })], 0), { voter: "v", name: "Ada" });
   world.caster.state(room(), undefined);
@@ -42,7 +42,7 @@ test("a round that opens after hello is voted in without another hello", () => {
   assert.deepEqual(last(world), { round: 1, take: 1, slip: 1, votes: "a" });
 });
 
-test("taps while the network is gone leave in one cast when it is back", () => {
+test("taps without a network are sent in one cast when it is back", () => {
   const world = setup();
   world.caster.state(room(), you());
   world.caster.down();
@@ -52,7 +52,7 @@ test("taps while the network is gone leave in one cast when it is back", () => {
   assert.deepEqual(last(world), { round: 1, take: 1, slip: 1, votes: "aab" });
 });
 
-test("an unanswered cast is said again after a reload of the page", () => {
+test("an unanswered cast is sent again after a reload of the page", () => {
   const before = setup();
   before.caster.state(room(), you());
   before.caster.tap("b");
@@ -61,7 +61,7 @@ test("an unanswered cast is said again after a reload of the page", () => {
   assert.deepEqual(last(after), { round: 1, take: 1, slip: 1, votes: "b" });
 });
 
-test("after busy the same cast goes out again, a little later each time", () => {
+test("after busy the same cast is sent again, a little later each time", () => {
   const world = setup();
   world.caster.state(room(), you());
   world.caster.tap("a");
@@ -78,7 +78,7 @@ test("after busy the same cast goes out again, a little later each time", () => 
   assert.equal(world.caster.slips.stored, "a");
 });
 
-test("a socket that owes an answer for too long is given up", () => {
+test("a socket without an answer for too long is closed", () => {
   const world = setup();
   world.caster.state(room(), you());
   world.caster.tap("a");
@@ -86,7 +86,7 @@ test("a socket that owes an answer for too long is given up", () => {
   assert.equal(world.restarts, 1);
 });
 
-test("a refusal meant for an earlier take does not touch the votes of the present one", () => {
+test("a refusal for an earlier take does not change the votes of the present one", () => {
   const world = setup();
   world.caster.state(room(), you());
   world.caster.tap("a");
@@ -105,7 +105,7 @@ test("votes of a second phone appear, and this one's taps come behind them", () 
   assert.deepEqual(last(world), { round: 1, take: 1, slip: 3, votes: "a" });
 });
 
-test("a recovery that lost acknowledged votes is healed on the next state", () => {
+test("acknowledged votes that the server lost are restored by the next state", () => {
   const world = setup();
   world.caster.state(room(), you());
   for (const letter of "ab") world.caster.tap(letter);
@@ -115,7 +115,7 @@ test("a recovery that lost acknowledged votes is healed on the next state", () =
   assert.deepEqual(last(world), { round: 1, take: 1, slip: 2, votes: "b" });
 });
 
-test("when the result is out nothing is cast any more", () => {
+test("after the result nothing is cast any more", () => {
   const world = setup();
   world.caster.state(room(), you("ab"));
   world.caster.state(room([round({ phase: "closed", winner: "a" })]), you("a"));

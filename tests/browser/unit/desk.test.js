@@ -27,7 +27,7 @@ test("a round that was left out is offered before the reveal", () => {
   assert.equal(step(room(3, [round(1, "closed"), round(2, "ready"), round(3, "closed")])).label, "Open round 2");
 });
 
-test("the reveal goes in pages of ten first and name by name from ten", () => {
+test("the reveal shows pages of ten first, and single names from place ten", () => {
   const reveal = (next, more = {}) => ({ seq: 1, top: 50, of: 90, place: next + 1, next, shown: [], done: false, ...more });
   const places = [50, 47, 41, 40, 12, 11, 10, 4, 1].map((next) => step(room(1, [round(1, "closed")]), reveal(next)).place);
   assert.deepEqual(places, [41, 41, 41, 31, 11, 11, 10, 4, 1]);
@@ -45,11 +45,11 @@ test("a step back hides the best shown group", () => {
   assert.equal(placeBefore({ top: 50, shown: [group(50)] }), 51);
 });
 
-test("while the ledger is being healed there is nothing to press", () => {
+test("during a recovery of the ledger no step is offered", () => {
   assert.equal(step(room(1, [round(1, "open")], { recovering: true })).kind, "wait");
 });
 
-test("commands that do not fit say why", () => {
+test("disabled commands say why", () => {
   const both = room(2, [round(1, "closed"), round(2, "open")]);
   assert.match(unfit(both, both.rounds[0], "decide"), /Round 2 is open/);
   assert.equal(unfit(both, both.rounds[1], "close"), null);
@@ -62,7 +62,7 @@ test("commands that do not fit say why", () => {
   assert.match(unfitReveal(room(0, [round(1, "ready")])), /No round/);
 });
 
-test("a room that can not be read is named by its code, and by its id for whoever reads the log", () => {
+test("a room that cannot be read is shown with its code, and with its id as in the log", () => {
   assert.match(unreadable({ id: "abcdefghijklmnop", room: "K7M2QX" }), /^Room K7M2QX .*Nothing of it is deleted.* abcdefghijklmnop\.$/);
   assert.match(unreadable({ id: "abcdefghijklmnop" }), /^Room abcdefghijklmnop /);
 });

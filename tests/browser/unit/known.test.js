@@ -12,7 +12,7 @@ test("an older state does not replace a newer one", () => {
   assert.equal(all.room.title, "new");
 });
 
-test("counts never go back, however frames overtake each other", () => {
+test("counts never decrease, in whatever order frames arrive", () => {
   const all = known(["state", { room: room(5) }], tally(20, 9), tally(15, 7));
   assert.equal(all.room.rounds[0].tally.total, 9);
   assert.equal(learn(all, "state", { room: room(6) }).room.rounds[0].tally.total, 9);
@@ -23,18 +23,18 @@ test("counts of another take are left alone", () => {
   assert.equal(all.room.rounds[0].tally.total, 3);
 });
 
-test("a take that was brought back brings its own counts, whatever their version", () => {
+test("a restored take has its own counts, whatever their version", () => {
   const back = room(6, { rounds: [round({ take: 1, phase: "closed", tally: { version: 2, total: 1, voters: 1 } })] });
   const all = known(["state", { room: room(5, { rounds: [round({ take: 2 })] }) }], ["state", { room: back }]);
   assert.equal(all.room.rounds[0].tally.total, 1);
 });
 
-test("when the split goes dark the votes are gone from the page", () => {
+test("when the blackout begins, the split is removed from the page", () => {
   const all = known(["state", { room: room(5) }], tally(20, 9));
   assert.equal(all.room.rounds[0].tally.votes, undefined);
 });
 
-test("taking the ranking away takes the list, the own place and the preview", () => {
+test("taking the ranking away removes the list, the voter's place and the preview", () => {
   const reveal = { seq: 7, top: 50, of: 3, place: 51, shown: [], done: false };
   const shown = known(["state", { room: room(7, { reveal }) }], ["standing", { place: 1 }], ["preview", { next: [{}] }]);
   const after = learn(shown, "state", { room: room(8) });

@@ -36,12 +36,12 @@ for (const [page, entry] of Object.entries(PAGES)) {
   });
 }
 
-test("scripts never make markup out of text", () => {
+test("scripts never turn text into markup", () => {
   const files = Object.values(PAGES).flatMap((entry) => [join(ASSETS, `js/${entry}.js`), ...modulesOf(join(ASSETS, `js/${entry}.js`))]);
   for (const file of files) assert.doesNotMatch(readFileSync(file, "utf8"), /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function/, file);
 });
 
-test("only one module touches the WebSocket", () => {
+test("only one module uses the WebSocket", () => {
   const files = Object.values(PAGES).flatMap((entry) => [join(ASSETS, `js/${entry}.js`), ...modulesOf(join(ASSETS, `js/${entry}.js`))]);
   const users = new Set(files.filter((file) => /new WebSocket/.test(readFileSync(file, "utf8"))).map((file) => relative(ASSETS, file)));
   assert.deepEqual([...users], ["js/lib/socket.js"]);

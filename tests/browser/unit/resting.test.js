@@ -4,7 +4,7 @@ import { isEmpty } from "../../../assets/js/emcee/fits.js";
 import { takesText } from "../../../assets/js/emcee/keys.js";
 import { Rest, REST_MS } from "../../../assets/js/emcee/rest.js";
 
-test("a step rests for two seconds after the one before it", () => {
+test("a step is disabled for two seconds after the previous one", () => {
   const rest = new Rest();
   assert.equal(REST_MS, 2000);
   assert.equal(rest.left("Open round 1", 5000), 0, "a page that was just opened does not rest");
@@ -14,13 +14,13 @@ test("a step rests for two seconds after the one before it", () => {
   assert.equal(rest.left("Open round 2", 7200), 2000);
 });
 
-test("a round is empty until a vote is known of", () => {
+test("a round is empty until a vote is known", () => {
   assert.ok(isEmpty({ phase: "open" }));
   assert.ok(isEmpty({ phase: "open", tally: { version: 1, total: 0, voters: 0 } }));
   assert.ok(!isEmpty({ phase: "open", tally: { version: 2, total: 1, voters: 1 } }));
 });
 
-test("only where one types are letters text", () => {
+test("letters are text only in input fields", () => {
   for (const type of ["text", "search", "number", "password", "date"]) assert.ok(takesText({ tagName: "INPUT", type }), type);
   assert.ok(takesText({ tagName: "TEXTAREA" }));
   assert.ok(takesText({ tagName: "DIV", isContentEditable: true }));

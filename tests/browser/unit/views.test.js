@@ -22,7 +22,7 @@ test("percentages add up to a hundred", () => {
   assert.deepEqual(percentages([2, 1]), [67, 33]);
 });
 
-test("a live split goes dark on the second, and stays dark when the end is moved", () => {
+test("a live split is hidden from the second the blackout begins, and stays hidden when the end is moved", () => {
   const timed = round("open", { blackout_seconds: 10, closes_at: 100_000 });
   assert.equal(sight(timed, 89_999), "votes");
   assert.equal(sight(timed, 90_000), "dark");
@@ -30,14 +30,14 @@ test("a live split goes dark on the second, and stays dark when the end is moved
   assert.equal(sight(dark, 95_000), "dark");
 });
 
-test("hidden and held rounds show no split before they may", () => {
+test("hidden and held rounds show no split too early", () => {
   const bare = { version: 1, total: 3, voters: 1 };
   assert.equal(sight(round("open", { split: "hidden", tally: bare }), 0), "hidden");
   assert.equal(sight(round("closed", { split: "held", tally: bare }), 0), "held");
   assert.equal(sight(round("closed", { split: "held", shown: true }), 0), "votes");
 });
 
-test("the phone's screen follows the room", () => {
+test("the phone's screen depends on the room", () => {
   assert.equal(screenOf(NOTHING), "waiting");
   assert.equal(screenOf(known({ round: 0, phase: "lobby" })), "lobby");
   assert.equal(screenOf(known({})), "vote");
@@ -46,7 +46,7 @@ test("the phone's screen follows the room", () => {
   assert.equal(screenOf(known({ phase: "reveal" })), "reveal");
 });
 
-test("the banner says whose problem it is", () => {
+test("the banner says what is wrong: the phone's network, the server or the ledger", () => {
   const facts = { link: { phase: "lost", since: 0 }, known: known({}), flying: 2, now: 5000 };
   assert.match(bannerOf({ ...facts, online: false }).text, /phone is offline.*2 votes of yours are kept/);
   assert.match(bannerOf({ ...facts, online: true }).text, /server cannot be reached/);
@@ -56,7 +56,7 @@ test("the banner says whose problem it is", () => {
   assert.equal(bannerOf(up), null);
 });
 
-test("the stage's picture follows the room, or the emcee's choice", () => {
+test("the stage's picture depends on the room, or on the emcee's choice", () => {
   assert.equal(pictureOf(known({ round: 0, phase: "lobby" })).screen, "join");
   assert.equal(pictureOf(known({})).screen, "open");
   assert.equal(pictureOf(known({}, { reveal: { done: false } })).screen, "reveal");
@@ -71,14 +71,14 @@ test("the stage shows the newest step of the reveal by itself", () => {
   assert.equal(placesOf(groups(31, 40)), "Places 40 to 31");
 });
 
-test("a crowd on one place is cut into pages without losing anybody", () => {
+test("many names on one place are split into pages without losing one", () => {
   const crowd = { place: 3, score: 9, names: Array.from({ length: 70 }, (_, index) => `n${index}`) };
   const cut = pages([crowd, ...groups(4, 5)], 30);
   assert.equal(cut.length, 3);
   assert.deepEqual(cut.flat().flatMap((group) => group.names), [...crowd.names, "n4", "n5"]);
 });
 
-test("the wait before coming back grows, is spread, and keeps what the server asked", () => {
+test("the wait before a reconnect grows, has jitter, and is never shorter than the server asked", () => {
   assert.equal(waitBefore(0, undefined, () => 1), 300);
   assert.equal(waitBefore(9, undefined, () => 1), 5000);
   assert.equal(waitBefore(9, undefined, () => 0), 0);
@@ -87,7 +87,7 @@ test("the wait before coming back grows, is spread, and keeps what the server as
   for (const code of [1002, 1003, 1007, 1008, 1009, 4401, 4403, 4404, 4409]) assert.ok(!mayReturn(code), String(code));
 });
 
-test("the ledger's clock is taken from the quickest answer, and follows when this device's is set", (context) => {
+test("the ledger's clock is taken from the quickest answer, and survives a change of the device's clock", (context) => {
   context.mock.timers.enable({ apis: ["Date"], now: 0 });
   const clock = new LedgerClock();
   clock.sample(0, 100, 5050);
@@ -97,23 +97,23 @@ test("the ledger's clock is taken from the quickest answer, and follows when thi
   assert.equal(clock.now(), -5000);
 });
 
-test("room codes are read in either case and with blanks, and nothing else is", () => {
+test("room codes are accepted in either case and with spaces, and nothing else is", () => {
   assert.equal(roomCode(" abc-234 "), "ABC234");
   for (const wrong of ["ABC10O", "ABC23", "ABC2345", ""]) assert.equal(roomCode(wrong), null);
 });
 
-test("a link's fragment may carry an invite, or a card with its name", () => {
+test("the fragment of a link may hold an invite, or a card with its name", () => {
   assert.equal(hints("#invite=X7").invite, "X7");
   assert.deepEqual(hints("#card=abcd&name=Ada%20L."), { invite: undefined, card: "ABCD", name: "Ada L." });
 });
 
-test("every default colour can be read on, and only plain colours are taken from outside", () => {
+test("every default colour is readable, and only valid colours are accepted", () => {
   assert.equal(inkOn("#ffd23f"), "#05070f");
   assert.equal(inkOn("#1e3a8a"), "#ffffff");
   assert.equal(colorOf({ letter: "a", label: "A", color: "red;background:url(x)" }), "#3d7dff");
 });
 
-test("times and lists read as people say them", () => {
+test("times and lists are formatted for people", () => {
   assert.deepEqual([0, 900, 61_000, 3_723_000].map(countdown), ["0:00", "0:01", "1:01", "1:02:03"]);
   assert.equal(list(["A", "B", "C"]), "A, B and C");
 });
