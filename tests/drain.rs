@@ -6,8 +6,8 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::dice;
 use support::cluster::Cluster;
+use support::dice;
 use support::http::Http;
 use support::socket::{Heard, Socket};
 use support::voter::Voter;

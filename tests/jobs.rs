@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::dice;
 use support::cluster::Cluster;
+use support::dice;
 use support::http::Http;
 use support::receiver::{Received, Receiver};
 use support::server::Server;

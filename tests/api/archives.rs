@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, code};
-use crate::support::cluster::Cluster;
 use crate::support::http::Answer;
 use crate::support::server::EMCEE_KEY;
 use crate::support::voter::{Verdict, Voter};

@@ -1,8 +1,8 @@
 //! Who may do what: the emcee's key and cookie, voters' tokens, foreign origins.
 
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::Emcee;
-use crate::support::cluster::Cluster;
 use crate::support::http::{Answer, Http};
 use crate::support::server::EMCEE_KEY;
 use crate::support::socket::Socket;

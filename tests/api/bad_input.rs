@@ -1,8 +1,8 @@
 //! Bad input over HTTP gets a clear error that names the field, and changes nothing.
 
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::plain_round;
-use crate::support::cluster::Cluster;
 use crate::support::reference::{array, text};
 use crate::support::server::EMCEE_KEY;
 use crate::support::voter::Voter;

@@ -1,7 +1,7 @@
 //! `GET /check`: whether the evening may begin. That it is the emcee's alone is tested with all emcee calls.
 
-use crate::support::emcee::Emcee;
 use crate::support::cluster::Cluster;
+use crate::support::emcee::Emcee;
 use crate::support::receiver::Receiver;
 use crate::support::socket::Socket;
 use serde_json::{Value, json};

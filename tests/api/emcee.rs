@@ -1,8 +1,8 @@
 //! Rooms: made, listed, changed, deleted and brought back.
 
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, code, lasting, plain_round, round};
-use crate::support::cluster::Cluster;
 use crate::support::reference::array;
 use crate::support::socket::Socket;
 use crate::support::voter::{Verdict, Voter};

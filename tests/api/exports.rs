@@ -1,8 +1,8 @@
 //! Exports, the ranking as a list, and the audit.
 
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, code, plain_round, round};
-use crate::support::cluster::Cluster;
 use crate::support::ranking::Ranking;
 use crate::support::reference::{Reference, array, text};
 use crate::support::voter::{Verdict, Voter};

@@ -1,9 +1,9 @@
 //! Archives that somebody has forged or damaged: whatever they say, the installation is as it was before.
 
 use crate::archives::{archive, import};
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, code};
-use crate::support::cluster::Cluster;
 use crate::support::voter::{Verdict, Voter};
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! A pod whose places are all taken: it says so, sends others on, and the emcee still comes in.
 
-use crate::support::emcee::Emcee;
 use crate::support::cluster::Cluster;
+use crate::support::emcee::Emcee;
 use crate::support::http::{Answer, Http};
 use crate::support::server::EMCEE_KEY;
 use crate::support::socket::Socket;

@@ -1,8 +1,8 @@
 //! Joining: names, cards, invites, and the ways back in.
 
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, plain_round};
-use crate::support::cluster::Cluster;
 use crate::support::http::{Answer, Http};
 use crate::support::reference::{array, text};
 use crate::support::socket::Socket;

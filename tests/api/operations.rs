@@ -1,7 +1,7 @@
 //! What an operator looks at: probes, metrics, the API's own description.
 
-use crate::support::dice;
 use crate::support::cluster::Cluster;
+use crate::support::dice;
 use crate::support::http::{Answer, Http};
 use crate::support::metrics::{Metrics, metric};
 use crate::support::voter::{Verdict, Voter};

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, code};
-use crate::support::cluster::Cluster;
 use crate::support::metrics::metric;
 use crate::support::socket::Socket;
 use crate::support::voter::{Verdict, Voter};

@@ -1,9 +1,9 @@
 //! One binary, three roles: what each process answers and what it does not.
 
 use super::auth::emcee_calls;
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::round;
-use crate::support::cluster::Cluster;
 use crate::support::server::{EMCEE_KEY, Server};
 use crate::support::socket::Socket;
 use crate::support::voter::{Verdict, Voter};
@@ -91,9 +91,11 @@ async fn over_redis_a_start_without_an_emcee_key_is_refused_with_instructions() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_audience_process_needs_no_emcee_key_and_accepts_no_emcee_socket() {
-    let cluster =
-        Cluster::redis_with(&[vec![("TALLYCAST__SERVER__ROLE", "audience")], vec![("TALLYCAST__SERVER__ROLE", "admin")]])
-            .await;
+    let cluster = Cluster::redis_with(&[
+        vec![("TALLYCAST__SERVER__ROLE", "audience")],
+        vec![("TALLYCAST__SERVER__ROLE", "admin")],
+    ])
+    .await;
     let room = cluster.emcee().at(1).create_plain("Desk", 1).await;
     let mut socket = Socket::open(cluster.addresses()[0], "somebody").await.expect("a socket");
     socket.say_hello(&room, "emcee", Some("emcee-key-guessed")).await;

@@ -1,8 +1,8 @@
 //! The round machine over HTTP: what each command does, and when it does not fit.
 
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, lasting, plain_round, round};
-use crate::support::cluster::Cluster;
 use crate::support::reference::{array, record};
 use crate::support::voter::{Verdict, Voter};
 use crate::support::wall_ms;

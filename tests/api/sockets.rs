@@ -1,8 +1,8 @@
 //! The socket, message by message: hello, casts, pings, goodbyes and close codes.
 
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, round};
-use crate::support::cluster::Cluster;
 use crate::support::reference::array;
 use crate::support::socket::{Heard, Socket};
 use crate::support::voter::{Verdict, Voter};
@@ -370,7 +370,8 @@ async fn presence_counts_the_sockets_of_voters_on_all_processes() {
     }
     let mut phones = Vec::new();
     for number in 0..6u64 {
-        let voter = Voter::join(&emcee.http, &cluster.addresses(), &room, &format!("V{number}"), dice(83, number)).await;
+        let voter =
+            Voter::join(&emcee.http, &cluster.addresses(), &room, &format!("V{number}"), dice(83, number)).await;
         let pod = cluster.addresses()[number as usize % 2];
         phones.push(Socket::hello(pod, &room, "voter", Some(&voter.token)).await.0);
     }
@@ -426,9 +427,11 @@ async fn only_a_get_of_ws_is_upgraded() {
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ];
     for path in ["/", "/api/v1/rooms", "/emcee", "/ws/", "/nowhere", "/metrics"] {
-        let answer = http.send(reqwest::Method::GET, &cluster.pods[0].url(path), &upgrade, None).await.expect("an answer");
+        let answer =
+            http.send(reqwest::Method::GET, &cluster.pods[0].url(path), &upgrade, None).await.expect("an answer");
         assert!([404, 405].contains(&answer.status), "an upgrade of {path}: {} {}", answer.status, answer.text);
     }
-    let posted = http.send(reqwest::Method::POST, &cluster.pods[0].url("/ws"), &upgrade, None).await.expect("an answer");
+    let posted =
+        http.send(reqwest::Method::POST, &cluster.pods[0].url("/ws"), &upgrade, None).await.expect("an answer");
     assert!([404, 405].contains(&posted.status), "POST /ws: {}", posted.status);
 }

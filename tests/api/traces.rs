@@ -1,7 +1,7 @@
 //! Spans, as a collector gets them by OTLP over HTTP.
 
-use crate::support::dice;
 use crate::support::cluster::Cluster;
+use crate::support::dice;
 use crate::support::receiver::Receiver;
 use crate::support::voter::{Verdict, Voter};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

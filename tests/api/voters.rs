@@ -1,8 +1,8 @@
 //! Voters as the emcee sees them, and what a voter is told over HTTP.
 
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::round;
-use crate::support::cluster::Cluster;
 use crate::support::http::Http;
 use crate::support::reference::{array, text};
 use crate::support::socket::Socket;

@@ -1,8 +1,8 @@
 //! Rooms that move to another installation, and rooms that go for good.
 
 use super::operator::Operator;
-use crate::support::emcee::{Emcee, plain_round};
 use crate::support::cluster::Cluster;
+use crate::support::emcee::{Emcee, plain_round};
 use crate::support::server::Server;
 use crate::support::voter::{Verdict, Voter};
 use crate::support::{dice, free_port};
@@ -136,7 +136,8 @@ async fn a_copy_that_cannot_be_replaced_is_kept() {
     let copy = with_ref(&emcee, "copy-of-gala-27").await;
     let whole = operator.read("gala.ndjson");
     operator.write("gala.ndjson", &whole[..whole.len() / 2]);
-    operator.run(&["import", "--fresh", "--replace", "gala.ndjson"])
+    operator
+        .run(&["import", "--fresh", "--replace", "gala.ndjson"])
         .await
         .expect(1, &["gala.ndjson was not imported", "line"]);
     let still = with_ref(&emcee, "copy-of-gala-27").await;
@@ -163,7 +164,8 @@ async fn a_purge_removes_deleted_rooms_and_only_when_confirmed() {
     emcee.call(Method::DELETE, &format!("/rooms/{code}?title=Gala"), None).await.expect(204, "deleted");
     let is_kept = async || rooms(&emcee, "?deleted=true").await.iter().any(|room| room["room"] == code.as_str());
     operator.run(&["purge", "--older-than", "90d"]).await.expect(0, &["No room is that old."]);
-    operator.run(&["purge", "--older-than", "0s", "--dry-run"])
+    operator
+        .run(&["purge", "--older-than", "0s", "--dry-run"])
         .await
         .expect(0, &[&code, "1 room would go", "Nothing was removed"]);
     assert!(is_kept().await);

@@ -1,8 +1,8 @@
 //! Mistakes of whoever types: each is answered with a sentence that says what to do, and exit code 1.
 
-use crate::support::receiver::Receiver;
 use super::operator::Operator;
 use crate::support::cluster::Cluster;
+use crate::support::receiver::Receiver;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -44,7 +44,10 @@ async fn an_invalid_file_is_reported_with_line_and_key_before_any_server_is_call
     let operator = Operator::before("http://127.0.0.1:9");
     operator.rewrite("seconds = 60", "secnds = 60");
     for command in ["plan", "apply"] {
-        operator.run(&[command, "party.toml"]).await.expect(1, &["party.toml, line 8", "`secnds`", "docs/event-files.md"]);
+        operator
+            .run(&[command, "party.toml"])
+            .await
+            .expect(1, &["party.toml, line 8", "`secnds`", "docs/event-files.md"]);
     }
     operator.rewrite("secnds = 60", "seconds = 4");
     let says = ["party.toml, line 8", "seconds of round 1 must be 5 to 86400, not 4"];
@@ -99,11 +102,15 @@ async fn a_mistyped_command_has_its_own_exit_code() {
 async fn a_file_that_cannot_be_written_is_reported() {
     let cluster = Cluster::embedded().await;
     let operator = Operator::at(&cluster);
-    operator.run(&["export", "--format", "json", "--out", "none/room.json"])
+    operator
+        .run(&["export", "--format", "json", "--out", "none/room.json"])
         .await
         .expect(1, &["none/room.json cannot be written"]);
     operator.write("taken", "");
-    operator.run(&["export", "--format", "json", "--dir", "taken"]).await.expect(1, &["the folder taken cannot be made"]);
+    operator
+        .run(&["export", "--format", "json", "--dir", "taken"])
+        .await
+        .expect(1, &["the folder taken cannot be made"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

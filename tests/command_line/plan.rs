@@ -1,8 +1,8 @@
 //! Event files: what is planned is what is applied, and twice is the same as once.
 
 use super::operator::{Operator, PARTY};
-use crate::support::emcee::{Emcee, lasting};
 use crate::support::cluster::Cluster;
+use crate::support::emcee::{Emcee, lasting};
 use crate::support::voter::join;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -120,7 +120,8 @@ async fn plan_promises_what_the_server_does() {
         emcee.open(&code, 2).await;
         let before = party(&emcee).await;
         operator.rewrite(from, to);
-        let (planned, done) = (operator.run(&["plan", "party.toml"]).await, operator.run(&["apply", "party.toml"]).await);
+        let (planned, done) =
+            (operator.run(&["plan", "party.toml"]).await, operator.run(&["apply", "party.toml"]).await);
         let after = party(&emcee).await;
         if let Some(field) = field {
             planned.expect(1, &[&format!("! {field}"), "would refuse"]);
@@ -167,11 +168,13 @@ async fn a_plan_that_has_changed_since_it_was_shown_is_not_applied() {
     let cluster = Cluster::embedded().await;
     let (operator, code) = applied(&cluster).await;
     operator.rewrite("\"Party\"", "\"Gala\"");
-    let word = operator.run(&["plan", "party.toml", "--json"]).await.json()["plan"].as_str().expect("a word").to_owned();
+    let word =
+        operator.run(&["plan", "party.toml", "--json"]).await.json()["plan"].as_str().expect("a word").to_owned();
     cluster.emcee().patch(&format!("/rooms/{code}"), json!({"title": "Ball"})).await;
     operator.run(&["apply", "party.toml", "--expect", &word]).await.expect(1, &[&word, "nothing was changed"]);
     assert_eq!(party(&cluster.emcee()).await["title"], "Ball");
-    let word = operator.run(&["plan", "party.toml", "--json"]).await.json()["plan"].as_str().expect("a word").to_owned();
+    let word =
+        operator.run(&["plan", "party.toml", "--json"]).await.json()["plan"].as_str().expect("a word").to_owned();
     operator.run(&["apply", "party.toml", "--expect", &word]).await.expect(0, &["Applied"]);
     let again = operator.run(&["apply", "party.toml", "--expect", &word]).await;
     again.expect(0, &["No changes"]);

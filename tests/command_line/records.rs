@@ -1,10 +1,10 @@
 //! What remains of an evening, written down and recounted; and whether it may begin.
 
-use crate::support::receiver::Receiver;
 use super::operator::Operator;
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::plain_round;
-use crate::support::cluster::Cluster;
+use crate::support::receiver::Receiver;
 use crate::support::voter::{Verdict, Voter};
 use serde_json::{Value, json};
 
@@ -49,7 +49,10 @@ async fn every_room_is_exported_to_its_own_file() {
     assert!(names.drain(..).all(|name| name.expect("an entry").path().extension().is_some_and(|end| end == "json")));
     let kept: Value = serde_json::from_str(&operator.read(&format!("kept/{code}.json"))).expect("JSON");
     assert_eq!(kept["room"]["title"], "Gala");
-    operator.run(&["export", "--all", "--format", "json"]).await.expect(1, &["3 rooms do not fit in one file", "--dir"]);
+    operator
+        .run(&["export", "--all", "--format", "json"])
+        .await
+        .expect(1, &["3 rooms do not fit in one file", "--dir"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,7 +177,8 @@ async fn a_check_tests_from_its_own_machine_what_the_server_cannot_reach() {
     let link = cluster.pods[0].url("");
     let server = Receiver::serving(&[("/api/v1/check", blind(&link, true))]);
     let operator = Operator::before(&server.url());
-    let output = operator.run(&["check"]).await.expect(0, &[&format!("voters reach {link}/"), &format!("{link}/ws opens")]);
+    let output =
+        operator.run(&["check"]).await.expect(0, &[&format!("voters reach {link}/"), &format!("{link}/ws opens")]);
     assert!(!output.out.contains("UNSEEN") && output.out.contains("is well"), "{output:?}");
     let json = operator.run(&["check", "--json"]).await.expect(0, &[]).json();
     assert_eq!((&json["ok"], json["items"].as_array().map(Vec::len)), (&json!(true), Some(3)), "{json}");

@@ -318,7 +318,10 @@ async fn a_refused_archive_writes_nothing(ledger: SharedLedger) {
     assert!(matches!(&refused, Import::Refused(invalid) if invalid.field == "record.seq"), "{refused:?}");
     let mut taken = archive.clone();
     taken.room.reference = Some(VoterId::from_entropy(rand::random()).to_string());
-    ledger.create_room(&Room { reference: taken.room.reference.clone(), ..RoomFixture::planned(1, None) }).await.unwrap();
+    ledger
+        .create_room(&Room { reference: taken.room.reference.clone(), ..RoomFixture::planned(1, None) })
+        .await
+        .unwrap();
     assert!(matches!(taken.import(&*ledger).await.unwrap(), Import::RefTaken(_)));
     assert_eq!(ledger.voter(source.id(), &anna.voter).await.unwrap(), None);
     assert_eq!(ledger.find_room(&archive.room.code).await.unwrap(), None);

@@ -25,7 +25,12 @@ async fn commit_alone(fixture: &RoomFixture, voter: &VoterId, slip: u32, votes: 
     let partition = partition_of(voter.as_str(), fixture.partitions);
     let cast = (voter.clone(), Cast::parse(slip, votes.into()).unwrap());
     let batch = Batch::of(1, 1, 0, [cast]);
-    fixture.ledger.partition_writer(fixture.id(), partition, &format!("pod-{slip}-{votes}")).commit(&batch).await.unwrap()
+    fixture
+        .ledger
+        .partition_writer(fixture.id(), partition, &format!("pod-{slip}-{votes}"))
+        .commit(&batch)
+        .await
+        .unwrap()
 }
 
 async fn opened(ledger: &SharedLedger, partitions: u16) -> RoomFixture {

@@ -3,7 +3,7 @@
 use tallycast::domain::ids::RoomId;
 use tallycast::ledger::{Beacon, FeedEvent, RoomBeacon, SharedLedger, StageSeen};
 
-use crate::ledgers::{RoomFixture, FeedListener, newcomer, voter};
+use crate::ledgers::{FeedListener, RoomFixture, newcomer, voter};
 
 contract! { tick_ms = 0;
     a_ledger_is_healthy_and_its_clock_does_not_go_back,

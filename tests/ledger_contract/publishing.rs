@@ -3,7 +3,7 @@
 use tallycast::domain::gate::{Deadline, Gate};
 use tallycast::ledger::{FeedEvent, Replacement, SharedLedger};
 
-use crate::ledgers::{RoomFixture, FeedListener, open, voter};
+use crate::ledgers::{FeedListener, RoomFixture, open, voter};
 
 contract! { tick_ms = crate::ledgers::NEVER_AGAIN_MS;
     a_gate_that_follows_a_desired_state_is_published_at_once,
@@ -125,7 +125,9 @@ async fn a_feed_receives_only_the_rooms_that_it_follows(ledger: SharedLedger) {
 async fn a_stored_record_is_announced_to_all(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 1).await;
     let mut without_rooms = FeedListener::new(&ledger, vec![]).await;
-    let Replacement::Stored(stored) = ledger.replace_room(&fixture.room, &[]).await.unwrap() else { panic!("read last") };
+    let Replacement::Stored(stored) = ledger.replace_room(&fixture.room, &[]).await.unwrap() else {
+        panic!("read last")
+    };
     let announced = FeedEvent::RoomChanged { room: stored.id.clone(), seq: stored.seq };
     without_rooms.receive(|event| *event == announced).await;
 }

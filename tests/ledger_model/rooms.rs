@@ -147,7 +147,8 @@ impl<K> RoomsTest<K> {
 
     fn create(&mut self, number: usize, code: usize, reference: Option<usize>) -> Told {
         let reference = reference.map(|reference| self.references[reference].as_str());
-        let room = Room { id: self.ids[number].clone(), code: self.codes[code].clone(), ..RoomFixture::planned(1, reference) };
+        let room =
+            Room { id: self.ids[number].clone(), code: self.codes[code].clone(), ..RoomFixture::planned(1, reference) };
         match wait(self.test_ledger.ledger.create_room(&room)).unwrap() {
             Creation::CodeTaken => Told::CodeTaken,
             Creation::RefTaken(room) => Told::RefTaken(self.newest(&room)),

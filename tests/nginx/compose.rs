@@ -18,8 +18,8 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::name_server::NameServer;
 use super::proxy::{Proxy, Tls};
-use super::support::free_port;
 use super::support::cluster::Cluster;
+use super::support::free_port;
 use super::support::http::Http;
 use super::support::server::EMCEE_KEY;
 

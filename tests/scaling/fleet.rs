@@ -1,7 +1,7 @@
 //! The Deployment: as many server processes as it is told, each started and stopped as a pod is.
 
 use crate::service::Service;
-use crate::support::prometheus::{ScrapeTarget, Prometheus};
+use crate::support::prometheus::{Prometheus, ScrapeTarget};
 use crate::support::server::Server;
 use std::net::SocketAddr;
 use std::process::ExitStatus;

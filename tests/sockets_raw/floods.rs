@@ -1,9 +1,9 @@
 //! Peers that send too much: they are closed at once, cost nothing, and nobody else notices.
 
 use crate::raw::{Got, PATIENCE, PING, PONG, Raw, TEXT, frame, header, message};
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::plain_round;
-use crate::support::cluster::Cluster;
 use crate::support::metrics::metric;
 use crate::support::voter::{Verdict, Voter};
 use serde_json::json;

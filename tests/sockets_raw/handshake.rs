@@ -1,8 +1,8 @@
 //! Who gets in, and what everybody else is told.
 
 use crate::raw::{Answer, PATIENCE, Raw, handshake, message, request};
-use crate::support::dice;
 use crate::support::cluster::Cluster;
+use crate::support::dice;
 use crate::support::metrics::metric_becomes;
 use crate::support::voter::Voter;
 use reqwest::Method;

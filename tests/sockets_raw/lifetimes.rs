@@ -1,8 +1,8 @@
 //! Sockets that come and go: whatever way they end, nothing of them stays.
 
 use crate::raw::{Got, PATIENCE, Raw, close, message};
-use crate::support::dice;
 use crate::support::cluster::Cluster;
+use crate::support::dice;
 use crate::support::metrics::{metric, metric_becomes};
 use crate::support::voter::Voter;
 use serde_json::json;

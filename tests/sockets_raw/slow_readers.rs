@@ -2,9 +2,9 @@
 //! tallies as fast as they come. All of it goes on at once in one hall, for the patience of the server takes its time.
 
 use crate::raw::{CLOSE, Frame, PATIENCE, PING, PONG, Raw, TEXT, frame, handshake, message, request};
+use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, plain_round};
-use crate::support::cluster::Cluster;
 use crate::support::metrics::{metric, metric_becomes};
 use crate::support::voter::{Verdict, Voter};
 use crate::support::watch::Watch;

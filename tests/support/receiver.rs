@@ -167,7 +167,9 @@ async fn receive(request: HttpRequest, body: web::Bytes, state: web::Data<State>
             Some((_, body)) => HttpResponse::Ok().body(body.clone()),
             None => HttpResponse::NotFound().finish(),
         },
-        Answers::Redirect(to) => HttpResponse::MovedPermanently().insert_header((header::LOCATION, to.as_str())).finish(),
+        Answers::Redirect(to) => {
+            HttpResponse::MovedPermanently().insert_header((header::LOCATION, to.as_str())).finish()
+        }
     };
     state.accepted.send_modify(|accepted| *accepted += usize::from(answer.status() == StatusCode::OK));
     answer

@@ -57,7 +57,8 @@ impl RoomFixture {
     pub async fn found(ledger: &SharedLedger, room: Room) -> Self {
         let partitions = room.partitions;
         let mut fixture = Self { ledger: ledger.clone(), room, partitions, command_seq: 0 };
-        fixture.command_seq = fixture.snapshot().await.gates.iter().map(|gate| gate.command_seq).max().unwrap_or_default();
+        fixture.command_seq =
+            fixture.snapshot().await.gates.iter().map(|gate| gate.command_seq).max().unwrap_or_default();
         fixture
     }
 
