@@ -52,4 +52,4 @@ openssl x509 -req -in "$folder/tls.csr" -CA "$folder/ca.crt" -CAkey "$folder/ca.
 rm "$folder/tls.csr"
 printf '%s' "$san" >"$folder/.names"
 echo "made $folder/tls.crt and $folder/tls.key for ${names[*]}"
-echo "whoever shall trust them needs $folder/ca.crt"
+echo "clients that trust them need $folder/ca.crt"
