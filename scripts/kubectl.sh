@@ -33,7 +33,7 @@ mkdir -p target/tools
 url=https://dl.k8s.io/release/$version/bin/${platform/-//}/kubectl
 echo "fetching $url" >&2
 if ! curl -fsSL --connect-timeout 10 --max-time 300 --output "$tool.part" "$url"; then
-  echo "no kubectl is installed, and $url can not be reached" >&2
+  echo "no kubectl is installed, and $url cannot be reached" >&2
   exit 1
 fi
 if ! echo "${digests[$platform]}  $tool.part" | sha256sum --check --quiet >&2; then

@@ -1,4 +1,4 @@
-//! The house's own rules, checked over its sources.
+//! The project's own rules, checked over its sources and documents.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,6 +10,11 @@ mod imports;
 use imports::Imports;
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    files(folder, &["rs", "lua"])
+}
+
+/// The files below a folder with one of these extensions, and their text.
+fn files(folder: &str, extensions: &[&str]) -> Vec<(PathBuf, String)> {
     let mut found = vec![];
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
     while let Some(folder) = folders.pop() {
@@ -17,12 +22,12 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "lua") {
+            } else if path.extension().is_some_and(|found| extensions.iter().any(|wanted| found == *wanted)) {
                 found.push((path.clone(), fs::read_to_string(path).unwrap()));
             }
         }
     }
-    assert!(!found.is_empty(), "{folder} has no sources");
+    assert!(!found.is_empty(), "{folder} has no such files");
     found
 }
 
@@ -35,7 +40,7 @@ fn assert_free_of(folder: &str, words: &[&str]) {
     for (path, text) in sources(folder) {
         for line in code(&text) {
             for word in words {
-                assert!(!line.contains(word), "{}: {word} has no place here: {line}", path.display());
+                assert!(!line.contains(word), "{}: {word} is not allowed here: {line}", path.display());
             }
         }
     }
@@ -54,7 +59,7 @@ fn dependencies_point_one_way() {
         let above: Vec<_> = layers[index + 1..].iter().map(|above| format!("crate::{above}")).collect();
         assert_free_of(&format!("src/{layer}"), &above.iter().map(String::as_str).collect::<Vec<_>>());
     }
-    // what is stored knows nothing of what goes over the wire
+    // the store does not depend on the protocol
     assert_free_of("src/ledger", &["crate::wire"]);
 }
 
@@ -116,5 +121,53 @@ fn files_stay_small_enough_to_read() {
             let lines = text.lines().count();
             assert!(lines <= 500, "{} has {lines} lines: split it by responsibility", path.display());
         }
+    }
+}
+
+/// Words that an earlier design used for things that have a standard name, and an archaic one. `docs/glossary.md` has
+/// the words that stay.
+const REPLACED_WORDS: [(&str, &str); 14] = [
+    ("conduct", "execute"),
+    ("gallery", "subscribers"),
+    ("greeter", "hello batcher"),
+    ("lane", "partition writer"),
+    ("lanes", "partition writers"),
+    ("nudge", "BoardChanged"),
+    ("nudges", "BoardChanged"),
+    ("seat", "subscription"),
+    ("seated", "subscribed"),
+    ("seats", "subscriptions"),
+    ("shall", "must, or will"),
+    ("vigil", "keepalive"),
+    ("whisper", "session message"),
+    ("whispers", "session messages"),
+];
+
+/// The replaced words of a text, with their lines.
+fn replaced_words(text: &str) -> Vec<String> {
+    let mut found = vec![];
+    for line in text.lines() {
+        let words = line.split(|character: char| !character.is_ascii_alphabetic());
+        for word in words.flat_map(parts_of_camel_case) {
+            let replaced = REPLACED_WORDS.iter().find(|(old, _)| word.eq_ignore_ascii_case(old));
+            found.extend(replaced.map(|(old, new)| format!("{old}: write {new}: {}", line.trim())));
+        }
+    }
+    found
+}
+
+/// `SeatGuard` is `Seat` and `Guard`.
+fn parts_of_camel_case(word: &str) -> Vec<&str> {
+    let is_start = |(index, character): (usize, char)| (index > 0 && character.is_ascii_uppercase()).then_some(index);
+    let mut starts: Vec<_> = [0].into_iter().chain(word.char_indices().filter_map(is_start)).collect();
+    starts.push(word.len());
+    starts.windows(2).map(|pair| &word[pair[0]..pair[1]]).collect()
+}
+
+#[test]
+fn replaced_words_are_not_used() {
+    assert_eq!(replaced_words("let seat_guard = SeatGuard::new(\"planes\");").len(), 2, "the check finds them");
+    for (path, text) in files("src", &["rs", "lua"]).into_iter().chain(files("docs", &["md"])) {
+        assert_eq!(replaced_words(&text), [] as [String; 0], "in {}", path.display());
     }
 }

@@ -86,7 +86,7 @@ function agreement(desk, wrong) {
 }
 
 /**
- * What there is to say of a room that the server can not read.
+ * What there is to say of a room that the server cannot read.
  *
  * @param {import("../lib/wire.js").Unreadable} room
  */

@@ -90,7 +90,7 @@
  * @property {{ device: string, seen_ms: number }[]} desks
  * @property {{ name: string, ready: boolean, sessions: number }[]} pods
  * @property {{ state: string, commit_p99_ms: number, durable: boolean | string }} ledger
- * @property {Unreadable[]} [unreadable] rooms that the server can not read
+ * @property {Unreadable[]} [unreadable] rooms that the server cannot read
  *
  * @typedef {{ id: string, room?: string }} Unreadable
  * @typedef {{ connected: number, voters: number }} Presence
