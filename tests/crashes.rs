@@ -1,5 +1,5 @@
 //! kill -9 and Ctrl-C, in mid-round and between any two steps: nothing that was acknowledged is
-//! lost, nothing is counted twice, and the next start goes on where the last one was.
+//! lost, nothing is counted twice, and the next start continues where the last one was.
 //!
 //! After each crash the ledger is read *before* any phone is back, so that no repeated cast can hide
 //! a loss. There `A ⊆ C ⊆ A ∪ U` must hold (acknowledged, in the record, with unknown outcome). Then
@@ -84,7 +84,7 @@ async fn strike_in_mid_round(mut cluster: Cluster, faults: &[Fault], rounds: usi
     let seed = seed(test);
     let mut when = dice(seed, 0);
     let rounds = rounds * prove_factor();
-    let emcee = cluster.emcee().patient();
+    let emcee = cluster.emcee().persistent();
     let room = emcee.create_plain(test, rounds.min(100)).await;
     let mut crowd = Vec::new();
     for number in 0..CROWD {
@@ -238,7 +238,7 @@ async fn kill_9_after_any_step_keeps_every_acknowledged_change() {
 /// Says a command, strikes right after its answer, and compares the room with that answer. A vote
 /// cast in every open round must survive too.
 async fn strike_after_every_step(mut cluster: Cluster, faults: &[Fault]) {
-    let emcee = cluster.emcee().patient();
+    let emcee = cluster.emcee().persistent();
     let room = two_rounds(&emcee).await;
     let mut voter = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(1, 1)).await;
     for (step, fault) in steps().into_iter().zip(faults.iter().cycle()) {
@@ -268,11 +268,11 @@ async fn a_command_interrupted_by_kill_9_is_executed_once_when_repeated() {
     cut_off_every_step(Cluster::redis(2).await, Fault::KillRedis, seed).await;
 }
 
-/// Says a command and strikes without waiting for its answer; said again it succeeds, and at the
-/// end there are exactly as many takes and records as were asked for.
+/// Sends a command and kills without waiting for its answer. Sent again it succeeds, and at the
+/// end there are exactly as many takes and records as were commanded.
 async fn cut_off_every_step(mut cluster: Cluster, fault: Fault, seed: u64) {
     let mut when = dice(seed, 0);
-    let emcee = cluster.emcee().patient();
+    let emcee = cluster.emcee().persistent();
     let room = two_rounds(&emcee).await;
     for step in steps() {
         let path = format!("/rooms/{room}{}", step.path);
@@ -300,7 +300,7 @@ async fn cut_off_every_step(mut cluster: Cluster, fault: Fault, seed: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_creation_that_was_interrupted_is_completed_once_by_its_ref() {
     let mut cluster = Cluster::embedded().await;
-    let emcee = cluster.emcee().patient();
+    let emcee = cluster.emcee().persistent();
     let mut when = dice(seed("cut off creation"), 0);
     for number in 0..5 {
         let body = json!({"title": "Once", "ref": format!("ref-{number}"), "rounds": [support::emcee::plain_round()]});
@@ -327,7 +327,7 @@ async fn a_deadline_that_passes_while_everything_is_down_closes_the_round_at_tha
 }
 
 async fn sleep_through_a_deadline(cluster: &mut Cluster) {
-    let emcee = cluster.emcee().patient();
+    let emcee = cluster.emcee().persistent();
     let room = two_rounds(&emcee).await;
     let mut voter = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(2, 2)).await;
     let opened = emcee.post(&format!("/rooms/{room}/rounds/1/open"), json!({"seconds": 5})).await;
@@ -348,7 +348,7 @@ async fn sleep_through_a_deadline(cluster: &mut Cluster) {
         pod.launch();
     }
     cluster.ready().await;
-    // nobody says close: the round closes by itself, and everybody is told
+    // nobody closes it: the round closes by itself, and every socket is told
     voter.wait_until("the close", |voter| voter.is_over(1, 1)).await;
     assert_eq!(voter.cast(1, 1, "b").await, Verdict::Refused("closed".into()));
     let export = emcee.export(&room).await;
@@ -360,7 +360,7 @@ async fn sleep_through_a_deadline(cluster: &mut Cluster) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_sends_bye_to_every_socket_and_exits_0() {
     let mut cluster = Cluster::embedded().await;
-    let emcee = cluster.emcee().patient();
+    let emcee = cluster.emcee().persistent();
     let room = two_rounds(&emcee).await;
     let mut sockets =
         vec![Socket::stage(cluster.addresses()[0], &room).await, Socket::emcee(cluster.addresses()[0], &room).await];
@@ -395,7 +395,7 @@ async fn vote_in_the_open_round(voter: &mut Voter, room: &Value) -> Option<(Take
     Some((take_id, voter.told(take_id.0, take_id.1).votes.clone()))
 }
 
-/// A room without counts, which go on while the commands stand still, and without their versions.
+/// A room without counts, which change without commands, and without their versions.
 fn without_tallies(room: &Value) -> Value {
     let mut room = room.clone();
     for round in room["rounds"].as_array_mut().into_iter().flatten() {

@@ -1,9 +1,9 @@
-//! Commands that are cut off half way because Redis dies, and that nobody says again. Within five
+//! Commands that are interrupted because Redis dies, and that nobody repeats. Within five
 //! seconds of its return what is shown and what is taken must agree, on every process.
 //!
 //! Each command is cut at four places: before the record is written, after that and before the emcee
 //! is answered, before the gates follow the record, and after that. Cut between record and gates, a
-//! round was once shown as open while every vote was refused, until somebody said another command.
+//! round was once shown as open while every vote was refused, until somebody gave another command.
 
 mod support;
 
@@ -73,7 +73,7 @@ async fn cut_off_every_command(cut: Cut, partitions: u16) {
         Server::start(&[("TALLYCAST__LEDGER__URL", &url)]).await,
     ];
     let addresses: Vec<SocketAddr> = pods.iter().map(Server::address).collect();
-    let emcee = Emcee::new(addresses.clone()).patient();
+    let emcee = Emcee::new(addresses.clone()).persistent();
     let pair = json!([{"label": "A"}, {"label": "B"}]);
     let rounds = vec![json!({"title": "A or B", "choices": pair}); 2];
     let room = emcee
@@ -148,7 +148,7 @@ async fn wait_until_agreed(
 async fn look(emcee: &Emcee, pods: &[SocketAddr], room: &str, voters: &[Voter], stored: u64) -> Result<(), String> {
     let mut shown = vec![];
     for pod in 0..pods.len() {
-        // as everybody sees it: what the emcee asks for is read from the ledger anew
+        // as voters see it: what the emcee reads comes from the ledger each time
         let answer = emcee.at(pod).public(Method::GET, &format!("/rooms/{room}"), None).await;
         if answer.status != 200 {
             return Err(format!("process {pod} answers {}", answer.status));

@@ -197,7 +197,7 @@ impl Director {
     }
 }
 
-/// One phone's evening: vote in every take it is told of, then watch the reveal.
+/// One phone's evening: it votes in every take, then watches the reveal.
 async fn play(voter: &mut Voter, mut part: Part) {
     voter.come_back().await;
     let _ = part.reports.send(Report::Joined);
@@ -211,7 +211,7 @@ async fn play(voter: &mut Voter, mut part: Part) {
         let _ = part.reports.send(Report::Concluded(next));
         next = if next == (VOIDED, 1) { (VOIDED, 2) } else { (next.0 + 1, 1) };
     }
-    // the reveal: whoever is told a place is told it no sooner than the emcee shows it
+    // the reveal: no voter is told a place before the emcee shows it
     let mut told_place = false;
     while !(*part.curtain.borrow() && voter.socket.is_some() && told_all(voter)) {
         voter.come_back().await;
@@ -229,7 +229,7 @@ async fn play(voter: &mut Voter, mut part: Part) {
     }
 }
 
-/// Whether the phone has heard the end of the evening: the last group, and its own place if it has one.
+/// Whether the phone has the end of the evening: the last group, and its own place if it has one.
 fn told_all(voter: &Voter) -> bool {
     let voted = voter.told.iter().any(|(take_id, told)| !told.votes.is_empty() && *take_id != (VOIDED, 1));
     let done = voter.reveal.as_ref().is_some_and(|reveal| reveal["done"] == true);

@@ -111,7 +111,7 @@ async fn acknowledged_votes_survive_the_loss_of_the_primary() {
     let settings = [("TALLYCAST__LEDGER__URL", url.as_str()), ("TALLYCAST__LEDGER__REPLICAS", "1")];
     let pods = [Server::start(&settings).await, Server::start(&settings).await];
     let addresses: Vec<_> = pods.iter().map(Server::address).collect();
-    let emcee = Emcee::new(addresses.clone()).patient();
+    let emcee = Emcee::new(addresses.clone()).persistent();
     let room = emcee
         .create(json!({"title": "Failover", "votes_per_round": SLIPS, "rounds": [
             {"title": "One", "choices": [{"label": "A"}, {"label": "B"}]}]}))

@@ -1,4 +1,4 @@
-//! Jobs are done at least once, each under an id of its own: seen from a chat that drops repeated ids.
+//! Jobs are done at least once, each under its own id: seen from a chat that drops repeated ids.
 
 #[path = "support/mod.rs"]
 mod support;
@@ -16,7 +16,7 @@ use support::server::Server;
 use support::voter::{Verdict, Voter};
 use tokio::time::timeout;
 
-/// How long something may take that must come.
+/// Time limit for what must happen.
 const SOON: Duration = Duration::from_secs(30);
 
 /// The path of the webhook: a secret.
@@ -53,12 +53,12 @@ fn posts(received: &[Received]) -> Vec<(String, String)> {
     received.iter().map(post).collect()
 }
 
-/// What a receiver keeps that drops repeated ids; each id must say the same every time.
+/// What remains after repeated ids are dropped; each id must have the same text every time.
 fn without_repeats(posts: &[(String, String)]) -> BTreeMap<String, String> {
     let mut kept = BTreeMap::new();
     for (id, text) in posts {
         let before = kept.insert(id.clone(), text.clone());
-        assert!(before.is_none_or(|before| before == *text), "{id} says two things");
+        assert!(before.is_none_or(|before| before == *text), "{id} has two texts");
     }
     kept
 }
@@ -88,7 +88,7 @@ async fn another_worker_takes_over_the_job_of_a_killed_one_and_each_message_is_s
     doomed.kill9().await;
     chat.0.answer_with(200);
     let second = Server::start(&worker).await;
-    // the one that was under way is told again, under its id
+    // the job that was under way is done again, under its id
     let all = |posts: &[(String, String)]| without_repeats(posts).len() == 3 && posts.len() > 3;
     let posts = chat.until("all are told", all).await;
     let told = without_repeats(&posts);
@@ -96,7 +96,7 @@ async fn another_worker_takes_over_the_job_of_a_killed_one_and_each_message_is_s
         assert!(id.ends_with(&format!("-result-{round}-1")), "{id}");
         assert_eq!(*text, format!("Evening\nRound {round}, A against B: A wins. A 2, B 1 (1 voters)"));
     }
-    // and nothing is left to do
+    // and no job is left
     let metrics = Http::new();
     let idle = async {
         loop {

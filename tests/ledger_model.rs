@@ -1,7 +1,7 @@
 //! Each ledger against a plain reference in memory, command by random command.
 //!
-//! The references know nothing of the ledgers: they keep vectors, state the rules once more in their own words, and
-//! count by looking at everything again. All answers are compared, but for times.
+//! The references know nothing of the ledgers: they keep vectors, state the rules once more, and count by reading
+//! everything again. All answers are compared, except times.
 //!
 //! `TALLYCAST_PROVE_FACTOR` multiplies the number of cases.
 
@@ -53,7 +53,7 @@ impl Kind for Redis {
     }
 }
 
-/// Carries out what a test asks of a ledger.
+/// Runs a future to its end.
 pub fn wait<T>(asked: impl Future<Output = T>) -> T {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     let build = || Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");

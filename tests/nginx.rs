@@ -1,5 +1,4 @@
-//! Evenings through the nginx of the manifests: a real one, with the very configuration that is shipped, certificates by
-//! the shipped script, and TLS all the way.
+//! Evenings through a real nginx with the shipped configuration, certificates by the shipped script, and TLS.
 
 #[path = "nginx/compose.rs"]
 mod compose;
@@ -43,7 +42,7 @@ async fn evening(proxy: &Proxy, options: &[&str]) -> Output {
     tokio::task::spawn_blocking(move || command.output().expect("the load test starts")).await.expect("it ends")
 }
 
-/// A socket through nginx that has said hello as a stage; and the state that it was answered with.
+/// The socket of a stage through nginx, after hello, and the state that answered it.
 async fn stage(proxy: &Proxy, room: &str) -> (WebSocketStream<Tls>, Value) {
     let request = format!("wss://localhost:{}/ws", proxy.port);
     let (mut socket, _) = client_async(request, proxy.tls().await).await.expect("the upgrade passes");
@@ -73,7 +72,7 @@ fn nginx_accepts_the_configuration() {
     let verdict = Proxy::prepared(SocketAddr::from(([127, 0, 0, 1], 8080))).verdict();
     let said = String::from_utf8_lossy(&verdict.stderr);
     assert!(verdict.status.success() && said.contains("test is successful"), "{said}");
-    // of open files it may warn: how many there are is the machine's matter
+    // a warning about open files depends on the machine
     let warnings: Vec<_> = said.lines().filter(|line| line.contains("[warn]") && !line.contains("open file")).collect();
     assert!(warnings.is_empty(), "{warnings:?}");
 }
@@ -217,13 +216,13 @@ async fn a_client_that_sends_very_slowly_is_disconnected_and_delays_nobody() {
 
 #[tokio::test]
 async fn plain_http_is_redirected_to_https_under_the_requested_host_name() {
-    // nobody listens there: whoever is sent on needs no process
+    // nobody listens there: a redirect needs no process
     let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], free_port()))).await;
     let ask = async |request: &str| {
         let mut phone = TcpStream::connect(("127.0.0.1", proxy.redirect)).await.expect("nginx listens");
         phone.write_all(request.as_bytes()).await.expect("nginx reads");
         let mut answer = String::new();
-        // nginx ends the connection, which holds a place for nobody
+        // nginx closes the connection, so that it occupies no place
         timeout(CUT_WITHIN, phone.read_to_string(&mut answer)).await.expect("it ends").expect("an answer");
         answer
     };

@@ -168,7 +168,7 @@ async fn a_thousand_copies_of_one_slip_at_once_on_the_embedded_ledger_are_counte
 
 /// Sends copies of slip 1 from everywhere at once, several frames in one write. With more than one
 /// version of the cast the copies contradict each other: then one version is stored, and everybody
-/// is told that one. Fails if two batches of one pod, or two pods, both append.
+/// gets that one. Fails if two batches of one pod, or two pods, both append.
 async fn thousand_copies(cluster: &Cluster, versions: &[&str]) {
     let emcee = cluster.emcee();
     let room = emcee.create_plain("Copies", 1).await;

@@ -42,14 +42,14 @@ impl Ears {
         Ears { sockets, room: room.to_owned(), cluster: cluster.addresses(), http }
     }
 
-    /// Waits until every ear has heard of this.
+    /// Waits until every listener has received this.
     async fn hear(&mut self, what: &str, mut wanted: impl FnMut(&str, &Value) -> bool) {
         for socket in &mut self.sockets {
             socket.wait_for(what, &mut wanted).await;
         }
     }
 
-    /// Waits until every ear was told `total` votes in a round.
+    /// Waits until every listener was sent `total` votes in a round.
     async fn hear_total(&mut self, number: u32, total: u64) {
         let what = format!("{total} votes in round {number}");
         self.hear(&what, |name, body| counts(name, body, number).is_some_and(|tally| tally["total"] == total)).await;
@@ -215,7 +215,7 @@ async fn a_blackout_hides_the_split_until_the_close_even_if_the_round_is_extende
         assert_eq!(voters[1].cast(1, 1, "bb").await, Verdict::Stored);
         ears.hear_total(1, 12).await;
         for (socket, light) in ears.sockets.iter_mut().zip(heard_in_the_light) {
-            // what was told in the light was told; from here on only the dark is searched
+            // what was sent before the blackout may be known; only what follows is searched
             socket.recorded.drain(..light);
             let dark = |text: &String| {
                 all_counts(text, 1).iter().all(|tally| tally["votes"] == Value::Null || tally["votes"][1] == 0)
@@ -248,7 +248,7 @@ async fn a_blackout_stays_dark_with_a_slow_ledger_and_on_a_process_that_starts_d
     assert_eq!(voter.cast(1, 1, "aa").await, Verdict::Stored);
     ears.assert_all_told(1, json!([2, 0])).await;
 
-    // the first vote is stored in the light, and its answer, which tells of that time, comes in the dark
+    // the first vote is stored before the blackout, and its delayed answer arrives in the blackout
     sleep(Duration::from_millis(u64::try_from(dark_at - 600 - wall_ms()).unwrap_or(0))).await;
     proxy.delay_answers(Duration::from_millis(900));
     let casting = tokio::spawn(async move {
@@ -344,7 +344,7 @@ async fn nothing_of_the_ranking_is_sent_before_it_is_revealed() {
             }
             let me = voters[2].http(&emcee.http, Method::GET, "/me", None).await.expect(200, "GET /me");
             assert_eq!(me["standing"].is_null(), shown > 3, "place 3 over HTTP while {shown} is shown: {me}");
-            // the ping's answer comes after whatever this step told the voter
+            // the pong comes after everything that this step sent to the voter
             own.sync().await;
             let standing = own.recorded.iter().any(|text| text.starts_with("{\"standing\""));
             assert_eq!(standing, shown <= 3, "place 3 by socket while {shown} is shown");

@@ -1,5 +1,5 @@
-//! A ledger that stands still under load: Redis is stopped for a minute while phones cast on, as they are told to.
-//! What waits in the server stays bounded, memory stays level, and afterwards every vote is stored once.
+//! A ledger that hangs under load: Redis is stopped for a minute while phones repeat their casts, as the protocol asks.
+//! Queues in the server stay bounded, memory does not grow, and afterwards every vote is stored once.
 
 mod support;
 
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
 const VOTERS: usize = 2_000;
-/// Each of them has a second tab, and so on: what a voter sends twice is the harder case.
+/// Each of them has several tabs: repeated casts of one voter are the harder case.
 const SOCKETS_EACH: usize = 4;
 /// Memory at the end of the stall above that in its middle, when all buffers have found their size. One cast in a
 /// queue takes some 250 bytes: before the queue was bounded 27,000 of them waited at the end.
@@ -26,7 +26,7 @@ async fn memory_does_not_grow_while_the_ledger_stalls_for_a_minute_under_load() 
     let stall = Duration::from_secs(count("TALLYCAST_STALL_SECS", 60) as u64);
     let cluster = Cluster::redis(1).await;
     let redis = cluster.redis.as_ref().expect("a hall on Redis");
-    let (emcee, pod) = (cluster.emcee().patient(), cluster.addresses()[0]);
+    let (emcee, pod) = (cluster.emcee().persistent(), cluster.addresses()[0]);
     let room = emcee.create_plain("A stall", 1).await;
     let (begin, begun) = watch::channel(false);
     let mut phones = JoinSet::new();

@@ -1,4 +1,4 @@
-//! What watchers are told - the emcee's desk, the chat, Prometheus with the shipped rules - while an evening goes well.
+//! What the emcee's desk, the chat, and Prometheus with the shipped rules show during a good evening, and during faults.
 //!
 //! Needs `prometheus` and `redis-server`.
 
@@ -26,9 +26,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Votes of each voter in a round: the most that there may be.
+/// Votes of each voter in a round: the maximum.
 const BUDGET: u32 = 100;
-/// A vote that was stored so long ago has to be on every screen.
+/// After this time a stored vote must be on every screen.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Alerts about speed, which a machine that runs tests does not promise.
@@ -40,7 +40,7 @@ async fn room(emcee: &Emcee, title: &str, rounds: usize) -> String {
     emcee.create(json!({"title": title, "votes_per_round": BUDGET, "rounds": vec![round; rounds]})).await
 }
 
-/// So many voters, each on its pod.
+/// Voters, spread over the pods.
 async fn crowd(pods: &[SocketAddr], room: &str, size: usize, seed: u64) -> Vec<Voter> {
     let (http, mut voters) = (Http::new(), Vec::new());
     for (number, pod) in (0..size).zip(pods.iter().cycle()) {
@@ -58,13 +58,13 @@ struct Pace {
     /// Between two votes of a voter.
     every: Duration,
     votes: u32,
-    /// Everybody rests together after so many votes.
+    /// After this many votes everybody pauses together.
     rest: Option<(u32, Duration)>,
-    /// After so many votes whoever is not there goes to the first pod.
+    /// After this many votes all voters connect to the first pod.
     gather_after: Option<u32>,
 }
 
-/// Lets everybody vote at that pace; gives the voters back when all is acknowledged.
+/// Lets everybody vote at that pace; returns the voters when all votes are acknowledged.
 async fn vote(voters: Vec<Voter>, round: u32, pace: Pace, first: SocketAddr, dice: &mut StdRng) -> Vec<Voter> {
     let begun = Instant::now();
     let mut tasks = Vec::new();
@@ -94,7 +94,7 @@ async fn vote(voters: Vec<Voter>, round: u32, pace: Pace, first: SocketAddr, dic
     voters
 }
 
-/// Keeps the sockets of those who do not vote now read, until it is stopped.
+/// Reads the sockets of voters who do not vote now, until it is stopped.
 fn listen(voters: Vec<Voter>) -> (watch::Sender<bool>, Vec<JoinHandle<Voter>>) {
     let (stop, stopped) = watch::channel(false);
     let read = |mut voter: Voter| {
@@ -114,19 +114,19 @@ fn listen(voters: Vec<Voter>) -> (watch::Sender<bool>, Vec<JoinHandle<Voter>>) {
     (stop, tasks)
 }
 
-/// Lines of a log that say that something went wrong.
+/// Lines of a log that report errors.
 fn errors(log: &str) -> Vec<&str> {
     log.lines().filter(|line| line.contains("ERROR") || line.contains("ALARM")).collect()
 }
 
-/// Everything that an emcee's desk was told.
+/// The newest `desk` message of an emcee's socket.
 struct Desk {
     newest: watch::Receiver<Value>,
     task: JoinHandle<()>,
 }
 
 impl Desk {
-    /// Reads a desk until it is dropped. Each frame has to keep what the three numbers promise.
+    /// Reads a desk until it is dropped, and checks the three numbers in each frame.
     async fn open(pod: SocketAddr, room: &str) -> Desk {
         let mut socket = Socket::emcee(pod, room).await;
         let (told, newest) = watch::channel(Value::Null);
@@ -164,7 +164,7 @@ impl Drop for Desk {
     }
 }
 
-/// Votes that never pause for a minute: there is no moment at which all of them are shown, and yet none waits.
+/// Votes without a pause for a minute: at no moment are all of them shown, and yet none waits for long.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn votes_without_a_pause_are_shown_and_raise_no_alarm() {
     const STEADY: Duration = Duration::from_secs(60);
@@ -195,9 +195,9 @@ async fn votes_without_a_pause_are_shown_and_raise_no_alarm() {
     .await;
 }
 
-/// The shipped topology: pods for the audience, one for the emcee, a worker. The worker has no sockets, and later a pod
-/// has none any more: who has no listeners has nothing to show, and makes nobody believe that something is not shown.
-/// After the evening the same installation has trouble, of which only what is true is told.
+/// The shipped topology: pods for the audience, one for the emcee, a worker. The worker has no sockets, and later one pod
+/// has none either: without sockets a pod shows nothing, and that must not look like votes that are not shown. After the
+/// evening the same installation has faults, and only true alerts may fire.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_good_evening_raises_no_alarm_and_faults_raise_theirs_while_they_last() {
     let audience = || vec![("TALLYCAST__SERVER__ROLE", "audience"), ("TALLYCAST__SERVER__WORKERS", "2")];

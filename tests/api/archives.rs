@@ -48,7 +48,7 @@ async fn a_second_laptop_takes_over_with_code_voters_and_tokens() {
     assert_eq!(ann.cast(2, 1, "b").await, Verdict::Stored);
     drop(first);
 
-    // an installation with a secret of its own
+    // an installation with another secret
     let second = Cluster::embedded_with(&[("TALLYCAST__SERVER__SECRET", "another-secret-altogether")]).await;
     let there = second.emcee();
     let view = import(&there, &archive, "").await.expect(201, "the import");
@@ -68,7 +68,7 @@ async fn a_second_laptop_takes_over_with_code_voters_and_tokens() {
     back.shared = true;
     back.come_back().await;
     assert_eq!(back.told(2, 1).votes, "b", "the ballot as it was in the archive");
-    // the phone casts again what it was acknowledged, and goes on
+    // the phone casts its acknowledged votes again, and continues
     assert_eq!(back.cast(2, 1, "ba").await, Verdict::Stored);
     let closed = there.close(&room, 2).await;
     assert_eq!(closed["rounds"][0]["tally"]["votes"], json!([2, 1]));
@@ -137,7 +137,7 @@ async fn a_purge_removes_only_rooms_deleted_long_enough_ago() {
         let ordered = emcee.post("/purge", json!({"older_than_seconds": 0})).await;
         assert_eq!(ordered["jobs"].as_array().map(Vec::len), Some(1), "{ordered}");
         purged(&emcee, &gone).await;
-        // a code given out again would revive nothing: the room itself is not known any more
+        // reusing the code would restore nothing: the room itself is unknown
         let known = json!({"name": "Ann", "card": ann.card});
         let joined = emcee.public(Method::POST, &format!("/rooms/{gone}/join"), Some(&known)).await;
         joined.expect_problem(404, "no_such_room", "the purged room");

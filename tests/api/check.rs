@@ -46,7 +46,7 @@ async fn a_public_link_that_cannot_be_reached_is_reported() {
     let wrong = wrong(&emcee).await;
     assert_eq!(wrong.iter().map(|(item, _)| item.as_str()).collect::<Vec<_>>(), ["public_link", "socket"]);
     assert!(wrong.iter().all(|(_, detail)| detail.contains("http://127.0.0.1:9 cannot be reached")), "{wrong:?}");
-    // people elsewhere may see it nevertheless, and are told where to look
+    // people elsewhere may reach it nevertheless, and the answer says what to test
     let report = emcee.get("/check").await;
     let unseen = report["items"].as_array().expect("items").iter().filter(|item| item["seen"] == false);
     assert_eq!(unseen.count(), 2, "{report}");

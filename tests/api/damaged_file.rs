@@ -1,4 +1,4 @@
-//! A ledger file that is damaged: the process ends and says so, and so does the next start.
+//! A damaged ledger file: the process ends with a message, and so does the next start.
 
 use crate::support::dice;
 use crate::support::emcee::Emcee;

@@ -1,4 +1,4 @@
-//! Archives that somebody has forged or damaged: whatever they say, the installation is as it was before.
+//! Forged or damaged archives: whatever they contain, the installation does not change.
 
 use crate::archives::{archive, import};
 use crate::support::cluster::Cluster;

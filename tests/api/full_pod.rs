@@ -1,4 +1,4 @@
-//! A pod whose places are all taken: it says so, sends others on, and the emcee still comes in.
+//! A pod without free places: it is not ready, refuses further sockets, and still admits the emcee.
 
 use crate::support::cluster::Cluster;
 use crate::support::emcee::Emcee;

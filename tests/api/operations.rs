@@ -233,7 +233,7 @@ async fn readiness_follows_the_loss_and_return_of_redis_and_liveness_does_not() 
     assert!(["ledger_unavailable", "closing"].iter().any(|code| answer.body["code"] == *code), "{}", answer.text);
     cluster.redis.as_mut().expect("a hall on Redis").launch().await;
     cluster.ready().await;
-    let closed = emcee.clone().patient().close(&room, 1).await;
+    let closed = emcee.clone().persistent().close(&room, 1).await;
     assert_eq!(crate::support::emcee::round(&closed, 1)["tally"]["votes"], serde_json::json!([1, 0]), "{closed}");
 }
 

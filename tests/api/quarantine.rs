@@ -1,4 +1,4 @@
-//! A record that makes no sense: its room is set apart, and the others have their evening.
+//! A corrupt record: its room is quarantined, and the other rooms continue.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-/// A look at all rooms comes twice a minute.
+/// All rooms are read twice a minute.
 const SEEN_WITHIN: Duration = Duration::from_secs(90);
 
 const ROOMS: TableDefinition<&str, &[u8]> = TableDefinition::new("rooms");
@@ -25,7 +25,7 @@ async fn id_of(emcee: &Emcee, room: &str) -> String {
     record["record"]["id"].as_str().expect("an id").to_owned()
 }
 
-/// The evening in the good room goes on, and everybody is told of the other one.
+/// The good room works as usual, and the bad one is reported everywhere.
 async fn others_go_on_without(cluster: &Cluster, good: &str, bad: &str, id: &str) {
     let emcee = cluster.emcee();
     for pod in 0..cluster.pods.len() {
@@ -34,7 +34,7 @@ async fn others_go_on_without(cluster: &Cluster, good: &str, bad: &str, id: &str
         assert!(listed.iter().any(|room| room == good) && !listed.iter().any(|room| room == bad), "{rooms}");
         assert_eq!(rooms["unreadable"], json!([{"id": id, "room": bad}]));
     }
-    // no promise is made about the room itself
+    // the room itself cannot be used
     let asked = emcee.call(Method::GET, &format!("/rooms/{bad}"), None).await;
     asked.expect_problem(503, "ledger_unavailable", "the room that makes no sense");
 
@@ -72,7 +72,7 @@ async fn a_corrupt_record_in_the_file_is_quarantined_and_other_rooms_go_on() {
         let transaction = database.begin_write().expect("a transaction");
         let mut table = transaction.open_table(ROOMS).expect("the rooms");
         let stored = table.get(&*id).expect("a read").expect("the record").value().to_vec();
-        // as a fault of an earlier version might have left it: it can be parsed, and breaks a rule
+        // as a bug of an earlier version might have left it: it can be parsed, and breaks a rule
         let mut record: Value = serde_json::from_slice(&stored).expect("JSON");
         record["rounds"][0]["take"] = json!(7);
         table.insert(&*id, record.to_string().as_bytes()).expect("a write");
@@ -84,7 +84,7 @@ async fn a_corrupt_record_in_the_file_is_quarantined_and_other_rooms_go_on() {
     cluster.ready().await;
     others_go_on_without(&cluster, &good, &bad, &id).await;
     assert_eq!(desk_says(&cluster, &good).await, json!([{"id": id, "room": bad}]));
-    // nothing of it was deleted: mended, it is here again
+    // nothing of it was deleted: once repaired, it is back
     cluster.pods[0].kill9().await;
     {
         let database = Database::open(cluster.file()).expect("the ledger");
@@ -108,19 +108,19 @@ async fn a_corrupt_record_in_redis_is_quarantined_and_other_rooms_go_on() {
     let key = format!("tc:{{{id}}}:record");
     redis.command(&format!("COPY {key} kept")).await;
     redis.command(&format!("SET {key} nonsense")).await;
-    // one pod meets it while the room is on its board, the other at its start
+    // one pod finds it while the room is on its board, the other at its start
     cluster.pods[1].crash_and_restart().await;
     let redis = cluster.redis.as_ref().expect("a redis");
     redis.command(&format!("SET tc:{{{id}}}:jobs nonsense")).await;
     others_go_on_without(&cluster, &good, &bad, &id).await;
     assert_eq!(desk_says(&cluster, &good).await, json!([{"id": id, "room": bad}]));
-    // its jobs wait, and those of others are done
+    // its jobs wait, and jobs of other rooms are done
     let gone = emcee.create_plain("Gone", 1).await;
     emcee.call(Method::DELETE, &format!("/rooms/{gone}?title=Gone"), None).await.expect(204, "deleted");
     emcee.post("/purge", json!({"older_than_seconds": 0})).await;
     crate::archives::purged(&emcee, &gone).await;
     redis.command(&format!("DEL tc:{{{id}}}:jobs")).await;
-    // nothing of it was deleted: mended, it is here again
+    // nothing of it was deleted: once repaired, it is back
     redis.command(&format!("COPY kept {key} REPLACE")).await;
     let since = Instant::now();
     while emcee.get("/rooms").await["unreadable"] != json!([]) {

@@ -341,7 +341,7 @@ async fn a_ballot_that_grows_through_one_socket_is_sent_to_the_voters_other_sock
     assert_eq!(one.expect("ballot").await["votes"], "ab");
     let mine = two.expect("mine").await;
     assert_eq!((&mine["votes"], &mine["left"], &mine["take"]), (&json!("ab"), &json!(8), &json!(1)), "{mine}");
-    // the other phone goes on where this one stopped
+    // the other phone continues where this one stopped
     two.send("cast", json!({"round": 1, "slip": 3, "votes": "b"})).await;
     assert_eq!(two.expect("ballot").await["votes"], "abb");
     assert_eq!(one.expect("mine").await["votes"], "abb");

@@ -31,7 +31,7 @@ impl Collector {
         resources.flat_map(|spans| spans.scope_spans).flat_map(|spans| spans.spans).collect()
     }
 
-    /// Waits until there are as many spans with these names as said.
+    /// Waits until there are this many spans with these names.
     async fn until(&self, wanted: &[(&str, usize)]) -> Vec<Span> {
         let has_all = |spans: &[Span]| wanted.iter().all(|(name, count)| named(spans, name).len() >= *count);
         let names = || self.spans().into_iter().map(|span| span.name).collect::<Vec<_>>();
@@ -45,7 +45,7 @@ fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
     spans.iter().filter(|span| span.name == name).collect()
 }
 
-/// What an attribute says, as text.
+/// The value of an attribute, as text.
 fn says(span: &Span, key: &str) -> String {
     let found = span.attributes.iter().find(|attribute| attribute.key == key);
     let value = found.and_then(|attribute| attribute.value.as_ref()?.value.as_ref());
@@ -56,7 +56,7 @@ fn says(span: &Span, key: &str) -> String {
     }
 }
 
-/// True if this part lies within its whole.
+/// True if the part lies within the whole.
 fn within(part: &Span, whole: &Span) -> bool {
     whole.start_time_unix_nano <= part.start_time_unix_nano
         && part.start_time_unix_nano <= part.end_time_unix_nano

@@ -1,4 +1,4 @@
-//! Voters as the emcee sees them, and what a voter is told over HTTP.
+//! Voters as the emcee sees them, and what a voter can read over HTTP.
 
 use crate::support::cluster::Cluster;
 use crate::support::dice;

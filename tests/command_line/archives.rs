@@ -67,7 +67,7 @@ async fn an_import_can_wait_for_a_starting_server_and_its_key() {
     let here = Cluster::embedded().await;
     let code = gala(&here).await;
     let port = free_port().to_string();
-    let mut second = Operator::before(&format!("http://127.0.0.1:{port}"));
+    let mut second = Operator::at_url(&format!("http://127.0.0.1:{port}"));
     second.key = String::new();
     Operator::at(&here)
         .run(&["export", &code, "--out", &second.path("gala.ndjson").display().to_string()])

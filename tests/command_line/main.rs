@@ -1,4 +1,4 @@
-//! The operator's command line, as it is typed: the real binary against a real server.
+//! The operator's command line: the real binary against a real server.
 
 #[path = "../support/mod.rs"]
 mod support;

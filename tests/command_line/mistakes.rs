@@ -1,4 +1,4 @@
-//! Mistakes of whoever types: each is answered with a sentence that says what to do, and exit code 1.
+//! Mistakes of the operator: each is answered with a sentence that says what to do, and exit code 1.
 
 use super::operator::Operator;
 use crate::support::cluster::Cluster;
@@ -8,7 +8,7 @@ use serde_json::json;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_server_is_reported_with_how_to_start_one() {
     // a port below those that the system hands out
-    let operator = Operator::before("http://127.0.0.1:9");
+    let operator = Operator::at_url("http://127.0.0.1:9");
     for command in [&["plan", "party.toml"][..], &["check"], &["audit"], &["export"], &["purge", "--older-than", "1d"]]
     {
         let says = ["nothing answers at http://127.0.0.1:9", "start a server with `tallycast`", "--url"];
@@ -41,7 +41,7 @@ async fn the_key_is_read_from_a_file_or_from_where_the_server_keeps_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_invalid_file_is_reported_with_line_and_key_before_any_server_is_called() {
-    let operator = Operator::before("http://127.0.0.1:9");
+    let operator = Operator::at_url("http://127.0.0.1:9");
     operator.rewrite("seconds = 60", "secnds = 60");
     for command in ["plan", "apply"] {
         operator
@@ -64,17 +64,17 @@ async fn an_audience_pod_is_recognised_and_reported() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_not_tallycast_is_reported() {
     let server = Receiver::serving(&[("/api/v1/rooms", json!("hello"))]);
-    let operator = Operator::before(&server.url());
+    let operator = Operator::at_url(&server.url());
     operator.run(&["plan", "party.toml"]).await.expect(1, &["does not answer as Tallycast does", "--url"]);
     operator.run(&["check"]).await.expect(1, &["404", "not as Tallycast does"]);
-    let operator = Operator::before("vote.example.org");
+    let operator = Operator::at_url("vote.example.org");
     operator.run(&["check"]).await.expect(1, &["--url must be like http://"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_key_is_not_sent_to_a_redirect() {
     let server = Receiver::redirecting("https://vote.example.org/api/v1/rooms");
-    let operator = Operator::before(&server.url());
+    let operator = Operator::at_url(&server.url());
     operator.run(&["plan", "party.toml"]).await.expect(1, &["leads on to https://vote.example.org;", "--url"]);
 }
 
@@ -89,7 +89,7 @@ async fn an_unknown_room_is_answered_with_the_list_of_rooms() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mistyped_command_has_its_own_exit_code() {
-    let operator = Operator::before("http://127.0.0.1:9");
+    let operator = Operator::at_url("http://127.0.0.1:9");
     operator.run(&["plan"]).await.expect(1, &["<FILE>"]);
     operator.run(&["plan", "party.toml", "--jsn"]).await.expect(1, &["--jsn"]);
     operator.run(&["purge", "--older-than", "90"]).await.expect(1, &["write it like 10s, 2h or 90d"]);
@@ -115,7 +115,7 @@ async fn a_file_that_cannot_be_written_is_reported() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_not_an_archive_is_not_sent() {
-    let operator = Operator::before("http://127.0.0.1:9");
+    let operator = Operator::at_url("http://127.0.0.1:9");
     operator.run(&["import", "party.toml"]).await.expect(1, &["party.toml was not imported", "it is no archive"]);
     operator.run(&["import", "none.ndjson"]).await.expect(1, &["none.ndjson", "cannot be read"]);
 }

@@ -1,4 +1,4 @@
-//! An operator's desk: a folder with an event file in it, and a server.
+//! An operator: a folder with an event file, and the address and key of a server.
 
 use crate::support::cluster::Cluster;
 use crate::support::server::EMCEE_KEY;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// No command takes so long, also on a busy machine.
+/// Longer than any command takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub const PARTY: &str = r##"ref = "party"
@@ -33,13 +33,13 @@ split = "held"
 
 pub struct Operator {
     pub folder: TempDir,
-    /// Where the server is.
+    /// Address of the server.
     pub url: String,
-    /// What the commands are given as the emcee key; empty: nothing.
+    /// The emcee key for the commands; empty: none.
     pub key: String,
 }
 
-/// What a command has said.
+/// How a command ended, and what it printed.
 #[derive(Debug)]
 pub struct CommandOutput {
     pub code: Option<i32>,
@@ -48,13 +48,13 @@ pub struct CommandOutput {
 }
 
 impl Operator {
-    /// At a server, with `party.toml` in the folder.
+    /// For the first server of a cluster, with `party.toml` in the folder.
     pub fn at(cluster: &Cluster) -> Operator {
-        Operator::before(&cluster.pods[0].url(""))
+        Operator::at_url(&cluster.pods[0].url(""))
     }
 
-    /// At an address.
-    pub fn before(url: &str) -> Operator {
+    /// For a server at this address.
+    pub fn at_url(url: &str) -> Operator {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let operator = Operator { folder, url: url.to_owned(), key: EMCEE_KEY.to_owned() };
         operator.write("party.toml", PARTY);
@@ -73,7 +73,7 @@ impl Operator {
         std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    /// Writes `party.toml` with one thing said otherwise.
+    /// Changes one thing in `party.toml`.
     #[track_caller]
     pub fn rewrite(&self, from: &str, to: &str) {
         let before = self.read("party.toml");
@@ -106,12 +106,12 @@ impl Operator {
 }
 
 impl CommandOutput {
-    /// Checks the exit code, and that every one of these was said.
+    /// Checks the exit code, and that each of these was printed.
     #[track_caller]
     pub fn expect(self, code: i32, says: &[&str]) -> CommandOutput {
         assert_eq!(self.code, Some(code), "{self:?}");
         for words in says {
-            assert!(self.out.contains(words) || self.err.contains(words), "{words:?} was not said: {self:?}");
+            assert!(self.out.contains(words) || self.err.contains(words), "{words:?} was not printed: {self:?}");
         }
         self
     }

@@ -62,7 +62,7 @@ async fn a_room_that_cannot_be_exported_does_not_stop_the_others() {
     let rooms = cluster.emcee().get("/rooms").await;
     let path = format!("/api/v1/rooms/{code}/export?format=json");
     let server = Receiver::serving(&[("/api/v1/rooms", rooms), (&path, json!({"whole": true}))]);
-    let operator = Operator::before(&server.url());
+    let operator = Operator::at_url(&server.url());
     let output = operator.run(&["export", "--all", "--format", "json", "--dir", "kept"]).await;
     output.expect(1, &["1 room in kept", "2 rooms not written"]);
     let names: Vec<_> = std::fs::read_dir(operator.path("kept")).expect("the folder").collect();
@@ -130,7 +130,7 @@ async fn an_audit_that_differs_ends_with_3() {
     ]});
     let path = format!("/api/v1/rooms/{code}/audit");
     let server = Receiver::serving(&[("/api/v1/rooms", rooms), (&path, audit)]);
-    let operator = Operator::before(&server.url());
+    let operator = Operator::at_url(&server.url());
     let output = operator.run(&["audit", "gala-27"]).await.expect(3, &["Of 1 room, 1 recount to something else"]);
     assert_eq!((output.out.matches("DIFFERS").count(), output.out.matches("exact").count()), (1, 1), "{output:?}");
     assert_eq!(operator.run(&["audit", "gala-27", "--json"]).await.expect(3, &[]).json()["ok"], false);
@@ -176,7 +176,7 @@ async fn a_check_tests_from_its_own_machine_what_the_server_cannot_reach() {
     let cluster = Cluster::embedded().await;
     let link = cluster.pods[0].url("");
     let server = Receiver::serving(&[("/api/v1/check", blind(&link, true))]);
-    let operator = Operator::before(&server.url());
+    let operator = Operator::at_url(&server.url());
     let output =
         operator.run(&["check"]).await.expect(0, &[&format!("voters reach {link}/"), &format!("{link}/ws opens")]);
     assert!(!output.out.contains("UNSEEN") && output.out.contains("is well"), "{output:?}");
@@ -184,10 +184,10 @@ async fn a_check_tests_from_its_own_machine_what_the_server_cannot_reach() {
     assert_eq!((&json["ok"], json["items"].as_array().map(Vec::len)), (&json!(true), Some(3)), "{json}");
 
     let server = Receiver::serving(&[("/api/v1/check", blind(&link, false))]);
-    Operator::before(&server.url()).run(&["check"]).await.expect(3, &["WRONG", "ledger"]);
+    Operator::at_url(&server.url()).run(&["check"]).await.expect(3, &["WRONG", "ledger"]);
     // what is wrong weighs more than what is not seen
     let server = Receiver::serving(&[("/api/v1/check", blind("http://127.0.0.1:9", false))]);
-    Operator::before(&server.url()).run(&["check"]).await.expect(3, &["WRONG", "UNSEEN"]);
+    Operator::at_url(&server.url()).run(&["check"]).await.expect(3, &["WRONG", "UNSEEN"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -198,5 +198,5 @@ async fn a_check_accepts_the_answer_of_an_older_server() {
         item.as_object_mut().expect("an object").remove("seen");
     }
     let server = Receiver::serving(&[("/api/v1/check", report)]);
-    Operator::before(&server.url()).run(&["check"]).await.expect(3, &["WRONG", "it cannot be reached"]);
+    Operator::at_url(&server.url()).run(&["check"]).await.expect(3, &["WRONG", "it cannot be reached"]);
 }

@@ -187,7 +187,7 @@ async fn a_purged_room_leaves_nothing(ledger: SharedLedger) {
     let RoomSnapshot { room, .. } = command(&fixture, Command::Delete { title: fixture.room.title.to_string() }).await;
     let ranking = room.reveal.as_ref().unwrap().ranking;
     ledger.purge_room(&room).await.unwrap();
-    // whoever died at the end of a purge begins again
+    // a purge that was interrupted at its end is repeated
     ledger.purge_room(&room).await.unwrap();
 
     assert_eq!(ledger.room(fixture.id()).await.unwrap(), None);
@@ -229,7 +229,7 @@ async fn of_two_imports_at_once_one_wins_and_the_other_is_refused(ledger: Shared
     let other = Room { id: RoomId::from_entropy(rand::random()), ..archive.room.clone() };
     assert_eq!(ledger.begin_import(&other, LONG).await.unwrap(), Claimed::Running);
     assert_eq!(ledger.create_room(&other).await.unwrap(), Creation::CodeTaken);
-    // and nobody sees a room that is not here yet
+    // and a room that is not complete yet cannot be found
     assert_eq!(ledger.find_room(&archive.room.code).await.unwrap(), None);
     let listing = ledger.rooms().await.unwrap();
     assert!(listing.rooms.iter().all(|room| room.id != archive.room.id) && listing.unreadable.is_empty());
@@ -255,7 +255,7 @@ async fn an_import_with_an_outdated_claim_writes_nothing(ledger: SharedLedger) {
     let (source, anna, _) = lively(&there.ledger, 2).await;
     let text = archived(&source).await;
     let archive = Archive::read(&text).unwrap();
-    // it falls asleep: its claim runs out, and somebody else brings the room in, where the evening goes on
+    // it hangs: its claim expires, and somebody else imports the room, where the evening continues
     let asleep = claimed(&ledger, &archive.room, Duration::ZERO).await;
     let fixture = RoomFixture::found(&ledger, imported(&ledger, &text).await).await;
     assert_eq!(fixture.cast_in((2, 1), &anna.voter, 3, "ab").await, ("ccab".to_owned(), None));
@@ -281,7 +281,7 @@ async fn an_interrupted_copy_is_found_by_its_claim_and_removed(ledger: SharedLed
     let claim = claimed(&ledger, &copy.room, Duration::ZERO).await;
     ledger.write_parts(&claim, &parts).await.unwrap();
     assert!(ledger.voter(&copy.room.id, &anna.voter).await.unwrap().is_some());
-    // its writer is gone; nobody but the directory knows the id
+    // its writer is gone; only the directory knows the id
     assert!(ledger.sweep_imports().await.unwrap() >= 1);
     assert_eq!(ledger.voter(&copy.room.id, &anna.voter).await.unwrap(), None);
     assert_eq!(ledger.invites(&copy.room.id).await.unwrap(), []);

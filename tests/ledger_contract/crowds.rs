@@ -20,7 +20,7 @@ contract! { tick_ms = 0;
     acknowledged_counts_of_a_pod_are_stored_as_absolute_numbers,
 }
 
-/// One cast over a writer of its own.
+/// One cast through its own partition writer.
 async fn commit_alone(fixture: &RoomFixture, voter: &VoterId, slip: u32, votes: &str) -> Commit {
     let partition = partition_of(voter.as_str(), fixture.partitions);
     let cast = (voter.clone(), Cast::parse(slip, votes.into()).unwrap());

@@ -1,4 +1,4 @@
-//! Archives of strangers: whatever somebody writes into one, it is refused with the name of what is wrong, or it is a
+//! Archives that are not trusted: whatever is in one, it is refused with the name of what is wrong, or it is a
 //! room like any other.
 //!
 //! `tests/corpus/archives` holds archives that servers have written. They are damaged here, field by field and byte by
@@ -155,7 +155,7 @@ fn damage(lines: &mut [Value], line: Index, place: Index, harm: &Harm) {
     }
 }
 
-/// An archive of the corpus with so many things done to it.
+/// An archive of the corpus with some changes.
 fn damaged(most: usize) -> impl Strategy<Value = String> {
     let harms = prop::collection::vec((any::<Index>(), any::<Index>(), harm()), 1..=most);
     (prop::sample::select(CORPUS.clone()), harms).prop_map(|(mut lines, harms)| {
@@ -188,7 +188,7 @@ fn torn() -> impl Strategy<Value = String> {
     })
 }
 
-/// Reads it: a refusal names what is wrong, in few words; what is let through can be shown, told and commanded.
+/// Reads it: a refusal names what is wrong, briefly; an accepted room can be shown, encoded and commanded.
 fn is_refused_or_sound(text: &str) -> Result<Option<Archive>, TestCaseError> {
     let archive = match Archive::read(text) {
         Ok(archive) => archive,
@@ -302,7 +302,7 @@ async fn has_its_evening(ledger: &SharedLedger, archive: &Archive) {
         let snapshot = reconcile_room(&**ledger, &room.id).await.unwrap();
         rank(&**ledger, &snapshot.room).await.unwrap();
     }
-    // and it can move on, as it is now
+    // and it can be exported again, as it is now
     let key = archive.room.token_key.as_deref().unwrap_or("dGhlLWtleS1vZi10aGUtdG9rZW5zLWlzLXNlY3JldCE");
     let again = Archive::of(&**ledger, &room.id, key).await.unwrap().write().unwrap();
     Archive::read(&again).unwrap_or_else(|invalid| panic!("{invalid}: {again}"));

@@ -84,7 +84,7 @@ async fn a_job_that_is_done_is_never_taken_again(ledger: SharedLedger) {
     ledger.enqueue(fixture.id(), &[message("a")]).await.unwrap();
     let job = taken(&ledger, fixture.id(), "w", Duration::ZERO).await.unwrap();
     ledger.finish_job(fixture.id(), &job).await.unwrap();
-    // whoever took it over as well says so too
+    // the worker that took it over reports it too
     ledger.finish_job(fixture.id(), &job).await.unwrap();
     assert_eq!(taken(&ledger, fixture.id(), "w", Duration::ZERO).await, None);
 }

@@ -73,7 +73,7 @@ async fn publish_pending_publishes_nothing_that_others_have_published(ledger: Sh
     let others = ledger.partition_writer(fixture.id(), 0, "other").publish_pending(0, u64::MAX).await.unwrap();
     assert_eq!(listener.gates().await, [(0, others.clone())]);
     assert!(others.tally.version >= mine);
-    // newer counts are for whoever has committed them
+    // newer counts are published by the pod that has committed them
     let newer = fixture.commit(&[(&voter(2), 1, "a")]).await.gate.tally.version;
     writer.publish_pending(0, mine).await.unwrap();
     assert_eq!(listener.gates().await, []);

@@ -57,7 +57,7 @@ async fn a_reference_belongs_to_one_room_and_leads_to_it(ledger: SharedLedger) {
     let first = created(&ledger, &RoomFixture::planned(1, Some(&reference))).await;
     let second = RoomFixture::planned(1, Some(&reference));
     assert_eq!(ledger.create_room(&second).await.unwrap(), Creation::RefTaken(first.clone()));
-    // a lost answer is asked for again with another code
+    // a creation whose answer was lost is repeated with another code
     let again = Room { code: first.code.clone(), ..RoomFixture::planned(1, Some(&reference)) };
     assert_eq!(ledger.create_room(&again).await.unwrap(), Creation::RefTaken(first));
 }

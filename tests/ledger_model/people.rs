@@ -92,7 +92,7 @@ enum Told {
 pub struct Reference {
     people: Vec<Person>,
     invited: Vec<Invited>,
-    /// Ids that were used so far: whoever comes without a token gets a new one.
+    /// Ids that were used so far: a voter without a token gets a new one.
     ids: usize,
     told: Option<Told>,
 }

@@ -30,7 +30,7 @@ pub enum Command {
         pod: usize,
         acknowledged: u64,
     },
-    Settle {
+    PublishPending {
         partition: u16,
         pod: usize,
         acknowledged: u64,
@@ -239,7 +239,7 @@ impl<const PARTITIONS: u16> ReferenceStateMachine for Reference<PARTITIONS> {
             3 => set_gates(seq, now, &state.left),
             8 => commit(now),
             1 => (0..PARTITIONS, 0..3usize, 0..40u64)
-                .prop_map(|(partition, pod, acknowledged)| Command::Settle { partition, pod, acknowledged }),
+                .prop_map(|(partition, pod, acknowledged)| Command::PublishPending { partition, pod, acknowledged }),
             1 => (0..VOTERS, any::<bool>()).prop_map(|(voter, removed)| Command::Remove { voter, removed }),
             1 => take().prop_map(|take| Command::ReadBallots { take }),
         ]
@@ -257,7 +257,7 @@ impl<const PARTITIONS: u16> ReferenceStateMachine for Reference<PARTITIONS> {
                     state.report(*pod, Self::partition(*voter), *acknowledged);
                 }
             }
-            Command::Settle { partition, pod, acknowledged } => state.report(*pod, *partition, *acknowledged),
+            Command::PublishPending { partition, pod, acknowledged } => state.report(*pod, *partition, *acknowledged),
             // who has not joined cannot be removed
             Command::Remove { voter, removed } if voter % 2 == 0 => state.removed[*voter] = *removed,
             Command::Remove { .. } | Command::ReadBallots { .. } => {}
@@ -266,7 +266,7 @@ impl<const PARTITIONS: u16> ReferenceStateMachine for Reference<PARTITIONS> {
     }
 }
 
-/// A ledger, and what it has said of its versions.
+/// A ledger, and the versions that it has returned.
 pub struct VotesTest<K, const PARTITIONS: u16> {
     fixture: RoomFixture,
     /// For each gate: changes by the reference, and the version then.
@@ -352,7 +352,7 @@ impl<K: Kind, const PARTITIONS: u16> StateMachineTest for VotesTest<K, PARTITION
                 test.check_gates(reference, &gates);
             }
             Command::Commit { .. } => test.commit(reference, &command),
-            Command::Settle { partition, pod, acknowledged } => {
+            Command::PublishPending { partition, pod, acknowledged } => {
                 let mut writer = ledger.partition_writer(&id, *partition, &format!("pod-{pod}"));
                 let gate = wait(writer.publish_pending(*acknowledged, u64::MAX)).unwrap();
                 test.check_gate(reference, *partition, &gate);

@@ -28,11 +28,11 @@ const FIRST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 const THIRD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
 const FOURTH: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
-/// nginx knows names for a second; a busy machine may be late.
+/// nginx caches addresses for a second; a busy machine may be late.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Each worker of nginx remembers addresses by itself, for this long at most: a second, and the rounding of its clock.
 const REMEMBERED: Duration = Duration::from_millis(2_200);
-/// How long a pod of the test spreads its goodbyes.
+/// Drain time of a pod in these tests.
 const DRAIN_MS: &str = "3000";
 const SOCKETS: usize = 300;
 
@@ -173,7 +173,7 @@ async fn a_post_with_an_unknown_outcome_is_not_sent_to_another_pod() {
     }
 }
 
-/// An address where nobody accepts: the kernel drops whoever wants to connect, as a container's that is gone.
+/// An address where nobody accepts: the kernel drops connection attempts, as for a container that is gone.
 async fn silent(host: Ipv4Addr, port: u16) -> (TcpListener, Vec<TcpStream>) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(SocketAddr::from((host, port))).expect("an address of this machine");
@@ -205,7 +205,7 @@ async fn a_pod_that_does_not_answer_delays_a_page_by_a_second_and_loses_none() {
     assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
 }
 
-/// What came of a socket that was told to come back.
+/// What became of a socket that was told to reconnect.
 #[derive(Default)]
 struct Return {
     refused: usize,

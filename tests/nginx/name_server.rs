@@ -1,4 +1,4 @@
-//! A name server whose answers change, as that of a compose network when containers come and go.
+//! A name server with changing answers, as in a compose network when containers are recreated.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 /// Bytes of a DNS header (RFC 1035, 4.1.1).
 const HEADER: usize = 12;
 const TYPE_A: [u8; 2] = [0, 1];
-/// Nobody may keep an answer for longer than it is told: nginx has to ask more often than this says.
+/// Longer than any test: nginx must ask more often than this.
 const TTL_SECONDS: u32 = 600;
 
-/// Answers every question for addresses with the same ones.
+/// Answers every query for addresses with the same ones.
 pub struct NameServer {
     pub address: SocketAddr,
     hosts: Arc<Mutex<Vec<Ipv4Addr>>>,
@@ -41,7 +41,7 @@ impl NameServer {
         NameServer { address, hosts, task }
     }
 
-    /// From now on.
+    /// Changes the answers from now on.
     pub fn resolve_to(&self, hosts: &[Ipv4Addr]) {
         *self.hosts.lock().expect("no test panics with it") = hosts.to_vec();
     }

@@ -1,4 +1,4 @@
-//! A real nginx with the configuration that is shipped, for one process or as in compose.yaml, and a client that speaks TLS to it.
+//! A real nginx with the shipped configuration, for one process or as in compose.yaml, and a TLS client for it.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -60,7 +60,7 @@ impl Proxy {
         let made = Command::new(root.join("scripts/certs.sh")).env("CERTS", &certs).output().expect("a shell");
         assert!(made.status.success(), "{made:?}");
         let (port, redirect, probe) = (free_port(), free_port(), free_port());
-        // the strings that nginx.conf names for whoever runs it elsewhere
+        // the strings that nginx.conf says to replace elsewhere
         let swaps = [
             ("127.0.0.1:8080", upstream.to_string()),
             ("8443", port.to_string()),
@@ -116,7 +116,7 @@ impl Proxy {
         }
     }
 
-    /// What nginx thinks of the configuration.
+    /// The result of nginx' own test of the configuration.
     pub fn verdict(&self) -> Output {
         self.nginx(&["-t"]).output().expect("nginx is installed")
     }
@@ -144,7 +144,7 @@ impl Proxy {
         socket.connect(SocketAddr::from(([127, 0, 0, 1], self.port))).await.expect("nginx listens")
     }
 
-    /// A connection from 127.0.0.1 that trusts the shipped script's root, and nobody else.
+    /// A connection from 127.0.0.1 that trusts only the shipped script's root.
     pub async fn tls(&self) -> Tls {
         self.tls_from([127, 0, 0, 1]).await
     }
@@ -161,7 +161,7 @@ impl Proxy {
         TlsConnector::from(Arc::new(config)).connect(name, self.tcp(from).await).await.expect("the certificate is good")
     }
 
-    /// Sends a request on a connection of its own, and reads all that comes until nginx ends it.
+    /// Sends a request on a new connection, and reads until nginx closes it.
     pub async fn ask(&self, request: &str) -> String {
         self.ask_from([127, 0, 0, 1], request).await
     }

@@ -1,4 +1,4 @@
-//! Which rooms have jobs: told by one call, and never forgotten.
+//! Which rooms have jobs: one call returns them, and none is forgotten.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use tallycast::ledger::{
 use crate::support::redis::Redis;
 use crate::{batch, cast, fresh_room, join, ledger, opened, voter};
 
-/// Replicas have a second to confirm; nobody who only reads may notice.
+/// Replicas have a second to confirm; reads must not wait for that.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
 fn with_replicas(redis: &Redis) -> RedisLedger {
@@ -39,7 +39,7 @@ fn entry() -> RankEntry {
     RankEntry { place: 1, voter: voter(1), name, score: 1, time_ms: 1, rounds: vec![(1, 1)] }
 }
 
-/// A room with a voter, a vote, a ranking and a job, stored while nobody was asked to confirm.
+/// A room with a voter, a vote, a ranking and a job, stored while no replica had to confirm.
 async fn prepared(redis: &Redis) -> Room {
     let plain = ledger(redis, 0);
     let Creation::Created(room) = plain.create_room(&planned()).await.unwrap() else { panic!("all is free") };
@@ -128,7 +128,7 @@ async fn without_replicas_no_change_is_acknowledged_and_the_check_says_so() {
         ("aim", asked.set_gates(id, 1, &closed).map(|answer| answer.map(drop)).boxed()),
         ("commit", one.commit(&votes).map(|answer| answer.map(drop)).boxed()),
         ("a repeat", two.commit(&repeated).map(|answer| answer.map(drop)).boxed()),
-        ("settle", three.publish_pending(1, 0).map(|answer| answer.map(drop)).boxed()),
+        ("publish_pending", three.publish_pending(1, 0).map(|answer| answer.map(drop)).boxed()),
         ("join", asked.join(id, &newcomer).map(|answer| answer.map(drop)).boxed()),
         ("rename", asked.rename(id, &renaming).map(|answer| answer.map(drop)).boxed()),
         ("resume a lost voter", asked.resume(id, 1, &greetings).map(|answer| answer.map(drop)).boxed()),
@@ -161,7 +161,7 @@ async fn a_repeated_cast_waits_for_the_replica_and_a_read_does_not() {
     assert_eq!(asked.check().await.unwrap().unsafe_because, None);
 
     replica.signal("STOP");
-    // each on a connection of its own: the second stores nothing, and must not be told that all is well
+    // each on its own connection: the second stores nothing, and must not succeed
     for what in ["stored", "repeated"] {
         let told = asked.partition_writer(&room.id, 0, "pod").commit(&votes).await;
         assert!(matches!(told, Err(LedgerError::MaybeApplied(_))), "{what}: {told:?}");

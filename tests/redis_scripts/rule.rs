@@ -126,7 +126,7 @@ async fn compare(ledger: &dyn Ledger, steps: Vec<Step>) -> Result<(), TestCaseEr
     for number in 0..VOTERS {
         join(ledger, &room, voter(number)).await;
     }
-    let mut lanes = [ledger.partition_writer(&room, 0, "p0"), ledger.partition_writer(&room, 0, "p1")];
+    let mut writers = [ledger.partition_writer(&room, 0, "p0"), ledger.partition_writer(&room, 0, "p1")];
     let mut model = Model::default();
     let mut now = ledger.check().await.unwrap().now;
     for step in steps {
@@ -138,7 +138,7 @@ async fn compare(ledger: &dyn Ledger, steps: Vec<Step>) -> Result<(), TestCaseEr
                     // a voter who comes again is left for another batch
                     let _ = batch.push(&voter(number), &cast(slip, &votes));
                 }
-                let commit = lanes[pod].commit(&batch).await.unwrap();
+                let commit = writers[pod].commit(&batch).await.unwrap();
                 prop_assert!(commit.now >= model.gate.clock);
                 now = commit.now;
                 let stored = model.gate.stored;
@@ -162,7 +162,7 @@ async fn compare(ledger: &dyn Ledger, steps: Vec<Step>) -> Result<(), TestCaseEr
             }
             Step::PublishPending { pod, acknowledged } => {
                 model.acknowledge(pod, acknowledged);
-                let gate = lanes[pod].publish_pending(acknowledged, u64::MAX).await.unwrap();
+                let gate = writers[pod].publish_pending(acknowledged, u64::MAX).await.unwrap();
                 model.check(&gate, false, before)?;
             }
             Step::Remove { voter: number, removed } => {

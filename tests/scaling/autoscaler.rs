@@ -1,4 +1,4 @@
-//! The autoscaler as it is documented, fed with the numbers that the manifest gives to it.
+//! The autoscaler as documented, with the numbers of the manifest.
 //!
 //! KEDA makes a HorizontalPodAutoscaler of a ScaledObject. With targets of the type AverageValue that wants
 //! `ceil(value / target)` pods, stays where it is within 10 %, takes the largest wish of all metrics, and takes nothing
@@ -7,10 +7,10 @@
 use serde_norway::Value;
 use std::time::{Duration, Instant};
 
-/// Wishes this near to the present number change nothing.
+/// Requests this close to the current number change nothing.
 const TOLERANCE: f64 = 0.1;
 
-/// A number from Prometheus, and how much of it each pod shall have.
+/// A number from Prometheus, and its target for each pod.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trigger {
     pub query: String,
@@ -71,7 +71,7 @@ impl Autoscaler {
         Autoscaler {
             least: small(&spec["minReplicaCount"]),
             most: small(&spec["maxReplicaCount"]),
-            // whatever the CPU of this machine does, the servers are not alone on it
+            // the CPU is left out: the servers are not alone on this machine
             triggers: list(&spec["triggers"]).iter().filter(|trigger| trigger["type"] != "cpu").map(trigger).collect(),
             up: behavior("scaleUp"),
             down: behavior("scaleDown"),
@@ -89,7 +89,7 @@ impl Autoscaler {
         (value / trigger.target).ceil() as u32
     }
 
-    /// How many pods there shall be now; `values` are those of the triggers, as far as Prometheus knows them.
+    /// The number of pods to have now; `values` are those of the triggers, as far as Prometheus knows them.
     pub fn decide(&mut self, now: Instant, pods: u32, values: &[Option<f64>]) -> u32 {
         let wishes = self.triggers.iter().zip(values);
         let wish = wishes.filter_map(|(trigger, value)| Some(Self::wish(trigger, (*value)?, pods))).max();
@@ -111,7 +111,7 @@ impl Autoscaler {
         decided
     }
 
-    /// As far as the policies let it go; the most generous one counts.
+    /// Limits a change by the policies; the most generous one counts.
     fn limited(&self, now: Instant, pods: u32, wish: u32) -> u32 {
         let up = wish > pods;
         let policies = if up { &self.up.policies } else { &self.down.policies };

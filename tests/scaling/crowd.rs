@@ -1,4 +1,4 @@
-//! Voters, simulated by the load test: a process of its own with a scenario from this folder.
+//! Voters, simulated by the load test: a process with a scenario from this folder.
 
 use crate::support::server::EMCEE_KEY;
 use serde_json::Value;
@@ -15,7 +15,7 @@ pub struct Crowd {
     dir: TempDir,
 }
 
-/// What a crowd says in the end.
+/// The result of a crowd.
 pub struct Verdict {
     pub exact: bool,
     pub exit: Option<i32>,
@@ -46,7 +46,7 @@ impl Crowd {
         self.child.try_wait().expect("its own child").is_none()
     }
 
-    /// Waits until they have gone home and their votes are audited.
+    /// Waits until the load test has ended and audited their votes.
     pub async fn leave(mut self) -> Verdict {
         let status = self.child.wait().await.expect("its own child");
         let text = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The Deployment: as many server processes as it is told, each started and stopped as a pod is.
+//! The Deployment: a number of server processes, each started and stopped as a pod is.
 
 use crate::service::Service;
 use crate::support::prometheus::{Prometheus, ScrapeTarget};
@@ -34,12 +34,12 @@ impl Fleet {
         Fleet { settings, service, pods: vec![], started: 0, ending: JoinSet::new(), leaving: vec![], ended: vec![] }
     }
 
-    /// Pods that are wanted, those that are not ready yet too.
+    /// Pods that are wanted, including those that are not ready yet.
     pub fn size(&self) -> u32 {
         u32::try_from(self.pods.len()).expect("few pods")
     }
 
-    /// Starts or stops pods until there are so many.
+    /// Starts or stops pods until there are this many.
     pub async fn scale(&mut self, wanted: u32, prometheus: &Prometheus) {
         while self.size() < wanted {
             self.started += 1;
@@ -60,26 +60,26 @@ impl Fleet {
             });
         }
         while let Some(ended) = self.ending.try_join_next() {
-            self.bury(ended.expect("no panic"));
+            self.forget(ended.expect("no panic"));
         }
-        self.tell(prometheus);
+        self.update_targets(prometheus);
     }
 
     /// Waits for the pods that are being stopped.
     pub async fn all_ended(&mut self, prometheus: &Prometheus) {
         while let Some(ended) = self.ending.join_next().await {
-            self.bury(ended.expect("no panic"));
+            self.forget(ended.expect("no panic"));
         }
-        self.tell(prometheus);
+        self.update_targets(prometheus);
     }
 
-    fn bury(&mut self, ended: Ended) {
+    fn forget(&mut self, ended: Ended) {
         self.service.remove(ended.address);
         self.leaving.retain(|(name, _)| *name != ended.name);
         self.ended.push(ended);
     }
 
-    fn tell(&self, prometheus: &Prometheus) {
+    fn update_targets(&self, prometheus: &Prometheus) {
         let staying = self.pods.iter().map(|(name, server)| (name.clone(), server.address()));
         let target = |(pod, address)| ScrapeTarget { pod, component: "server", address };
         prometheus.watch(&staying.chain(self.leaving.iter().cloned()).map(target).collect::<Vec<_>>());

@@ -1,5 +1,5 @@
-//! Scaling from end to end: a real Prometheus scrapes real servers, the query and the targets are those of the shipped
-//! ScaledObject, pods are started and drained as its formula says, and meanwhile 3,000 phones vote. Nothing is lost.
+//! Scaling from end to end: a real Prometheus scrapes real servers, query and targets are those of the shipped
+//! ScaledObject, pods are started and drained by its formula, and meanwhile 3,000 phones vote. No vote is lost.
 //!
 //! Needs `prometheus` and `redis-server`, and `loadtest` built beside `tallycast`.
 
@@ -21,7 +21,7 @@ use support::prometheus::Prometheus;
 use support::redis::Redis;
 
 const SCALED_OBJECT: &str = include_str!("../../manifests/components/autoscaling-keda/scaled-object.yaml");
-/// All of the autoscaler's times are shorter by this: 300 quiet seconds are 20, one pod a minute is one in 4 s.
+/// All times of the autoscaler are divided by this: 300 quiet seconds are 20, one pod a minute is one in 4 s.
 const HASTE: u32 = 15;
 /// How often a HorizontalPodAutoscaler decides, in such haste.
 const SYNC: Duration = Duration::from_secs(1);
@@ -37,10 +37,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// What is left of a pod's grace period, 60 s, after preStop: then it would be killed.
 const GRACE: Duration = Duration::from_secs(55);
 
-/// The number of pods, each time that it changed, and what was asked for.
+/// The number of pods at each change, and what the triggers requested.
 struct Course {
     sizes: Vec<u32>,
-    /// Most pods that each trigger asked for.
+    /// The most pods that each trigger requested.
     asked: Vec<u32>,
 }
 
@@ -88,7 +88,7 @@ async fn the_server_scales_up_and_down_with_its_audience_and_keeps_every_vote() 
     let wanted = (f64::from(STAYING + LEAVING) / target).ceil() as u32;
     assert_eq!(wanted, 5, "the hall was chosen for five pods");
     assert_eq!(course.asked[0], wanted, "by sessions");
-    // where the machine is so busy that commits are slow, those ask for more
+    // on a machine so busy that commits are slow, those request more
     let asked = course.asked.iter().max().copied().unwrap_or(wanted).min(autoscaler.most);
     let most = course.sizes.iter().max().copied().unwrap_or(least);
     assert!((wanted..=asked).contains(&most), "it is scaled up: {:?}", course.sizes);

@@ -1,5 +1,5 @@
-//! A Service: one address that hands each new connection to one of the pods that are ready, and leaves it there. Which
-//! pods are ready is asked of their `/readyz`, as the kubelet does.
+//! A Service: one address that hands each new connection to one of the pods that are ready, and leaves it there. It
+//! polls `/readyz` of the pods, as the kubelet does.
 
 use crate::support::http::Http;
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Between two questions; the manifests ask every 2 s.
-const ASK: Duration = Duration::from_millis(200);
+/// Between two probes; the manifests probe every 2 s.
+const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 /// For each direction of a connection: thousands of phones go through here.
 const BUFFER_BYTES: usize = 2048;
 
@@ -69,7 +69,7 @@ impl Service {
                 let mut endpoints = self.endpoints.lock().expect("no panic");
                 endpoints.iter_mut().filter(|endpoint| endpoint.pod == pod).for_each(|e| e.ready = ready);
             }
-            tokio::time::sleep(ASK).await;
+            tokio::time::sleep(PROBE_INTERVAL).await;
         }
     }
 
@@ -77,7 +77,7 @@ impl Service {
         loop {
             let (phone, _) = listener.accept().await.expect("open files are left: try ulimit -n 20000");
             let ready = self.ready();
-            // nobody there: the connection ends, as it does behind a Service without endpoints
+            // no pod is ready: the connection ends, as it does behind a Service without endpoints
             let Some(pod) = ready.get(self.next.fetch_add(1, Ordering::Relaxed) % ready.len().max(1)).copied() else {
                 continue;
             };

@@ -1,4 +1,4 @@
-//! Peers that send too much: they are closed at once, cost nothing, and nobody else notices.
+//! Peers that send too much: they are closed at once, cost little, and nobody else is affected.
 
 use crate::raw::{Got, PATIENCE, PING, PONG, Raw, TEXT, frame, header, message};
 use crate::support::cluster::Cluster;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// What the kernels of both ends may hold of a stream that nobody reads.
+/// What the kernels of both ends may buffer of a stream that nobody reads.
 const MAX_SWALLOWED: usize = 8 << 20;
 
 /// A hall with a round open in which everybody has 100 votes.
@@ -109,7 +109,7 @@ async fn floods_are_closed_and_other_voters_are_answered() {
     assert!(slowest < Duration::from_secs(2), "a vote took {slowest:?}");
 }
 
-/// More casts than are read ahead, in one write: reading pauses and goes on, and every cast is answered.
+/// More casts than are read ahead, in one write: reading pauses and resumes, and every cast is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn casts_sent_at_once_are_read_in_parts_and_all_answered() {
     let (cluster, room) = voting().await;

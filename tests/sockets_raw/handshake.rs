@@ -1,4 +1,4 @@
-//! Who gets in, and what everybody else is told.
+//! Which handshakes are accepted, and how the others are refused.
 
 use crate::raw::{Answer, PATIENCE, Raw, handshake, message, request};
 use crate::support::cluster::Cluster;

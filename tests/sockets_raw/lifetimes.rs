@@ -1,4 +1,4 @@
-//! Sockets that come and go: whatever way they end, nothing of them stays.
+//! The life of sockets: however they end, no resource is left.
 
 use crate::raw::{Got, PATIENCE, Raw, close, message};
 use crate::support::cluster::Cluster;
@@ -11,7 +11,7 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 
-/// Comes, and goes in one of eight ways.
+/// Connects, and ends in one of eight ways.
 async fn come_and_go(server: SocketAddr, room: String, token: String, way: usize) {
     let mut raw = Raw::connect(server).await;
     match way {

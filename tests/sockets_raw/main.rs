@@ -1,5 +1,5 @@
 //! Sockets byte by byte: the handshake, the frames of RFC 6455, peers that break rules, do not read or vanish. The
-//! client is made of a TCP stream and nothing else, so that it can be wrong in every way.
+//! client is only a TCP stream, so that it can break every rule.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,4 @@
-//! A WebSocket client that sends any bytes and takes nothing on trust of what comes back.
+//! A WebSocket client that sends any bytes and checks every byte that it receives.
 
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ pub const PONG: u8 = 0x8A;
 
 const MASK: [u8; 4] = [0xA5, 0x00, 0xFF, 0x3C];
 
-/// A TCP connection to a server, and what came on it and was not looked at yet.
+/// A TCP connection to a server, and the bytes received and not parsed yet.
 pub struct Raw {
     pub tcp: TcpStream,
-    came: Vec<u8>,
+    received: Vec<u8>,
 }
 
 /// A frame from the server.
@@ -30,7 +30,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// What a connection brings.
+/// What is read from a connection.
 #[derive(Debug, PartialEq)]
 pub enum Got {
     Frame(Frame),
@@ -108,7 +108,7 @@ impl Raw {
         Raw::of(TcpStream::connect(server).await.expect("the server listens"))
     }
 
-    /// A connection that the peer's kernel keeps little for.
+    /// A connection with a small receive buffer.
     pub async fn connect_narrow(server: SocketAddr, receive_bytes: u32) -> Raw {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(receive_bytes).expect("a buffer size");
@@ -117,7 +117,7 @@ impl Raw {
 
     fn of(tcp: TcpStream) -> Raw {
         tcp.set_nodelay(true).expect("an option");
-        Raw { tcp, came: vec![] }
+        Raw { tcp, received: vec![] }
     }
 
     /// A connection that has become a socket.
@@ -149,7 +149,7 @@ impl Raw {
         self.send(&message("hello", hello)).await;
     }
 
-    /// Reads until the answer to a ping of its own: everything sent before was handled.
+    /// Reads until a pong answers: everything sent before was handled.
     pub async fn sync(&mut self) {
         self.send(&message("ping", json!({"id": "sync"}))).await;
         self.text_with("\"sync\"").await;
@@ -168,13 +168,13 @@ impl Raw {
         }
     }
 
-    /// Reads at most so many bytes more; false at the end.
+    /// Reads at most `most` bytes more; false at the end.
     pub async fn read_some(&mut self, most: usize) -> bool {
         let mut chunk = vec![0; most];
         match timeout(PATIENCE, self.tcp.read(&mut chunk)).await {
             Ok(Ok(0) | Err(_)) => false,
             Ok(Ok(read)) => {
-                self.came.extend_from_slice(&chunk[..read]);
+                self.received.extend_from_slice(&chunk[..read]);
                 true
             }
             Err(_) => panic!("the server was silent for {PATIENCE:?}"),
@@ -184,9 +184,9 @@ impl Raw {
     /// The answer to a request.
     pub async fn answer(&mut self) -> Answer {
         let head = loop {
-            if let Some(end) = self.came.windows(4).position(|four| four == b"\r\n\r\n") {
-                let head = String::from_utf8_lossy(&self.came[..end]).into_owned();
-                self.came.drain(..end + 4);
+            if let Some(end) = self.received.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head = String::from_utf8_lossy(&self.received[..end]).into_owned();
+                self.received.drain(..end + 4);
                 break head;
             }
             assert!(self.read_some(4_096).await, "the connection ended before an answer");
@@ -197,27 +197,27 @@ impl Raw {
         let headers = headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
         let mut answer = Answer { status: status.unwrap_or_else(|| panic!("{head}")), headers, body: String::new() };
         let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
-        while self.came.len() < length {
+        while self.received.len() < length {
             assert!(self.read_some(4_096).await, "the connection ended inside a body");
         }
-        answer.body = String::from_utf8(self.came.drain(..length).collect()).expect("UTF-8");
+        answer.body = String::from_utf8(self.received.drain(..length).collect()).expect("UTF-8");
         answer
     }
 
-    /// Takes a frame out of what came, if one is whole. Panics at what no server may send.
+    /// Takes the next frame from the received bytes, if it is whole. Panics at what no server may send.
     pub fn whole_frame(&mut self) -> Option<Frame> {
-        let [first, second, ..] = self.came[..] else { return None };
+        let [first, second, ..] = self.received[..] else { return None };
         assert!([TEXT, CLOSE, PING, PONG].contains(&first), "the server sends no frame of {first:#x}");
         assert_eq!(second & 0x80, 0, "a server does not mask");
         let (length, at, least) = match second {
-            126 => (u64::from(u16::from_be_bytes(self.came.get(2..4)?.try_into().ok()?)), 4, 126),
-            127 => (u64::from_be_bytes(self.came.get(2..10)?.try_into().ok()?), 10, 1 << 16),
+            126 => (u64::from(u16::from_be_bytes(self.received.get(2..4)?.try_into().ok()?)), 4, 126),
+            127 => (u64::from_be_bytes(self.received.get(2..10)?.try_into().ok()?), 10, 1 << 16),
             short => (u64::from(short), 2, 0),
         };
         assert!((least..1 << 24).contains(&length), "{length} is no length in its shortest form");
         let end = at + length as usize;
-        let payload = self.came.get(at..end)?.to_vec();
-        self.came.drain(..end);
+        let payload = self.received.get(at..end)?.to_vec();
+        self.received.drain(..end);
         Some(Frame { first, payload })
     }
 
@@ -228,7 +228,7 @@ impl Raw {
                 return Got::Frame(frame);
             }
             if !self.read_some(4_096).await {
-                assert!(self.came.is_empty(), "the stream ended inside a frame: {:?}", self.came);
+                assert!(self.received.is_empty(), "the stream ended inside a frame: {:?}", self.received);
                 return Got::End;
             }
         }

@@ -1,5 +1,5 @@
-//! Peers that read slowly, late, or never, while a room is full of news: large states several times a second, and
-//! tallies as fast as they come. All of it goes on at once in one hall, for the patience of the server takes its time.
+//! Peers that read slowly, late, or never, while a room changes quickly: large states several times a second, and
+//! tallies as fast as possible. All of it happens at once in one room, because the timeouts of the server take long.
 
 use crate::raw::{CLOSE, Frame, PATIENCE, PING, PONG, Raw, TEXT, frame, handshake, message, request};
 use crate::support::cluster::Cluster;
@@ -24,7 +24,7 @@ const VOTERS: u64 = 5;
 const VOTES: u64 = 100;
 /// A large state goes out this often.
 const NEWS_EVERY: Duration = Duration::from_millis(200);
-/// How long it goes on at least: longer than the server's patience with peers that do not read.
+/// Minimum length of the test: longer than the server's timeout for peers that do not read.
 const SHOW: Duration = Duration::from_secs(16);
 
 /// Where it happens.
@@ -38,7 +38,7 @@ struct Scene {
     over: watch::Receiver<bool>,
 }
 
-/// A stage, and what it has been told: every frame of it whole, and none of it older than the one before.
+/// A stage, and what it received: whole frames, none older than the one before.
 struct Viewer {
     who: String,
     raw: Raw,
@@ -58,7 +58,7 @@ impl Viewer {
         Viewer { who: who.to_owned(), raw, watch: Watch::new(who), states: 0, title, total, answers_pings: true }
     }
 
-    /// Reads at most so many bytes. False at the end.
+    /// Reads at most this many bytes. False at the end.
     async fn read(&mut self, most: usize) -> bool {
         if !self.raw.read_some(most).await {
             return false;
@@ -144,15 +144,15 @@ async fn never_readers(scene: &Scene, cluster: &Cluster) -> (Duration, f64) {
         sockets.push(raw);
     }
     let since = Instant::now();
-    let (mut most, mut seated) = (0_f64, 0_f64);
+    let (mut most, mut connected) = (0_f64, 0_f64);
     loop {
         most = most.max(metric(pod, "process_resident_memory_bytes").await - before);
         let now = metric(pod, "tallycast_sockets").await - others;
-        seated = seated.max(now);
-        if seated == NEVER_READERS as f64 && now <= 0.0 {
+        connected = connected.max(now);
+        if connected == NEVER_READERS as f64 && now <= 0.0 {
             return (since.elapsed(), most);
         }
-        assert!(since.elapsed() < Duration::from_secs(30), "{now} of {seated} are still there");
+        assert!(since.elapsed() < Duration::from_secs(30), "{now} of {connected} are still there");
         sleep(Duration::from_millis(100)).await;
     }
 }

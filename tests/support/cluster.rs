@@ -14,7 +14,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// One process with an embedded ledger in a directory of its own.
+    /// One process with an embedded ledger in its own directory.
     pub async fn embedded() -> Cluster {
         Cluster::embedded_with(&[]).await
     }

@@ -9,35 +9,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Talks to all processes in turn, as through a load balancer.
+/// Sends requests to all processes in turn, as through a load balancer.
 #[derive(Clone)]
 pub struct Emcee {
     pub http: Http,
     pods: Vec<SocketAddr>,
     turn: Arc<AtomicUsize>,
-    patient: bool,
+    persistent: bool,
 }
 
 impl Emcee {
     pub fn new(pods: Vec<SocketAddr>) -> Emcee {
-        Emcee { http: Http::new(), pods, turn: Arc::new(AtomicUsize::new(0)), patient: false }
+        Emcee { http: Http::new(), pods, turn: Arc::new(AtomicUsize::new(0)), persistent: false }
     }
 
-    /// This emcee, saying everything until there is a definite answer, as a client does whose
-    /// connection fails or who hears that the ledger cannot answer. Commands are absolute: saying
-    /// them again is safe. For tests that crash things; elsewhere a 5xx is a failure.
-    pub fn patient(mut self) -> Emcee {
-        self.patient = true;
+    /// This emcee, repeating each request until there is a definite answer, as a client does when its
+    /// connection fails or the ledger does not answer. Commands are absolute: repeating them is safe.
+    /// For tests that crash things; elsewhere a 5xx is a failure.
+    pub fn persistent(mut self) -> Emcee {
+        self.persistent = true;
         self
     }
 
-    /// This emcee, talking to one process only.
+    /// This emcee, using one process only.
     pub fn at(&self, pod: usize) -> Emcee {
-        Emcee { http: self.http.clone(), pods: vec![self.pods[pod]], turn: Arc::default(), patient: self.patient }
+        Emcee { http: self.http.clone(), pods: vec![self.pods[pod]], turn: Arc::default(), persistent: self.persistent }
     }
 
     /// Where the next request goes. Each command goes to the next process; what is read goes to the
-    /// process that carried out the last command, because the others follow a moment later.
+    /// process that carried out the last command, because the others are updated a moment later.
     pub fn url(&self, method: &Method, path: &str) -> String {
         let turn = match *method {
             Method::GET => self.turn.load(Ordering::Relaxed),
@@ -58,14 +58,14 @@ impl Emcee {
         loop {
             let last = self.try_call(method.clone(), path, body).await;
             let definite = last.as_ref().is_ok_and(|answer| answer.status < 500);
-            if definite || !self.patient || since.elapsed() > Duration::from_secs(30) {
+            if definite || !self.persistent || since.elapsed() > Duration::from_secs(30) {
                 return last.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// A request without the key: what everybody may see.
+    /// A request without the key: the public view.
     pub async fn public(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let shown = format!("{method} {path}");
         let url = self.url(&method, path);
@@ -148,7 +148,7 @@ impl Emcee {
 pub fn code(room: &Value) -> String {
     let code = room["room"].as_str().unwrap_or_else(|| panic!("no room code in {room}")).to_owned();
     let alphabet = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
-    assert!(code.len() == 6 && code.chars().all(|c| alphabet.contains(c)), "{code:?} is no join code");
+    assert!(code.len() == 6 && code.chars().all(|c| alphabet.contains(c)), "{code:?} is not a valid join code");
     code
 }
 

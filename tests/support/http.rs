@@ -10,7 +10,7 @@ pub struct Http {
     client: Client,
 }
 
-/// An answer. `body` is null where the body is no JSON; `text` always has it as sent.
+/// An answer. `body` is null if the body is not JSON; `text` always has it as sent.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,

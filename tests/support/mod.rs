@@ -41,7 +41,7 @@ pub fn seed(test: &str) -> u64 {
     seed
 }
 
-/// A random source of its own for part `part` of a test, so that parts do not disturb each other.
+/// A separate random source for part `part` of a test, so that parts do not affect each other.
 pub fn dice(seed: u64, part: u64) -> StdRng {
     StdRng::seed_from_u64(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(part))
 }

@@ -108,7 +108,7 @@ impl Ranking {
         assert_eq!((number(reveal, "top"), number(reveal, "place")), (top, place), "{reveal}");
     }
 
-    /// Compares what the emcee alone is told: the next three groups.
+    /// Compares what only the emcee gets: the next three groups.
     pub fn check_preview(&self, preview: &Value, place: u32, top: u32) {
         let groups = self.groups(top);
         let due: Vec<Group> = groups.iter().rev().filter(|group| group.place < place).take(3).cloned().collect();
@@ -116,7 +116,7 @@ impl Ranking {
         assert_eq!(told, due, "the preview at place {place} of {top}: the server's (left), the reference's (right)");
     }
 
-    /// Compares one voter's own place; nobody without a place is told one.
+    /// Compares one voter's own place; a voter without a place gets none.
     pub fn check_standing(&self, voter: &str, standing: Option<&Value>) {
         let Some(due) = self.placed.iter().find(|one| one.voter == voter) else {
             assert!(standing.is_none(), "{voter} has no place and was told {standing:?}");

@@ -1,6 +1,6 @@
-//! The rules of the game once more, written from the contract and without a line of the server's:
-//! from the ballots that clients were told to tallies, winners and records. `ranking` goes on from
-//! there. Everything the server says of an evening is compared with this.
+//! The rules of the game once more, written from the protocol and without the server's code: from the
+//! ballots that clients were told to tallies, winners and records. `ranking` continues from there.
+//! Everything the server says about an evening is compared with this.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// A ballot as a voter was told it. An empty one is no ballot.
+    /// A ballot as a voter was told it. An empty one is ignored.
     pub fn add(&mut self, take_id: TakeId, voter: &str, votes: &str) {
         let ballots = self.ballots.entry(take_id).or_default();
         if !votes.is_empty() {

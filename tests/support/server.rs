@@ -78,7 +78,7 @@ impl Server {
         let binary = env!("CARGO_BIN_EXE_tallycast");
         let mut command = Command::new(if self.terminal { "script" } else { binary });
         if self.terminal {
-            // killed, it hangs up, and that ends the server
+            // when it is killed, the terminal hangs up, and that ends the server
             command.args(["--quiet", "--flush", "--return", "--command", binary, "/dev/null"]);
         }
         command.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear();
@@ -143,9 +143,9 @@ impl Server {
     }
 
     /// Whether the process ends by itself within this time.
-    pub async fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+    pub async fn ended_within(&mut self, limit: Duration) -> Option<ExitStatus> {
         let child = self.child.as_mut().expect("a running process");
-        let status = tokio::time::timeout(patience, child.wait()).await.ok()?.expect("its own child");
+        let status = tokio::time::timeout(limit, child.wait()).await.ok()?.expect("its own child");
         self.child = None;
         Some(status)
     }
@@ -188,7 +188,7 @@ fn read(path: &Path) -> String {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // `kill_on_drop` ends the process; here its last words help to explain the failure
+        // `kill_on_drop` ends the process; its last log lines help to explain the failure
         if std::thread::panicking() {
             let log = self.log();
             let from = log.lines().count().saturating_sub(40);

@@ -1,5 +1,5 @@
-//! What goes wrong in mid-round is told while it lasts, and nothing else is: a pod that is drained, a worker that is made
-//! anew, and Redis killed and back, with steady votes all the while.
+//! Faults during a round raise their alerts while they last, and no others: a pod is drained, a worker is recreated, and
+//! Redis is killed and restarted, with steady votes all the time.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -9,9 +9,9 @@ use support::cutting_proxy::{Cut, CuttingProxy, Side};
 const EVERY: Duration = Duration::from_millis(1_200);
 /// From a scrape until each rule that has no `for` has seen it: scraped each second, evaluated each 5 s.
 const SEEN_BY_RULES: Duration = Duration::from_secs(7);
-/// How long after an outage its errors are still told: `increase` looks back so far. Then rules and scrapes follow.
-const TOLD_AFTER: Duration = Duration::from_secs(60 + 30);
-/// Of these, votes go on for so long. In the rest nobody votes, which is when shown and stored are compared.
+/// How long after an outage its errors still fire: the window of `increase`, and the delay of rules and scrapes.
+const FIRES_AFTER: Duration = Duration::from_secs(60 + 30);
+/// The part of this time with votes. In the rest nobody votes: only then are shown and stored compared.
 const VOTES_GO_ON: Duration = Duration::from_secs(35);
 
 /// An alert that fires: its name, how bad it is, and which pod it is about; empty if it is about all of them.
@@ -32,7 +32,7 @@ fn set(alerts: &[Value]) -> Firing {
 }
 
 /// Waits until exactly these alerts fire.
-async fn until_firing(prometheus: &Prometheus, wanted: &Firing, patience: Duration) {
+async fn until_firing(prometheus: &Prometheus, wanted: &Firing, limit: Duration) {
     let since = Instant::now();
     loop {
         let firing: Vec<Value> =
@@ -40,12 +40,12 @@ async fn until_firing(prometheus: &Prometheus, wanted: &Firing, patience: Durati
         if set(&firing) == *wanted {
             return;
         }
-        assert!(since.elapsed() < patience, "firing: {:?}\nwanted: {wanted:?}", set(&firing));
+        assert!(since.elapsed() < limit, "firing: {:?}\nwanted: {wanted:?}", set(&firing));
         sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// Everybody votes at the same steady pace until `stop` says so.
+/// Everybody votes at the same steady pace until `stop`.
 fn vote_on(voters: Vec<Voter>, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<Voter>> {
     let vote = |(number, mut voter): (usize, Voter)| {
         let stop = stop.clone();
@@ -78,7 +78,7 @@ pub async fn is_told(cluster: &mut Cluster, prometheus: &Prometheus, proxy: &Cut
     let others =
         || vec![target("server-0", "server", 0), target("admin-2", "admin", 2), target("worker-3", "worker", 3)];
 
-    let emcee = cluster.emcee().at(2).patient();
+    let emcee = cluster.emcee().at(2).persistent();
     let room = room(&emcee, "Trouble", 1).await;
     let mut voters = vec![];
     for number in 0..40 {
@@ -99,7 +99,7 @@ pub async fn is_told(cluster: &mut Cluster, prometheus: &Prometheus, proxy: &Cut
     cluster.pods[1].ready().await;
     prometheus.watch(&others().into_iter().chain([target("server-4", "server", 1)]).collect::<Vec<_>>());
 
-    // a worker is made anew, under the name and address that it had, and its network comes a moment after it
+    // a worker is recreated with the same name and address, and its network is ready a moment later
     let worker = &mut cluster.pods[3];
     worker.kill9().await;
     proxy.arm(Cut { words: &["CLIENT", "HELLO", "TIME", "SETRANGE", "PUBLISH", "EVALSHA"], side: Side::Before });
@@ -116,7 +116,7 @@ pub async fn is_told(cluster: &mut Cluster, prometheus: &Prometheus, proxy: &Cut
     let fired = set(&prometheus.fired(r#"namespace="tallycast""#).await);
     assert_eq!(fired, Firing::new(), "a drain and a new worker are no trouble");
 
-    // while Redis is away every pod says so, and that none is ready
+    // while Redis is down every pod reports it, and an alert says that no pod is ready
     let redis = cluster.redis.as_mut().expect("a Redis");
     redis.kill9().await;
     let alert = |name: &str, severity: &str, pod: &str| (name.to_owned(), severity.to_owned(), pod.to_owned());
@@ -142,7 +142,7 @@ pub async fn is_told(cluster: &mut Cluster, prometheus: &Prometheus, proxy: &Cut
     let (_stop, _listening) = listen(voters);
     while !set(&prometheus.alerts().await).is_empty() {
         let alerts = set(&prometheus.alerts().await);
-        assert!(back.elapsed() < TOLD_AFTER, "pending or firing long after: {alerts:?}");
+        assert!(back.elapsed() < FIRES_AFTER, "pending or firing long after: {alerts:?}");
         sleep(Duration::from_millis(500)).await;
     }
     assert_eq!(set(&prometheus.fired(r#"namespace="tallycast""#).await), all_told, "in the whole evening");
