@@ -1,28 +1,28 @@
 # syntax=docker/dockerfile:1.7
-# One image for every role: the server, the emcee's side, the worker, the command line and the load test.
+# One image for every role: server, admin, worker, command line and load test.
 #
 #   docker build -t tallycast .
 #   docker run --rm -it -p 8080:8080 -v tallycast:/app/data \
 #     -e TALLYCAST__SERVER__PUBLIC_URL=http://192.168.1.20:8080 tallycast
 #
-# The address is this machine's, as phones reach it: the container knows only its own. Without -it there is no terminal:
-# then a line of the log names the file with the emcee's key.
+# The address is that of this machine, as phones reach it: the container knows only its own. Without -it there is no
+# terminal: then a line of the log names the file with the emcee's key.
 #
-# Programs keep the names of their functions, for backtraces, and not the lines: those are a file for a debugger, beside
-# each program of that very build.
+# Programs keep function names, for backtraces, but not line numbers: those are in a debug file for each program of the
+# same build.
 #
 #   docker build --target debuginfo --output debuginfo .
 #
-# Dependencies are a layer of their own, made with stub sources: such a layer can be kept in any cache, also that of a
-# build machine that lives for one build, where a cache mount would be empty each time.
+# Dependencies are a separate layer, built with stub sources: any cache can keep such a layer, also for build machines that
+# exist for one build, where a cache mount would be empty each time.
 #
-# Base images are named by tag; the provenance of each image says which digests they had. To pin those too, put what
-# `docker buildx imagetools inspect IMAGE` calls its digest behind the tag, as `@sha256:…`: Dependabot then raises both.
+# Base images are named by tag; the provenance of each image has their digests. To pin those too, add the digest
+# that `docker buildx imagetools inspect IMAGE` prints to the tag, as `@sha256:…`: Dependabot then updates both.
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 
-# Manifests alone: this layer changes with Cargo.lock and not with the code. Without rust-toolchain.toml, which would have
+# Only manifests: this layer changes with Cargo.lock and not with the code. Without rust-toolchain.toml, which would have
 # a formatter and a linter fetched; the image's own compiler is of the same version, and tests/delivery checks that.
 COPY Cargo.toml Cargo.lock ./
 COPY bench/Cargo.toml bench/
@@ -37,7 +37,7 @@ COPY assets assets
 COPY bench/constants.toml bench/
 COPY loadtest loadtest
 COPY src src
-# Cargo goes by times: what was copied must be newer than the stubs
+# Cargo compares times: copied files must be newer than the stubs
 RUN find src loadtest/src -name '*.rs' -exec touch {} + \
     && cargo build --locked --profile dist --package tallycast --package loadtest --bins
 COPY scripts/split_debuginfo.sh scripts/
@@ -54,17 +54,17 @@ COPY assets assets
 # an embedded ledger, where somebody wants one; everything else may be read-only
 RUN install -d -o 65532 -g 65532 /app/data
 
-# says that the addresses found in here are of no use outside, as systemd's container interface has it
+# says that addresses found in here are not reachable from outside, by the convention of systemd's container interface
 ENV container=oci
 USER 65532:65532
 EXPOSE 8080 9090
 STOPSIGNAL SIGTERM
-# For compose; Kubernetes asks by itself. Debian's bash speaks TCP, so no further program is needed.
+# For compose; Kubernetes has its own probes. Debian's bash can open TCP connections, so no further program is needed.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
     CMD ["bash", "-c", "port=${TALLYCAST__METRICS__PORT:-0}; ((port)) || port=${SERVER_PORT:-8080}; exec 3<>/dev/tcp/127.0.0.1/$port && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && read -r _ status _ <&3 && ((status == 200))"]
 ENTRYPOINT ["/usr/local/bin/tallycast"]
 
-# what changes with every build comes last
+# what changes with every build is last
 ARG VERSION=dev
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z

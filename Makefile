@@ -42,7 +42,7 @@ deploy: ## Apply OVERLAY (staging); keeps the number of server pods. FORCE=1 put
 hold: ## For a show: PODS=8 server pods at least, until `make let-go`; an autoscaler may only add
 	scripts/hold.sh $(PODS)
 
-let-go: ## After the show: the autoscaler may take pods away again
+let-go: ## After the show: the autoscaler may remove pods again
 	scripts/hold.sh let-go
 
 lint: ## Formatting, clippy, licences, the pages' types, shell, Dockerfile, YAML, workflows

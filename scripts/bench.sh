@@ -4,7 +4,7 @@
 #
 #   scripts/bench.sh [ROW…]      rows of the table, 1 to 15; none: all
 #
-# SCALE=0.05 tries the measures out instead: once, so small, with the release build. What comes of it is not kept.
+# SCALE=0.05 is a trial run instead: once, this small, with the release build. Its results are not stored.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

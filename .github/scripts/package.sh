@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # package.sh TAG TARGET: packs the binaries of target/dist into packages/, after a look whether they are those of the tag.
-# For Linux what a debugger needs is an archive of its own; macOS and Windows keep that out of programs anyway.
+# For Linux, debug information is a separate archive; macOS and Windows keep that out of programs anyway.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

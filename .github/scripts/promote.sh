@@ -5,7 +5,7 @@
 # than the one that is deployed changes nothing, since builds may end in another order than they began.
 #
 # Nothing is opened or pushed before the image could be pulled by its digest. With the variable CLUSTER, which holds a
-# kubeconfig, the API server there is asked first: it tries all of it and keeps nothing, and what it refuses is not
+# kubeconfig, the API server there validates everything first without storing it, and what it refuses is not
 # promoted. The request lists the commits between the image that is deployed and this one, as their labels name them, and
 # shows how the rendered manifests differ.
 set -euo pipefail

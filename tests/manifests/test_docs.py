@@ -27,7 +27,7 @@ def row(first: str) -> str:
 
 
 class Examples(RenderedCheck):
-    """Nobody takes an example for a promise, and it shows what there is."""
+    """Examples are marked as such, and match the manifests."""
 
     def applied(self) -> list[tuple[str, str, str]]:
         """Kind, name and verb of each line that `apply` prints."""
@@ -36,7 +36,7 @@ class Examples(RenderedCheck):
         return [line for line in printed if line[0] != "secret"]
 
     def test_printed_output_is_marked_as_an_example(self) -> None:
-        self.assertIn("What stands below a command is an example", read(CLUSTER).partition("\n## ")[0])
+        self.assertIn("Below each command is an example of its output", read(CLUSTER).partition("\n## ")[0])
         markers = [marker for marker, _ in fences(read(CLUSTER))]
         self.assertLessEqual(set(markers), {"sh", "example"}, "a block is neither a command nor marked as an example")
         self.assertGreater(markers.count("example"), 5)

@@ -7,7 +7,7 @@ me=$POD_NAME.$nodes
 # Sentinels keep what they know beside the data, so that it outlives them all.
 memory=/data/sentinel.conf
 
-# Who the primary is: as the sentinels say; else as the one of this pod knew last; else the first pod.
+# The primary: as the sentinels say; otherwise the last one that the sentinel of this pod knew; otherwise the first pod.
 primary() {
   name=$(redis-cli -h tallycast-redis-sentinel -p 26379 sentinel get-master-addr-by-name tallycast 2>/dev/null | head -n 1) || true
   if [ -z "$name" ] && [ -s "$memory" ]; then
