@@ -1,7 +1,7 @@
-"""What the pages say to type, to write into a file, and where to look: taken out of Markdown.
+"""The commands, files and links of the documents, extracted from Markdown.
 
-Shell is read by a shell: each fence runs in a bash that finds no program and writes down what it was to call. So quotes,
-loops and `$(…)` mean what they mean to whoever pastes them, and nothing is really done.
+Shell is read by a shell: each fence runs in a bash that finds no program and records what it would call. So quotes,
+loops and `$(…)` mean the same as on a command line, and nothing is executed.
 """
 
 import os
@@ -23,7 +23,7 @@ KNOWN_PROGRAMS = """
 """
 # What inline code begins with if it is a command.
 INLINE = ("tallycast ", "loadtest ", "kubectl ", "make ", "cargo ")
-# Bash asks this about every program, for there is none where it looks.
+# Bash calls this for every program, because its PATH has none.
 RECORDER = """
 command_not_found_handle() {
   [[ " $KNOWN " == *" $1 "* ]] || { echo "$1: not found" >&2; return 127; }
@@ -134,5 +134,5 @@ def our_own(command: list[str]) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """For a program that is only to read its command line: nobody is where it looks."""
+    """For a program that must only read its command line: it finds no server."""
     return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "TALLYCAST_URL": "http://127.0.0.1:1"}

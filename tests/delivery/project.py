@@ -1,9 +1,8 @@
 """What the checks read of the project: its files, its settings, and the instructions of the Dockerfile. And free ports."""
 
 import re
-import socket
+import sys
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,11 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests/support"))
+
+from ports import free_ports  # noqa: E402
+
+__all__ = ["free_ports"]
 
 
 def read_yaml(path: str) -> Any:
@@ -59,17 +63,3 @@ def copied(instructions: list[Instruction]) -> list[tuple[str, str]]:
             pairs += [(source, destination) for source in sources]
     return pairs
 
-
-def free_ports(count: int, among: Iterable[int] = (*range(600, 1000), *range(20_000, 32_000))) -> list[int]:
-    """Free ports that the system does not hand out to others meanwhile; those below 1024 need root."""
-    found = []
-    for port in among:
-        with socket.socket() as listener:
-            try:
-                listener.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("there are no free ports")

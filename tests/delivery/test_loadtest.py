@@ -9,8 +9,8 @@ from pathlib import Path
 
 from project import ROOT
 
-# Every call is noted. log.1, log.2 … are what `logs` has to say each time it is asked; with the last of them the load test
-# has ended. A file `endless` lets the last one go on until the Job is deleted.
+# Every call is recorded. log.1, log.2 … are the answers of `logs`, one for each call; after the last the load test has
+# ended. A file `endless` lets the last one run until the Job is deleted.
 KUBECTL = """\
 #!/usr/bin/env bash
 echo "$*" >>"$WORLD/calls"

@@ -1,6 +1,6 @@
-"""Whoever follows the pages gets what they say: every command, unit, configuration, file and link in them is one.
+"""The documents are correct: every command, unit, configuration, file and link in them is valid.
 
-Each check is a function that lists its complaints of a page; `Faults` shows that each sees what it is for.
+Each check is a function that returns its complaints about a page; `Faults` shows that each finds its kind of fault.
 """
 
 import os
@@ -68,7 +68,7 @@ def misunderstood(command: tuple[str, ...], is_whole: bool) -> str:
 
 
 def starting(page: Page) -> list[str]:
-    """Pasted at once, a command waits for the server that was started in the line before."""
+    """Pasted at once, a command waits for the server that the line before starts."""
     complaints = []
     for script in page.shell():
         server_is_there = True
@@ -90,7 +90,7 @@ def make(page: Page) -> list[str]:
 
 
 def cargo(page: Page) -> list[str]:
-    """Every test and package that cargo is told exists."""
+    """Every test and package in a cargo command exists."""
     called = [command for script in page.shell() for command in commands(script)[0]] + list(inline_commands(page))
     complaints = []
     for command in called:
@@ -106,7 +106,7 @@ def cargo(page: Page) -> list[str]:
 
 
 def docker(page: Page) -> list[str]:
-    """Every service that compose is told to run exists."""
+    """Every service in a compose command exists."""
     called = [command for script in page.shell() for command in commands(script)[0]]
     called += [span.split() for span in page.spans() if span.startswith("docker compose ")]
     named = [words[3:] for words in called if words[:3] in (["docker", "compose", "run"], ["docker", "compose", "exec"])]
@@ -294,7 +294,7 @@ class Pages(unittest.TestCase):
                     self.assertEqual(check(page), [])
 
     def test_the_pages_have_something_to_check(self) -> None:
-        """A pattern that finds nothing any more would be content with everything."""
+        """A pattern that finds nothing would accept everything."""
         found = every_page()
         typed = [command[0] for page in found for script in page.shell() for command in commands(script)[0]]
         for program, least in (("tallycast", 15), ("loadtest", 3), ("kubectl", 12), ("make", 4), ("cargo", 6)):

@@ -1,4 +1,4 @@
-"""Rules for workflows that the linters do not have, and a look into the scripts that stand in them."""
+"""Rules for workflows that the linters do not have, and checks of the scripts in them."""
 
 import re
 import subprocess

@@ -79,7 +79,7 @@ class Autoscaler:
         return math.ceil(round(value / per_pod, 9))
 
     def decide(self, values: Values) -> int:
-        """How many pods there shall be now."""
+        """The number of pods to have now."""
         least, most = self.spec["minReplicas"], self.spec["maxReplicas"]
         if self.pods == 0 or not least <= self.pods <= most:
             return min(max(self.pods, least), most) if self.pods else 0

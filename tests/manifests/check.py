@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Checks manifests/: `check.py`. Checks the checks, by planting a fault for each: `check.py selftest`.
 
-Needs the packages of requirements.txt, and those of package.json for custom resources. Where kubectl or another tool is
-not to be had, what needs it is left out, and the last line says SKIPPED.
+Needs the packages of requirements.txt, and those of package.json for custom resources. If kubectl or another tool is
+missing, the checks that need it are skipped, and the last line says SKIPPED.
 """
 
 import sys
@@ -23,7 +23,7 @@ def run_checks() -> unittest.TestResult:
 
 
 def tell_skipped(skipped: list[tuple[unittest.TestCase, str]]) -> None:
-    """Says what was left out so that nobody overlooks it."""
+    """Lists the checks that were skipped."""
     print("\n" + "!" * 80)
     print(f"!! {len(skipped)} checks of manifests/ were LEFT OUT here:")
     for test, why in skipped:

@@ -89,7 +89,7 @@ def owns(entry: Object) -> bool:
 
 
 def merge(live: Object, new: Object) -> Object:
-    """What is said replaces what was there; the rest stays."""
+    """Given fields replace old ones; the rest stays."""
     both = {key: merge(live[key], new[key]) for key in new if isinstance(new[key], dict) and isinstance(live.get(key), dict)}
     return live | new | both
 
@@ -118,7 +118,7 @@ def apply_number(live: Object | None, new: Object, item: Object, server_side: bo
         if not force:
             fail(f'Apply failed with 1 conflict: conflict with "{by_scale[0]["manager"]}": .spec.replicas')
         managers[:] = [entry for entry in managers if entry not in by_scale]
-    # server-side it is given up by whoever owns it, client-side by whoever remembers in an annotation to have said it
+    # server-side its owner gives it up; client-side the one that has it in its last-applied annotation
     gives_up = by_files and not by_scale if server_side else "replicas" in json.loads(notes.get(LAST, "{}"))
     if live and said is None and gives_up:
         item["spec"]["replicas"] = 1

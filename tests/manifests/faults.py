@@ -60,7 +60,7 @@ def behavior(objects: list[Object]) -> dict[str, Any]:
 
 
 def triggers(objects: list[Object]) -> list[dict[str, Any]]:
-    """What it asks: sessions, commits, CPU."""
+    """Its triggers: sessions, commits, CPU."""
     return spec(objects, "ScaledObject", "tallycast-server")["triggers"]
 
 
@@ -119,7 +119,7 @@ IN_OBJECTS: list[tuple[str, str, ObjectFault]] = [
     ("test_every_object_is_labelled_and_every_image_has_a_tag", PRODUCTION, lambda o: find(o, "Service", "tallycast-server")["metadata"].pop("labels")),
     ("test_every_object_is_in_the_namespace", PRODUCTION, lambda o: find(o, "CronJob", "tallycast-export")["metadata"].pop("namespace")),
     ("test_the_version_is_the_packages", PRODUCTION, lambda o: find(o, "Deployment", "tallycast-admin")["metadata"]["labels"].update({"app.kubernetes.io/version": "0.0.1"})),
-    # who says how many
+    # who sets the number of pods
     ("test_no_file_says_how_many_servers_there_are", "overlay local", lambda o: spec(o, "Deployment", "tallycast-server").update(replicas=3)),
     ("test_no_file_says_how_many_servers_there_are", "overlay local", lambda o: find(o, "Deployment", "tallycast-server")["metadata"]["annotations"].update({"tallycast/first-pods": "1"})),
     ("test_no_file_says_how_many_servers_there_are", PRODUCTION, lambda o: spec(o, "ScaledObject", "tallycast-server").update(minReplicaCount=4)),
@@ -285,7 +285,7 @@ DEPLOY, HOLD = "scripts/deploy.sh", "scripts/hold.sh"
 SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nstringData: {emcee-key: in-plain-words}\n"
 STAGING_FILE = "manifests/overlays/staging/kustomization.yaml"
 
-# Faults that are met while everything is rendered anew.
+# Faults that are found while everything is rendered again.
 IN_RENDERING: list[tuple[str, Callable[[Path], object]]] = [
     (
         "test_everything_renders_without_deprecated_fields",

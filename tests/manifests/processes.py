@@ -1,10 +1,10 @@
 """Real processes for the checks: Redis and Tallycast, each ended with the test."""
 
 import os
-import random
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import unittest
 import urllib.error
@@ -13,6 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import world
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support"))
+
+from ports import free_port  # noqa: E402
 
 
 def tallycast() -> Path | None:
@@ -28,19 +32,6 @@ def need(*programs: str) -> None:
             raise unittest.SkipTest(f"there is no {program}: scripts/deps.sh installs it")
     if not tallycast():
         raise unittest.SkipTest("there is no server to ask: cargo build")
-
-
-def free_port() -> int:
-    """A free port. Below 1024 where that is allowed: outgoing connections never take one of those."""
-    candidates = random.sample(range(600, 1024), 100) if os.geteuid() == 0 else [0]
-    for port in candidates:
-        with socket.socket() as trial:
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return trial.getsockname()[1]
-    raise RuntimeError("no port is free")
 
 
 def start(stack: ExitStack, command: list[str], gently: bool = False, **options: object) -> subprocess.Popen[str]:

@@ -26,7 +26,7 @@ from world import Object
 Demand = dict[str, float]
 
 TICK = 0.5
-# Containers start, TLS is there, Redis is asked, the readiness probe has come round.
+# Containers start, TLS works, Redis answers, and the readiness probe has run.
 START_SECONDS = 3.5
 # Until a controller looks again at a pod whose minReadySeconds are over.
 REQUEUE_SECONDS = 1.0
@@ -188,7 +188,7 @@ class Namespace:
         self.fits = self.until_settled(600) is not None
         self.now, self.refused, self.waited, self.peak, self.most, self.short = 0.0, 0, 0.0, {}, {}, set()
         self.has_grown = True
-        # whatever was there before became ready long ago
+        # older pods became ready long ago
         for pod in self.pods():
             pod.ready_at = -1e6
 
@@ -227,7 +227,7 @@ class Namespace:
         return None
 
     def is_settled(self) -> bool:
-        """True if each Deployment has exactly what it wants, of its newest revision, and nobody is going."""
+        """True if each Deployment has exactly what it wants, of its newest revision, and none is ending."""
         for deployment in self.deployments:
             available = self.available(deployment, deployment.newest)
             if available != deployment.replicas or sum(len(s.pods) for s in deployment.sets) != available:
@@ -249,7 +249,7 @@ class Namespace:
         self.look()
 
     def look(self) -> None:
-        """Keeps what is to be asked about later."""
+        """Records the state for later queries."""
         if self.has_grown:
             for key, value in self.used().items():
                 self.peak[key] = max(self.peak.get(key, 0.0), value)
@@ -273,10 +273,10 @@ class Namespace:
             revision.retry_at = self.now
 
     def fill(self, deployment: Deployment, revision: ReplicaSet) -> None:
-        """A ReplicaSet's own work: as many pods as it is told."""
+        """The work of a ReplicaSet: the wanted number of pods."""
         active = revision.active()
         if len(active) > revision.wanted:
-            # those that serve nobody yet first, then the youngest
+            # pods that are not ready first, then the youngest
             order = sorted(active, key=lambda pod: -math.inf if pod.ready_at is None else -pod.ready_at)
             for pod in order[: len(active) - revision.wanted]:
                 pod.gone_at = self.now + self.goodbye
@@ -343,7 +343,7 @@ class Namespace:
                 return
         spare = total - deployment.replicas - (newest.wanted - self.available(deployment, newest))
         for revision in old:
-            # those that are not available first: nobody misses them
+            # pods that are not available first
             idle = min(spare, revision.wanted - self.available(deployment, revision))
             if idle > 0:
                 revision.wanted -= idle

@@ -120,7 +120,7 @@ class Scaling(RenderedCheck):
                 wishes = [scaler.wish(metric, values) for metric in scaler.spec["metrics"]]
                 by_sessions, _, by_cpu = (wish or 0 for wish in wishes)
                 self.assertLessEqual(abs(by_cpu - by_sessions), 1, f"{values} with {count} pods")
-        # each pod is full, as far as its CPU tells
+        # each pod is full, judged by its CPU
         server, nginx = sizes()[CAPACITY]
         full: Values = {SESSIONS: None, COMMITS: None, "cpu": 3 * (server + nginx)}
         scaler.pods = 3

@@ -12,7 +12,7 @@ from world import Object
 
 SERVER = "tallycast-server"
 SCALERS = ("ScaledObject", "HorizontalPodAutoscaler")
-# After preStop and the drain: whoever is stuck is left.
+# After preStop and the drain: stuck clients are left.
 REST_SECONDS = 4
 # A node of 4 cores and 16 GiB: what the kubelet offers, less what the cluster's own pods request on each node.
 # docs/operations.md says the same.
@@ -151,7 +151,7 @@ class Capacity(RenderedCheck):
             space.until_settled(900)
             self.assertEqual(space.most[SERVER], servers, f"minReadySeconds {min_ready}")
             if peak:
-                # the worker said goodbye sooner there than a server does: one pod of 0.05 cores and 1700Mi less
+                # the worker ended sooner there than a server does: one pod of 0.05 cores and 1700Mi less
                 self.assertAlmostEqual(space.peak["requests.cpu"], peak + 0.05, places=6)
                 self.assertEqual(space.peak["limits.cpu"], 103 + 1)
                 self.assertEqual(space.peak["limits.memory"], 66700 + 1700)

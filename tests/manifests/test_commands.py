@@ -13,7 +13,7 @@ import world
 from objects import RenderedCheck, every_rendering, pods, say
 from world import Object
 
-# Nothing listens there: whoever has understood the command line says so.
+# Nothing listens there: a program that accepts its command line reports that.
 NOWHERE = {"TALLYCAST_URL": "http://127.0.0.1:1", "TALLYCAST__EMCEE__KEY": "0123456789abcdef"}
 
 

@@ -1,4 +1,4 @@
-"""Who says how many server pods there are: deploy.sh and hold.sh with a cluster that is made up."""
+"""Who sets the number of server pods: deploy.sh and hold.sh with a simulated cluster."""
 
 import atexit
 import functools
@@ -110,7 +110,7 @@ class Scripts(ScriptCheck):
         return self.item(SERVER)["spec"]["replicas"]
 
     def log(self) -> list[str]:
-        """What was done since it was asked last."""
+        """The commands since the last call."""
         file = self.folder / "log"
         lines = file.read_text().splitlines() if file.exists() else []
         file.unlink(missing_ok=True)
@@ -141,7 +141,7 @@ class Deploy(Scripts):
         self.well("deploy.sh", "local")
         self.assertEqual(self.number(), 8)
         self.assertNotIn("scale", "".join(self.log()))
-        # whoever does not use the script has the same
+        # without the script the result is the same
         for how in ([], ["--server-side"]):
             self.kubectl("apply", *how, "-k", "manifests/overlays/local")
             self.assertEqual(self.number(), 8, how)
@@ -165,7 +165,7 @@ class Deploy(Scripts):
                 self.kubectl("apply", *how, "-k", "manifests/overlays/local")
                 self.assertEqual(self.number(), 3)
                 file.write_text(text)
-                # a cluster in which everybody owns what was said last is one where this would make one pod of three
+                # if the last writer owned every field, this would change three pods to one
                 before = self.item(SERVER)
                 self.kubectl("apply", *how, "-k", "manifests/overlays/local")
                 self.assertEqual(self.number(), 1)
@@ -239,7 +239,7 @@ class Hold(Scripts):
         self.assertIn("hpa/tallycast-server takes no pods away; up to 12 it may add some", said)
         self.assertIn("make let-go", said.splitlines()[-1])
         done = self.log()
-        # pods that were there before the autoscaler was told could be taken away again at once
+        # otherwise the autoscaler could remove the new pods at once
         self.assertEqual([line.split()[0] for line in done], ["patch", "scale", "wait"])
         self.assertIn("by tallycast-hold", done[0], "Flux puts back what kubectl has changed in its own name")
         self.well("hold.sh", "let-go")

@@ -69,7 +69,7 @@ class Examples(RenderedCheck):
 
 
 class Advice(RenderedCheck):
-    """What is said of a fault is what a cluster shows."""
+    """The troubleshooting table matches what a cluster shows."""
 
     def test_a_missing_secret_is_shown_as_kubectl_shows_it(self) -> None:
         # A Secret that is a volume keeps all containers from starting; one that is a variable, only its own.

@@ -1,4 +1,4 @@
-"""Whoever is to be told of deployments can be: what one file names, another has."""
+"""Notifications of deployments: what one file names exists in another."""
 
 import json
 import re
@@ -30,7 +30,7 @@ class Notifications(unittest.TestCase):
     """Neither Flux nor Argo CD says a word about a name that it does not find."""
 
     def argo(self) -> dict[str, Any]:
-        """What Argo CD is told: values are YAML of their own."""
+        """Argo CD's configuration: its values are YAML, too."""
         data = loose("ConfigMap", "argocd-notifications-cm")[0]["data"]
         return {key: yaml.safe_load(text) for key, text in data.items()}
 

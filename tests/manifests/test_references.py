@@ -55,7 +55,7 @@ def public_names(objects: list[Object]) -> list[tuple[str, str]]:
     return found
 
 
-# What Kubernetes lets nobody change of what is there.
+# Fields that Kubernetes does not allow to change.
 STATEFUL_SET_MAY_CHANGE = {
     "replicas",
     "ordinals",
@@ -234,7 +234,7 @@ class References(RenderedCheck):
                 self.assertIn(f"{item['metadata']['name']}-0.$nodes", script)
 
     def test_two_ledgers_can_run_side_by_side(self) -> None:
-        # while rooms are moved from one to the other, whoever asks for one of them must not reach the other
+        # while rooms are moved from one to the other, clients of one must not reach the other
         found = world.current().renderings
         both = {say(item): item for item in found["overlay production"] + found["production with redis-sentinel"]}
         objects = list(both.values())

@@ -11,7 +11,7 @@ import kubernetes_validate
 import world
 from objects import RenderedCheck, say
 
-# The oldest Kubernetes that has all that is used here without being asked (native sidecars, preStop sleep), and the
+# The oldest Kubernetes that has everything used here by default (native sidecars, preStop sleep), and the
 # newest whose schemas there are.
 VERSIONS = ("1.32", "1.37")
 

@@ -1,4 +1,4 @@
-"""What the manifests say to Tallycast, Redis and nginx, said to the real ones."""
+"""The settings of the manifests, tried with the real Tallycast, Redis and nginx."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def environment(objects: list[Object], pod: Pod) -> dict[str, str]:
 
 
 def ledgers() -> dict[frozenset[tuple[str, str]], str]:
-    """Every way in which a pod is told where the ledger is, and a rendering that does so."""
+    """Every way to give a pod the address of the ledger, and a rendering that uses it."""
     found: dict[frozenset[tuple[str, str]], str] = {}
     for name, objects in world.current().renderings.items():
         for pod in pods(objects):
@@ -236,7 +236,7 @@ class Settings(RenderedCheck):
 
 
 class Metrics(RenderedCheck):
-    """Rules, dashboards and scalers ask for series that there are."""
+    """Rules, dashboards and scalers query existing series."""
 
     def adapter(self) -> dict[str, str]:
         """Names and queries of the metrics that the adapter makes for autoscaling-hpa."""
@@ -247,7 +247,7 @@ class Metrics(RenderedCheck):
         return {rule["name"]["as"]: rule["seriesQuery"] + rule["metricsQuery"] for rule in rules}
 
     def queries(self, objects: list[Object]) -> Iterator[tuple[str, str]]:
-        """Owner and text of everything that is asked of Prometheus."""
+        """Owner and text of every Prometheus query."""
         for item in of_kind(objects, "ScaledObject", "PrometheusRule"):
             yield say(item), json.dumps(item["spec"])
         for item in of_kind(objects, "HorizontalPodAutoscaler"):

@@ -1,4 +1,4 @@
-"""What somebody starts by hand starts each time, also after a new image: the commands that the files name, said to a
+"""Tasks that are started by hand start each time, also with a new image: the commands in the files, given to a
 kubectl that keeps its objects as the API server does."""
 
 import json
@@ -61,7 +61,7 @@ match words:
         fail(f"this kubectl does not know: {words}")
 """
 
-# A clock that goes on, since a command may name what it makes by the time.
+# A clock that advances, because a command may put the time into a name.
 DATE = """\
 #!/bin/sh
 echo $(($(cat "$CLOCK" 2>/dev/null || echo 0) + 1)) >"$CLOCK"

@@ -48,7 +48,7 @@ def named_files(made: dict[str, Any]) -> set[str]:
 
 
 def has_label(item: dict[str, Any], selector: str | None) -> bool:
-    """True if an object has the one label, or the one key, that a target asks for."""
+    """True if an object has the one label, or the one key, that a target selects."""
     key, _, value = (selector or "").partition("=")
     labels = item["metadata"].get("labels", {})
     return not key or (key in labels and value in ("", labels[key]))

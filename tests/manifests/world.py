@@ -201,7 +201,7 @@ class World:
         return World(self.root, {name: copy.deepcopy(self.renderings[name])})
 
     def loose(self) -> list[tuple[Path, Object]]:
-        """Objects that are applied as they stand: the examples for GitOps."""
+        """Objects that are applied without kustomize: the examples for GitOps."""
         files = sorted((self.root / "manifests/gitops").rglob("*.yaml"))
         return [(file, item) for file in files for item in parse(file.read_text(encoding="utf-8"))]
 

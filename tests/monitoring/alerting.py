@@ -184,7 +184,7 @@ class Files(unittest.TestCase):
 
 
 class Told(unittest.TestCase):
-    """What a chat hears."""
+    """The messages that a chat gets."""
 
     def posts(self, show_is_on: bool, alerts: list[Object], enough: int) -> list[tuple[str, str]]:
         chat = Chat()
@@ -192,7 +192,7 @@ class Told(unittest.TestCase):
         try:
             alertmanager.tell(alerts)
             until("the chat is told", lambda: len(chat.posts) >= enough)
-            # groups wait a second: what else there is to say is said by then
+            # groups wait a second, so all messages have been sent by then
             time.sleep(3)
         finally:
             alertmanager.end()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rules, dashboards and autoscalers, as far as their text tells. dashboards.py asks a real Prometheus."""
+"""Rules, dashboards and autoscalers, checked by their text. dashboards.py uses a real Prometheus."""
 
 import os
 import re
@@ -109,7 +109,7 @@ class Autoscaling(unittest.TestCase):
         self.hpa = texts.read_yaml(HPA / "horizontal-pod-autoscaler.yaml")["spec"]
 
     def queries(self) -> list[Object]:
-        """The triggers that ask Prometheus."""
+        """The triggers that query Prometheus."""
         return [trigger for trigger in self.keda["triggers"] if trigger["type"] == "prometheus"]
 
     def test_keda_and_the_plain_autoscaler_have_the_same_numbers(self) -> None:

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Every query of the dashboards, asked of a real Prometheus after an evening.
+"""Every query of the dashboards, run by a real Prometheus after an evening.
 
 Two servers over one Redis, the load test's voters, and Prometheus as `make monitor` starts it. TALLYCAST_BIN names the
-server; the load test is looked for beside it.
+server; the load test must be beside it.
 """
 
 import json
 import math
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -27,22 +26,13 @@ import texts
 from collector import Collector
 from texts import DASHBOARDS, ROOT
 
+sys.path.append(str(ROOT / "tests/support"))
+
+from ports import free_port  # noqa: E402
+
 SERVER = Path(os.environ.get("TALLYCAST_BIN", ROOT / "target" / "debug" / "tallycast")).resolve()
 KEY = "a-key-for-the-dashboards"
 LIMIT_S = 60
-
-
-def free_port() -> int:
-    """Below 1,024 where that is allowed: no outgoing connection takes one there between now and its use."""
-    ports = range(600, 1024) if os.geteuid() == 0 else range(10_000, 32_000)
-    while True:
-        port = random.choice(ports)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def answers(url: str) -> bool:
@@ -210,7 +200,7 @@ class Evening(unittest.TestCase):
             until("the alarms", lambda: alarms <= self.firing())
         finally:
             self.redis.send_signal(signal.SIGCONT)
-        # errors are told for a minute longer
+        # alerts about errors last a minute longer
         until("all clear", lambda: not self.firing() & unready)
 
 

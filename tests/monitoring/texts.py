@@ -48,5 +48,5 @@ def queries(board: Object) -> Iterator[tuple[str, str]]:
 
 
 def names(query: str) -> set[str]:
-    """Series of this service that a query asks for. Those of a histogram are named by what is scraped."""
+    """Series of this service in a query. Those of a histogram have the names that are scraped."""
     return set(re.findall(r"\btallycast[_:][a-z0-9_:]+", query))
