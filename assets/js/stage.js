@@ -20,7 +20,7 @@ import { introPicture, roundPicture } from "./stage/rounds.js";
  */
 
 const TICK_MS = 100;
-/** How long one page of many stands. */
+/** How long one page of many is shown. */
 const PAGE_MS = 6000;
 /** A loss shorter than this is not shown. */
 const LOSS_MS = 2000;
@@ -206,7 +206,7 @@ function urlOf(room) {
   return room.url ?? `${location.origin}/r/${code}`;
 }
 
-/** The address to type: what stands before the room's own part. @param {Room} room */
+/** The address to type: the part before the room's own path. @param {Room} room */
 function address(room) {
   return new URL(urlOf(room)).host;
 }
@@ -233,7 +233,7 @@ function drawMark() {
   }
 }
 
-/** Keeps the screen on where the browser allows it, anew each time the page is seen again. */
+/** Keeps the screen on if the browser allows it, again each time the page becomes visible. */
 function keepAwake() {
   const ask = () => document.visibilityState === "visible" && navigator.wakeLock?.request("screen").catch(() => {});
   document.addEventListener("visibilitychange", ask);

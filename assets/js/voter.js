@@ -37,7 +37,7 @@ if (code) enter(code);
 else fill(main, codePage(location.pathname.startsWith("/r/") ? "This link has no valid room code." : ""));
 
 /**
- * Goes in with what this phone or the link knows, or asks for a name.
+ * Joins with the token or card of this phone or the link, or asks for a name.
  *
  * @param {string} code
  */
@@ -200,7 +200,7 @@ function live(code, me) {
   }
 
   /**
-   * Tells a screen reader what changed, in one line, and only when it came to rest.
+   * Announces to a screen reader what changed, in one line, and only once it no longer changes.
    *
    * @param {ReturnType<typeof screenOf>} kind
    * @param {Room} room

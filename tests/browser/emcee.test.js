@@ -7,7 +7,7 @@ import { startNetwork } from "./support/network.js";
 import { apiOf, freePort, KEY, startServer, until } from "./support/server.js";
 
 const CUT = [/WebSocket connection to .* failed/, /Failed to load resource: net::ERR_/];
-/** As long as the next step rests. */
+/** As long as the next step is disabled. */
 const REST_MS = 2000;
 
 let server, network, browser, api;
@@ -41,7 +41,7 @@ async function openDesk(room, { expected = [], url = server.url } = {}) {
   return page;
 }
 
-/** A desk whose time passes only when the test says so. */
+/** A desk whose clock only the test advances. */
 async function openTimedDesk(room) {
   const page = await browser.page("desk");
   await page.clock.install();
@@ -181,7 +181,7 @@ test("Enter presses the focused button once, however long it is held", async () 
   await desk.keyboard.down("Enter");
   for (let repeat = 0; repeat < 30; repeat += 1) {
     await desk.keyboard.down("Enter");
-    await desk.waitForTimeout(100); // as fast as a held key repeats; long enough for the rest to be over
+    await desk.waitForTimeout(100); // as fast as a held key repeats; long enough for the pause to be over
   }
   await desk.keyboard.up("Enter");
   assert.deepEqual(sent, ["1/open"]);
@@ -192,7 +192,7 @@ test("Enter presses the focused button once, however long it is held", async () 
   await question.waitFor();
 });
 
-/** The words on the desk that neither stand in grey nor are meant to stay: what claims to be now. */
+/** The texts on the desk that are neither grey nor permanent: those that claim to be current. */
 const claims = (desk) =>
   desk.evaluate(() => {
     const parts = [...document.querySelectorAll(".desk .facts dd, .desk .good, .desk-bars .share, .desk-bars .count, .round-row.open .round-state, .desk-title .tag, .timer, .coming")];

@@ -92,7 +92,7 @@ test("an evening: joining, voting, a lost network, results and the ranking, on a
   await picture(stage, "stage");
   await picture(desk, "emcee");
 
-  // the network goes in mid-round, and the taps go on
+  // the network fails during the round, and the taps continue
   await phone.context().setOffline(true);
   network.cut();
   await tap(phone, "bba");

@@ -1,17 +1,17 @@
 /**
- * What a command found when it was given. Once that has changed, a command that failed no longer matters: either it holds,
- * or the show has moved past it and saying it again would do harm.
+ * What a command was about when it was given. Once that has changed, a failed command is obsolete: either it holds by now,
+ * or the show has moved past it and repeating it would do harm.
  */
 
 /**
  * @typedef {import("../lib/known.js").Known} Known
  * @typedef {import("../lib/wire.js").Round} Round
  *
- * @typedef {(known: Known) => string} About what a command is about, as it stands now
+ * @typedef {(known: Known) => string} About what a command is about, as it is now
  */
 
 /**
- * How far the show has come: the part of every round, and the ranking.
+ * The state of the show: every round, and the ranking.
  *
  * @type {About}
  */

@@ -1,4 +1,4 @@
-/** The calls behind the emcee's buttons. Each says what shall be, and hands the answer's room to the desk. */
+/** The calls behind the emcee's buttons. Each says what must be, and passes the room in the answer to the desk. */
 
 import { call } from "../lib/api.js";
 import { choiceOf } from "../lib/choices.js";

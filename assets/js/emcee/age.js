@@ -2,7 +2,7 @@
 
 import { ago } from "../lib/format.js";
 
-/** The server says something each second. After this long without a word, what is shown is old, whatever the socket says. */
+/** The server sends something each second. After this long without a message, figures are stale, whatever the socket's state. */
 const SILENT_MS = 3000;
 
 /**

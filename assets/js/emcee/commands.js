@@ -1,6 +1,6 @@
 /**
- * Every command of the emcee, from the press to the answer: sent, arrived, or failed with the reason and a way to say it
- * again. Commands say what shall be, so saying one twice does nothing twice.
+ * Every command of the emcee, from the press to the answer: sent, arrived, or failed with the reason and a button to repeat
+ * it. Commands say what must be, so a repeat does nothing twice.
  */
 
 import { ApiError } from "../lib/api.js";
@@ -16,7 +16,7 @@ import { fill, h } from "../lib/dom.js";
  * @property {"sent" | "arrived" | "failed"} state
  * @property {number} ms
  * @property {string} reason
- * @property {() => boolean} moot whether what it was about has changed since it was given
+ * @property {() => boolean} moot whether it is obsolete: its subject has changed since it was given
  * @property {() => void} again
  */
 

@@ -37,7 +37,7 @@ import { stepCard } from "./step.js";
  *
  * @typedef {object} Ways
  * @property {() => void} signedOut the server no longer knows this emcee
- * @property {(notice: string) => void} gone the room cannot be shown any more
+ * @property {(notice: string) => void} gone the room can no longer be shown
  * @property {(title: string) => void} deleted
  */
 
@@ -159,7 +159,7 @@ export function openDesk(code, ways) {
     h("span", { class: data.linked === CONNECTED ? "tag good" : "tag warn" }, data.linked),
   ]);
   const lostFor = h("span");
-  // how long it lasts counts on outside the alert, which would be read out anew each second
+  // the duration is outside the alert, which would be read out again each second
   const drawBanner = redraw(banner, (/** @type {string | null} */ text) => [text && h("p", {}, h("span", { role: "alert" }, text), lostFor)]);
 
   function render() {

@@ -10,12 +10,12 @@ import { ageWords } from "./age.js";
  * @typedef {import("../lib/wire.js").Desk} Desk
  */
 
-/** Shown may trail stored by this long before it is said in red. */
+/** Shown may be behind stored for this long before it is red. */
 const TRAIL_MS = 5000;
 /** A screen that was silent for longer is probably gone. */
 const SILENT_MS = 10_000;
 
-/** A stage may be this late with a change, which includes the time until it says so. */
+/** A stage may be this late with a change, including the time until it reports it. */
 const BEHIND_MS = 6000;
 
 /** @returns {Section} */
@@ -42,7 +42,7 @@ export function healthCard() {
       newest = seq;
       el.classList.toggle("stale", deskAge !== null);
       setText(age, ageWords(deskAge));
-      // whole seconds, so that nothing is built anew in between
+      // whole seconds, so that nothing is redrawn in between
       const since = Math.floor((deskAge ?? 0) / 1000) * 1000;
       draw({ desk: known.desk, presence: known.presence, due: Date.now() - newestAt > BEHIND_MS ? seq : 0, since });
     },
@@ -86,12 +86,12 @@ function agreement(desk, wrong) {
 }
 
 /**
- * What there is to say of a room that the server cannot read.
+ * The text about a room that the server cannot read.
  *
  * @param {import("../lib/wire.js").Unreadable} room
  */
 export function unreadable({ id, room }) {
-  return `Room ${room ?? id} can not be read and is set apart. Nothing of it is deleted; the server's log names it as ${id}.`;
+  return `Room ${room ?? id} cannot be read and is quarantined. Nothing of it is deleted; the server's log names it as ${id}.`;
 }
 
 /** @param {string} name @param {string} value */

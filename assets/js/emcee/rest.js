@@ -1,8 +1,8 @@
 /** The pause after each step of the show, so that a second press of the same button never becomes the next step. */
 
-/** How long the next step rests, in milliseconds. */
+/** How long the next step is disabled, in milliseconds. */
 export const REST_MS = 2000;
-/** What a button says meanwhile. */
+/** The text of a button meanwhile. */
 export const RESTING = "A moment: the last step was just taken.";
 
 export class Rest {
@@ -11,7 +11,7 @@ export class Rest {
   #until = 0;
 
   /**
-   * How long the next step still rests, in milliseconds. It begins when another step comes up, whoever took the last one:
+   * How long the next step is still disabled, in milliseconds. It begins when the next step changes, whatever caused that:
    * this desk, another one, or a deadline.
    *
    * @param {string} step the step that comes next, in words

@@ -17,7 +17,7 @@ import { fitButton } from "./rounds.js";
 
 const DEFAULT_TOP = 50;
 const DEFAULT_AUTO_S = 4;
-/** A group of more names than this is told as a number. */
+/** A group of more names than this is shown as a number. */
 const NAMES = 8;
 
 /**

@@ -49,7 +49,7 @@ export function planSection(code, actions, room) {
 }
 
 /**
- * Only what differs is sent: what may not change any more would refuse the rest.
+ * Only differences are sent: a field that can no longer change would make the server refuse the rest.
  *
  * @param {EventPlan} before
  * @param {EventPlan} after

@@ -16,7 +16,7 @@ import { closeRound } from "./rounds.js";
  * @param {import("./commands.js").Commands} commands
  * @param {import("./keys.js").Keys} keys
  * @param {() => number} top how many places the reveal shows
- * @param {() => void} stop ends a reveal that goes on by itself
+ * @param {() => void} stop ends an automatic reveal
  * @returns {Section}
  */
 export function stepCard(actions, commands, keys, top, stop) {
@@ -32,7 +32,7 @@ export function stepCard(actions, commands, keys, top, stop) {
       step = view.step;
       setText(/** @type {Element} */ (button.firstElementChild), step.label);
       setText(why, step.why);
-      // not `disabled`, which would take the focus away from whoever presses it by Enter
+      // not `disabled`, which would remove the focus when it is pressed by Enter
       const resting = view.resting > 0 && step.kind !== "wait";
       button.setAttribute("aria-disabled", String(resting || step.kind === "wait" || commands.waiting));
       button.title = resting ? RESTING : "";

@@ -17,7 +17,7 @@ export class ApiError extends Error {
     this.detail = detail;
     /** HTTP status, 0 when there was no answer. */
     this.status = status;
-    /** How long the server asks to wait, if it does. */
+    /** How long the server asks the client to wait, if it does. */
     this.retryAfterMs = retryAfterMs;
     /** Every field of the answer, such as `suggestion`. */
     this.problem = problem;

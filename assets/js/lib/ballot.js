@@ -15,7 +15,7 @@
  * @property {number} round
  * @property {number} take
  * @property {number} budget votes per round
- * @property {string} stored the ballot as the server told it last
+ * @property {string} stored the ballot as the server sent it last
  * @property {string} kept every letter that was ever acknowledged; longer than `stored` only if the server lost some
  * @property {{ slip: number, votes: string } | null} sent new letters that were cast and have no answer yet
  * @property {string} pending taps that were not cast yet
@@ -93,7 +93,7 @@ export function nextCast(slips) {
  */
 export function learnStored(slips, votes) {
   const { kept } = slips;
-  // where the server holds other letters than those acknowledged here, they have the slips; the rest of ours comes behind
+  // where the server has other letters than those acknowledged here, they keep the slips; the rest of ours is appended
   const known = votes.length >= kept.length ? votes : votes + kept.slice(votes.length);
   return withinBudget(settleSent({ ...slips, stored: votes, kept: known }));
 }

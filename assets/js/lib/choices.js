@@ -1,4 +1,4 @@
-/** How choices look. Each is told apart by letter, side, shape and colour, so that no single one of them is needed. */
+/** How choices look. They differ by letter, side, shape and colour, so that no single one of these is needed. */
 
 /** @typedef {import("./wire.js").Choice} Choice */
 /** @typedef {import("./wire.js").Round} Round */

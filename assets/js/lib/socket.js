@@ -4,13 +4,13 @@
  */
 
 const PING_MS = 3000;
-/** No pong within this time means that the socket is dead, whatever it says. */
+/** No pong within this time means that the socket is dead, whatever its state. */
 const PONG_MS = 4000;
 /** From the first attempt to the `state` that answers hello. */
 const HELLO_MS = 8000;
 /** At most one ping a second is allowed. */
 const PING_GAP_MS = 1000;
-/** A socket that was out of sight for this long is replaced rather than asked: phones keep dead ones "open". */
+/** A socket whose page was hidden for this long is replaced without a ping: phones keep dead ones "open". */
 const ASLEEP_MS = 10_000;
 /** Only a connection that lasted this long makes the next wait short again. */
 const STEADY_MS = 5000;
@@ -30,7 +30,7 @@ export function mayReturn(code) {
 
 /**
  * How long to wait before the next attempt: exponential with full jitter, so that a hall that was cut off at once does not
- * return at once. A time the server asked for is kept, and spread too.
+ * return at once. A time that the server asked for is respected, with jitter.
  *
  * @param {number} attempt from 0
  * @param {number | undefined} retryMs
@@ -92,7 +92,7 @@ export class Socket {
     document.addEventListener("visibilitychange", () => this.#seen(), { signal });
   }
 
-  /** Opens the connection, at once and whatever was before. */
+  /** Opens a new connection at once, and drops an old one. */
   connect() {
     this.#release();
     this.#bye = null;
@@ -206,7 +206,7 @@ export class Socket {
     }
   }
 
-  /** Asks anew, at once: the network or the person is back. */
+  /** Checks the connection at once: the network or the person is back. */
   #wake() {
     if (this.#link.phase === "ended") return;
     const now = Date.now();

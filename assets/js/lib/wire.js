@@ -21,7 +21,7 @@
  * @property {number} [opened_at]
  * @property {boolean} [closing] votes are refused already, the record is still being written
  * @property {boolean} [dark] the blackout has begun
- * @property {number} [outage_ms] for so long nobody could close it after its deadline
+ * @property {number} [outage_ms] how long after its deadline it was closed, because no server ran
  * @property {boolean} shown
  * @property {Counts} [tally]
  * @property {string | null} [winner] null is a draw, missing is "not to be seen yet"

@@ -56,7 +56,7 @@ export function newestStep(shown, before) {
 }
 
 /**
- * Cuts groups into pages that a screen can hold. A group too large for one goes on on the next.
+ * Cuts groups into pages that a screen can hold. A group too large for one continues on the next.
  *
  * @param {Group[]} groups
  * @param {number} names per page

@@ -50,7 +50,7 @@ export function introPicture(round, room) {
  *
  * @param {Round} round
  * @param {Room} room
- * @param {number} now the ledger's time; a picture is made anew when the split goes out of sight
+ * @param {number} now the ledger's time; a picture is redrawn when the split becomes hidden
  * @returns {Picture}
  */
 export function roundPicture(round, room, now) {

@@ -1,5 +1,5 @@
 /**
- * Casts the voter's slips: one at a time, kept in the browser before they leave, said again until there is an answer.
+ * Casts the voter's slips: one cast at a time, saved in the browser before it is sent, and repeated until there is an answer.
  * What the slips mean is decided in `ballot.js`; here are only the socket's ups and downs and the waiting.
  */
 
@@ -49,7 +49,7 @@ export class Caster {
   }
 
   /**
-   * Takes in a state. With `you` it tells what the ledger holds of this voter; the first after hello always does.
+   * Takes in a state. With `you` it has the ledger's state of this voter; the first after hello always does.
    *
    * @param {Room} room
    * @param {You | undefined} you
@@ -96,7 +96,7 @@ export class Caster {
     this.#flight = null;
     if (!slips) return;
     if (cast && !isOf(slips, cast)) {
-      // asked in an earlier take, so the refusal is not about these slips
+      // sent in an earlier take, so the refusal is not about these slips
       if (isOf(slips, answer)) this.#set(ballot.learnStored(slips, answer.votes));
       return this.#pump();
     }
@@ -136,7 +136,7 @@ export class Caster {
     return slips ? { ...slips, budget } : ballot.blank(round, take, budget);
   }
 
-  /** A refused cast is not said again at once: the longer it goes on, the longer the wait, spread over the hall. */
+  /** A refused cast is not repeated at once: the wait grows with each refusal, with jitter. */
   #wait() {
     const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#refusals);
     this.#refusals += 1;

@@ -1,4 +1,4 @@
-/** The screens of a page that cannot go on by itself, and the footer with the way back. */
+/** The screens of a page that cannot continue by itself, and the footer with the card. */
 
 import { ApiError, call } from "../lib/api.js";
 import { copyButton, fill, h } from "../lib/dom.js";
@@ -10,7 +10,7 @@ import { forgetMe, rename, wayBack } from "./me.js";
  * Why the connection ended, and what can be done about it.
  *
  * @param {Link} link
- * @param {() => void} again connects anew
+ * @param {() => void} again connects again
  */
 export function endPage(link, again) {
   const button = (/** @type {string} */ label, /** @type {() => void} */ action) => h("button", { type: "button", class: "primary", onclick: action }, label);

@@ -9,7 +9,7 @@ import { join, recentRooms, roomCode } from "./me.js";
  * @typedef {import("../lib/wire.js").Room} Room
  */
 
-/** How often a join that found no answer is said again by itself, and how long between. */
+/** How often a join without an answer is repeated, and how long between. */
 const TRIES = 5;
 const RETRY_MS = 1500;
 

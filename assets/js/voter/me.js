@@ -32,7 +32,7 @@ export function hints(hash) {
   return { invite, card: card?.toUpperCase(), name };
 }
 
-/** A new card. Made here, so that a join whose answer is lost can be said again. */
+/** A new card. Made here, so that a join whose answer is lost can be repeated. */
 function newCard() {
   const bytes = crypto.getRandomValues(new Uint8Array(CARD_LENGTH));
   return [...bytes].map((byte) => ALPHABET[byte % ALPHABET.length]).join("");

@@ -41,7 +41,7 @@ export async function startBrowser() {
 }
 
 /**
- * Keeps a picture if somebody asked for pictures.
+ * Saves a screenshot if screenshots are requested.
  *
  * @param {import("playwright-core").Page} page
  * @param {string} name

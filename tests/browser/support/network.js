@@ -53,7 +53,7 @@ export async function startNetwork(target) {
     mute() {
       state = "mute";
     },
-    /** Connections that exist look open and carry nothing any more, as on a phone that changed its network; new ones work. */
+    /** Existing connections look open and transfer nothing, as on a phone that changed its network; new ones work. */
     freeze() {
       for (const line of lines) line.frozen = true;
     },

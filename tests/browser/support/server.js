@@ -43,7 +43,7 @@ export async function until(what, check, ms = 10_000) {
 }
 
 /**
- * @param {string} publicUrl what the phones go to, which is not the server's own port when a network stands between
+ * @param {string} publicUrl the address for phones, which is not the server's own port when a simulated network is between
  */
 export async function startServer(publicUrl, port) {
   const binary = process.env.TALLYCAST_BIN;

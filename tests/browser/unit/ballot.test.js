@@ -187,7 +187,7 @@ test("over a bad network every tap is stored exactly once and in order", () => {
         acknowledged = slips.stored;
         flight = null;
       } else if (dice < 0.8) {
-        // the socket is lost, perhaps after the cast had arrived; the page may be loaded anew; hello brings the ballot
+        // the socket is lost, perhaps after the cast had arrived; the page may be reloaded; hello brings the ballot
         if (flight && chance() < 0.5) server.judge(flight);
         flight = null;
         if (chance() < 0.3) slips = JSON.parse(JSON.stringify(slips));
