@@ -14,10 +14,10 @@ if [[ -n ${SCALE:-} ]]; then
   exec target/release/bench run --scale "$SCALE" --rounds 1 --server target/release/tallycast \
     --loadtest target/release/loadtest "$@"
 fi
-# the server as it is shipped; the others only have to be fast enough
+# the server as shipped; the others only have to be fast enough
 cargo build --profile dist --package tallycast --bin tallycast
 cargo build --release --package bench --package loadtest
 cargo bench --package tallycast --bench domain
-# ahead of whatever else this session runs, where that is allowed
+# with a higher priority than other processes, if that is allowed
 { echo -15 > /proc/self/autogroup; } 2>/dev/null || true
 target/release/bench run --full --write --loadtest target/release/loadtest "$@"

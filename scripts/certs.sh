@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A certificate authority of your own and a certificate by it, for trying TLS out: certs/{ca.crt,tls.crt,tls.key}.
+# A private certificate authority and a certificate signed by it, to try TLS: certs/{ca.crt,tls.crt,tls.key}.
 #
 #   scripts/certs.sh [NAME…]     further DNS names or IP addresses; CERTS=DIR puts the files elsewhere
 #
-# Run again, it changes nothing while the certificate has all names and lasts for a week; the authority stays in any
-# case, so that whoever trusts it goes on doing so.
+# Run again, it changes nothing while the certificate has all names and is valid for a week; the authority always stays,
+# so that clients that trust it need no change.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,7 +24,7 @@ for name in "${names[@]}"; do
   san+="${san:+,}$kind:$name"
 done
 
-# true if the certificate in this file lasts for another week
+# true if the certificate in this file is valid for another week
 lasts() {
   [[ -s $1 ]] && openssl x509 -in "$1" -noout -checkend "$week" >/dev/null
 }
@@ -35,7 +35,7 @@ if ! lasts "$folder/ca.crt" || [[ ! -s $folder/ca.key ]]; then
     -addext basicConstraints=critical,CA:TRUE,pathlen:0 -addext keyUsage=critical,keyCertSign,cRLSign 2>/dev/null
   rm -f "$folder/tls.crt"
 fi
-# it is no secret, and who checks the stack from a container reads it as somebody else
+# it is not a secret, and a container that checks the stack reads it as another user
 chmod 644 "$folder/ca.crt"
 
 if lasts "$folder/tls.crt" && [[ -s $folder/tls.key && $(cat "$folder/.names" 2>/dev/null) == "$san" ]]; then
@@ -43,7 +43,7 @@ if lasts "$folder/tls.crt" && [[ -s $folder/tls.key && $(cat "$folder/.names" 2>
   exit 0
 fi
 
-# 397 days: browsers take no longer ones
+# 397 days: browsers accept no longer ones
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -sha256 -subj /CN=tallycast \
   -keyout "$folder/tls.key" -out "$folder/tls.csr" 2>/dev/null
 openssl x509 -req -in "$folder/tls.csr" -CA "$folder/ca.crt" -CAkey "$folder/ca.key" -CAcreateserial -sha256 -days 397 \

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# A load test in the cluster of the present context, from its start to its verdict.
+# A load test in the cluster of the current context, from start to verdict.
 #
 #   scripts/cluster_loadtest.sh [evening|tenfold|disturbed]
 #
-# Starts the task (manifests/tasks), shows its log, and ends with its exit code (docs/loadtest.md), or with 1 where it could
-# not be run. Interrupted, it ends the load test too, which then removes its room. The finished Job of the last one is
-# deleted, for a Job cannot be changed; its report stays.
+# Starts the task (manifests/tasks), shows its log, and exits with its exit code (docs/loadtest.md), or with 1 if it could
+# not run. An interrupt also ends the load test, which then removes its room. The finished Job of the last run is deleted,
+# because a Job cannot be changed; its report stays.
 #
-# `disturbed`: when the log says that it is time, one pod of the server and the ledger's are deleted, with the rights of
-# whoever calls this. The load test itself has none.
+# `disturbed`: when the log asks for it, one pod of the server and the ledger's are deleted, with the rights of the user
+# of this script. The load test itself has none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,7 +35,7 @@ if [[ ${active:-0} != 0 ]]; then
   echo "a load test is running; its log: kubectl -n tallycast logs --follow job/$job" >&2
   exit 1
 fi
-# with its pod, for that would be taken for the new one's
+# with its pod, which would be mistaken for the new one's
 "${here[@]}" delete job "$job" --ignore-not-found --cascade=foreground
 "$kubectl" apply --kustomize "manifests/tasks/$task" --selector app.kubernetes.io/component=loadtest
 
@@ -63,7 +63,7 @@ until [[ $(pod_says .status.phase) =~ Running|Succeeded|Failed ]]; do
 done
 pod=$(pod_says .metadata.name)
 
-# Both at once, and without waiting: what the load test tries is that nobody has to.
+# Both at once, and without waiting: the load test shows that no order is needed.
 disturb() {
   local servers
   mapfile -t servers < <("${here[@]}" get pods --field-selector status.phase=Running --output name \
@@ -72,7 +72,7 @@ disturb() {
     || echo "# not everything could be deleted; the load test will say what it missed" >&2
 }
 
-# The log may break off while the load test goes on: then it is read anew, and shown from where it was.
+# The log may be cut off while the load test runs: then it is read again, and printed from where it was.
 shown=0 disturbed=""
 exit_code() { pod_says '.status.containerStatuses[0].state.terminated.exitCode'; }
 while true; do
@@ -90,7 +90,7 @@ while true; do
       disturb
     fi
   done < <("${here[@]}" logs --follow "$pod")
-  # asked before the last reading, so nothing of the log is missing
+  # read before the last part of the log, so nothing of it is missing
   if [[ -n $code ]]; then
     break
   fi

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Applies an overlay, and leaves the number of server pods to whoever says it: `kubectl scale`, or an autoscaler.
+# Applies an overlay, and leaves the number of server pods to its owner: `kubectl scale`, or an autoscaler.
 #
 #   scripts/deploy.sh OVERLAY
 #
-# First all of it is tried on the server, which changes nothing: what is refused there ends it. Then it is applied
-# server-side. A field that somebody has changed by hand since is a conflict: it is named, and nothing is applied; FORCE=1
-# puts it back. A Deployment that says no number begins with one pod, so on a first installation it is scaled at once to
-# the number in its annotation tallycast/first-pods. One that was there keeps its number.
+# First a dry run on the server, which changes nothing: a refusal ends the script. Then everything is applied server-side. A
+# field that somebody has changed by hand is a conflict: it is named, and nothing is applied; FORCE=1 overwrites it. A
+# Deployment without a number begins with one pod, so a first installation is scaled at once to the number in its
+# annotation tallycast/first-pods. An existing one keeps its number.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,8 +24,8 @@ in_namespace() {
   "$kubectl" --namespace tallycast "$@"
 }
 
-# Older files said a number. Whoever applies files that say none any more would so give it up, and a number that nobody
-# says becomes 1: so it is taken out of what the files are known to have said, before they are applied.
+# Older files had a number. Applying files without it would give up its ownership, and a number without an owner becomes
+# 1: so it is removed from the last-applied fields before the files are applied.
 forget_number() {
   local template patch="" index manager
   # shellcheck disable=SC2016  # the $ are the template's
@@ -53,7 +53,7 @@ if [[ -n $(in_namespace get "$server" --ignore-not-found -o name) ]]; then
   forget_number
   "${apply[@]}"
 else
-  # KEDA looks at the Deployment when it is given a ScaledObject, and may not have seen yet that there is one
+  # KEDA reads the Deployment when a ScaledObject is created, and may not know yet that it exists
   "${apply[@]}" || { echo "once more, in 5 s" >&2 && sleep 5 && "${apply[@]}"; }
   first=$(in_namespace get "$server" -o 'jsonpath={.metadata.annotations.tallycast/first-pods}')
   in_namespace scale "$server" --replicas="$first"

@@ -3,13 +3,13 @@
 #
 #   [IMAGE=registry/name:tag] scripts/deploy_preview.sh OVERLAY [REF]
 #
-# IMAGE, with a tag or a digest, takes the place of the one that the overlay names, as in a fresh clone, where that is an
-# example. Nothing is written down: the overlay's own lines are what is applied later.
+# IMAGE, with a tag or a digest, replaces the one in the overlay, for example in a fresh clone, where that is only an
+# example. No file is changed: a later apply uses the overlay's own lines.
 #
-# With a cluster that answers: what would change there. Without one, or with a git ref given: what changed in the
-# rendered manifests since that ref, or else since the last release. Without a release either: the list of all objects,
+# With a cluster that answers: what would change there. Without one, or with a git ref: what changed in the rendered
+# manifests since that ref, or since the last release. Without a release either: the list of all objects,
 # which would be new. The first line says which of these it is.
-# Exit code: 0 nothing would change, 1 something would, above 1 it could not be told.
+# Exit code: 0 nothing would change, 1 something would, above 1 it is unknown.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,11 +35,11 @@ if [[ -n ${IMAGE:-} ]]; then
   esac
   new=${IMAGE%@*}
   [[ ${new##*/} != *:* ]] || new=${new%:*}
-  # under which name the overlay has it now
+  # the name of the image in the overlay
   old=$(awk '/^[^ #-]/ { images = /^images:/; mine = 0 } images && /- name:/ { mine = $NF == "tallycast" }
     mine && $1 == "newName:" { print $2 }' "$shown/kustomization.yaml")
   mkdir "$folder/shown"
-  # kustomize takes relative paths alone: up to the root from there, and down again
+  # kustomize accepts only relative paths: up to the root from there, and down again
   up=$(cd "$folder/shown" && pwd -P | sed 's#/[^/]*#../#g')
   down=$(pwd -P)
   cat >"$folder/shown/kustomization.yaml" <<END
@@ -49,7 +49,7 @@ END
   shown=$folder/shown
 fi
 
-# a cluster that does not answer at once is none
+# a cluster that does not answer at once counts as none
 if [[ -z $ref ]] && "$kubectl" version --request-timeout=5s >/dev/null 2>&1; then
   echo "# the cluster of the context $("$kubectl" config current-context), and what $overlay would change in it"
   status=0

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Rust, Node, Python, make and apt. Does nothing where it is there already.
+# Installs what the tests need beside Rust, Node, Python, make and apt. Skips what is installed already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# needs COMMAND [PACKAGE]: the package is called as the command, if not said
+# needs COMMAND [PACKAGE]: by default the package has the name of the command
 missing=()
 needs() {
   command -v "$1" >/dev/null || missing+=("${2:-$1}")
@@ -15,7 +15,7 @@ needs prometheus-alertmanager
 needs openssl
 needs systemd-analyze systemd
 [[ -n ${CHROMIUM:-} ]] || needs chromium
-# Debian keeps what makes virtual environments in a package of its own
+# Debian has virtual environments in a separate package
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 if ((${#missing[@]})); then
   echo "installing ${missing[*]}"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# For a show: at least so many server pods, until they are let go.
+# For a show: a minimum number of server pods, until it is released.
 #
-#   scripts/hold.sh PODS        as many as that, and the autoscaler, if there is one, takes none away; it may add some
-#   scripts/hold.sh let-go      the autoscaler may take pods away again
+#   scripts/hold.sh PODS        this many; an autoscaler, if there is one, removes none, and may add some
+#   scripts/hold.sh let-go      the autoscaler may remove pods again
 #
-# It finds out by itself whether KEDA scales, a HorizontalPodAutoscaler, or nobody. It sets `selectPolicy: Disabled` for
-# scaling down. The files do not name that field, so no later apply undoes it. Pods that are there are never taken away:
-# a smaller number than the present one only holds.
+# It detects whether KEDA, a HorizontalPodAutoscaler, or nothing scales. It sets `selectPolicy: Disabled` for
+# scaling down. The files do not name that field, so no later apply undoes it. Existing pods are never removed: a
+# smaller number than the current one only holds that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,31 +22,30 @@ in_namespace() {
   "$kubectl" --namespace tallycast "$@"
 }
 
-# the value of a field, nothing where there is none
+# the value of a field, empty if there is none
 field() {
   in_namespace get "$1" --ignore-not-found -o "jsonpath=$2"
 }
 
-# KEDA or a HorizontalPodAutoscaler: the object that people write, where its rules for scaling down are, and its largest
-# number
+# KEDA or a HorizontalPodAutoscaler: the object to edit, the path of its rules for scaling down, and its maximum
 now=$(field "deployment/$name" '{.spec.replicas}')
 if [[ -z $now ]]; then
   echo "there is no deployment/$name in the namespace tallycast of the context $("$kubectl" config current-context)" >&2
   exit 1
 fi
 scaler="" largest=""
-# where KEDA is not installed, its kind is unknown
+# without KEDA its kind is unknown
 if largest=$(field "scaledobject.keda.sh/$name" '{.spec.maxReplicaCount}' 2>/dev/null) && [[ -n $largest ]]; then
   scaler=scaledobject.keda.sh/$name
 elif largest=$(field "hpa/$name" '{.spec.maxReplicas}') && [[ -n $largest ]]; then
   scaler=hpa/$name
 fi
 
-# set_policy POLICY: what the autoscaler may do about taking pods away
+# set_policy POLICY: the autoscaler's policy for removing pods
 set_policy() {
   local rules="{\"behavior\": {\"scaleDown\": {\"selectPolicy\": \"$1\"}}}"
   [[ $scaler == hpa/* ]] || rules="{\"advanced\": {\"horizontalPodAutoscalerConfig\": $rules}}"
-  # a name of its own: Flux puts back what was changed in the name of kubectl
+  # a field manager of its own: Flux reverts changes of the field manager kubectl
   in_namespace patch "$scaler" --type=merge --field-manager=tallycast-hold --patch "{\"spec\": $rules}" >/dev/null
   # KEDA passes it on to a HorizontalPodAutoscaler that it makes
   if ! in_namespace wait "hpa/$name" "--for=jsonpath={.spec.behavior.scaleDown.selectPolicy}=$1" --timeout=30s >/dev/null; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the path of a kubectl: the installed one, else a pinned one that is fetched once. Fails where there is none to be
-# had; whoever calls then says loudly what was left out.
+# Prints the path of a kubectl: the installed one, or a pinned one that is downloaded once. Fails if there is none; callers
+# then report what they skip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -10,7 +10,7 @@ tests/browser/node_modules/.bin/tsc --project assets/jsconfig.json
 
 venv=target/venv/bin
 shopt -s globstar nullglob
-# nullglob leaves out what is not there; the pages' packages are not ours
+# nullglob skips patterns without files; packages of the browser tests are not ours
 scripts=(.ci/run scripts/*.sh .github/scripts/*.sh compose/*.sh tests/**/*.sh manifests/**/*.sh)
 mapfile -t scripts < <(printf '%s\n' "${scripts[@]}" | grep -v /node_modules/)
 "$venv/shellcheck" "${scripts[@]}"
@@ -26,7 +26,7 @@ if ! command -v cargo-deny >/dev/null; then
   echo "building cargo-deny, once"
   cargo install --locked --quiet cargo-deny@0.20.2
 fi
-# the advisory database is a git repository that not every machine reaches: DENY_ADVISORIES=1 asks for it too
+# the advisory database is a git repository that not every machine reaches: DENY_ADVISORIES=1 includes it
 checks=(licenses bans sources)
 [[ ${DENY_ADVISORIES:-} == 1 ]] && checks+=(advisories)
 cargo deny --log-level error check "${checks[@]}"

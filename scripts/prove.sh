@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests at full counts: the same code and seeds as `make test`, more of them. Keeps its output as evidence.
+# The tests at full counts: the same code and seeds as `make test`, but more of them. Saves its output as evidence.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +12,6 @@ output=docs/evidence/prove.txt
   export TALLYCAST_PROVE_FACTOR=$factor
   PROPTEST_CASES=${PROPTEST_CASES:-4096} cargo test --quiet --lib
   cargo test --quiet --test ledger_model --test redis_scripts --test races --test crashes -- --test-threads=1
-  # the ones that take a minute by themselves
+  # those that take a minute each
   cargo test --quiet --test sockets_raw -- --ignored --test-threads=1
 } 2>&1 | tee "$output"

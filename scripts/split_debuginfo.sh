@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# split_debuginfo.sh PROGRAM…: moves what a debugger needs out of each program, into PROGRAM.debug beside it.
+# split_debuginfo.sh PROGRAM…: moves the debug information of each program into PROGRAM.debug beside it.
 #
-# Names of functions stay, so that a panic's backtrace can be read; a program finds its lines again if the file is put
-# beside it. What was split already stays as it is.
+# Function names stay, so that a backtrace is readable; line numbers are found if the file is beside the program. Programs
+# that are split already do not change.
 set -euo pipefail
 
 for program in "$@"; do

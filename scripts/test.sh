@@ -7,7 +7,7 @@ report=$(mktemp)
 trap 'rm -f "$report"' EXIT
 started=$SECONDS
 
-# suite NAME COMMAND…: runs it and notes how long it took
+# suite NAME COMMAND…: runs it and records its duration
 suite() {
   local name=$1 begin=$SECONDS
   shift
@@ -25,7 +25,7 @@ minutes() {
   awk -v seconds="$1" 'BEGIN { printf "%.1f", seconds / 60 }'
 }
 
-# always the whole workspace: a part of it would be built once more, with features of its own
+# always the whole workspace: a part of it would be built again, with other features
 tests() {
   cargo test --quiet --workspace "$@"
 }
@@ -41,7 +41,7 @@ one_by_one() {
   RUST_TEST_THREADS=1 named "$@"
 }
 
-# at_once FUNCTION FUNCTION: for suites that wait most of the time. What the first prints comes when both have ended.
+# at_once FUNCTION FUNCTION: for suites that mostly wait. The output of the first is printed when both have ended.
 at_once() {
   local output first failed=0
   output=$(mktemp)

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Prints what an image is called and labelled with, as outputs of a step: image, version, created, epoch.
+# Prints the name and labels of an image, as outputs of a step: image, version, created, epoch.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 repository=${GITHUB_REPOSITORY:?}
 epoch=$(git log -1 --format=%ct)
 version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
-# registries take lower case only
+# registries accept only lower case
 echo "image=ghcr.io/${repository,,}"
 echo "version=${version:?Cargo.toml has no version}"
 echo "epoch=$epoch"

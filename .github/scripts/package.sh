@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# package.sh TAG TARGET: packs the binaries of target/dist into packages/, after a look whether they are those of the tag.
+# package.sh TAG TARGET: packs the binaries of target/dist into packages/, after a check that their version is that of the tag.
 # For Linux, debug information is a separate archive; macOS and Windows keep that out of programs anyway.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

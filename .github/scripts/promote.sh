@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # promote.sh [--commit] OVERLAY IMAGE DIGEST: puts this image into manifests/overlays/OVERLAY, by a pull request.
 #
-# With --commit by a commit on main, without asking anybody: for staging alone, and only forward. An image that is older
-# than the one that is deployed changes nothing, since builds may end in another order than they began.
+# With --commit by a commit on main, without a pull request: only for staging, and only forward. An image that is older
+# than the deployed one changes nothing, because builds may end in another order than they began.
 #
 # Nothing is opened or pushed before the image could be pulled by its digest. With the variable CLUSTER, which holds a
 # kubeconfig, the API server there validates everything first without storing it, and what it refuses is not
@@ -40,7 +40,7 @@ revision_of() {
   docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "$1"
 }
 
-# The overlay's entry for the image: `field NAME` prints what it says, `put` rewrites it. Other images stay as they are.
+# The overlay's entry for the image: `field NAME` prints a field, `put` rewrites it. Other images stay as they are.
 # shellcheck disable=SC2016 # the dollars are awk's
 entry='/^[^ #-]/ { images = /^images:/; mine = 0 } images && /- name:/ { mine = $NF == "tallycast" }'
 field() {
@@ -97,8 +97,8 @@ put
 kubectl kustomize "manifests/overlays/$overlay" >"$work/after.yaml"
 grep -qF "$image@$digest" "$work/after.yaml" || fail "$file has no image that could be replaced"
 
-# The server's own dry run: validation, admission, and what of an object cannot be changed. Whose field it is is no matter
-# here, since nothing is kept.
+# The server's dry run: validation, admission, and immutable fields. The ownership of fields does not matter here, because
+# nothing is stored.
 printf '\n## Dry run\n' >>"$work/body"
 if [[ -n ${CLUSTER:-} ]]; then
   (umask 077 && printf '%s\n' "$CLUSTER" >"$work/kubeconfig")

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# scan_image.sh IMAGE: fails if something in it has a known hole, grave and mended by an update.
+# scan_image.sh IMAGE: fails if it has a known severe vulnerability that an update fixes.
 set -euo pipefail
 
 image=${1:?which image}
-# as a container, so that no further action runs with this job's rights; it gets the login for the registry and no more
+# as a container, so that no further action runs with this job's rights; it gets only the login for the registry
 docker run --rm \
   --volume "${DOCKER_CONFIG:-$HOME/.docker}/config.json:/config/config.json:ro" --env DOCKER_CONFIG=/config \
   ghcr.io/anchore/grype:v0.120.1 "registry:$image" --only-fixed --fail-on high
