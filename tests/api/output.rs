@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const JSON: (&str, &str) = ("TALLYCAST__LOG__FORMAT", "json");
 
 /// Standard output as a machine reads it: nothing but one JSON object a line.
@@ -28,7 +28,7 @@ async fn written<T>(server: &Server, what: &str, find: impl Fn() -> Option<T>) -
         if let Some(found) = find() {
             return found;
         }
-        assert!(since.elapsed() < PATIENCE, "{what} is not written\n{}", server.log());
+        assert!(since.elapsed() < TIMEOUT, "{what} is not written\n{}", server.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -173,7 +173,7 @@ async fn the_reason_of_a_failed_start_is_printed_in_the_configured_format() {
     for (name, value, says) in wrong {
         let silent = ("TALLYCAST__LOG__FILTER", if name == "TALLYCAST__LOG__FILTER" { value } else { "off" });
         let mut server = Server::spawn_on_terminal(&[JSON, silent, (name, value)]);
-        let ended = server.ended_within(PATIENCE).await;
+        let ended = server.ended_within(TIMEOUT).await;
         assert!(ended.is_some_and(|status| !status.success()), "{name}={value} is accepted\n{}", server.log());
         let lines = objects(&server);
         let why = lines.last().unwrap_or_else(|| panic!("{name}={value}: not a word"));

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// Longer than any command takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub const PARTY: &str = r##"ref = "party"
 title = "Party"
@@ -94,7 +94,7 @@ impl Operator {
 
     /// Waits for a command.
     pub async fn finish(&self, child: Child) -> CommandOutput {
-        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("the command ends");
+        let output = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await.expect("the command ends");
         let output = output.expect("its own child");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         CommandOutput { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }

@@ -29,7 +29,7 @@ const SECOND: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 const THIRD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
 const FOURTH: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
 /// nginx caches addresses for a second; a busy machine may be late.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Each worker of nginx remembers addresses by itself, for this long at most: a second, and the rounding of its clock.
 const REMEMBERED: Duration = Duration::from_millis(2_200);
 /// Drain time of a pod in these tests.
@@ -86,7 +86,7 @@ const NO_ANSWER: &str = "";
 async fn status(proxy: &Proxy, method: &str, path: &str, more: &str) -> u16 {
     let head =
         format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: upgrade, close");
-    let answer = timeout(PATIENCE, proxy.ask(&format!("{head}\r\n{more}\r\n"))).await.expect("nginx answers");
+    let answer = timeout(TIMEOUT, proxy.ask(&format!("{head}\r\n{more}\r\n"))).await.expect("nginx answers");
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no status in {answer:?}"))
 }
 
@@ -116,7 +116,7 @@ async fn recreated_pods_are_found_at_their_new_addresses() {
         if get(&proxy).await != 200 {
             well_since = Instant::now();
         }
-        assert!(since.elapsed() < PATIENCE, "the new addresses are never asked");
+        assert!(since.elapsed() < TIMEOUT, "the new addresses are never asked");
         sleep(Duration::from_millis(20)).await;
     }
     // one alone is left, and then none has the name
@@ -126,12 +126,12 @@ async fn recreated_pods_are_found_at_their_new_addresses() {
     }
     name_server.resolve_to(&[]);
     while get(&proxy).await != 502 {
-        assert!(since.elapsed() < PATIENCE, "an address without a name is still asked");
+        assert!(since.elapsed() < TIMEOUT, "an address without a name is still asked");
         sleep(Duration::from_millis(50)).await;
     }
     name_server.resolve_to(&[FOURTH]);
     while get(&proxy).await != 200 {
-        assert!(since.elapsed() < PATIENCE, "a name that is back is never asked for");
+        assert!(since.elapsed() < TIMEOUT, "a name that is back is never asked for");
         sleep(Duration::from_millis(50)).await;
     }
 }
@@ -225,7 +225,7 @@ async fn open(proxy: &Proxy, room: &str) -> Result<WebSocketStream<Tls>, u16> {
         .await
         .map_err(|_| 0_u16)?;
     loop {
-        match timeout(PATIENCE, socket.next()).await.expect("something comes") {
+        match timeout(TIMEOUT, socket.next()).await.expect("something comes") {
             Some(Ok(Message::Text(text))) if text.contains("\"state\"") => return Ok(socket),
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(0),
             Some(Ok(_)) => {}
@@ -293,7 +293,7 @@ async fn no_socket_is_refused_while_a_pod_drains() {
     name_server.resolve_to(&[SECOND]);
     let mut back = vec![];
     while back.len() < here {
-        let returned = timeout(PATIENCE, returns.join_next()).await.expect("everybody comes back");
+        let returned = timeout(TIMEOUT, returns.join_next()).await.expect("everybody comes back");
         back.push(returned.expect("there are more").expect("no panic"));
     }
     returns.abort_all();
@@ -303,7 +303,7 @@ async fn no_socket_is_refused_while_a_pod_drains() {
     let slowest = took[took.len() - 1];
     eprintln!("{} came back: {refused} refusals, median {:?}, slowest {slowest:?}", took.len(), took[took.len() / 2]);
     assert_eq!(refused, 0, "another pod was ready all the time");
-    assert!(slowest < PATIENCE, "{slowest:?}");
+    assert!(slowest < TIMEOUT, "{slowest:?}");
 }
 
 #[tokio::test]

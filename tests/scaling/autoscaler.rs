@@ -44,8 +44,8 @@ pub struct Autoscaler {
 }
 
 impl Autoscaler {
-    /// Reads a ScaledObject. All its times are divided by `haste`.
-    pub fn read(manifest: &str, haste: u32) -> Autoscaler {
+    /// Reads a ScaledObject. All its times are divided by `speed_up`.
+    pub fn read(manifest: &str, speed_up: u32) -> Autoscaler {
         let object: Value = serde_norway::from_str(manifest).expect("the manifest is YAML");
         let spec = &object["spec"];
         let behavior = |direction: &str| {
@@ -56,10 +56,10 @@ impl Autoscaler {
             let policy = |policy: &Value| Policy {
                 percent: policy["type"] == "Percent",
                 value: small(&policy["value"]),
-                period: Duration::from_secs(small(&policy["periodSeconds"]).into()) / haste,
+                period: Duration::from_secs(small(&policy["periodSeconds"]).into()) / speed_up,
             };
             Behavior {
-                window: Duration::from_secs(small(&behavior["stabilizationWindowSeconds"]).into()) / haste,
+                window: Duration::from_secs(small(&behavior["stabilizationWindowSeconds"]).into()) / speed_up,
                 policies: list(&behavior["policies"]).iter().map(policy).collect(),
             }
         };

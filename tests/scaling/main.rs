@@ -22,8 +22,8 @@ use support::redis::Redis;
 
 const SCALED_OBJECT: &str = include_str!("../../manifests/components/autoscaling-keda/scaled-object.yaml");
 /// All times of the autoscaler are divided by this: 300 quiet seconds are 20, one pod a minute is one in 4 s.
-const HASTE: u32 = 15;
-/// How often a HorizontalPodAutoscaler decides, in such haste.
+const SPEED_UP: u32 = 15;
+/// How often a HorizontalPodAutoscaler decides (15 s), divided by `SPEED_UP`.
 const SYNC: Duration = Duration::from_secs(1);
 /// Sockets of a pod: with 60 % of it as the target, 3,002 sessions take five pods.
 const CAPACITY: u32 = 1_050;
@@ -49,7 +49,7 @@ async fn the_server_scales_up_and_down_with_its_audience_and_keeps_every_vote() 
     let redis = Redis::start().await;
     let prometheus = Prometheus::start().await;
     let service = Service::open().await;
-    let mut autoscaler = Autoscaler::read(SCALED_OBJECT, HASTE);
+    let mut autoscaler = Autoscaler::read(SCALED_OBJECT, SPEED_UP);
     let settings = vec![
         ("TALLYCAST__LEDGER__URL", redis.url()),
         ("TALLYCAST__SERVER__MAX_SOCKETS", CAPACITY.to_string()),

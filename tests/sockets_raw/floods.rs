@@ -1,6 +1,6 @@
 //! Peers that send too much: they are closed at once, cost little, and nobody else is affected.
 
-use crate::raw::{Got, PATIENCE, PING, PONG, Raw, TEXT, frame, header, message};
+use crate::raw::{Got, TIMEOUT, PING, PONG, Raw, TEXT, frame, header, message};
 use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::plain_round;
@@ -40,7 +40,7 @@ async fn flood(raw: Raw, bytes: &[u8]) -> (usize, Vec<u8>) {
         let _ = reading.read_to_end(&mut said).await;
         said
     };
-    timeout(PATIENCE, async { tokio::join!(writer, reader) }).await.expect("the server cuts the connection")
+    timeout(TIMEOUT, async { tokio::join!(writer, reader) }).await.expect("the server cuts the connection")
 }
 
 fn close_frame(code: u16) -> Vec<u8> {

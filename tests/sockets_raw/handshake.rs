@@ -1,6 +1,6 @@
 //! Which handshakes are accepted, and how the others are refused.
 
-use crate::raw::{Answer, PATIENCE, Raw, handshake, message, request};
+use crate::raw::{Answer, TIMEOUT, Raw, handshake, message, request};
 use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::metrics::metric_becomes;
@@ -206,10 +206,10 @@ async fn above_max_sockets_the_answer_is_503_with_retry_after() {
     assert_eq!(http.get(&pod.url("/")).await.expect("an answer").status, 200, "pages still work");
     assert_eq!(http.get(&pod.url("/readyz")).await.expect("an answer").status, 503, "phones should go elsewhere");
     sockets.pop();
-    metric_becomes(pod, "tallycast_sockets", PATIENCE, |sockets| sockets == 2.0).await;
+    metric_becomes(pod, "tallycast_sockets", TIMEOUT, |sockets| sockets == 2.0).await;
     sockets.push(Raw::open(server).await);
-    metric_becomes(pod, "tallycast_sockets_refused_total", PATIENCE, |refused| refused == 1.0).await;
-    metric_becomes(pod, "tallycast_sessions_capacity", PATIENCE, |most| most == 3.0).await;
+    metric_becomes(pod, "tallycast_sockets_refused_total", TIMEOUT, |refused| refused == 1.0).await;
+    metric_becomes(pod, "tallycast_sessions_capacity", TIMEOUT, |most| most == 3.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

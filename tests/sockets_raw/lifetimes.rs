@@ -1,6 +1,6 @@
 //! The life of sockets: however they end, no resource is left.
 
-use crate::raw::{Got, PATIENCE, Raw, close, message};
+use crate::raw::{Got, TIMEOUT, Raw, close, message};
 use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::metrics::{metric, metric_becomes};
@@ -56,9 +56,9 @@ async fn a_thousand_sockets_that_end_in_every_way_leave_no_resources() {
     cycles.join_all().await;
     let roles = ["voter", "stage", "emcee"].map(|role| format!("tallycast_sessions{{role=\"{role}\"}}"));
     for series in roles.iter().map(String::as_str).chain(["tallycast_sockets"]) {
-        metric_becomes(pod, series, PATIENCE, |left| left == 0.0).await;
+        metric_becomes(pod, series, TIMEOUT, |left| left == 0.0).await;
     }
-    metric_becomes(pod, "process_open_fds", PATIENCE, |now| now <= files + 2.0).await;
+    metric_becomes(pod, "process_open_fds", TIMEOUT, |now| now <= files + 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +70,7 @@ async fn a_half_closed_connection_is_closed() {
         raw.tcp.shutdown().await.expect("its own half");
         assert_eq!(raw.next_but_pings().await, Got::End);
     }
-    metric_becomes(&cluster.pods[0], "tallycast_sockets", PATIENCE, |sockets| sockets == 0.0).await;
+    metric_becomes(&cluster.pods[0], "tallycast_sockets", TIMEOUT, |sockets| sockets == 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub const TEXT: u8 = 0x81;
 pub const CLOSE: u8 = 0x88;
@@ -171,13 +171,13 @@ impl Raw {
     /// Reads at most `most` bytes more; false at the end.
     pub async fn read_some(&mut self, most: usize) -> bool {
         let mut chunk = vec![0; most];
-        match timeout(PATIENCE, self.tcp.read(&mut chunk)).await {
+        match timeout(TIMEOUT, self.tcp.read(&mut chunk)).await {
             Ok(Ok(0) | Err(_)) => false,
             Ok(Ok(read)) => {
                 self.received.extend_from_slice(&chunk[..read]);
                 true
             }
-            Err(_) => panic!("the server was silent for {PATIENCE:?}"),
+            Err(_) => panic!("the server was silent for {TIMEOUT:?}"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Peers that read slowly, late, or never, while a room changes quickly: large states several times a second, and
 //! tallies as fast as possible. All of it happens at once in one room, because the timeouts of the server take long.
 
-use crate::raw::{CLOSE, Frame, PATIENCE, PING, PONG, Raw, TEXT, frame, handshake, message, request};
+use crate::raw::{CLOSE, Frame, TIMEOUT, PING, PONG, Raw, TEXT, frame, handshake, message, request};
 use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, plain_round};
@@ -96,7 +96,7 @@ impl Viewer {
             assert!(self.read(most).await, "{} was dropped although it reads", self.who);
             if *scene.over.borrow() {
                 let late = over_since.get_or_insert_with(Instant::now).elapsed();
-                assert!(late < PATIENCE, "{} knows only {} and {}", self.who, self.title, self.total);
+                assert!(late < TIMEOUT, "{} knows only {} and {}", self.who, self.title, self.total);
             }
         }
         self.states
@@ -285,11 +285,11 @@ async fn a_session_with_a_full_mailbox_is_closed_so_that_it_reconnects_to_its_wh
     stuck.upgrade(server).await;
     stuck.hello(&room, "voter", Some(&voter.token)).await;
     let sessions = r#"tallycast_sessions{role="voter"}"#;
-    metric_becomes(&cluster.pods[0], sessions, PATIENCE, |sessions| sessions == 1.0).await;
+    metric_becomes(&cluster.pods[0], sessions, TIMEOUT, |sessions| sessions == 1.0).await;
     for _ in 0..40 {
         assert_eq!(voter.cast(1, 1, "a").await, Verdict::Stored);
     }
-    let closed = timeout(PATIENCE, stuck.closed()).await.expect("it is closed, and not left with a part of its ballot");
+    let closed = timeout(TIMEOUT, stuck.closed()).await.expect("it is closed, and not left with a part of its ballot");
     assert_eq!(closed, Some(1012), "come back");
     assert!(metric(&cluster.pods[0], r#"tallycast_mailbox_refusals_total{mailbox="session"}"#).await > 0.0);
     let mut back = Raw::open(server).await;
