@@ -80,7 +80,6 @@ impl Receiver {
         let app = move || {
             App::new()
                 .app_data(shared.clone())
-                .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
                 .default_service(web::to(receive))
         };
         let server = HttpServer::new(app)
@@ -144,7 +143,11 @@ impl Drop for Receiver {
     }
 }
 
-async fn receive(request: HttpRequest, body: web::Bytes, state: web::Data<State>) -> HttpResponse {
+async fn receive(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
+    // what follows an upgrade has no end, and no length
+    let has_body = request.headers().contains_key(header::CONTENT_LENGTH);
+    let body = if has_body { payload.to_bytes_limited(MAX_BODY_BYTES).await } else { Ok(Ok(web::Bytes::new())) };
+    let body = body.expect("a body within the limit").expect("a whole body");
     let text = |value: &header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value)));
     let received = Received {
