@@ -167,7 +167,7 @@ fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> 
 /// `POST …/open`; an empty body means `{}`.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 pub struct OpenBody {
-    /// The take to open.
+    /// The take to run.
     #[serde(default)]
     pub take: Option<u16>,
     /// Its length, 5 to 86,400 s.
@@ -194,7 +194,7 @@ pub struct CloseBody {
 /// `POST …/take`.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct TakeBody {
-    /// The take to count.
+    /// The take that is to count.
     pub take: u16,
 }
 
@@ -283,7 +283,7 @@ impl StageBody {
 pub struct SessionBody {
     /// The emcee key.
     pub key: String,
-    /// A name for the device; cut after 40 characters.
+    /// A name for the device, cut after 40 characters.
     #[serde(default)]
     pub device: Option<String>,
 }
