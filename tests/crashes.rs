@@ -152,7 +152,7 @@ async fn vote_until_cut_off(mut voter: Voter, (round, take): TakeId, mut rng: im
 /// Comes back, turns the unknown into a known, and uses up the rest.
 async fn finish(mut voter: Voter, (round, take): TakeId) -> Voter {
     voter.come_back().await;
-    voter.resolve_cast(round, take).await;
+    voter.resolve(round, take).await;
     while voter.told(round, take).votes.len() < voter.votes_per_round {
         let verdict = voter.cast(round, take, "a").await;
         assert_eq!(verdict, Verdict::Stored, "{} in an open round", voter.name);

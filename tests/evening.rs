@@ -207,7 +207,7 @@ async fn play(voter: &mut Voter, mut part: Part) {
         vote(voter, next, &mut part).await;
         let _ = part.reports.send(Report::Finished(next));
         voter.wait_until("the end of the take", |v| v.is_over(next.0, next.1)).await;
-        voter.resolve_cast(next.0, next.1).await;
+        voter.resolve(next.0, next.1).await;
         let _ = part.reports.send(Report::Concluded(next));
         next = if next == (VOIDED, 1) { (VOIDED, 2) } else { (next.0 + 1, 1) };
     }
@@ -289,7 +289,7 @@ async fn vote(voter: &mut Voter, (round, take): TakeId, part: &mut Part) {
         } else {
             voter.begin(round, take, &gathered);
         }
-        match voter.resolve_cast(round, take).await {
+        match voter.resolve(round, take).await {
             Some(Verdict::Stored) => used = due,
             Some(Verdict::Refused(code)) if ["closed", "stale_take"].contains(&code.as_str()) => return,
             other => panic!("{} cast {gathered:?} in ({round}, {take}) and got {other:?}", voter.name),

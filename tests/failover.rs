@@ -206,6 +206,6 @@ async fn without_its_replica_a_pod_acknowledges_no_vote_still_shows_rooms_and_sa
     replica.command(&follow).await;
     server.ready().await;
     voter.begin(1, 1, "b");
-    assert_eq!(voter.resolve_cast(1, 1).await, Some(Verdict::Stored));
+    assert_eq!(voter.resolve(1, 1).await, Some(Verdict::Stored));
     assert_eq!(emcee.close(&room, 1).await["rounds"][0]["tally"]["votes"], json!([1, 1]));
 }

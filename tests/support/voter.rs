@@ -218,9 +218,9 @@ impl Voter {
 
     /// Casts letters from the next slip and stays with the cast until its definite answer.
     pub async fn cast(&mut self, round: u32, take: u32, letters: &str) -> Verdict {
-        self.resolve_cast(round, take).await;
+        self.resolve(round, take).await;
         self.begin(round, take, letters);
-        self.resolve_cast(round, take).await.expect("a cast was begun")
+        self.resolve(round, take).await.expect("a cast was begun")
     }
 
     /// As `cast`, but gives up, with the outcome unknown, when the socket ends or the server is busy.
@@ -229,7 +229,7 @@ impl Voter {
         self.attempt(round, take).await
     }
 
-    /// Notes a cast as unknown, to be sent by `attempt` or `resolve_cast`.
+    /// Notes a cast as unknown, to be sent by `attempt` or `resolve`.
     pub fn begin(&mut self, round: u32, take: u32, letters: &str) {
         let told = self.told(round, take);
         assert!(told.unknown.is_none(), "one cast may be unanswered at a time");
@@ -238,7 +238,7 @@ impl Voter {
     }
 
     /// Repeats the unknown cast of this running, unchanged, until it has a definite answer.
-    pub async fn resolve_cast(&mut self, round: u32, take: u32) -> Option<Verdict> {
+    pub async fn resolve(&mut self, round: u32, take: u32) -> Option<Verdict> {
         self.told(round, take).unknown.as_ref()?;
         let give_up = Instant::now() + COME_BACK_LIMIT;
         loop {
