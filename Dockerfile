@@ -37,7 +37,7 @@ COPY assets assets
 COPY bench/constants.toml bench/
 COPY loadtest loadtest
 COPY src src
-# Cargo compares times: copied files must be newer than the stubs
+# Cargo goes by times: what was copied must be newer than the stubs
 RUN find src loadtest/src -name '*.rs' -exec touch {} + \
     && cargo build --locked --profile dist --package tallycast --package loadtest --bins
 COPY scripts/split_debuginfo.sh scripts/

@@ -344,7 +344,7 @@ async fn nothing_of_the_ranking_is_sent_before_it_is_revealed() {
             }
             let me = voters[2].http(&emcee.http, Method::GET, "/me", None).await.expect(200, "GET /me");
             assert_eq!(me["standing"].is_null(), shown > 3, "place 3 over HTTP while {shown} is shown: {me}");
-            // the pong comes after everything that this step sent to the voter
+            // the ping's answer comes after whatever this step told the voter
             own.sync().await;
             let standing = own.recorded.iter().any(|text| text.starts_with("{\"standing\""));
             assert_eq!(standing, shown <= 3, "place 3 by socket while {shown} is shown");
