@@ -41,7 +41,7 @@ def kind_of(item: world.Object) -> str:
 
 
 def is_custom(item: world.Object) -> bool:
-    """True for what is no part of Kubernetes itself."""
+    """True for what is not part of Kubernetes itself."""
     group = item["apiVersion"].partition("/")[0]
     builtin = "." not in group or (group.endswith(".k8s.io") and not group.startswith("gateway."))
     return "/" in item["apiVersion"] and not builtin

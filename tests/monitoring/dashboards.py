@@ -183,7 +183,7 @@ class Evening(unittest.TestCase):
                 self.assertEqual(record["node"], "${NODE}")
                 told[kind].append({key: value for key, value in record.items() if key != "node"})
         self.assertEqual(told, {kind: [json.loads(line) for line in wanted] for kind, wanted in by_hand.items()})
-        # a panic is no object, and not on standard output
+        # a panic is not a JSON object, and not on standard output
         panic = "thread 'main' panicked at src/main.rs:1:1:"
         self.assertEqual([(kind, record["log"]) for kind, record in collector.take(file, panic, "stderr")],
                          [("/tallycast/error", panic)])

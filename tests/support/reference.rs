@@ -172,16 +172,16 @@ pub fn exported_ballots(export: &Value, take_id: TakeId) -> BTreeMap<String, Str
 
 #[track_caller]
 pub fn array<'a>(value: &'a Value, field: &str) -> &'a Vec<Value> {
-    value[field].as_array().unwrap_or_else(|| panic!("{field} is no list in {value}"))
+    value[field].as_array().unwrap_or_else(|| panic!("{field} is not a list in {value}"))
 }
 
 #[track_caller]
 pub fn text(value: &Value, field: &str) -> String {
-    value[field].as_str().unwrap_or_else(|| panic!("{field} is no text in {value}")).to_owned()
+    value[field].as_str().unwrap_or_else(|| panic!("{field} is not a text in {value}")).to_owned()
 }
 
 #[track_caller]
 pub fn number(value: &Value, field: &str) -> u32 {
     let number = value[field].as_u64().and_then(|number| u32::try_from(number).ok());
-    number.unwrap_or_else(|| panic!("{field} is no count in {value}"))
+    number.unwrap_or_else(|| panic!("{field} is not a count in {value}"))
 }

@@ -1,9 +1,9 @@
-//! Promises that hold for every frame on every socket, checked as the frames arrive.
+//! Promises for every frame on every socket, checked as the frames arrive.
 //!
-//! Faults these catch: a tally or state that falls back (a stale board, a reordered feed), a delta
-//! sent where an absolute count belongs, a count that does not add up (a torn read of two
-//! counters), a tally after an acknowledgement that does not hold the acknowledged vote (the
-//! verdict overtook the board), and a ballot that shrinks or changes.
+//! They find: a tally or state that goes back (a stale board, a reordered feed), a difference sent
+//! instead of an absolute count, counts that do not add up (a torn read of two counters), a tally
+//! after an acknowledgement without the acknowledged vote (the verdict overtook the board), and a
+//! ballot that shrinks or changes.
 
 use serde_json::Value;
 use std::collections::HashMap;
@@ -27,18 +27,18 @@ struct Tally {
 }
 
 impl Watch {
-    /// `who` is named when a promise is broken.
+    /// `who` is in the message when a promise is broken.
     pub fn new(who: &str) -> Watch {
         Watch { who: who.to_owned(), ..Watch::default() }
     }
 
-    /// Takes a frame's text apart and checks it. Gives the message's name and fields.
+    /// Parses and checks a frame. Returns the message's name and fields.
     pub fn read(&mut self, text: &str) -> (String, Value) {
         let frame: Value = match serde_json::from_str(text) {
             Ok(frame) => frame,
-            Err(error) => panic!("{}: a frame that is no JSON ({error}): {text}", self.who),
+            Err(error) => panic!("{}: a frame that is not JSON ({error}): {text}", self.who),
         };
-        let Value::Object(fields) = frame else { panic!("{}: a frame that is no object: {text}", self.who) };
+        let Value::Object(fields) = frame else { panic!("{}: a frame that is not an object: {text}", self.who) };
         assert_eq!(fields.len(), 1, "{}: a frame has exactly one key: {text}", self.who);
         let (name, body) = fields.into_iter().next().expect("one field");
         match name.as_str() {
@@ -56,7 +56,7 @@ impl Watch {
     }
 
     fn number(&self, body: &Value, field: &str) -> u64 {
-        body[field].as_u64().unwrap_or_else(|| panic!("{}: {field} is no count in {body}", self.who))
+        body[field].as_u64().unwrap_or_else(|| panic!("{}: {field} is not a count in {body}", self.who))
     }
 
     fn key(&self, body: &Value) -> Key {
@@ -94,7 +94,7 @@ impl Watch {
         let seq = self.number(&body["room"], "seq");
         assert!(seq >= self.state_seq, "{}: the state fell back from seq {} to {seq}", self.who, self.state_seq);
         self.state_seq = seq;
-        assert!(body["room"]["now"].is_null(), "{}: `now` is told over HTTP only: {body}", self.who);
+        assert!(body["room"]["now"].is_null(), "{}: `now` is sent only over HTTP: {body}", self.who);
         let ballot = &body["you"]["ballot"];
         if ballot.is_object() {
             self.ballot(ballot);
