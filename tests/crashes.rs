@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 
 const CROWD: usize = 40;
 
-/// What is done to the hall in mid-round.
+/// What is done to the cluster during a round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     /// SIGKILL to a process.
@@ -47,7 +47,7 @@ impl Fault {
                 cluster.pods[pod].launch();
             }
             Fault::KillRedis => {
-                let redis = cluster.redis.as_mut().expect("a hall on Redis");
+                let redis = cluster.redis.as_mut().expect("a cluster on Redis");
                 redis.kill9().await;
                 redis.launch().await;
             }

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// What a command writes to the room record, and to no other place.
 const RECORD: &[&str] = &["\"command_seq\":"];
-/// What a command writes to the gates: their target, a word of its own.
+/// The word in what a command writes to the gates: their desired state.
 const GATES: &[&str] = &["\r\nnever\r\n", "\r\nafter\r\n", "\r\nat\r\n", "\r\nclosed\r\n"];
 /// Until what is shown and what is taken agree, from the moment that Redis is back.
 const AGREE_WITHIN: Duration = Duration::from_secs(5);

@@ -17,16 +17,16 @@ use support::voter::{Verdict, Voter};
 use support::{dice, wall_ms};
 use tokio::time::sleep;
 
-/// Everybody in the hall who may listen: on every process a stage and a voter who does not vote.
-struct Ears {
+/// Public listeners: on every process a stage and a voter who does not vote.
+struct Listeners {
     sockets: Vec<Socket>,
     room: String,
     cluster: Vec<std::net::SocketAddr>,
     http: Http,
 }
 
-impl Ears {
-    async fn open(cluster: &Cluster, room: &str) -> Ears {
+impl Listeners {
+    async fn open(cluster: &Cluster, room: &str) -> Listeners {
         let http = Http::new();
         let mut sockets = Vec::new();
         for (number, pod) in cluster.addresses().into_iter().enumerate() {
@@ -39,7 +39,7 @@ impl Ears {
             socket.expect("state").await;
             sockets.push(socket);
         }
-        Ears { sockets, room: room.to_owned(), cluster: cluster.addresses(), http }
+        Listeners { sockets, room: room.to_owned(), cluster: cluster.addresses(), http }
     }
 
     /// Waits until every listener has received this.
@@ -147,19 +147,19 @@ async fn the_split_of_a_hidden_round_is_sent_at_its_close_and_no_sooner() {
         let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({"split": "hidden"})).await;
         let mut desk = Socket::emcee(cluster.addresses()[0], &room).await;
-        let mut ears = Ears::open(&cluster, &room).await;
+        let mut listeners = Listeners::open(&cluster, &room).await;
         emcee.open(&room, 1).await;
         for voter in &mut crowd(&emcee, &cluster, &room, 3).await {
             assert_eq!(voter.cast(1, 1, "aaab").await, Verdict::Stored);
         }
-        ears.hear_total(1, 12).await;
+        listeners.hear_total(1, 12).await;
         desk.wait_for("the split, for the emcee", |name, body| {
             counts(name, body, 1).is_some_and(|tally| tally["votes"] == json!([9, 3]))
         })
         .await;
-        ears.assert_no_split(1, "while the round was open").await;
+        listeners.assert_no_split(1, "while the round was open").await;
         emcee.close(&room, 1).await;
-        ears.assert_all_told(1, json!([9, 3])).await;
+        listeners.assert_all_told(1, json!([9, 3])).await;
     }
 }
 
@@ -168,19 +168,19 @@ async fn the_result_of_a_held_round_is_sent_when_the_emcee_shows_it_and_no_soone
     for cluster in clusters().await {
         let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({"split": "held"})).await;
-        let mut ears = Ears::open(&cluster, &room).await;
+        let mut listeners = Listeners::open(&cluster, &room).await;
         emcee.open(&room, 1).await;
         for voter in &mut crowd(&emcee, &cluster, &room, 3).await {
             assert_eq!(voter.cast(1, 1, "aaab").await, Verdict::Stored);
         }
-        ears.hear_total(1, 12).await;
+        listeners.hear_total(1, 12).await;
         emcee.close(&room, 1).await;
         emcee.decide(&room, 1, json!("b")).await;
-        ears.hear("the close", |name, body| name == "state" && round(&body["room"], 1)["phase"] == "closed").await;
-        ears.assert_no_split(1, "before the emcee showed it").await;
+        listeners.hear("the close", |name, body| name == "state" && round(&body["room"], 1)["phase"] == "closed").await;
+        listeners.assert_no_split(1, "before the emcee showed it").await;
         emcee.show(&room, 1).await;
-        ears.assert_all_told(1, json!([9, 3])).await;
-        let shown = ears.everything().await;
+        listeners.assert_all_told(1, json!([9, 3])).await;
+        let shown = listeners.everything().await;
         assert!(shown.iter().any(|text| tells_winner(text, 1)), "the search finds a winner once it is shown");
     }
 }
@@ -190,7 +190,7 @@ async fn a_blackout_hides_the_split_until_the_close_even_if_the_round_is_extende
     for cluster in clusters().await {
         let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({"seconds": 6, "blackout_seconds": 4})).await;
-        let mut ears = Ears::open(&cluster, &room).await;
+        let mut listeners = Listeners::open(&cluster, &room).await;
         let mut voters = crowd(&emcee, &cluster, &room, 2).await;
         for voter in &mut voters {
             voter.come_back().await;
@@ -198,23 +198,24 @@ async fn a_blackout_hides_the_split_until_the_close_even_if_the_round_is_extende
         let opened = emcee.open(&room, 1).await;
         let closes_at = round(&opened, 1)["closes_at"].as_i64().expect("a deadline");
         assert_eq!(voters[0].cast(1, 1, "aaaaa").await, Verdict::Stored);
-        ears.assert_all_told(1, json!([5, 0])).await;
-        let heard_in_the_light: Vec<usize> = ears.sockets.iter().map(|socket| socket.recorded.len()).collect();
+        listeners.assert_all_told(1, json!([5, 0])).await;
+        let heard_in_the_light: Vec<usize> = listeners.sockets.iter().map(|socket| socket.recorded.len()).collect();
 
         // 100 ms into the dark; what is cast now must not be seen split before the close
         let dark_in = closes_at - 4_000 + 100 - wall_ms();
         sleep(Duration::from_millis(u64::try_from(dark_in).unwrap_or(0))).await;
         assert_eq!(voters[1].cast(1, 1, "bbbbb").await, Verdict::Stored);
-        ears.hear_total(1, 10).await;
+        listeners.hear_total(1, 10).await;
         let path = format!("/rooms/{room}/rounds/1/deadline");
         emcee.post(&path, json!({"closes_at": wall_ms() + 60_000})).await;
-        ears.hear("the new deadline", |name, body| {
-            name == "state" && round(&body["room"], 1)["closes_at"].as_i64() > Some(closes_at)
-        })
-        .await;
+        listeners
+            .hear("the new deadline", |name, body| {
+                name == "state" && round(&body["room"], 1)["closes_at"].as_i64() > Some(closes_at)
+            })
+            .await;
         assert_eq!(voters[1].cast(1, 1, "bb").await, Verdict::Stored);
-        ears.hear_total(1, 12).await;
-        for (socket, light) in ears.sockets.iter_mut().zip(heard_in_the_light) {
+        listeners.hear_total(1, 12).await;
+        for (socket, light) in listeners.sockets.iter_mut().zip(heard_in_the_light) {
             // what was sent before the blackout may be known; only what follows is searched
             socket.recorded.drain(..light);
             let dark = |text: &String| {
@@ -226,9 +227,9 @@ async fn a_blackout_hides_the_split_until_the_close_even_if_the_round_is_extende
                 socket.recorded.iter().position(|text| all_counts(text, 1).iter().any(|tally| tally["total"] == 10));
             socket.recorded.drain(..after.expect("heard above"));
         }
-        ears.assert_no_split(1, "in the dark").await;
+        listeners.assert_no_split(1, "in the dark").await;
         emcee.close(&room, 1).await;
-        ears.assert_all_told(1, json!([5, 7])).await;
+        listeners.assert_all_told(1, json!([5, 7])).await;
     }
 }
 
@@ -241,12 +242,12 @@ async fn a_blackout_stays_dark_with_a_slow_ledger_and_on_a_process_that_starts_d
     let mut cluster = Cluster::over(redis, &[vec![], vec![("TALLYCAST__LEDGER__URL", behind.as_str())]]).await;
     let emcee = Emcee::new(cluster.addresses()[..1].to_vec());
     let room = one_round(&emcee, json!({"seconds": 40, "blackout_seconds": BLACKOUT_MS / 1_000})).await;
-    let mut ears = Ears::open(&cluster, &room).await;
+    let mut listeners = Listeners::open(&cluster, &room).await;
     let mut voter = Voter::join(&emcee.http, &cluster.addresses()[1..], &room, "Ann", dice(25, 0)).await;
     let opened = emcee.open(&room, 1).await;
     let dark_at = round(&opened, 1)["closes_at"].as_i64().expect("a deadline") - BLACKOUT_MS;
     assert_eq!(voter.cast(1, 1, "aa").await, Verdict::Stored);
-    ears.assert_all_told(1, json!([2, 0])).await;
+    listeners.assert_all_told(1, json!([2, 0])).await;
 
     // the first vote is stored before the blackout, and its delayed answer arrives in the blackout
     sleep(Duration::from_millis(u64::try_from(dark_at - 600 - wall_ms()).unwrap_or(0))).await;
@@ -256,23 +257,23 @@ async fn a_blackout_stays_dark_with_a_slow_ledger_and_on_a_process_that_starts_d
             assert_eq!(voter.cast(1, 1, "b").await, Verdict::Stored);
         }
     });
-    ears.hear("the dark", |name, body| name == "state" && round(&body["room"], 1)["dark"] == true).await;
-    for socket in &mut ears.sockets {
+    listeners.hear("the dark", |name, body| name == "state" && round(&body["room"], 1)["dark"] == true).await;
+    for socket in &mut listeners.sockets {
         socket.recorded.clear();
     }
     while !casting.is_finished() {
-        ears.assert_no_split(1, "in the dark, while the ledger answers late").await;
+        listeners.assert_no_split(1, "in the dark, while the ledger answers late").await;
     }
     casting.await.expect("every vote is stored");
-    ears.hear_total(1, 8).await;
-    ears.assert_no_split(1, "in the dark, while the ledger answers late").await;
+    listeners.hear_total(1, 8).await;
+    listeners.assert_no_split(1, "in the dark, while the ledger answers late").await;
 
     proxy.delay_answers(Duration::ZERO);
     cluster.pods[1].crash_and_restart().await;
-    let mut ears = Ears::open(&cluster, &room).await;
-    ears.assert_no_split(1, "in the dark, where a process has just started").await;
+    let mut listeners = Listeners::open(&cluster, &room).await;
+    listeners.assert_no_split(1, "in the dark, where a process has just started").await;
     emcee.close(&room, 1).await;
-    ears.assert_all_told(1, json!([2, 6])).await;
+    listeners.assert_all_told(1, json!([2, 6])).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -285,25 +286,28 @@ async fn the_rounds_of_a_secret_programme_are_sent_when_they_open_and_no_sooner(
         };
         let rounds: Vec<Value> = (1..=3).map(round_of).collect();
         let room = emcee.create(json!({"title": "A surprise", "programme": "secret", "rounds": rounds})).await;
-        let mut ears = Ears::open(&cluster, &room).await;
-        ears.assert_never("SECRET-", "before the first round").await;
+        let mut listeners = Listeners::open(&cluster, &room).await;
+        listeners.assert_never("SECRET-", "before the first round").await;
         assert_eq!(round(&emcee.room(&room).await, 2)["title"], "SECRET-TITLE-2", "the emcee sees everything");
         for number in 1..=2 {
             emcee.open(&room, number).await;
             let title = format!("SECRET-TITLE-{number}");
-            ears.hear(&title, |name, body| name == "state" && round(&body["room"], number)["title"] == title.as_str())
+            listeners
+                .hear(&title, |name, body| name == "state" && round(&body["room"], number)["title"] == title.as_str())
                 .await;
-            ears.assert_never(&format!("SECRET-TITLE-{}", number + 1), "before its round opened").await;
-            ears.assert_never(&format!("SECRET-LABEL-{}", number + 1), "before its round opened").await;
+            listeners.assert_never(&format!("SECRET-TITLE-{}", number + 1), "before its round opened").await;
+            listeners.assert_never(&format!("SECRET-LABEL-{}", number + 1), "before its round opened").await;
             emcee.close(&room, number).await;
         }
         // a change to a round that is still secret stays secret too
         let mut changed: Vec<Value> = (1..=3).map(round_of).collect();
         changed[2]["title"] = json!("SECRET-CHANGE");
         emcee.patch(&format!("/rooms/{room}"), json!({"rounds": changed, "title": "Another surprise"})).await;
-        ears.hear("the new title", |name, body| name == "state" && body["room"]["title"] == "Another surprise").await;
-        ears.assert_never("SECRET-CHANGE", "before its round opened").await;
-        ears.assert_never("SECRET-TITLE-3", "before its round opened").await;
+        listeners
+            .hear("the new title", |name, body| name == "state" && body["room"]["title"] == "Another surprise")
+            .await;
+        listeners.assert_never("SECRET-CHANGE", "before its round opened").await;
+        listeners.assert_never("SECRET-TITLE-3", "before its round opened").await;
     }
 }
 
@@ -312,7 +316,7 @@ async fn nothing_of_the_ranking_is_sent_before_it_is_revealed() {
     for cluster in clusters().await {
         let emcee = cluster.emcee();
         let room = one_round(&emcee, json!({})).await;
-        let mut ears = Ears::open(&cluster, &room).await;
+        let mut listeners = Listeners::open(&cluster, &room).await;
         // ten voters, place n with 11 - n votes on the winner; their names are the marks to search for
         let mut voters = Vec::new();
         for place in 1..=10u64 {
@@ -325,16 +329,16 @@ async fn nothing_of_the_ranking_is_sent_before_it_is_revealed() {
             assert_eq!(verdict, Verdict::Stored, "{}", voter.name);
         }
         emcee.close(&room, 1).await;
-        ears.assert_never("MARK-", "before the reveal").await;
+        listeners.assert_never("MARK-", "before the reveal").await;
         let mut own = Socket::open(cluster.addresses()[0], "place 3").await.expect("a voter may connect");
         own.record();
         own.say_hello(&room, "voter", Some(&voters[2].token)).await;
 
         for shown in [11, 8, 5, 4, 3, 2, 1] {
             emcee.reveal(&room, json!({"place": shown, "top": 10})).await;
-            ears.hear("the reveal", |name, body| name == "reveal" && body["place"] == shown).await;
+            listeners.hear("the reveal", |name, body| name == "reveal" && body["place"] == shown).await;
             own.wait_for("the reveal", |name, body| name == "reveal" && body["place"] == shown).await;
-            let public = ears.everything().await;
+            let public = listeners.everything().await;
             for hidden in 1..shown {
                 let mark = format!("MARK-{hidden:02}");
                 let leak = public.iter().find(|text| text.contains(&mark));
@@ -351,11 +355,11 @@ async fn nothing_of_the_ranking_is_sent_before_it_is_revealed() {
         }
         for place in 1..=10 {
             let mark = format!("MARK-{place:02}");
-            let found = ears.sockets.iter().all(|socket| socket.recorded.iter().any(|text| text.contains(&mark)));
+            let found = listeners.sockets.iter().all(|socket| socket.recorded.iter().any(|text| text.contains(&mark)));
             assert!(found, "{mark} was shown to all in the end");
         }
         for private in ["\"preview\"", "\"desk\"", "\"time_ms\""] {
-            ears.assert_never(private, "to somebody who is no emcee").await;
+            listeners.assert_never(private, "to somebody who is no emcee").await;
         }
     }
 }
@@ -371,8 +375,8 @@ async fn a_ranking_that_was_taken_away_is_not_sent_to_later_sockets() {
     emcee.close(&room, 1).await;
     emcee.reveal(&room, json!({"place": 1})).await;
     emcee.reveal(&room, json!({"place": null})).await;
-    let mut ears = Ears::open(&cluster, &room).await;
-    ears.assert_never("MARK-ANN", "after the ranking was taken away").await;
+    let mut listeners = Listeners::open(&cluster, &room).await;
+    listeners.assert_never("MARK-ANN", "after the ranking was taken away").await;
     let me = ann.http(&emcee.http, Method::GET, "/me", None).await.expect(200, "GET /me");
     assert!(me["standing"].is_null(), "a place in a ranking that was taken away: {me}");
 }

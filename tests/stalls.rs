@@ -25,7 +25,7 @@ const MAX_GROWTH_BYTES: f64 = 4e6;
 async fn memory_does_not_grow_while_the_ledger_stalls_for_a_minute_under_load() {
     let stall = Duration::from_secs(count("TALLYCAST_STALL_SECS", 60) as u64);
     let cluster = Cluster::redis(1).await;
-    let redis = cluster.redis.as_ref().expect("a hall on Redis");
+    let redis = cluster.redis.as_ref().expect("a cluster on Redis");
     let (emcee, pod) = (cluster.emcee().persistent(), cluster.addresses()[0]);
     let room = emcee.create_plain("A stall", 1).await;
     let (begin, begun) = watch::channel(false);

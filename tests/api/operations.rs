@@ -204,7 +204,7 @@ async fn readiness_follows_the_loss_and_return_of_redis_and_liveness_does_not() 
     emcee.open(&room, 1).await;
     let mut ann = Voter::join(&http, &cluster.addresses(), &room, "Ann", dice(96, 0)).await;
     assert_eq!(ann.cast(1, 1, "a").await, Verdict::Stored);
-    cluster.redis.as_mut().expect("a hall on Redis").kill9().await;
+    cluster.redis.as_mut().expect("a cluster on Redis").kill9().await;
     let since = Instant::now();
     let reasons = loop {
         let ready = http.get(&cluster.pods[0].url("/readyz")).await.expect("an answer");
@@ -231,7 +231,7 @@ async fn readiness_follows_the_loss_and_return_of_redis_and_liveness_does_not() 
         emcee.call(reqwest::Method::POST, &format!("/rooms/{room}/rounds/1/close"), Some(&serde_json::json!({}))).await;
     assert_eq!(answer.status, 503, "{}", answer.text);
     assert!(["ledger_unavailable", "closing"].iter().any(|code| answer.body["code"] == *code), "{}", answer.text);
-    cluster.redis.as_mut().expect("a hall on Redis").launch().await;
+    cluster.redis.as_mut().expect("a cluster on Redis").launch().await;
     cluster.ready().await;
     let closed = emcee.clone().persistent().close(&room, 1).await;
     assert_eq!(crate::support::emcee::round(&closed, 1)["tally"]["votes"], serde_json::json!([1, 0]), "{closed}");
@@ -269,7 +269,7 @@ async fn the_slow_log_names_commands_without_their_arguments() {
 
     let mut cluster = Cluster::redis(1).await;
     let emcee = cluster.emcee();
-    cluster.redis.as_ref().expect("a hall on Redis").command("CONFIG SET slowlog-log-slower-than 0").await;
+    cluster.redis.as_ref().expect("a cluster on Redis").command("CONFIG SET slowlog-log-slower-than 0").await;
     let room = emcee.create_plain("Slow", 1).await;
     emcee.open(&room, 1).await;
     let mut ann = Voter::join(&emcee.http, &cluster.addresses(), &room, "Ann", dice(98, 0)).await;
@@ -288,7 +288,7 @@ async fn the_slow_log_names_commands_without_their_arguments() {
     let later = emcee.get(&format!("/ledger/slow-log?since={}", now + 60_000)).await;
     assert_eq!(later["commands"], serde_json::json!([]), "nothing was slow since");
 
-    let redis = cluster.redis.as_mut().expect("a hall on Redis");
+    let redis = cluster.redis.as_mut().expect("a cluster on Redis");
     redis.kill9().await;
     redis.launch().await;
     cluster.ready().await;
@@ -296,7 +296,7 @@ async fn the_slow_log_names_commands_without_their_arguments() {
     assert!(log["server_run"].is_string() && restarted["server_run"] != log["server_run"], "{log}\n{restarted}");
 
     // as with a provider that lets nobody ask
-    cluster.redis.as_ref().expect("a hall on Redis").command("ACL SETUSER default -slowlog").await;
+    cluster.redis.as_ref().expect("a cluster on Redis").command("ACL SETUSER default -slowlog").await;
     let forbidden = emcee.get("/ledger/slow-log").await;
     assert_eq!(forbidden["commands"], serde_json::json!([]), "{forbidden}");
     assert!(

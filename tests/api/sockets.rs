@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-/// A hall with an open round and a voter in it.
+/// A cluster with an open round and a voter.
 async fn open_round() -> (Cluster, Emcee, String, Voter) {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();

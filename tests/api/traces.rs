@@ -96,7 +96,10 @@ async fn casts_commands_and_jobs_are_traced_with_their_parts_and_without_persona
         let commit = parts.iter().find(|part| part.name == "commit").expect("see above");
         let batch = spans.iter().find(|span| span.span_id == commit.links[0].span_id).expect("its batch");
         assert_eq!(batch.name, "batch");
-        assert!(batch.parent_span_id.is_empty() && batch.trace_id != cast.trace_id, "a batch does not belong to one cast");
+        assert!(
+            batch.parent_span_id.is_empty() && batch.trace_id != cast.trace_id,
+            "a batch does not belong to one cast"
+        );
         assert!(batch.links.iter().any(|link| link.span_id == cast.span_id), "it is linked with its casts");
         assert_eq!(
             (says(batch, "tallycast.casts"), says(batch, "tallycast.outcome")),

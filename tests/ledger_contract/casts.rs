@@ -237,8 +237,8 @@ async fn the_largest_batch_is_one_commit(ledger: SharedLedger) {
 
 async fn the_longest_ballot_is_stored(ledger: SharedLedger) {
     let mut fixture = RoomFixture::new(&ledger, 1).await;
-    let target = open(0, 1, 1, Deadline::Never);
-    fixture.set_gates(tallycast::domain::gate::DesiredGate { votes_per_round: 100, choices: 8, ..target }).await;
+    let desired = open(0, 1, 1, Deadline::Never);
+    fixture.set_gates(tallycast::domain::gate::DesiredGate { votes_per_round: 100, choices: 8, ..desired }).await;
     let votes = "abcdefgh".repeat(13)[..100].to_owned();
     assert_eq!(fixture.cast(&voter(1), 1, &votes).await, told(&votes, None));
     assert_eq!(fixture.cast(&voter(1), 101, "a").await, told(&votes, OutOfVotes));

@@ -85,8 +85,8 @@ async fn a_close_counts_exactly_the_votes_accepted_before_it(ledger: SharedLedge
         };
         let close = async {
             is_halfway.await.unwrap();
-            let target = DesiredGate { open: None, ..open(2, 1, 1, Deadline::Never) };
-            ledger.set_gates(fixture.id(), 3, &target).await.unwrap().1
+            let desired = DesiredGate { open: None, ..open(2, 1, 1, Deadline::Never) };
+            ledger.set_gates(fixture.id(), 3, &desired).await.unwrap().1
         };
         let (taken, frozen) = tokio::join!(casts, close);
         assert_eq!(sum(&frozen).tally.total(), taken);

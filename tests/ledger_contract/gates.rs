@@ -30,8 +30,8 @@ async fn a_room_begins_with_idle_gates(ledger: SharedLedger) {
 
 async fn a_desired_state_reaches_every_partition(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 64).await;
-    let target = open(7, 2, 3, Deadline::Never);
-    let (now, gates) = ledger.set_gates(fixture.id(), 64, &target).await.unwrap();
+    let desired = open(7, 2, 3, Deadline::Never);
+    let (now, gates) = ledger.set_gates(fixture.id(), 64, &desired).await.unwrap();
     assert_eq!(gates, fixture.snapshot().await.gates);
     assert_eq!(gates.len(), 64);
     for gate in gates {
@@ -45,22 +45,22 @@ async fn a_desired_state_reaches_every_partition(ledger: SharedLedger) {
 
 async fn a_gate_follows_only_a_newer_desired_state(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 2).await;
-    let aimed = |target: DesiredGate| {
+    let set = |desired: DesiredGate| {
         let (ledger, id) = (ledger.clone(), fixture.id().clone());
-        async move { ledger.set_gates(&id, 2, &target).await.unwrap().1 }
+        async move { ledger.set_gates(&id, 2, &desired).await.unwrap().1 }
     };
-    let opened = aimed(open(5, 1, 1, Deadline::Never)).await;
+    let opened = set(open(5, 1, 1, Deadline::Never)).await;
     for late in [
         open(5, 1, 1, Deadline::Never),
         open(4, 1, 2, Deadline::Never),
         DesiredGate { open: None, ..open(5, 1, 1, Deadline::Never) },
     ] {
-        assert_eq!(aimed(late).await, opened);
+        assert_eq!(set(late).await, opened);
         assert_eq!(fixture.snapshot().await.gates, opened);
     }
-    let closed = aimed(DesiredGate { open: None, ..open(6, 1, 1, Deadline::Never) }).await;
+    let closed = set(DesiredGate { open: None, ..open(6, 1, 1, Deadline::Never) }).await;
     assert!(closed.iter().all(|gate| gate.phase == GatePhase::Closed));
-    assert_eq!(aimed(open(5, 1, 1, Deadline::Never)).await, closed);
+    assert_eq!(set(open(5, 1, 1, Deadline::Never)).await, closed);
 }
 
 async fn a_deadline_is_counted_from_the_opening_of_each_gate(ledger: SharedLedger) {
@@ -82,7 +82,7 @@ async fn a_passed_deadline_refuses_votes_by_the_ledgers_clock(ledger: SharedLedg
     assert_eq!(fixture.cast(&voter(2), 1, "c").await, (String::new(), Some(Refusal::Closed)));
     assert_eq!(fixture.cast(&voter(1), 1, "ab").await, ("ab".into(), None), "a repeat is a repeat");
     let gate = fixture.snapshot().await.gates.remove(0);
-    assert_eq!((gate.phase, gate.tally.total()), (GatePhase::Open, 2), "only a target closes");
+    assert_eq!((gate.phase, gate.tally.total()), (GatePhase::Open, 2), "only a desired state closes");
 }
 
 async fn a_close_after_the_deadline_is_dated_at_the_deadline(ledger: SharedLedger) {
@@ -152,12 +152,12 @@ async fn the_next_take_starts_from_zero_and_versions_keep_rising(ledger: SharedL
 
 async fn concurrent_desired_states_end_at_the_newest(ledger: SharedLedger) {
     let fixture = RoomFixture::new(&ledger, 4).await;
-    let targets: Vec<_> = (1..=20).rev().map(|seq| open(seq, 1, seq as u16, Deadline::Never)).collect();
-    let aims = targets.iter().map(|target| async {
-        let (_, gates) = ledger.set_gates(fixture.id(), 4, target).await.unwrap();
-        assert!(gates.iter().all(|gate| gate.command_seq >= target.command_seq));
+    let all_desired: Vec<_> = (1..=20).rev().map(|seq| open(seq, 1, seq as u16, Deadline::Never)).collect();
+    let changes = all_desired.iter().map(|desired| async {
+        let (_, gates) = ledger.set_gates(fixture.id(), 4, desired).await.unwrap();
+        assert!(gates.iter().all(|gate| gate.command_seq >= desired.command_seq));
     });
-    futures_util::future::join_all(aims).await;
+    futures_util::future::join_all(changes).await;
     let gates = fixture.snapshot().await.gates;
     assert!(gates.iter().all(|gate| (gate.command_seq, gate.take) == (20, 20)));
 }

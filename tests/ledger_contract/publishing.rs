@@ -16,7 +16,7 @@ contract! { tick_ms = crate::ledgers::NEVER_AGAIN_MS;
     a_stored_record_is_announced_to_all,
 }
 
-/// Without a target nothing was published yet, so the tick is still free: this takes it.
+/// Before the first desired state nothing is published, so the tick is still free: this uses it.
 async fn opened(ledger: &SharedLedger, partitions: u16) -> RoomFixture {
     let mut fixture = RoomFixture::new(ledger, partitions).await;
     fixture.open(1, 1).await;
@@ -33,7 +33,7 @@ async fn a_gate_that_follows_a_desired_state_is_published_at_once(ledger: Shared
         assert_eq!(heard, (0..).zip(gates).collect::<Vec<(u16, Gate)>>());
     }
     ledger.set_gates(fixture.id(), 3, &open(1, 1, 1, Deadline::Never)).await.unwrap();
-    assert_eq!(listener.gates().await, [], "a late target moves nothing");
+    assert_eq!(listener.gates().await, [], "a late desired state changes nothing");
 }
 
 async fn within_a_tick_commits_publish_nothing(ledger: SharedLedger) {

@@ -125,7 +125,7 @@ async fn without_replicas_no_change_is_acknowledged_and_the_check_says_so() {
     let changes: Vec<(&str, BoxFuture<'_, Result<(), LedgerError>>)> = vec![
         ("create_room", asked.create_room(&other).map(|answer| answer.map(drop)).boxed()),
         ("replace_room", asked.replace_room(&edited, &[]).map(|answer| answer.map(drop)).boxed()),
-        ("aim", asked.set_gates(id, 1, &closed).map(|answer| answer.map(drop)).boxed()),
+        ("set_gates", asked.set_gates(id, 1, &closed).map(|answer| answer.map(drop)).boxed()),
         ("commit", one.commit(&votes).map(|answer| answer.map(drop)).boxed()),
         ("a repeat", two.commit(&repeated).map(|answer| answer.map(drop)).boxed()),
         ("publish_pending", three.publish_pending(1, 0).map(|answer| answer.map(drop)).boxed()),

@@ -154,10 +154,10 @@ async fn compare(ledger: &dyn Ledger, steps: Vec<Step>) -> Result<(), TestCaseEr
                     When::After(ms) => Deadline::After(ms),
                     When::At(ms) => Deadline::At(now.saturating_add_signed(ms)),
                 });
-                let target = DesiredGate { command_seq, round, take, choices: choices(round), votes_per_round, open };
-                let (at, gates) = ledger.set_gates(&room, 1, &target).await.unwrap();
+                let desired = DesiredGate { command_seq, round, take, choices: choices(round), votes_per_round, open };
+                let (at, gates) = ledger.set_gates(&room, 1, &desired).await.unwrap();
                 now = at;
-                let has_changed = model.gate.follow(&target, now);
+                let has_changed = model.gate.follow(&desired, now);
                 model.check(&gates[0], has_changed, before)?;
             }
             Step::PublishPending { pod, acknowledged } => {

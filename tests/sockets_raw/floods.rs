@@ -1,6 +1,6 @@
 //! Peers that send too much: they are closed at once, cost little, and nobody else is affected.
 
-use crate::raw::{Got, TIMEOUT, PING, PONG, Raw, TEXT, frame, header, message};
+use crate::raw::{Got, PING, PONG, Raw, TEXT, TIMEOUT, frame, header, message};
 use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::plain_round;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// What the kernels of both ends may buffer of a stream that nobody reads.
 const MAX_SWALLOWED: usize = 8 << 20;
 
-/// A hall with a round open in which everybody has 100 votes.
+/// A cluster with an open round of 100 votes for each voter.
 async fn voting() -> (Cluster, String) {
     let cluster = Cluster::embedded().await;
     let emcee = cluster.emcee();

@@ -1,6 +1,6 @@
 //! Which handshakes are accepted, and how the others are refused.
 
-use crate::raw::{Answer, TIMEOUT, Raw, handshake, message, request};
+use crate::raw::{Answer, Raw, TIMEOUT, handshake, message, request};
 use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::metrics::metric_becomes;

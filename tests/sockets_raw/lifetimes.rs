@@ -1,6 +1,6 @@
 //! The life of sockets: however they end, no resource is left.
 
-use crate::raw::{Got, TIMEOUT, Raw, close, message};
+use crate::raw::{Got, Raw, TIMEOUT, close, message};
 use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::metrics::{metric, metric_becomes};

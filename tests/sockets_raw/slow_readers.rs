@@ -1,7 +1,7 @@
 //! Peers that read slowly, late, or never, while a room changes quickly: large states several times a second, and
 //! tallies as fast as possible. All of it happens at once in one room, because the timeouts of the server take long.
 
-use crate::raw::{CLOSE, Frame, TIMEOUT, PING, PONG, Raw, TEXT, frame, handshake, message, request};
+use crate::raw::{CLOSE, Frame, PING, PONG, Raw, TEXT, TIMEOUT, frame, handshake, message, request};
 use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::{Emcee, plain_round};

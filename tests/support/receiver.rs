@@ -77,11 +77,7 @@ impl Receiver {
         let state = State { answers, received: Mutex::default(), arrived: Notify::new(), accepted };
         let state = web::Data::new(state);
         let shared = state.clone();
-        let app = move || {
-            App::new()
-                .app_data(shared.clone())
-                .default_service(web::to(receive))
-        };
+        let app = move || App::new().app_data(shared.clone()).default_service(web::to(receive));
         let server = HttpServer::new(app)
             .workers(1)
             .keep_alive(KeepAlive::Disabled)
