@@ -26,19 +26,21 @@ ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 # a formatter and a linter fetched; the image's own compiler is of the same version, and tests/delivery checks that.
 COPY Cargo.toml Cargo.lock ./
 COPY bench/Cargo.toml bench/
+COPY client/Cargo.toml client/
 COPY loadtest/Cargo.toml loadtest/
-RUN mkdir -p src benches bench/src loadtest/src \
-    && touch src/lib.rs bench/src/lib.rs \
+RUN mkdir -p src benches bench/src client/src loadtest/src \
+    && touch src/lib.rs bench/src/lib.rs client/src/lib.rs \
     && for file in src/main.rs benches/domain.rs bench/src/main.rs loadtest/src/main.rs; do echo 'fn main() {}' > "$file"; done \
     && cargo build --locked --profile dist --package tallycast --package loadtest --bins
 
 COPY config config
 COPY assets assets
 COPY bench/constants.toml bench/
+COPY client client
 COPY loadtest loadtest
 COPY src src
 # Cargo goes by times: what was copied must be newer than the stubs
-RUN find src loadtest/src -name '*.rs' -exec touch {} + \
+RUN find src client/src loadtest/src -name '*.rs' -exec touch {} + \
     && cargo build --locked --profile dist --package tallycast --package loadtest --bins
 COPY scripts/split_debuginfo.sh scripts/
 RUN scripts/split_debuginfo.sh target/dist/tallycast target/dist/loadtest

@@ -166,7 +166,7 @@ fn check_known_and_unknown(export: &Value, crowd: &[Voter], take_id: TakeId, wha
     let mut unknown_votes = 0;
     for voter in crowd {
         let told = voter.told.get(&take_id).cloned().unwrap_or_default();
-        let (_, unknown) = told.unknown.clone().unwrap_or_default();
+        let unknown = told.unknown.clone().map_or(String::new(), |cast| cast.votes);
         unknown_votes += unknown.len();
         let possible = format!("{}{unknown}", told.votes);
         let stored = stored.get(&voter.id).map_or("", String::as_str);

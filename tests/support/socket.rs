@@ -2,23 +2,20 @@
 
 use super::server::EMCEE_KEY;
 use super::watch::Watch;
-use futures_util::{SinkExt, StreamExt};
+use client::protocol::ClientMessage;
+use client::socket::{Incoming, Socket as Connection};
+use client::tungstenite::{Error, Message};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error, Message, http};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 /// How long a test waits for a frame that must come.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Socket {
-    stream: WebSocketStream<TcpStream>,
+    connection: Connection<TcpStream>,
     watch: Watch,
     recording: bool,
     pinged: Option<Instant>,
@@ -43,21 +40,10 @@ impl Socket {
 
     /// As `open`, with further request headers.
     pub async fn open_with(pod: SocketAddr, who: &str, headers: &[(&str, &str)]) -> Result<Socket, Error> {
-        let mut request = format!("ws://{pod}/ws").into_client_request()?;
-        for (name, value) in headers {
-            let name: http::HeaderName = name.parse().expect("a header name");
-            request.headers_mut().insert(name, value.parse().expect("a header value"));
-        }
         let tcp = TcpStream::connect(pod).await?;
         tcp.set_nodelay(true)?;
-        // a thousand sockets live in one test; the default buffers would take 256 KiB each
-        let sizes = WebSocketConfig::default().read_buffer_size(8 * 1024).write_buffer_size(16 * 1024);
-        let handshake = client_async_with_config(request, tcp, Some(sizes));
-        let Ok(answered) = tokio::time::timeout(PATIENCE, handshake).await else {
-            return Err(Error::Io(std::io::ErrorKind::TimedOut.into()));
-        };
-        let (stream, _) = answered?;
-        Ok(Socket { stream, watch: Watch::new(who), recording: false, pinged: None, recorded: Vec::new() })
+        let connection = Connection::open(tcp, &pod.to_string(), headers).await?;
+        Ok(Socket { connection, watch: Watch::new(who), recording: false, pinged: None, recorded: Vec::new() })
     }
 
     /// Opens a socket, says hello in `role` and gives what `state` answers.
@@ -87,11 +73,7 @@ impl Socket {
     }
 
     pub async fn say_hello(&mut self, room: &str, role: &str, token: Option<&str>) {
-        let mut hello = json!({"room": room, "role": role});
-        if let Some(token) = token {
-            hello["token"] = json!(token);
-        }
-        self.send("hello", hello).await;
+        self.send_text(&ClientMessage::Hello { room, role, token }.text()).await;
     }
 
     /// Sends a message. A socket that is gone already shows when it is read next.
@@ -104,44 +86,26 @@ impl Socket {
     }
 
     pub async fn send_message(&mut self, message: Message) {
-        let _ = self.stream.send(message).await;
+        let _ = self.connection.send_message(message).await;
     }
 
     /// Sends several messages back to back in one write, so that they reach the server in one read.
     pub async fn send_together(&mut self, texts: &[String]) {
-        for text in texts {
-            let _ = self.stream.feed(Message::text(text.as_str())).await;
-        }
-        let _ = self.stream.flush().await;
+        let _ = self.connection.send_all(texts).await;
     }
 
     /// The next message or the end. Pings are answered on the way.
     pub async fn next(&mut self) -> Heard {
-        loop {
-            match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => {
-                    if self.recording {
-                        self.recorded.push(text.as_str().to_owned());
-                    }
-                    let (name, body) = self.watch.read(text.as_str());
-                    return Heard::Frame(name, body);
+        match self.connection.next().await {
+            Incoming::Text(text) => {
+                if self.recording {
+                    self.recorded.push(text.as_str().to_owned());
                 }
-                Some(Ok(Message::Close(frame))) => {
-                    let _ = self.stream.flush().await;
-                    return Heard::Gone(frame.map(|frame| frame.code.into()));
-                }
-                Some(Ok(Message::Binary(bytes))) => panic!("the server sends no binary frames: {bytes:?}"),
-                Some(Ok(_)) => {}
-                // the only ends without a close frame; anything else is a frame that is not whole
-                Some(Err(
-                    Error::Io(_)
-                    | Error::ConnectionClosed
-                    | Error::AlreadyClosed
-                    | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
-                ))
-                | None => return Heard::Gone(None),
-                Some(Err(error)) => panic!("the server's frames are broken: {error}"),
+                let (name, body) = self.watch.read(text.as_str());
+                Heard::Frame(name, body)
             }
+            Incoming::Closed(code) => Heard::Gone(code),
+            Incoming::Invalid(what) => panic!("the server sent what it must not: {what}"),
         }
     }
 
@@ -194,7 +158,7 @@ impl Socket {
             self.pinged = Some(Instant::now());
         }
         let id: u32 = rand::random();
-        self.send("ping", json!({"id": id})).await;
+        self.send_text(&ClientMessage::Ping { id: id.into() }.text()).await;
         let until = Instant::now() + PATIENCE;
         let mut before = Vec::new();
         loop {
@@ -208,6 +172,6 @@ impl Socket {
 
     /// Drops the connection without a goodbye, as a phone that loses its network does.
     pub fn vanish(self) {
-        let _ = self.stream.get_ref().set_zero_linger();
+        let _ = self.connection.stream().set_zero_linger();
     }
 }

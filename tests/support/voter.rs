@@ -7,12 +7,16 @@
 use super::http::{Answer, Http};
 use super::socket::{Heard, PATIENCE, Socket};
 use super::wall_ms;
+use client::protocol::{Ballot, ClientMessage, FINAL_CLOSE_CODES};
+pub use client::voter::card;
+use client::voter::{Cast, KnownBallot};
 use rand::Rng;
 use rand::rngs::StdRng;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -39,16 +43,27 @@ pub struct Voter {
     rng: StdRng,
 }
 
-/// What a phone knows of its ballot in one running of a round.
+/// What a phone knows of its ballot in one take.
 #[derive(Debug, Default, Clone)]
 pub struct Told {
-    /// The longest ballot it was told: acknowledged for good.
-    pub votes: String,
-    /// A cast without a definite answer: its slip and letters.
-    pub unknown: Option<(usize, String)>,
+    known: KnownBallot,
     /// When the cast that made the ballot grow last was first sent, and when that was told.
     pub grown_between_ms: (i64, i64),
     cast_first_sent_ms: i64,
+}
+
+impl Deref for Told {
+    type Target = KnownBallot;
+
+    fn deref(&self) -> &KnownBallot {
+        &self.known
+    }
+}
+
+impl DerefMut for Told {
+    fn deref_mut(&mut self) -> &mut KnownBallot {
+        &mut self.known
+    }
 }
 
 /// The definite end of a cast.
@@ -157,8 +172,7 @@ impl Voter {
         match &heard {
             Heard::Frame(name, body) => self.take_in(name, body),
             Heard::Gone(code) => {
-                let final_codes = [1002, 1003, 1007, 1008, 1009, 4401, 4403, 4404, 4409];
-                let kept_out = code.is_some_and(|code| final_codes.contains(&code));
+                let kept_out = code.is_some_and(|code| FINAL_CLOSE_CODES.contains(&code));
                 assert!(!kept_out, "{} kept to the contract and was closed with {code:?}", self.name);
                 self.socket = None;
             }
@@ -196,23 +210,22 @@ impl Voter {
         let votes = body["votes"].as_str().unwrap_or_else(|| panic!("{who}: no votes in {body}"));
         assert!(votes.len() <= budget, "{who}: more votes than {budget}: {body}");
         assert_eq!(body["left"].as_u64(), Some((budget - votes.len()) as u64), "{who}: what is left in {body}");
+        let ballot: Ballot =
+            serde_json::from_value(body.clone()).unwrap_or_else(|error| panic!("{who}: {error}: {body}"));
         let told = self.told(round, take);
-        let kept = votes.starts_with(&told.votes);
-        assert!(kept, "{who}: votes were lost: acknowledged {:?}, now told {body}", told.votes);
-        if !shared {
-            // nothing is on the ballot that this phone did not cast
-            let pending = cast.map(|(slip, letters)| (slip, letters.to_owned())).or_else(|| told.unknown.clone());
-            let mut possible = told.votes.clone();
-            if let Some((slip, letters)) = pending {
-                possible.truncate(slip - 1);
-                possible.push_str(&letters);
-            }
-            let ok = possible.starts_with(votes) || told.votes == votes;
-            assert!(ok, "{who}: could have cast {possible:?} at most, and was told {body}");
+        let mut known = told.known.clone();
+        if let Some((slip, letters)) = cast {
+            known.unknown = Some(Cast { slip, votes: letters.to_owned() });
         }
-        if votes.len() > told.votes.len() {
+        if shared {
+            // whatever is new may have been cast on another socket
+            let slip = known.votes.len() + 1;
+            known.unknown = votes.get(slip - 1..).map(|new| Cast { slip, votes: new.to_owned() });
+        }
+        let grown = known.apply(&ballot).unwrap_or_else(|violation| panic!("{who}: {}: {body}", violation.0));
+        if grown > 0 {
             told.grown_between_ms = (told.cast_first_sent_ms, wall_ms());
-            told.votes = votes.to_owned();
+            told.votes = known.votes;
         }
     }
 
@@ -232,8 +245,7 @@ impl Voter {
     /// Notes a cast as unknown, to be sent by `attempt` or `resolve`.
     pub fn begin(&mut self, round: u32, take: u32, letters: &str) {
         let told = self.told(round, take);
-        assert!(told.unknown.is_none(), "one cast may be unanswered at a time");
-        told.unknown = Some((told.votes.len() + 1, letters.to_owned()));
+        told.begin(letters.to_owned());
         told.cast_first_sent_ms = wall_ms();
     }
 
@@ -254,7 +266,7 @@ impl Voter {
 
     /// Sends the unknown cast once. `None`: the socket ended or the server was busy.
     pub async fn attempt(&mut self, round: u32, take: u32) -> Option<Verdict> {
-        let (slip, letters) = self.told(round, take).unknown.clone().expect("a cast was begun");
+        let Cast { slip, votes: letters } = self.told(round, take).unknown.clone().expect("a cast was begun");
         let answer = self.send_cast(round, take, slip, &letters).await?;
         let refused = answer["refused"].as_str().map(str::to_owned);
         let verdict = match refused.as_deref() {
@@ -277,8 +289,8 @@ impl Voter {
 
     /// Sends exactly this cast and gives the ballot that answers it; `None` when the socket ends.
     pub async fn send_cast(&mut self, round: u32, take: u32, slip: usize, letters: &str) -> Option<Value> {
-        let cast = json!({"round": round, "take": take, "slip": slip, "votes": letters});
-        self.socket.as_mut()?.send("cast", cast).await;
+        let cast = ClientMessage::Cast { round, take, slip, votes: letters };
+        self.socket.as_mut()?.send_text(&cast.text()).await;
         let until = Instant::now() + PATIENCE;
         loop {
             match self.listen(until).await {
@@ -299,7 +311,7 @@ impl Voter {
         self.begin(round, take, letters);
         let slip = self.told(round, take).votes.len() + 1;
         if let Some(mut socket) = self.socket.take() {
-            socket.send("cast", json!({"round": round, "take": take, "slip": slip, "votes": letters})).await;
+            socket.send_text(&ClientMessage::Cast { round, take, slip, votes: letters }.text()).await;
             // the bytes are on their way; whether the server reads them before the reset is chance
             sleep(Duration::from_micros(self.rng.random_range(0..3_000))).await;
             socket.vanish();
@@ -339,12 +351,6 @@ pub async fn join(http: &Http, pod: SocketAddr, room: &str, body: &Value) -> Ans
     let url = format!("http://{pod}/api/v1/rooms/{room}/join");
     let sent = http.send(Method::POST, &url, &[], Some(body)).await;
     sent.unwrap_or_else(|error| panic!("POST {url} {body}: {error}"))
-}
-
-/// A card as a phone makes it: 12 characters of the code alphabet.
-pub fn card(rng: &mut impl Rng) -> String {
-    let alphabet = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
-    (0..12).map(|_| char::from(alphabet[rng.random_range(0..alphabet.len())])).collect()
 }
 
 fn number(body: &Value, field: &str) -> u32 {
