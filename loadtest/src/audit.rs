@@ -1,92 +1,75 @@
-//! The audit: what clients were told against the ledger's record, per voter and per choice.
+//! The audit: compares what clients know with the ledger's record, for every voter and every choice.
 //!
-//! A = acknowledged letters, U = letters with unknown outcome, C = letters on record. For every voter and running
-//! A ⊆ C ⊆ A ∪ U, and since a ballot only grows at its end, that is: C begins with A, and A with U behind it begins
-//! with C.
+//! A = acknowledged votes, U = votes with an unknown outcome, C = votes on record. For every voter and take A ⊆ C ⊆ A ∪ U.
+//! A ballot grows only at its end, so this means: C begins with A, and A followed by U begins with C.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use client::protocol::TakeId;
+use client::voter::KnownBallot;
 use serde::{Deserialize, Serialize};
 
-use crate::voter::Book;
-use crate::voter::ballots::{Running, Told};
+use crate::pool::messages::ClientRecord;
 
-/// Most differences told in words; all are counted.
-const MOST_TOLD: usize = 20;
+/// Differences that are kept as text; all are counted.
+const MAX_TOLD: usize = 20;
+/// Choices of a round without a record.
+const MAX_CHOICES: usize = 8;
 
-/// `GET /rooms/{room}/export`, as far as it is needed.
+/// `GET /rooms/{room}/export`, as far as the audit needs it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Export {
-    /// Everybody who joined.
-    pub voters: Vec<ExportVoter>,
-    /// All rounds.
-    pub rounds: Vec<ExportRound>,
-    /// Everybody who has a place.
-    pub ranking: Vec<Place>,
+    voters: Vec<ExportVoter>,
+    rounds: Vec<ExportRound>,
+    ranking: Vec<Place>,
 }
 
-/// A voter on record.
 #[derive(Debug, Clone, Deserialize)]
-pub struct ExportVoter {
-    /// Id.
-    pub voter: String,
-    /// Name.
-    pub name: String,
+struct ExportVoter {
+    voter: String,
+    name: String,
 }
 
-/// A round on record.
 #[derive(Debug, Clone, Deserialize)]
-pub struct ExportRound {
-    /// Number, from 1.
-    pub round: u16,
-    /// Its runnings.
-    pub takes: Vec<ExportTake>,
+struct ExportRound {
+    round: u32,
+    takes: Vec<ExportTake>,
 }
 
-/// A running on record.
 #[derive(Debug, Clone, Deserialize)]
-pub struct ExportTake {
-    /// Number, from 1.
-    pub take: u16,
-    /// It is the one that counts.
-    pub counted: bool,
-    /// What its close wrote down; none while it is open.
-    pub record: Option<Record>,
-    /// All ballots.
-    pub ballots: Vec<ExportBallot>,
+struct ExportTake {
+    take: u32,
+    /// It is the take that counts.
+    counted: bool,
+    /// What the close recorded; none while the take is open.
+    record: Option<Record>,
+    ballots: Vec<ExportBallot>,
 }
 
-/// What a close wrote down.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Record {
+struct Record {
     /// Votes by choice.
-    pub votes: Vec<u64>,
-    /// Voters who voted.
-    pub voters: u64,
+    votes: Vec<u64>,
+    /// Voters with a vote.
+    voters: u64,
 }
 
-/// A ballot on record.
 #[derive(Debug, Clone, Deserialize)]
-pub struct ExportBallot {
-    /// Whose.
-    pub voter: String,
-    /// All letters.
-    pub votes: String,
-    /// From the round's opening to the last vote.
-    pub time_ms: u64,
+struct ExportBallot {
+    voter: String,
+    votes: String,
+    /// From the opening of the round to the last vote.
+    time_ms: u64,
 }
 
-/// A place in the ranking.
+/// A place in the ranking. Places with the same score are ordered by `time_ms`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Place {
-    /// From 1.
-    pub place: u32,
-    /// Whose.
-    pub voter: String,
-    /// Votes on winners.
-    pub score: u64,
-    /// The tie-breaker.
-    pub time_ms: u64,
+struct Place {
+    place: u32,
+    voter: String,
+    score: u64,
+    time_ms: u64,
 }
 
 /// `GET /rooms/{room}/audit`.
@@ -96,122 +79,123 @@ pub struct Recount {
     pub ok: bool,
 }
 
-/// How it came out.
+/// The result of an audit.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Audit {
     /// There is no difference.
     pub exact: bool,
-    /// One row for each running.
+    /// One row for each take.
     pub rounds: Vec<AuditRow>,
-    /// Places that were recomputed.
+    /// Number of recomputed places.
     pub places: usize,
-    /// Places that voters were told on their phones, and that were compared.
+    /// Number of places that phones were sent, and that were compared.
     pub standings: usize,
-    /// How many differences there are.
+    /// Number of differences.
     pub differences: usize,
-    /// The first of them, in words.
+    /// The first differences, as text.
     pub told: Vec<String>,
 }
 
-/// One running, by choice.
+/// One take, by choice.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct AuditRow {
     /// Round number.
-    pub round: u16,
+    pub round: u32,
     /// Take number.
-    pub take: u16,
+    pub take: u32,
     /// Ballots on record.
     pub voters: usize,
-    /// Letters that clients were told are stored.
+    /// Votes that were acknowledged to clients.
     pub acknowledged: Vec<u64>,
-    /// Letters whose outcome clients do not know.
+    /// Votes with an outcome that clients do not know.
     pub unknown: Vec<u64>,
-    /// Letters on the ballots on record.
+    /// Votes on the ballots on record.
     pub recorded: Vec<u64>,
-    /// What the close wrote down.
+    /// What the close recorded.
     pub record: Vec<u64>,
 }
 
-struct Auditor {
-    audit: Audit,
-}
-
-/// Compares what the voters of a room know with what is on record. All voters of the room must be among `books`.
-pub fn audit(books: &[Book], export: &Export, recount: &Recount, votes_per_round: usize) -> Audit {
-    let mut auditor = Auditor { audit: Audit::default() };
+/// Compares what the clients of a room know with what is on record. `clients` must hold every voter of the room.
+pub fn audit(clients: &[ClientRecord], export: &Export, recount: &Recount, votes_per_round: usize) -> Audit {
+    let mut audit = Audit::default();
     if !recount.ok {
-        auditor.differs("the server's own recount finds tallies that differ from ballots".into());
+        audit.differs("the server's own recount finds tallies that differ from ballots".into());
     }
-    auditor.voters(books, export);
-    let mut told: BTreeMap<Running, HashMap<&str, &Told>> = BTreeMap::new();
-    for book in books {
-        for (running, known) in &book.takes {
-            told.entry(*running).or_default().insert(&book.voter, known);
+    audit.check_voters(clients, export);
+    let mut known: BTreeMap<TakeId, HashMap<&str, &KnownBallot>> = BTreeMap::new();
+    for client in clients {
+        for (take, ballot) in &client.ballots {
+            known.entry(*take).or_default().insert(&client.voter, ballot);
         }
     }
     for round in &export.rounds {
         for take in &round.takes {
-            let known = told.remove(&(round.round, take.take)).unwrap_or_default();
-            auditor.take((round.round, take.take), take, known, votes_per_round);
+            let known = known.remove(&(round.round, take.take)).unwrap_or_default();
+            audit.check_take(round.round, take, known, votes_per_round);
         }
     }
-    for ((round, take), known) in told {
-        if known.values().any(|told| !told.votes.is_empty()) {
-            auditor.differs(format!("round {round} take {take}: votes were acknowledged, and it is not on record"));
+    for ((round, take), known) in known {
+        if known.values().any(|ballot| !ballot.votes.is_empty()) {
+            audit.differs(format!("round {round} take {take}: votes were acknowledged, and it is not on record"));
         }
     }
-    auditor.ranking(books, export);
-    let mut audit = auditor.audit;
+    audit.check_ranking(clients, export);
     audit.exact = audit.differences == 0;
     audit
 }
 
-impl Auditor {
+impl Audit {
     fn differs(&mut self, what: String) {
-        self.audit.differences += 1;
-        if self.audit.told.len() < MOST_TOLD {
-            self.audit.told.push(what);
+        self.differences += 1;
+        if self.told.len() < MAX_TOLD {
+            self.told.push(what);
         }
     }
 
-    fn voters(&mut self, books: &[Book], export: &Export) {
+    fn check_voters(&mut self, clients: &[ClientRecord], export: &Export) {
         let on_record: HashMap<&str, &str> =
             export.voters.iter().map(|v| (v.voter.as_str(), v.name.as_str())).collect();
         if on_record.len() != export.voters.len() {
             self.differs("a voter is on record twice".into());
         }
-        for book in books.iter().filter(|book| !book.voter.is_empty()) {
-            match on_record.get(book.voter.as_str()) {
-                None => self.differs(format!("{}: joined, and is not on record", book.name)),
-                Some(name) if *name != book.name => self.differs(format!("{}: is called {name} on record", book.name)),
+        for client in clients.iter().filter(|client| !client.voter.is_empty()) {
+            match on_record.get(client.voter.as_str()) {
+                None => self.differs(format!("{}: joined, and is not on record", client.name)),
+                Some(name) if *name != client.name => {
+                    self.differs(format!("{}: has the name {name} on record", client.name));
+                }
                 Some(_) => {}
             }
         }
     }
 
-    fn take(&mut self, (round, number): Running, take: &ExportTake, mut known: HashMap<&str, &Told>, budget: usize) {
-        let choices = take.record.as_ref().map_or(8, |record| record.votes.len());
-        let mut row = AuditRow { round, take: number, ..AuditRow::default() };
-        row.acknowledged = vec![0; choices];
-        row.unknown = vec![0; choices];
-        row.recorded = vec![0; choices];
-        let place = format!("round {round} take {number}");
-        let none = Told::default();
-        let mut seen = HashMap::new();
+    fn check_take(
+        &mut self,
+        round: u32,
+        take: &ExportTake,
+        mut known: HashMap<&str, &KnownBallot>,
+        votes_per_round: usize,
+    ) {
+        let choices = take.record.as_ref().map_or(MAX_CHOICES, |record| record.votes.len());
+        let [acknowledged, unknown, recorded] = [(); 3].map(|()| vec![0; choices]);
+        let mut row = AuditRow { round, take: take.take, acknowledged, unknown, recorded, ..AuditRow::default() };
+        let place = format!("round {round} take {}", take.take);
+        let nothing = KnownBallot::default();
+        let mut seen = HashSet::new();
         for ballot in &take.ballots {
             let voter = ballot.voter.as_str();
-            if seen.insert(voter, ()).is_some() {
+            if !seen.insert(voter) {
                 self.differs(format!("{place}: {voter} has two ballots"));
             }
-            let told = known.remove(voter).unwrap_or(&none);
-            self.ballot(&place, voter, told, &ballot.votes, budget);
+            let known = known.remove(voter).unwrap_or(&nothing);
+            self.check_ballot(&place, voter, known, &ballot.votes, votes_per_round);
             count(&mut row.recorded, &ballot.votes);
-            tell(&mut row, told);
+            row.add_known(known);
             row.voters += usize::from(!ballot.votes.is_empty());
         }
-        for (voter, told) in known {
-            self.ballot(&place, voter, told, "", budget);
-            tell(&mut row, told);
+        for (voter, known) in known {
+            self.check_ballot(&place, voter, known, "", votes_per_round);
+            row.add_known(known);
         }
         match &take.record {
             None => self.differs(format!("{place}: is not closed")),
@@ -227,16 +211,16 @@ impl Auditor {
                 }
             }
         }
-        self.audit.rounds.push(row);
+        self.rounds.push(row);
     }
 
-    fn ballot(&mut self, place: &str, voter: &str, told: &Told, recorded: &str, budget: usize) {
-        let (acknowledged, possible) = (&told.votes, told.possible());
+    fn check_ballot(&mut self, place: &str, voter: &str, known: &KnownBallot, recorded: &str, votes_per_round: usize) {
+        let (acknowledged, possible) = (&known.votes, known.possible());
         let what = if !recorded.starts_with(acknowledged.as_str()) {
             if acknowledged.starts_with(recorded) { "acknowledged votes are LOST" } else { "votes were CHANGED" }
         } else if !possible.starts_with(recorded) {
             if recorded.starts_with(&possible) { "there are MORE votes than were cast" } else { "votes are FOREIGN" }
-        } else if recorded.len() > budget {
+        } else if recorded.len() > votes_per_round {
             "the budget is EXCEEDED"
         } else {
             return;
@@ -246,59 +230,66 @@ impl Auditor {
         ));
     }
 
-    /// Recomputes scores and places, and compares them with the ranking and with what phones were told.
-    fn ranking(&mut self, books: &[Book], export: &Export) {
-        let mut scores: HashMap<&str, (u64, u64)> = HashMap::new();
-        for take in export.rounds.iter().flat_map(|round| &round.takes).filter(|take| take.counted) {
-            let Some(record) = &take.record else { continue };
-            let best = record.votes.iter().max().copied().unwrap_or(0);
-            let mut leaders = (b'a'..).zip(&record.votes).filter(|(_, votes)| **votes == best && best > 0);
-            let winner = match (leaders.next(), leaders.next()) {
-                (Some((letter, _)), None) => Some(char::from(letter)),
-                _ => None,
-            };
-            for ballot in take.ballots.iter().filter(|ballot| !ballot.votes.is_empty()) {
-                let on_winner = ballot.votes.chars().filter(|letter| Some(*letter) == winner).count() as u64;
-                let score = scores.entry(&ballot.voter).or_default();
-                if on_winner > 0 {
-                    *score = (score.0 + on_winner, score.1 + ballot.time_ms);
-                }
-            }
-        }
-        let mut order: Vec<_> = scores.into_iter().collect();
-        order.sort_by_key(|(voter, (score, time))| (std::cmp::Reverse(*score), *time, *voter));
-        let mut expected: HashMap<&str, (u32, u64, u64)> = HashMap::new();
-        let mut place = 0;
-        for (position, (voter, (score, time))) in order.iter().enumerate() {
-            if position == 0 || order[position - 1].1 != (*score, *time) {
-                place = position as u32 + 1;
-            }
-            expected.insert(voter, (place, *score, *time));
-        }
-        self.audit.places = expected.len();
+    /// Compares the ranking, and the places that phones were sent, with the places that the ballots give.
+    fn check_ranking(&mut self, clients: &[ClientRecord], export: &Export) {
+        let expected = places(export);
+        self.places = expected.len();
         if export.ranking.len() != expected.len() {
             let (ranked, voted) = (export.ranking.len(), expected.len());
             self.differs(format!("the ranking has {ranked} places, and {voted} voters have voted"));
         }
         for entry in &export.ranking {
             let found = (entry.place, entry.score, entry.time_ms);
-            match expected.get(entry.voter.as_str()) {
-                Some(right) if *right == found => {}
-                right => self.differs(format!(
+            let right = expected.get(entry.voter.as_str());
+            if right != Some(&found) {
+                self.differs(format!(
                     "ranking: {} has place, score and time {found:?}, and should have {right:?}",
                     entry.voter
-                )),
+                ));
             }
         }
-        for book in books {
-            let Some(standing) = book.standing else { continue };
-            self.audit.standings += 1;
-            match expected.get(book.voter.as_str()) {
-                Some((place, score, _)) if (*place, *score) == (standing.place, standing.score) => {}
-                right => self.differs(format!("{}: was told {standing:?}, and has {right:?}", book.name)),
+        for client in clients {
+            let Some(standing) = client.standing else { continue };
+            self.standings += 1;
+            let right = expected.get(client.voter.as_str());
+            if right.is_none_or(|(place, score, _)| (*place, *score) != (standing.place, standing.score)) {
+                self.differs(format!("{}: was told {standing:?}, and has {right:?}", client.name));
             }
         }
     }
+}
+
+/// Place, score and time of everybody with a vote, computed from the ballots.
+fn places(export: &Export) -> HashMap<&str, (u32, u64, u64)> {
+    let mut scores: HashMap<&str, (u64, u64)> = HashMap::new();
+    for take in export.rounds.iter().flat_map(|round| &round.takes).filter(|take| take.counted) {
+        let Some(record) = &take.record else { continue };
+        let best = record.votes.iter().max().copied().unwrap_or(0);
+        let mut leaders = (b'a'..).zip(&record.votes).filter(|(_, votes)| **votes == best && best > 0);
+        // a tie has no winner
+        let winner = match (leaders.next(), leaders.next()) {
+            (Some((letter, _)), None) => Some(char::from(letter)),
+            _ => None,
+        };
+        for ballot in take.ballots.iter().filter(|ballot| !ballot.votes.is_empty()) {
+            let on_winner = ballot.votes.chars().filter(|letter| Some(*letter) == winner).count() as u64;
+            let score = scores.entry(&ballot.voter).or_default();
+            if on_winner > 0 {
+                *score = (score.0 + on_winner, score.1 + ballot.time_ms);
+            }
+        }
+    }
+    let mut order: Vec<_> = scores.into_iter().collect();
+    order.sort_by_key(|(voter, (score, time))| (Reverse(*score), *time, *voter));
+    let mut places = HashMap::new();
+    let mut place = 0;
+    for (position, (voter, (score, time))) in order.iter().enumerate() {
+        if position == 0 || order[position - 1].1 != (*score, *time) {
+            place = position as u32 + 1;
+        }
+        places.insert(*voter, (place, *score, *time));
+    }
+    places
 }
 
 fn count(by_choice: &mut [u64], votes: &str) {
@@ -309,9 +300,11 @@ fn count(by_choice: &mut [u64], votes: &str) {
     }
 }
 
-fn tell(row: &mut AuditRow, told: &Told) {
-    count(&mut row.acknowledged, &told.votes);
-    count(&mut row.unknown, &told.possible()[told.votes.len()..]);
+impl AuditRow {
+    fn add_known(&mut self, known: &KnownBallot) {
+        count(&mut self.acknowledged, &known.votes);
+        count(&mut self.unknown, &known.possible()[known.votes.len()..]);
+    }
 }
 
 #[cfg(test)]

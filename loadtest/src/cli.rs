@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -11,27 +10,27 @@ use crate::threshold::Threshold;
 
 /// Puts a Tallycast server under load, and audits afterwards what it counted.
 ///
-/// `loadtest evening` is short for `loadtest run evening`. docs/loadtest.md tells it all.
+/// `loadtest evening` is short for `loadtest run evening`. See docs/loadtest.md.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version)]
 pub struct Arguments {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Perform a scenario, shipped or from a file
+    /// Run a scenario, shipped or from a file
     Run(Box<RunArguments>),
     /// List the shipped scenarios
     List,
     /// Estimate what a number of voters needs
     Plan(PlanArguments),
-    /// Voters in a process of their own; started by run
+    /// A pool of virtual users in a process of its own; started by run
     #[command(hide = true)]
-    Crew {
+    Pool {
         /// Threads
         #[arg(long, default_value_t = 1)]
         threads: usize,
@@ -46,55 +45,55 @@ pub struct RunArguments {
     /// Address of a pod; repeat it to spread the voters over several
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: Vec<String>,
-    /// Where the emcee's calls go; else to the first --url
+    /// Where the emcee's calls go; default: the first --url
     #[arg(long, conflicts_with = "start")]
     pub emcee_url: Option<String>,
-    /// File with a root certificate to trust (PEM), besides those that browsers do; it may be repeated
+    /// File with a root certificate to trust (PEM), besides those that browsers trust; may be repeated
     #[arg(long)]
     pub ca: Vec<PathBuf>,
     /// The emcee key
     #[arg(long, env = "TALLYCAST__EMCEE__KEY", default_value = "", hide_env_values = true)]
     pub key: String,
-    /// Bring up a server for this run: fresh embedded ledger, free port, a key of its own
+    /// Start a server for this run: new embedded ledger, free port, a key of its own
     #[arg(long, conflicts_with = "url")]
     pub start: bool,
-    /// The server's binary for --start; else the one beside this program
+    /// The server's binary for --start; default: the one beside this program
     #[arg(long, requires = "start")]
     pub binary: Option<PathBuf>,
-    /// Let --start use this Redis, and show its slow log in the report
+    /// --start uses this Redis, and the report shows its slow log
     #[arg(long, requires = "start")]
     pub redis: Option<String>,
     /// Ask the server for its ledger's slow log, and show it in the report
     #[arg(long)]
     pub slow_log: bool,
-    /// Leave the room there afterwards
+    /// Keep the room afterwards
     #[arg(long)]
     pub keep: bool,
     /// Run this in a phase with `disturb`: it restarts a pod of the server, and the ledger
     #[arg(long)]
     pub disturb: Option<String>,
-    /// Another number of voters; taps per second grow and shrink along
+    /// Another number of voters; taps per second scale with it
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub voters: Option<u32>,
-    /// Another length of the whole: all phases become longer or shorter in proportion
+    /// Another total length: every phase is scaled
     #[arg(long)]
     pub duration: Option<Span>,
-    /// Seed of everything drawn by chance
+    /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Spread the voters over so many processes
+    /// Number of processes that the voters are spread over
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub processes: u32,
     /// Threads of each process
     #[arg(long, default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
     pub threads: usize,
-    /// Addresses to come from, in turn
+    /// Local addresses to connect from, in turn
     #[arg(long, value_delimiter = ',')]
     pub source: Vec<IpAddr>,
-    /// Server processes whose CPU time and memory are measured
+    /// Server processes to measure (CPU time and memory)
     #[arg(long, value_delimiter = ',')]
     pub pid: Vec<u32>,
-    /// A further threshold, as in 'ack.p99 < 250ms'; it may be repeated
+    /// A further threshold, as in 'ack.p99 < 250ms'; may be repeated
     #[arg(long)]
     pub threshold: Vec<Threshold>,
     /// Write the summary as JSON
@@ -106,13 +105,13 @@ pub struct RunArguments {
     /// Post the verdict to this Slack-compatible webhook
     #[arg(long, env = "LOADTEST_WEBHOOK", conflicts_with = "webhook_file", hide_env_values = true)]
     pub webhook: Option<String>,
-    /// The same, with the address in a file: it is a secret
+    /// As --webhook, with the address in a file: it is a secret
     #[arg(long)]
     pub webhook_file: Option<PathBuf>,
-    /// Put the report there (HTTP PUT): a presigned address, or a folder that ends with /
+    /// Upload the report (HTTP PUT): to a presigned address, or to a folder that ends with /
     #[arg(long, env = "LOADTEST_UPLOAD", hide_env_values = true)]
     pub upload: Option<String>,
-    /// Where the report will be read, for the message; a folder ends with /
+    /// Address of the report for readers, for the message; a folder ends with /
     #[arg(long, env = "LOADTEST_REPORT_URL")]
     pub report_url: Option<String>,
     /// Show no progress
@@ -126,16 +125,16 @@ pub struct PlanArguments {
     /// Voters
     #[arg(long, default_value_t = 10_000)]
     pub voters: u64,
-    /// Taps of all voters in a second; else a tenth of the voters, which is ten votes each in 100 s
+    /// Taps per second of all voters; default: a tenth of the voters, which is ten votes each in 100 s
     #[arg(long)]
     pub taps_per_second: Option<f64>,
     /// Shortest time between two tallies to the same socket
     #[arg(long, default_value = "100ms")]
     pub tick: Span,
-    /// Exactly so many pods
+    /// Fixed number of pods
     #[arg(long)]
     pub pods: Option<u64>,
-    /// Show 1 thousand to 10 million voters beside each other
+    /// Show 1 thousand to 10 million voters side by side
     #[arg(long)]
     pub table: bool,
     /// Print JSON
@@ -148,17 +147,11 @@ pub struct PlanArguments {
 
 /// `loadtest NAME …` for `loadtest run NAME …`.
 pub fn with_shorthand(mut arguments: Vec<String>) -> Vec<String> {
-    let known = ["run", "list", "plan", "crew", "help"];
+    let known = ["run", "list", "plan", "pool", "help"];
     if arguments.get(1).is_some_and(|first| !first.starts_with('-') && !known.contains(&first.as_str())) {
         arguments.insert(1, "run".to_owned());
     }
     arguments
-}
-
-/// Prints a text. Somebody who has read enough, as `head` does, is no reason to fail.
-pub fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 #[cfg(test)]
@@ -166,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scenario_alone_is_run() {
+    fn a_scenario_without_a_subcommand_is_run() {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(with_shorthand(words("loadtest evening --start")), words("loadtest run evening --start"));
         for text in ["loadtest list", "loadtest run evening", "loadtest --help", "loadtest"] {
@@ -175,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
     }

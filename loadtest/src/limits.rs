@@ -1,26 +1,26 @@
-//! What this machine allows a load test: open files, and ports to come from. Checked before anything starts.
+//! Limits of this machine: open files, and ports for outgoing connections. Checked before anything starts.
 
 use std::net::IpAddr;
 
-use crate::misuse::misuse;
+use crate::console::usage_error;
 use crate::platform;
 
-/// Files besides sockets: the program's own, and joins under way.
-const SLACK: u64 = 200;
+/// Open files besides WebSockets: the program's own, and connections that join.
+const OTHER_FILES: u64 = 200;
 
 /// Raises the soft limit on open files to the hard one, and checks that it is enough.
 ///
 /// # Errors
-/// It is not: says how many there are and what to do.
+/// It is not enough: says what to do.
 pub fn check_files(voters: u32, processes: u32) -> anyhow::Result<()> {
-    let need = u64::from(voters.div_ceil(processes)) + SLACK;
+    let need = u64::from(voters.div_ceil(processes)) + OTHER_FILES;
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(1024);
     if need <= limit {
         return Ok(());
     }
-    let room = limit.saturating_sub(SLACK).max(1);
+    let room = limit.saturating_sub(OTHER_FILES).max(1);
     let enough = u64::from(voters).div_ceil(room);
-    Err(misuse(format!(
+    Err(usage_error(format!(
         "{voters} voters in {processes} process(es) need {need} open files each, and the limit is {limit}; raise it with \
          `ulimit -n {need}`, or spread the voters with --processes {enough}"
     )))
@@ -29,20 +29,20 @@ pub fn check_files(voters: u32, processes: u32) -> anyhow::Result<()> {
 /// Checks that there are enough ports for the connections to each pod.
 ///
 /// # Errors
-/// There are not: says how many there are and what to do.
+/// There are not enough: says what to do.
 pub fn check_ports(voters: u32, pods: usize, sources: &[IpAddr]) -> anyhow::Result<()> {
     check_ports_of(platform::ports(), voters, pods, sources.len())
 }
 
 fn check_ports_of(ports: u64, voters: u32, pods: usize, sources: usize) -> anyhow::Result<()> {
-    // a bound source gives each of its ports to one socket, whatever that connects to, and only every other port:
-    // Linux 6.18 was seen to stop after 14,100 of 28,232
+    // a bound source address uses each port for one socket only, wherever that connects to, and only every other port:
+    // Linux 6.18 stops after 14,100 of 28,232
     let (pairs, every, ports) = match sources {
         0 => (pods as u64, "one pod", ports),
         sources => (sources as u64, "one source address", ports / 2),
     };
     let need = u64::from(voters).div_ceil(pairs.max(1));
-    // some ports are used by others, or not free again yet
+    // some ports are in use, or not free again yet
     let usable = ports * 9 / 10;
     if need <= usable {
         return Ok(());
@@ -50,9 +50,9 @@ fn check_ports_of(ports: u64, voters: u32, pods: usize, sources: usize) -> anyho
     let usable_if_bound = if sources == 0 { usable / 2 } else { usable };
     let enough = u64::from(voters).div_ceil(usable_if_bound.max(1));
     let list = (2..2 + enough).map(|last| format!("127.0.0.{last}")).collect::<Vec<_>>().join(",");
-    Err(misuse(format!(
+    Err(usage_error(format!(
         "{need} connections with {every} need as many ports, and about {usable} of {ports} are free; give several \
-         addresses to come from, as in --source {list}, or several pods with --url"
+         addresses to connect from, as in --source {list}, or several pods with --url"
     )))
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_few_ports_are_said_with_the_option_that_helps() {
+    fn too_few_ports_are_refused_with_the_option_that_helps() {
         assert!(check_ports_of(28_232, 25_000, 1, 0).is_ok());
         assert!(check_ports_of(28_232, 50_000, 2, 0).is_ok());
         let error = check_ports_of(28_232, 60_000, 1, 0).unwrap_err().to_string();
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_files_are_said_with_the_option_that_helps() {
+    fn too_few_open_files_are_refused_with_the_option_that_helps() {
         let error = check_files(u32::MAX, 1).unwrap_err().to_string();
         assert!(error.contains("ulimit -n") && error.contains("--processes"), "{error}");
         assert!(check_files(10, 1).is_ok());

@@ -1,44 +1,42 @@
-//! The command line: `loadtest run`, `list` and `plan`. Exit codes are in docs/loadtest.md.
+//! The load test: `loadtest run`, `list` and `plan`. Exit codes are in docs/loadtest.md.
 
-mod arrivals;
 mod audit;
 mod capacity;
 mod cli;
-mod crew;
-mod director;
+mod console;
+mod controller;
 mod limits;
-mod local;
 mod metrics;
-mod misuse;
-mod perform;
+mod notify;
 mod platform;
 mod pod;
-mod process;
-mod publish;
+mod pool;
 mod report;
+mod route;
+mod run;
 mod scenario;
+mod schedule;
+mod server;
 mod target;
 mod threshold;
 mod tls;
-mod voter;
-mod webhook;
-mod wire;
+mod user;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use cli::{Arguments, Command};
-use misuse::Misuse;
+use console::{UsageError, print};
 
-/// Bad arguments, a bad scenario, or a machine or server that does not fit them.
-const BAD_INPUT: u8 = 104;
+/// Exit code of a [`UsageError`].
+const USAGE: u8 = 104;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse_from(cli::with_shorthand(std::env::args().collect())) {
         Ok(arguments) => arguments,
         Err(error) => {
-            let code = if error.use_stderr() { BAD_INPUT } else { 0 };
-            // nowhere to print to: the code still tells
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // the exit code says it too, if there is no output to print to
             let _ = error.print();
             return ExitCode::from(code);
         }
@@ -47,19 +45,19 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("loadtest: {error:#}");
-            ExitCode::from(if error.is::<Misuse>() { BAD_INPUT } else { 1 })
+            ExitCode::from(if error.is::<UsageError>() { USAGE } else { 1 })
         }
     }
 }
 
 fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
-        Command::Run(arguments) => runtime(arguments.threads)?.block_on(perform::perform(*arguments)),
-        Command::Crew { threads } => runtime(threads)?.block_on(crew::remote::serve()).map(|()| 0),
+        Command::Run(arguments) => runtime(arguments.threads)?.block_on(run::run(*arguments)),
+        Command::Pool { threads } => runtime(threads)?.block_on(pool::process::serve()).map(|()| 0),
         Command::Plan(arguments) => capacity::plan(&arguments).map(|()| 0),
         Command::List => {
             for shipped in scenario::SHIPPED {
-                cli::say(&format!("{:<14}{}\n", shipped.name, scenario::Scenario::load(shipped.name)?.title));
+                print(&format!("{:<14}{}\n", shipped.name, scenario::Scenario::load(shipped.name)?.title));
             }
             Ok(0)
         }

@@ -1,4 +1,4 @@
-//! What is measured: times, counts and errors, each from a closed list, so that a threshold can name any of them.
+//! What is measured: times, counters and errors, each from a closed list, so that a threshold can name any of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,40 +7,40 @@ use hdrhistogram::Histogram;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Declares a closed list of words with their meaning.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])* $variant:ident = $word:literal,)* }) => {
+/// Declares a closed list of names with their descriptions.
+macro_rules! names {
+    ($(#[$doc:meta])* $enum:ident { $($(#[doc = $text:literal])* $variant:ident = $name:literal,)* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[doc = $text])* #[serde(rename = $word)] $variant,)*
+        pub enum $enum {
+            $($(#[doc = $text])* #[serde(rename = $name)] $variant,)*
         }
 
-        impl $name {
-            /// All of them, in the order in which they are shown.
+        impl $enum {
+            /// In the order of the report.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The word in thresholds, summaries and reports.
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word,)* }
+            /// The name in thresholds, summaries and reports.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
             }
 
-            /// What it means, for people.
-            pub fn meaning(self) -> &'static str {
+            /// What it measures.
+            pub fn description(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($text),*).trim_ascii(),)* }
             }
         }
     };
 }
 
-words! {
-    /// A time that is measured, kept as a histogram of microseconds.
+names! {
+    /// A measured time.
     Timer {
-        /// From the planned moment of a tap to its acknowledgement.
+        /// From the scheduled moment of a tap to its acknowledgement.
         Ack = "ack",
         /// From the sending of a cast to its answer.
         AckService = "ack_service",
-        /// From the planned moment of a voter's arrival to the first state.
+        /// From the scheduled moment of a voter's arrival to the first state.
         Arrival = "arrival",
         /// The HTTP call that joins.
         Join = "join",
@@ -50,21 +50,21 @@ words! {
         Hello = "hello",
         /// From the loss of a connection to the state on the next one, pauses included.
         Comeback = "comeback",
-        /// From the first socket of a process that saw a tally to each other sampled one.
+        /// From the first receipt of a tally in a process to its receipt by each other sampled socket.
         Spread = "tally_spread",
-        /// How late this program itself was with what it had planned.
+        /// How late this program itself was with scheduled actions.
         Lateness = "lateness",
     }
 }
 
-words! {
-    /// Something that is counted.
+names! {
+    /// A count.
     Counter {
         /// Casts sent, repeats included.
         Casts = "casts",
         /// Votes acknowledged.
         Votes = "votes",
-        /// Casts answered for good.
+        /// Casts with a definite answer.
         Acks = "acks",
         /// Frames received.
         Frames = "frames",
@@ -72,17 +72,17 @@ words! {
         Tallies = "tallies",
         /// Voters joined.
         Joins = "joins",
-        /// Connections made again after one was lost or cut.
+        /// Connections made after one was lost or cut.
         Reconnects = "reconnects",
         /// Taps that came too late: their round was closed.
         Late = "late",
         /// Casts sent again because the server had lost what it had acknowledged.
         Healed = "healed",
-        /// Planned things that were not finished in time.
+        /// Scheduled actions that were not finished in time.
         Unfinished = "unfinished",
-        /// Broken promises: versions that fell, ballots that shrank or held what nobody cast, acknowledged votes missing in a tally.
+        /// Broken promises: versions that fell, ballots that shrank or hold votes never cast, acknowledged votes missing in a tally.
         Violations = "violations",
-        /// Commands that the ledger's server found slow itself.
+        /// Commands in the slow log of the ledger's server.
         SlowCommands = "slow_commands",
         /// Starts of the ledger's server that were seen during the run.
         LedgerRestarts = "ledger_restarts",
@@ -90,13 +90,13 @@ words! {
 }
 
 impl Counter {
-    /// What the server under test says, and does not always. Without an answer there is no count, not even 0.
-    pub fn is_of_the_ledger(self) -> bool {
+    /// True if the server under test reports it. Without an answer from it there is no count, not even 0.
+    pub fn is_from_ledger(self) -> bool {
         matches!(self, Self::SlowCommands | Self::LedgerRestarts)
     }
 }
 
-words! {
+names! {
     /// Why something failed.
     Cause {
         /// No TCP connection, or no TLS on it.
@@ -109,7 +109,7 @@ words! {
         Handshake = "handshake",
         /// Hello was not answered with a state.
         Hello = "hello",
-        /// A connection ended that nobody had cut, without a goodbye.
+        /// A connection ended without a bye, and the load test had not cut it.
         Lost = "lost",
         /// No pong within 4 s.
         Silent = "silent",
@@ -117,43 +117,43 @@ words! {
         Timeout = "timeout",
         /// A cast was answered `busy`.
         Busy = "busy",
-        /// A cast was refused for a reason that no correct client meets.
+        /// A cast was refused for a reason that a correct client does not meet.
         Refused = "refused",
-        /// The server did not understand a frame.
+        /// The server answered `error`, or a frame could not be read.
         NotUnderstood = "not_understood",
-        /// Closed with a code that means: do not come back.
+        /// Closed with a code that forbids to come back.
         KeptOut = "kept_out",
     }
 }
 
-/// Times of one kind, in microseconds, with three exact digits.
+/// A histogram of microseconds with three significant digits.
 #[derive(Debug, Clone)]
 pub struct Times(Histogram<u64>);
 
 impl Default for Times {
     fn default() -> Self {
-        Self(Histogram::new(3).expect("three digits are allowed"))
+        Self(Histogram::new(3).expect("three digits are valid"))
     }
 }
 
 impl Times {
-    /// Adds one.
+    /// Adds a time.
     pub fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 4);
         self.0.record(micros).expect("the histogram grows as needed");
     }
 
-    /// Adds all of another.
+    /// Adds every time of another histogram.
     pub fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("the histogram grows as needed");
     }
 
-    /// How many.
+    /// Number of times.
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// The time that `share` (0 to 1) of all do not exceed, in ms; 0 if there is none.
+    /// The time that a share (0 to 1) of all times do not exceed, in ms; 0 if there are none.
     pub fn quantile_ms(&self, share: f64) -> f64 {
         if self.0.is_empty() { 0.0 } else { self.0.value_at_quantile(share) as f64 / 1000.0 }
     }
@@ -168,7 +168,7 @@ impl Times {
         self.0.mean() / 1000.0
     }
 
-    /// Points (share, ms) of the percentile curve, up to the highest that one sample can show.
+    /// Points (share, ms) of the percentile curve, up to the last share that stands for a whole sample.
     pub fn curve(&self) -> Vec<(f64, f64)> {
         let mut points = vec![];
         let mut rest = 1.0;
@@ -180,7 +180,7 @@ impl Times {
     }
 }
 
-/// As pairs of value and count: compact, and the same in every process.
+/// As pairs of value and count.
 impl Serialize for Times {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())))
@@ -197,7 +197,7 @@ impl<'de> Deserialize<'de> for Times {
     }
 }
 
-/// Everything measured in some span of time.
+/// Everything measured in a span of time.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Measures {
     times: BTreeMap<Timer, Times>,
@@ -211,7 +211,7 @@ impl Measures {
         self.times.entry(timer).or_default().record(time);
     }
 
-    /// Counts.
+    /// Adds to a counter.
     pub fn count(&mut self, counter: Counter, by: u64) {
         *self.counts.entry(counter).or_default() += by;
     }
@@ -221,7 +221,7 @@ impl Measures {
         *self.errors.entry(cause).or_default() += 1;
     }
 
-    /// Adds all of another span.
+    /// Adds everything of another span.
     pub fn add(&mut self, other: &Self) {
         for (timer, times) in &other.times {
             self.times.entry(*timer).or_default().add(times);
@@ -234,7 +234,7 @@ impl Measures {
         }
     }
 
-    /// Times of a kind; none if nothing was measured.
+    /// Times of a kind; `None` if nothing was measured.
     pub fn times(&self, timer: Timer) -> Option<&Times> {
         self.times.get(&timer).filter(|times| times.count() > 0)
     }
@@ -244,10 +244,10 @@ impl Measures {
         self.counts.get(&counter).copied().unwrap_or(0)
     }
 
-    /// A count; none if nobody could count.
-    pub fn known(&self, counter: Counter) -> Option<u64> {
+    /// A count; `None` if the server did not report it.
+    pub fn reported(&self, counter: Counter) -> Option<u64> {
         let counted = self.counts.get(&counter).copied();
-        if counter.is_of_the_ledger() { counted } else { Some(counted.unwrap_or(0)) }
+        if counter.is_from_ledger() { counted } else { Some(counted.unwrap_or(0)) }
     }
 
     /// Errors of a cause.
@@ -266,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_survive_the_way_between_processes() {
+    fn times_are_the_same_in_another_process() {
         let mut times = Times::default();
         for ms in 1..=1000 {
             times.record(Duration::from_millis(ms));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_curve_ends_where_one_sample_is_left() {
+    fn the_percentile_curve_ends_at_one_sample() {
         let mut times = Times::default();
         (0..100).for_each(|_| times.record(Duration::from_millis(3)));
         let (last, _) = *times.curve().last().unwrap();

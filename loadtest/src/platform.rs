@@ -1,64 +1,90 @@
-//! What depends on the operating system. Elsewhere than on Linux a report says less, and everything else works.
+//! What depends on the operating system.
 
-use std::fs::read_to_string;
 use std::process::Stdio;
 
+use serde::{Deserialize, Serialize};
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 use tokio::process::{Child, Command};
 
-use crate::process::Usage;
-
-/// Clock ticks a second in `/proc/PID/stat`: the same on every Linux of today.
-const TICKS: f64 = 100.0;
-/// Ports for whoever does not ask for one, where that cannot be asked.
+/// Ports for outgoing connections, where the system does not say how many there are.
 const USUAL_PORTS: u64 = 28_000;
 
-/// What a process has used; none if it cannot be read.
-pub fn usage(pid: u32) -> Option<Usage> {
-    let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let status = read_to_string(format!("/proc/{pid}/status")).ok()?;
-    Some(Usage { cpu_seconds: cpu_seconds(&stat)?, rss_bytes: rss_bytes(&status)? })
+/// What a process has used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time since its start.
+    pub cpu_seconds: f64,
+    /// Resident memory now.
+    pub rss_bytes: u64,
 }
 
-fn cpu_seconds(stat: &str) -> Option<f64> {
-    // the name before it may hold spaces and brackets
-    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11);
-    let user: f64 = fields.next()?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / TICKS)
+/// Sum over some processes; `None` if there are none or one of them cannot be read.
+pub fn usage(pids: &[u32]) -> Option<Usage> {
+    let pids: Vec<_> = pids.iter().map(|pid| Pid::from_u32(*pid)).collect();
+    let mut system = System::new();
+    let what = ProcessRefreshKind::nothing().with_cpu().with_memory();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&pids), false, what);
+    let mut sum = Usage::default();
+    for pid in &pids {
+        let process = system.process(*pid)?;
+        sum.cpu_seconds += process.accumulated_cpu_time() as f64 / 1000.0;
+        sum.rss_bytes += process.memory();
+    }
+    (!pids.is_empty()).then_some(sum)
 }
 
-fn rss_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+/// The machine: what runs can be compared by.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Environment {
+    /// Version of this program.
+    pub loadtest: String,
+    /// What the server's binary prints for `--version`. Only with `--start`.
+    pub server: Option<String>,
+    /// Commit of the checkout in the working directory, if it is one.
+    pub commit: Option<String>,
+    /// Name of the processor.
+    pub cpu: String,
+    /// Cores that this process may use.
+    pub cores: usize,
+    /// Memory of the machine.
+    pub memory_bytes: u64,
+    /// Version of the kernel.
+    pub kernel: String,
 }
 
-/// What the processor is called.
-pub fn processor() -> Option<String> {
-    let cpuinfo = read_to_string("/proc/cpuinfo").ok()?;
-    let (_, model) = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'))?;
-    Some(model.trim().to_owned())
+impl Environment {
+    /// Of this machine.
+    pub fn here() -> Self {
+        let what = RefreshKind::nothing()
+            .with_cpu(CpuRefreshKind::nothing())
+            .with_memory(MemoryRefreshKind::nothing().with_ram());
+        let system = System::new_with_specifics(what);
+        let cpu = system.cpus().first().map(|cpu| cpu.brand().trim()).filter(|brand| !brand.is_empty());
+        Self {
+            loadtest: env!("CARGO_PKG_VERSION").to_owned(),
+            server: None,
+            commit: output("git", &["rev-parse", "--short", "HEAD"]),
+            cpu: cpu.unwrap_or("unknown").to_owned(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: system.total_memory(),
+            kernel: System::kernel_version().unwrap_or_else(|| std::env::consts::OS.to_owned()),
+        }
+    }
 }
 
-/// Memory of the machine.
-pub fn memory_bytes() -> Option<u64> {
-    let meminfo = read_to_string("/proc/meminfo").ok()?;
-    let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"))?;
-    Some(kib.trim().parse::<u64>().ok()? * 1024)
+/// What a program prints, if it succeeds.
+pub fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = std::process::Command::new(program).args(arguments).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
 }
 
-/// What the kernel is called; elsewhere than on Linux the system's name.
-pub fn kernel() -> String {
-    let release = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let name = if release.trim().is_empty() { std::env::consts::OS } else { release.trim() };
-    name.to_owned()
-}
-
-/// Ports that the system gives to whoever does not ask for one.
+/// Number of ports that the system uses for outgoing connections.
 pub fn ports() -> u64 {
-    ports_in(&read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default())
+    ports_in(&std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default())
 }
 
-/// Ports in a range as Linux writes it.
+/// Number of ports in a range as Linux writes it.
 fn ports_in(range: &str) -> u64 {
     let mut ends = range.split_whitespace().filter_map(|end| end.parse::<u64>().ok());
     match (ends.next(), ends.next()) {
@@ -67,7 +93,7 @@ fn ports_in(range: &str) -> u64 {
     }
 }
 
-/// Ctrl-C at a terminal, and what `kill` and Kubernetes send. From its making on neither ends the program by itself.
+/// Ctrl-C at a terminal, and SIGTERM. Once this exists, neither ends the program by itself.
 pub struct Interrupts {
     #[cfg(unix)]
     signals: [tokio::signal::unix::Signal; 2],
@@ -77,7 +103,7 @@ impl Interrupts {
     /// Begins to listen.
     ///
     /// # Errors
-    /// The system does not let it.
+    /// The system does not allow it.
     pub fn listen() -> std::io::Result<Self> {
         #[cfg(unix)]
         {
@@ -113,7 +139,10 @@ pub fn keep_from_ctrl_c(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Asks a process to stop as a service manager does, where there is such a way; else it is ended.
+/// Asks a process to stop as a service manager does. Where the system has no such signal, the process is killed.
+///
+/// # Errors
+/// The signal cannot be sent.
 pub async fn ask_to_stop(child: &mut Child) -> std::io::Result<()> {
     if !cfg!(unix) {
         return child.start_kill();
@@ -127,14 +156,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_brackets_does_not_confuse() {
-        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 4 0 100 0 0";
-        assert_eq!(cpu_seconds(stat), Some(2.0));
-        assert_eq!(rss_bytes("Name:\tx\nVmRSS:\t  2048 kB\n"), Some(2 * 1024 * 1024));
+    fn this_process_uses_something() {
+        assert!(usage(&[std::process::id()]).is_some_and(|usage| usage.rss_bytes > 0));
+        assert_eq!(usage(&[]), None);
     }
 
     #[test]
-    fn a_range_of_ports_is_counted() {
+    fn ports_of_a_range_are_counted() {
         assert_eq!((ports_in("32768\t60999\n"), ports_in("nonsense")), (28_232, USUAL_PORTS));
+    }
+
+    #[test]
+    fn the_machine_is_described() {
+        let here = Environment::here();
+        assert!(here.memory_bytes > 0 && here.cores > 0 && !here.cpu.is_empty() && !here.kernel.is_empty());
     }
 }

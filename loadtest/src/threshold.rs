@@ -1,4 +1,4 @@
-//! Thresholds: `ack.p99 < 250ms`. What must hold at the end, or the exit code is 99.
+//! Thresholds, as in `ack.p99 < 250ms`. If one does not hold at the end, the exit code is 99.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::{Cause, Counter, Measures, Timer};
 
-/// What holds of every run unless a scenario or the command line says something else of the same metric.
-pub const ALWAYS: &str = "violations == 0";
+/// Part of every run without another threshold on the same metric.
+const DEFAULT: &str = "violations == 0";
 
 /// One condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,22 +47,22 @@ enum Op {
     Equal,
 }
 
-/// How a threshold came out.
+/// The result of a threshold.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Judgement {
     /// As it was written.
     pub threshold: String,
     /// It holds.
     pub ok: bool,
-    /// What was measured; nothing if there was nothing to measure.
+    /// What was measured; `None` if nothing was.
     pub measured: Option<f64>,
-    /// Its unit: `ms`, `/s`, `%`, or none for a count.
+    /// Its unit: `ms`, `/s`, `%`, or empty for a count.
     pub unit: String,
 }
 
 impl Judgement {
-    /// What was measured, for people.
-    pub fn words(&self) -> String {
+    /// What was measured, as text.
+    pub fn measured_text(&self) -> String {
         match self.measured {
             Some(number) => format!("{} {}", (number * 1000.0).round() / 1000.0, self.unit).trim_end().to_owned(),
             None => "nothing measured".to_owned(),
@@ -108,13 +108,13 @@ impl FromStr for Threshold {
 fn left_side(left: &str) -> Result<(Metric, Stat), String> {
     let word = |known: &str| left == known || left.starts_with(&format!("{known}."));
     // errors.busy.count: the longest name wins
-    let cause = Cause::ALL.iter().find(|cause| word(&format!("errors.{}", cause.word())));
-    let counter = Counter::ALL.iter().find(|counter| word(counter.word()));
-    let timer = Timer::ALL.iter().find(|timer| word(timer.word()));
+    let cause = Cause::ALL.iter().find(|cause| word(&format!("errors.{}", cause.name())));
+    let counter = Counter::ALL.iter().find(|counter| word(counter.name()));
+    let timer = Timer::ALL.iter().find(|timer| word(timer.name()));
     let (metric, name) = match (cause, counter, timer) {
-        (Some(cause), ..) => (Metric::Cause(*cause), format!("errors.{}", cause.word())),
-        (_, Some(counter), _) => (Metric::Counter(*counter), counter.word().to_owned()),
-        (.., Some(timer)) => (Metric::Timer(*timer), timer.word().to_owned()),
+        (Some(cause), ..) => (Metric::Cause(*cause), format!("errors.{}", cause.name())),
+        (_, Some(counter), _) => (Metric::Counter(*counter), counter.name().to_owned()),
+        (.., Some(timer)) => (Metric::Timer(*timer), timer.name().to_owned()),
         _ if word("errors") => (Metric::Errors, "errors".to_owned()),
         _ => return Err(format!("there is no metric \"{left}\"; there are {}", names())),
     };
@@ -143,7 +143,7 @@ fn left_side(left: &str) -> Result<(Metric, Stat), String> {
 fn right_side(right: &str, metric: &Metric, stat: Stat) -> Result<f64, String> {
     let digits = right.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%' || c == '/' || c == 'µ').trim();
     let unit = right[digits.len()..].trim();
-    let number: f64 = digits.replace('_', "").parse().map_err(|_| format!("\"{right}\" is no number"))?;
+    let number: f64 = digits.replace('_', "").parse().map_err(|_| format!("\"{right}\" is not a number"))?;
     let time = matches!(metric, Metric::Timer(_)) && !matches!(stat, Stat::Count | Stat::Rate);
     match unit {
         "ms" if time => Ok(number),
@@ -157,30 +157,30 @@ fn right_side(right: &str, metric: &Metric, stat: Stat) -> Result<f64, String> {
     }
 }
 
-/// All names that may stand on the left.
-pub fn names() -> String {
-    let timers = Timer::ALL.iter().map(|timer| timer.word().to_owned());
-    let counters = Counter::ALL.iter().map(|counter| counter.word().to_owned());
-    let causes = Cause::ALL.iter().map(|cause| format!("errors.{}", cause.word()));
+/// Every name of a metric.
+fn names() -> String {
+    let timers = Timer::ALL.iter().map(|timer| timer.name().to_owned());
+    let counters = Counter::ALL.iter().map(|counter| counter.name().to_owned());
+    let causes = Cause::ALL.iter().map(|cause| format!("errors.{}", cause.name()));
     timers.chain(counters).chain(["errors".to_owned()]).chain(causes).collect::<Vec<_>>().join(", ")
 }
 
 impl Threshold {
-    /// Those that hold, with [`ALWAYS`] unless something is said of its metric.
+    /// Adds `violations == 0`, unless there is a threshold on `violations`.
     pub fn with_default(mut given: Vec<Self>) -> Vec<Self> {
-        let always: Self = ALWAYS.parse().expect("it is one");
-        if given.iter().all(|threshold| threshold.metric != always.metric) {
-            given.push(always);
+        let default: Self = DEFAULT.parse().expect("it is valid");
+        if given.iter().all(|threshold| threshold.metric != default.metric) {
+            given.push(default);
         }
         given
     }
 
-    /// True if the server has to be asked how its ledger was.
-    pub fn is_of_the_ledger(&self) -> bool {
-        matches!(self.metric, Metric::Counter(counter) if counter.is_of_the_ledger())
+    /// True if the server must be asked for its ledger's slow log.
+    pub fn needs_slow_log(&self) -> bool {
+        matches!(self.metric, Metric::Counter(counter) if counter.is_from_ledger())
     }
 
-    /// Whether it holds of what was measured in so many seconds. What was never measured breaks it.
+    /// Checks it against what was measured in a run of `seconds`. It does not hold if nothing was measured.
     pub fn judge(&self, measures: &Measures, seconds: f64) -> Judgement {
         let measured = self.measured(measures, seconds);
         let ok = measured.is_some_and(|measured| match self.op {
@@ -210,7 +210,7 @@ impl Threshold {
                     Stat::Count | Stat::Rate | Stat::Share => times.count(),
                 }
             }
-            Metric::Counter(counter) => measures.known(counter)?,
+            Metric::Counter(counter) => measures.reported(counter)?,
             Metric::Errors => measures.errors(),
             Metric::Cause(cause) => measures.failed(cause),
         } as f64;
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_holds_or_not() {
+    fn a_threshold_holds_or_does_not_hold() {
         for text in [
             "ack.p99 < 100ms",
             "ack.p99<0.1s",
@@ -267,7 +267,7 @@ mod tests {
         ] {
             assert!(holds(text), "{text}");
         }
-        let words = |text: &str| text.parse::<Threshold>().unwrap().judge(&measures(), 10.0).words();
+        let words = |text: &str| text.parse::<Threshold>().unwrap().judge(&measures(), 10.0).measured_text();
         assert_eq!([words("errors.share < 2%"), words("casts.rate < 1"), words("errors < 1")], ["1 %", "20 /s", "2"]);
         for text in ["ack.p99 < 50ms", "ack.mean > 1s", "errors == 0", "errors.share < 1%", "casts.rate > 1_000"] {
             assert!(!holds(text), "{text}");
@@ -275,24 +275,24 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_was_never_measured_breaks_its_threshold() {
+    fn a_threshold_on_a_time_that_was_never_measured_does_not_hold() {
         let judgement = "join.p99 < 1s".parse::<Threshold>().unwrap().judge(&measures(), 10.0);
         assert!(!judgement.ok && judgement.measured.is_none());
-        assert_eq!(judgement.words(), "nothing measured");
+        assert_eq!(judgement.measured_text(), "nothing measured");
     }
 
     #[test]
-    fn what_the_ledger_did_not_tell_breaks_its_threshold() {
+    fn a_threshold_on_a_count_that_the_ledger_did_not_report_does_not_hold() {
         let threshold: Threshold = "slow_commands == 0".parse().unwrap();
-        assert!(threshold.is_of_the_ledger() && !threshold.judge(&measures(), 10.0).ok);
+        assert!(threshold.needs_slow_log() && !threshold.judge(&measures(), 10.0).ok);
         let mut told = measures();
         told.count(Counter::SlowCommands, 0);
         assert!(threshold.judge(&told, 10.0).ok);
-        assert!(!"violations == 0".parse::<Threshold>().unwrap().is_of_the_ledger());
+        assert!(!"violations == 0".parse::<Threshold>().unwrap().needs_slow_log());
     }
 
     #[test]
-    fn a_mistake_is_said_in_words() {
+    fn a_threshold_that_is_not_valid_is_refused_with_the_reason() {
         for (text, words) in [
             ("ack.p99", "none of <"),
             ("ack < 3ms", "needs a statistic, as in ack.p99"),
@@ -301,7 +301,7 @@ mod tests {
             ("errors.bored == 0", "no statistic \"bored\""),
             ("casts.p99 < 3", "is a count"),
             ("ack.p99 < 3", "needs a unit"),
-            ("ack.p99 < fast", "is no number"),
+            ("ack.p99 < fast", "is not a number"),
             ("casts < 3ms", "does not fit"),
         ] {
             let error = text.parse::<Threshold>().unwrap_err();

@@ -1,4 +1,4 @@
-//! Whole runs against a real server: small, and with everything in them.
+//! Whole runs against a real server, small and with every feature.
 
 mod support;
 
@@ -69,16 +69,16 @@ fn is_exact(ran: &Ran) {
 }
 
 #[test]
-fn everything_is_performed_and_the_audit_is_exact() {
+fn every_action_is_carried_out_and_the_audit_is_exact() {
     let ran = run(EVERYTHING, &["--start"]);
     assert_eq!(ran.code, 0, "{}", ran.output);
     is_exact(&ran);
     let counts = &ran.summary["counts"];
     assert_eq!((counts["joins"].as_u64(), counts["reconnects"].as_u64() >= Some(20)), (Some(40), true), "{counts}");
     let told = counts["votes"].as_u64().unwrap() + counts["late"].as_u64().unwrap();
-    assert_eq!(told, 2 * 40 * 5 + 100 + 50, "every planned tap has an end: {counts}");
+    assert_eq!(told, 2 * 40 * 5 + 100 + 50, "every scheduled tap is finished: {counts}");
     assert_eq!(ran.summary["audit"]["rounds"].as_array().map(Vec::len), Some(3));
-    assert_eq!(ran.summary["audit"]["standings"], 40, "every phone was told its place: {}", ran.output);
+    assert_eq!(ran.summary["audit"]["standings"], 40, "every phone was sent its place: {}", ran.output);
     assert!(ran.summary["phases"][1]["server"]["cpu_seconds"].as_f64() > Some(0.0));
     assert!(ran.page.contains("<svg") && ran.page.contains("a bit of everything"));
     for foreign in ["http-equiv", "<script", "src=", "@import", "url("] {
@@ -87,7 +87,7 @@ fn everything_is_performed_and_the_audit_is_exact() {
 }
 
 #[test]
-fn several_processes_and_sources_perform_the_same_plan() {
+fn several_processes_and_sources_carry_out_the_same_schedule() {
     let ran = run(EVERYTHING, &["--start", "--processes", "3", "--source", "127.0.0.2,127.0.0.3"]);
     assert_eq!(ran.code, 0, "{}", ran.output);
     is_exact(&ran);
@@ -135,7 +135,7 @@ fn shipped_scenarios_and_plans_are_listed() {
 }
 
 #[test]
-fn the_verdict_is_posted_once_more_under_the_same_key_if_it_was_not_taken() {
+fn a_post_that_failed_is_repeated_under_the_same_key() {
     let receiver = Receiver::start(&[503, 200]);
     let options = ["storm", "--start", "--voters", "30", "--duration", "1s", "--threshold", "joins == 31", "--webhook"];
     let told = loadtest(&[&options[..], &[receiver.url.as_str()]].concat(), &[], None);
@@ -155,7 +155,7 @@ fn the_verdict_is_posted_once_more_under_the_same_key_if_it_was_not_taken() {
 }
 
 #[test]
-fn a_verdict_that_cannot_be_posted_is_said_and_changes_nothing() {
+fn a_verdict_that_cannot_be_posted_is_reported_and_changes_nothing() {
     let receiver = Receiver::start(&[410, 410, 410]);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("webhook");
@@ -169,7 +169,7 @@ fn a_verdict_that_cannot_be_posted_is_said_and_changes_nothing() {
 }
 
 #[test]
-fn a_run_that_breaks_off_is_posted_too() {
+fn a_run_that_fails_is_posted_too() {
     let receiver = Receiver::start(&[200]);
     let told = loadtest(&["storm", "--url", "http://127.0.0.1:9"], &[("LOADTEST_WEBHOOK", &receiver.url)], None);
     assert_eq!(told.code, 104, "{}", told.all());
@@ -178,16 +178,16 @@ fn a_run_that_breaks_off_is_posted_too() {
 }
 
 #[test]
-fn a_server_with_its_probes_on_a_port_of_their_own_is_known_by_its_answers() {
+fn a_server_with_its_probes_on_another_port_is_recognised() {
     let server = Server::start_with(&[("TALLYCAST__METRICS__PORT", &support::free_port().to_string())]);
     let options = ["storm", "--url", &server.url, "--key", support::KEY, "--voters", "30", "--duration", "1s"];
     let told = loadtest(&options, &[("LOADTEST_WEBHOOK", "")], None);
     assert_eq!(told.code, 0, "{}", told.all());
-    assert!(!told.stderr.contains("webhook"), "nobody is to be told: {}", told.stderr);
+    assert!(!told.stderr.contains("webhook"), "an empty address means no webhook: {}", told.stderr);
 }
 
 #[test]
-fn the_emcees_calls_go_to_a_desk_of_their_own() {
+fn the_emcees_calls_go_to_their_own_address() {
     let server = Server::start();
     let told = loadtest(
         &["storm", "--url", &server.url, "--emcee-url", "http://127.0.0.1:9", "--key", support::KEY, "--voters", "3"],
@@ -202,7 +202,7 @@ fn a_run_removes_its_room_and_no_other() {
     let server = Server::start();
     let options = ["--url", &server.url, "--key", support::KEY, "--quiet"];
     let small = ["storm", "--voters", "5", "--duration", "1s"];
-    // a fresh server has a room to try things in
+    // a new server has a room for trying things out
     let before = server.rooms().len();
     let kept = loadtest(&[&small[..], &options, &["--keep"]].concat(), &[], None);
     assert!(kept.code == 0 && kept.stdout.contains("kept, as asked"), "{}", kept.all());
@@ -242,7 +242,7 @@ fn the_report_is_uploaded_and_the_message_links_to_it() {
 }
 
 #[test]
-fn a_report_that_nobody_takes_is_said_and_changes_nothing() {
+fn a_report_that_cannot_be_uploaded_is_reported_and_changes_nothing() {
     let (store, chat) = (Receiver::start(&[403, 403, 403]), Receiver::start(&[200]));
     let options = ["storm", "--start", "--voters", "30", "--duration", "1s", "--upload", &store.url];
     let told = loadtest(&options, &[("LOADTEST_WEBHOOK", &chat.url)], None);
@@ -254,10 +254,10 @@ fn a_report_that_nobody_takes_is_said_and_changes_nothing() {
 }
 
 #[test]
-fn a_room_whose_record_is_wrong_stays_as_evidence() {
+fn a_room_with_a_wrong_record_is_kept() {
     let redis = Redis::start();
     let server = Server::start_on(&redis);
-    // everybody has voted and nobody votes again when the ballots go
+    // the ballots are deleted after the last vote
     let phases = "[[phase]]\nname = \"votes\"\nduration = \"1s\"\nround = \"new\"\ntaps_per_voter = 3\n\
                   [[phase]]\nname = \"rest\"\nduration = \"1s\"\nround = \"same\"\ndisturb = true\n";
     let text =
@@ -266,12 +266,12 @@ fn a_room_whose_record_is_wrong_stays_as_evidence() {
     let options = ["--url", &server.url, "--key", support::KEY, "--disturb", &lose];
     let ran = run(&format!("{text}{phases}"), &options);
     assert_eq!(ran.code, 98, "{}", ran.output);
-    assert!(ran.output.contains("kept, for what is on record is wrong"), "{}", ran.output);
+    assert!(ran.output.contains("kept, because its record is wrong"), "{}", ran.output);
     let room = ran.summary["room"].as_str().unwrap();
     assert_eq!(server.get(&format!("rooms/{room}"))["title"], "Load test: lost ballots");
 }
 
-/// Everybody votes; a quarter into it a pod and the ledger go.
+/// Everybody votes; after a quarter of the phase a pod and the ledger are restarted.
 const DISTURBED: &str = r#"
 title = "a disturbance"
 thresholds = ["ledger_restarts >= 1", "reconnects >= 1", "healed == 0", "slow_commands >= 1", "unfinished == 0"]
@@ -306,7 +306,7 @@ fn a_pod_and_the_ledger_are_restarted_in_mid_round_and_no_vote_is_lost() {
 }
 
 #[test]
-fn a_disturbance_that_nobody_made_is_no_success() {
+fn a_disturbance_that_failed_is_not_a_success() {
     let ran = run(&DISTURBED.replace("6s", "2s"), &["--start", "--disturb", "echo no such pod >&2; exit 3"]);
     assert_eq!(ran.code, 99, "{}", ran.output);
     is_exact(&ran);
@@ -315,5 +315,5 @@ fn a_disturbance_that_nobody_made_is_no_success() {
         assert!(ran.output.contains(words), "{words} is missing in: {}", ran.output);
     }
     assert!(ran.output.contains("the embedded ledger keeps no slow log"), "{}", ran.output);
-    assert!(ran.summary["counts"]["slow_commands"].is_null(), "what was not read is no 0");
+    assert!(ran.summary["counts"]["slow_commands"].is_null(), "what was not read is not counted as 0");
 }

@@ -1,16 +1,17 @@
 use std::cmp::Ordering;
 
-use super::*;
-use crate::voter::ballots::Cast;
-use crate::wire::Standing;
+use client::protocol::Standing;
+use client::voter::Cast;
 
-fn book(voter: &str, acknowledged: &str, unknown: &str) -> Book {
+use super::*;
+
+fn client(voter: &str, acknowledged: &str, unknown: &str) -> ClientRecord {
     let cast = Cast { slip: acknowledged.len() + 1, votes: unknown.into() };
-    let told = Told { votes: acknowledged.into(), unknown: (!unknown.is_empty()).then_some(cast) };
-    Book { voter: voter.into(), name: format!("name-{voter}"), takes: vec![((1, 1), told)], standing: None }
+    let known = KnownBallot { votes: acknowledged.into(), unknown: (!unknown.is_empty()).then_some(cast) };
+    ClientRecord { voter: voter.into(), name: format!("name-{voter}"), ballots: vec![((1, 1), known)], standing: None }
 }
 
-/// A room in which these ballots are on record, with everything else as it has to be.
+/// A room with these ballots on record and everything else correct.
 fn export(ballots: &[(&str, &str)]) -> Export {
     let mut votes = vec![0, 0];
     ballots.iter().for_each(|(_, ballot)| count(&mut votes, ballot));
@@ -47,21 +48,21 @@ fn export(ballots: &[(&str, &str)]) -> Export {
     }
 }
 
-fn judge(books: &[Book], export: &Export) -> Audit {
-    audit(books, export, &Recount { ok: true }, 5)
+fn judge(clients: &[ClientRecord], export: &Export) -> Audit {
+    audit(clients, export, &Recount { ok: true }, 5)
 }
 
-fn told(books: &[Book], export: &Export) -> String {
-    let audit = judge(books, export);
+fn told(clients: &[ClientRecord], export: &Export) -> String {
+    let audit = judge(clients, export);
     assert!(!audit.exact);
     audit.told.join("\n")
 }
 
 #[test]
-fn what_agrees_is_exact() {
-    let books = [book("x", "aab", ""), book("y", "b", "ab")];
+fn an_audit_without_differences_is_exact() {
+    let clients = [client("x", "aab", ""), client("y", "b", "ab")];
     for on_record in ["b", "ba", "bab"] {
-        let audit = judge(&books, &export(&[("x", "aab"), ("y", on_record)]));
+        let audit = judge(&clients, &export(&[("x", "aab"), ("y", on_record)]));
         assert!(audit.exact, "{on_record}: {:?}", audit.told);
         assert_eq!(audit.rounds[0].acknowledged, [2, 2]);
         assert_eq!(audit.rounds[0].unknown, [1, 1]);
@@ -70,64 +71,64 @@ fn what_agrees_is_exact() {
 
 #[test]
 fn a_lost_vote_is_found() {
-    let books = [book("x", "aab", ""), book("y", "b", "")];
-    assert!(told(&books, &export(&[("x", "aa"), ("y", "b")])).contains("x: acknowledged votes are LOST"));
-    assert!(told(&books, &export(&[("x", "aab")])).contains("y: acknowledged votes are LOST"));
+    let clients = [client("x", "aab", ""), client("y", "b", "")];
+    assert!(told(&clients, &export(&[("x", "aa"), ("y", "b")])).contains("x: acknowledged votes are LOST"));
+    assert!(told(&clients, &export(&[("x", "aab")])).contains("y: acknowledged votes are LOST"));
 }
 
 #[test]
 fn a_doubled_vote_is_found() {
-    let books = [book("x", "a", "b"), book("y", "", "")];
-    assert!(told(&books, &export(&[("x", "abb")])).contains("MORE votes than were cast"));
+    let clients = [client("x", "a", "b"), client("y", "", "")];
+    assert!(told(&clients, &export(&[("x", "abb")])).contains("MORE votes than were cast"));
 }
 
 #[test]
 fn a_foreign_vote_is_found() {
-    let books = [book("x", "a", "bb")];
-    assert!(told(&books, &export(&[("x", "aba")])).contains("FOREIGN"));
-    assert!(told(&books, &export(&[("x", "a"), ("y", "a")])).contains("y: there are MORE"));
-    assert!(told(&books, &export(&[("x", "b")])).contains("CHANGED"));
+    let clients = [client("x", "a", "bb")];
+    assert!(told(&clients, &export(&[("x", "aba")])).contains("FOREIGN"));
+    assert!(told(&clients, &export(&[("x", "a"), ("y", "a")])).contains("y: there are MORE"));
+    assert!(told(&clients, &export(&[("x", "b")])).contains("CHANGED"));
 }
 
 #[test]
 fn a_record_that_differs_from_its_ballots_is_found() {
-    let books = [book("x", "aab", "")];
+    let clients = [client("x", "aab", "")];
     let mut export = export(&[("x", "aab")]);
     export.rounds[0].takes[0].record = Some(Record { votes: vec![3, 1], voters: 1 });
-    assert!(told(&books, &export).contains("the record says [3, 1], the ballots hold [2, 1]"));
+    assert!(told(&clients, &export).contains("the record says [3, 1], the ballots hold [2, 1]"));
     export.rounds[0].takes[0].record = None;
-    assert!(told(&books, &export).contains("is not closed"));
+    assert!(told(&clients, &export).contains("is not closed"));
 }
 
 #[test]
 fn an_exceeded_budget_is_found() {
-    let books = [book("x", "aaaaaa", "")];
-    assert!(told(&books, &export(&[("x", "aaaaaa")])).contains("EXCEEDED"));
+    let clients = [client("x", "aaaaaa", "")];
+    assert!(told(&clients, &export(&[("x", "aaaaaa")])).contains("EXCEEDED"));
 }
 
 #[test]
 fn a_wrong_place_is_found() {
-    let books = [book("x", "aab", ""), book("y", "b", "")];
+    let clients = [client("x", "aab", ""), client("y", "b", "")];
     let mut export = export(&[("x", "aab"), ("y", "b")]);
     export.ranking[0].place = 2;
-    assert!(told(&books, &export).contains("ranking: "));
+    assert!(told(&clients, &export).contains("ranking: "));
     export.ranking.remove(0);
-    assert!(told(&books, &export).contains("the ranking has 1 places"));
+    assert!(told(&clients, &export).contains("the ranking has 1 places"));
 }
 
 #[test]
-fn a_place_told_to_the_wrong_phone_is_found() {
-    let mut books = [book("x", "aaa", ""), book("y", "b", "")];
+fn a_place_sent_to_the_wrong_phone_is_found() {
+    let mut clients = [client("x", "aaa", ""), client("y", "b", "")];
     let export = export(&[("x", "aaa"), ("y", "b")]);
-    books[0].standing = Some(Standing { place: 1, score: 3 });
-    assert!(judge(&books, &export).exact);
-    books[1].standing = Some(Standing { place: 1, score: 3 });
-    assert!(told(&books, &export).contains("name-y: was told"));
+    clients[0].standing = Some(Standing { place: 1, score: 3 });
+    assert!(judge(&clients, &export).exact);
+    clients[1].standing = Some(Standing { place: 1, score: 3 });
+    assert!(told(&clients, &export).contains("name-y: was told"));
 }
 
 #[test]
 fn a_recount_that_fails_is_a_difference() {
-    let books = [book("x", "a", "")];
-    let audit = audit(&books, &export(&[("x", "a")]), &Recount { ok: false }, 5);
+    let clients = [client("x", "a", "")];
+    let audit = audit(&clients, &export(&[("x", "a")]), &Recount { ok: false }, 5);
     assert_eq!(audit.differences, 1);
 }

@@ -1,4 +1,4 @@
-//! `loadtest plan --check`: what the model expects of a measured run, against what its server used.
+//! `loadtest plan --check`: compares the model with a measured run.
 
 use std::path::Path;
 
@@ -6,33 +6,33 @@ use serde::Serialize;
 
 use super::constants::Constants;
 use super::model::BASE_BYTES;
-use crate::misuse::misuse;
+use crate::console::usage_error;
 use crate::report::summary::{PhaseSummary, Summary};
 
-/// A phase, planned and measured.
+/// A phase, estimated and measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Checked {
     /// Its name.
     pub phase: String,
-    /// CPU seconds that the model expects.
+    /// Estimated CPU seconds.
     pub planned_cpu_seconds: f64,
-    /// CPU seconds that the server used.
+    /// Measured CPU seconds.
     pub measured_cpu_seconds: f64,
-    /// Memory that the model expects.
+    /// Estimated memory.
     pub planned_bytes: f64,
-    /// Memory that the server had at the end of the phase.
+    /// Measured memory at the end of the phase.
     pub measured_bytes: f64,
 }
 
-/// Compares every phase of a summary in which the server was measured.
+/// Compares every phase with a measured server.
 ///
 /// # Errors
-/// The file is no summary, or the server was not measured in it.
+/// The file is not a summary, or the server was not measured.
 pub fn check(path: &Path, constants: &Constants) -> anyhow::Result<Vec<Checked>> {
-    let wrong = |why: String| misuse(format!("--check {}: {why}", path.display()));
+    let wrong = |why: String| usage_error(format!("--check {}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| wrong(format!("{error}; write one with `run --json`")))?;
     let summary: Summary = serde_json::from_str(&text)
-        .map_err(|error| wrong(format!("this is no summary ({error}); write one with `run --json`")))?;
+        .map_err(|error| wrong(format!("this is not a summary ({error}); write one with `run --json`")))?;
     let checked: Vec<_> = summary.phases.iter().filter_map(|phase| compare(phase, constants)).collect();
     match checked.is_empty() {
         true => Err(wrong("the server was not measured in this run; use --start, or name it with --pid".into())),
@@ -61,10 +61,10 @@ fn compare(phase: &PhaseSummary, c: &Constants) -> Option<Checked> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Usage;
+    use crate::platform::Usage;
 
     #[test]
-    fn a_phase_is_expected_to_cost_the_sum_of_its_parts() {
+    fn the_estimate_of_a_phase_is_the_sum_of_its_parts() {
         let constants = Constants::shipped().unwrap();
         let mut phase = PhaseSummary { casts: 1000, frames: 11_000, ..PhaseSummary::default() };
         assert_eq!(compare(&phase, &constants), None);

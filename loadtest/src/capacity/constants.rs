@@ -1,20 +1,20 @@
-//! What a unit of work costs: measured by `make bench`, kept in `bench/constants.toml`.
+//! The cost of a unit of work, measured by `make bench` and kept in `bench/constants.toml`.
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-/// The file, as it was when this program was built.
+/// The file, as of the build of this program.
 const TEXT: &str = include_str!("../../../bench/constants.toml");
 
 /// See [module](self). Names end in their unit; `_us` is CPU time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Constants {
-    /// When they were measured.
+    /// Day of the measurement.
     pub date: String,
-    /// On what.
+    /// Machine of the measurement.
     pub machine: String,
-    /// Of which version.
+    /// Commit of the measured server.
     pub commit: String,
     /// A tally to one socket.
     pub frame_us: f64,
@@ -28,7 +28,7 @@ pub struct Constants {
     pub idle_us_per_voter_s: f64,
     /// Redis for a vote in a large batch, `appendfsync everysec`.
     pub redis_vote_us_everysec: f64,
-    /// The same, `appendfsync always`.
+    /// Redis for a vote in a large batch, `appendfsync always`.
     pub redis_vote_us_always: f64,
     /// Server memory of a connected voter.
     pub voter_bytes: f64,
@@ -36,9 +36,9 @@ pub struct Constants {
     pub socket_kernel_bytes: f64,
     /// A tally, without TCP and IP.
     pub frame_bytes: f64,
-    /// A cast, likewise.
+    /// A cast, without TCP and IP.
     pub cast_bytes: f64,
-    /// Its answer, likewise.
+    /// The answer to a cast, without TCP and IP.
     pub ack_bytes: f64,
     /// A ballot of ten votes in Redis.
     pub ballot_redis_bytes: f64,
@@ -49,7 +49,7 @@ pub struct Constants {
 }
 
 impl Constants {
-    /// Those this program was built with.
+    /// The constants of this build.
     ///
     /// # Errors
     /// The file is malformed.

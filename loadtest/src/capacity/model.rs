@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::constants::Constants;
 
-/// How busy a core or a memory limit may be: the rest is for bursts and for the loss of a pod.
-pub const TARGET: f64 = 0.6;
-/// Most voters of a pod: 90 % of 20,000 open files.
-pub const POD_SOCKETS: f64 = 18_000.0;
+/// Share of a core or of a memory limit that may be in use. The rest is for bursts and for the loss of a pod.
+pub const MAX_UTILISATION: f64 = 0.6;
+/// Voters of a pod: 90 % of 20,000 open files.
+pub const MAX_POD_SOCKETS: f64 = 18_000.0;
 /// Cores of a pod.
 pub const POD_CORES: f64 = 1.0;
 /// Memory limit of a pod.
@@ -18,13 +18,13 @@ pub const BASE_BYTES: f64 = 24.0 * 1024.0 * 1024.0;
 pub const JOIN_SECONDS: f64 = 60.0;
 /// Rounds whose ballots are kept.
 pub const ROUNDS: f64 = 7.0;
-/// Publishes of a partition in a second, at most: throttled in the commit itself.
+/// Publishes per second and partition, at most. The commit itself limits them.
 pub const PUBLISHES: f64 = 10.0;
-/// Seconds that a commit takes, with its way to Redis and back.
+/// Length of a commit, with the network round trip to Redis.
 pub const COMMIT_SECONDS: f64 = 0.002;
 /// Redis CPU of a commit besides its votes.
 pub const CALL_US: f64 = 20.0;
-/// Redis CPU of handing one publish to one pod.
+/// Redis CPU for delivering one publish to one pod.
 pub const DELIVERY_US: f64 = 1.0;
 /// Seconds between two pings of a voter's page.
 pub const PING_SECONDS: f64 = 3.0;
@@ -32,34 +32,34 @@ pub const PING_SECONDS: f64 = 3.0;
 pub const PING_BYTES: f64 = 60.0;
 /// Ethernet, IP and TCP around every frame.
 pub const PACKET_BYTES: f64 = 66.0;
-/// Most partitions of a room.
-pub const MOST_PARTITIONS: f64 = 64.0;
+/// Partitions that a room may have.
+pub const MAX_PARTITIONS: f64 = 64.0;
 
-/// What is asked.
+/// The input of an estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Question {
     /// Connected voters.
     pub voters: f64,
-    /// Taps of all of them in a second.
+    /// Taps per second of all voters.
     pub taps_per_second: f64,
     /// Shortest time between two tallies to a socket.
     pub tick_seconds: f64,
-    /// Exactly so many pods.
+    /// Fixed number of pods.
     pub pods: Option<f64>,
 }
 
-/// What it needs.
+/// The result of an estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Need {
-    /// The question.
+    /// As in the question.
     pub voters: f64,
-    /// The question.
+    /// As in the question.
     pub taps_per_second: f64,
     /// Processes of the server.
     pub pods: f64,
     /// What decides their number.
     pub pods_by: &'static str,
-    /// Tallies that a socket gets in a second: fewer than asked for where the pods have no time for more.
+    /// Tallies per second and socket: fewer than the tick allows if the pods have no CPU time for more.
     pub tallies_per_second: f64,
     /// Cores of all pods while everybody votes.
     pub voting_cores: f64,
@@ -71,7 +71,7 @@ pub struct Need {
     pub server_bytes: f64,
     /// Kernel memory of all connections.
     pub kernel_bytes: f64,
-    /// Partitions of the room: each may live on a Redis core of its own.
+    /// Partitions of the room. Each may be on a Redis core of its own.
     pub partitions: f64,
     /// Commits in a second.
     pub redis_calls_per_second: f64,
@@ -83,7 +83,7 @@ pub struct Need {
     pub redis_bytes: f64,
     /// Publishes in a second.
     pub publishes_per_second: f64,
-    /// Publishes times pods: what Redis hands out.
+    /// Publishes times pods: what Redis delivers per second.
     pub feed_messages_per_second: f64,
     /// Network from Redis to all pods.
     pub feed_mbit_per_second: f64,
@@ -93,35 +93,36 @@ pub struct Need {
     pub out_mbit_per_second: f64,
 }
 
-/// Answers a question.
+/// Computes an estimate.
 pub fn need(question: Question, c: &Constants) -> Need {
     let Question { voters, taps_per_second: taps, tick_seconds, pods: given } = question;
-    // nothing is sent where nothing has changed
+    // a tally is sent only after a change
     let wanted = (1.0 / tick_seconds).min(taps);
     let core = |us: f64| us / 1e6;
     let joining_cores = core(voters / JOIN_SECONDS * (c.join_us + c.hello_us));
     let rest = core(taps * c.vote_us + voters * c.idle_us_per_voter_s);
     let fan_out = core(voters * c.frame_us);
 
-    let by_cpu = ((rest + fan_out * wanted).max(joining_cores) / (POD_CORES * TARGET)).ceil();
-    let by_sockets = (voters / POD_SOCKETS).ceil();
-    let by_memory = (voters * (c.voter_bytes + c.socket_kernel_bytes) / (POD_BYTES * TARGET - BASE_BYTES)).ceil();
+    let by_cpu = ((rest + fan_out * wanted).max(joining_cores) / (POD_CORES * MAX_UTILISATION)).ceil();
+    let by_sockets = (voters / MAX_POD_SOCKETS).ceil();
+    let by_memory =
+        (voters * (c.voter_bytes + c.socket_kernel_bytes) / (POD_BYTES * MAX_UTILISATION - BASE_BYTES)).ceil();
     let (pods, pods_by) = match given {
         Some(pods) => (pods, "as asked"),
         None => [(by_cpu, "CPU"), (by_sockets, "sockets"), (by_memory, "memory")]
             .into_iter()
             .fold((1.0, "one is enough"), |most, next| if next.0 > most.0 { next } else { most }),
     };
-    // pods without time for every tick send the newest later: conflation
-    let time_left = (pods * POD_CORES * TARGET - rest).max(0.0);
+    // pods without CPU time for every tick skip some and send the newest tally: conflation
+    let time_left = (pods * POD_CORES * MAX_UTILISATION - rest).max(0.0);
     let tallies = if fan_out > 0.0 { wanted.min(time_left / fan_out) } else { wanted };
     let voting_cores = rest + fan_out * tallies;
 
-    let partitions = (core(taps * c.redis_vote_us_always) / TARGET).ceil().clamp(1.0, MOST_PARTITIONS);
+    let partitions = (core(taps * c.redis_vote_us_always) / MAX_UTILISATION).ceil().clamp(1.0, MAX_PARTITIONS);
     let publishes = PUBLISHES.min(taps) * partitions;
     let deliveries = publishes * pods;
-    // one commit at a time for each pod and partition; a busy Redis answers later, and batches grow by themselves
-    let free = (partitions * TARGET - core(taps * c.redis_vote_us_always + deliveries * DELIVERY_US)).max(0.0);
+    // one commit at a time for each pod and partition; a busy Redis answers later, and batches grow
+    let free = (partitions * MAX_UTILISATION - core(taps * c.redis_vote_us_always + deliveries * DELIVERY_US)).max(0.0);
     let calls = taps.min(pods * partitions / COMMIT_SECONDS).min(free * 1e6 / CALL_US);
     let redis = |vote_us: f64| core(taps * vote_us + calls * CALL_US + deliveries * DELIVERY_US);
 
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn many_voters_need_pods_by_what_runs_out_first() {
+    fn the_resource_that_runs_out_first_decides_the_number_of_pods() {
         assert_eq!(need(question(1e6), &constants()).pods_by, "CPU");
         let calm = Question { tick_seconds: 2.0, ..question(1e6) };
         let need = need(calm, &constants());
@@ -221,11 +222,11 @@ mod tests {
         assert_eq!(need.partitions, 4.0);
         near(need.publishes_per_second, 40.0);
         near(need.feed_messages_per_second, 40.0 * need.pods);
-        assert!(need.redis_cores_always <= 4.0 * TARGET + 1e-9, "{}", need.redis_cores_always);
+        assert!(need.redis_cores_always <= 4.0 * MAX_UTILISATION + 1e-9, "{}", need.redis_cores_always);
     }
 
     #[test]
-    fn nothing_changes_without_taps() {
+    fn without_taps_there_are_no_tallies_and_no_commits() {
         let need = need(Question { taps_per_second: 0.0, ..question(1000.0) }, &constants());
         assert_eq!((need.tallies_per_second, need.publishes_per_second, need.redis_calls_per_second), (0.0, 0.0, 0.0));
         near(need.voting_cores, 0.002);

@@ -3,50 +3,49 @@
 use super::check::Checked;
 use super::constants::Constants;
 use super::model::{self, Need};
+use crate::console::aligned;
 
-/// A row's name, and how it is read from an answer.
+/// A row's name, and its value of an estimate.
 type Row = (&'static str, fn(&Need) -> String);
 
 const ROWS: [Row; 19] = [
     ("voters", |n| count(n.voters)),
-    ("taps a second", |n| count(n.taps_per_second)),
+    ("taps per second", |n| count(n.taps_per_second)),
     ("pods", |n| count(n.pods)),
     ("  decided by", |n| n.pods_by.to_owned()),
-    ("tallies a second, to each", |n| number(n.tallies_per_second)),
+    ("tallies per second, to each", |n| number(n.tallies_per_second)),
     ("server cores, voting", |n| number(n.voting_cores)),
     ("server cores, joining", |n| number(n.joining_cores)),
     ("share of the pods' cores", |n| format!("{:.0} %", n.utilisation * 100.0)),
     ("server memory", |n| bytes(n.server_bytes)),
     ("kernel memory, sockets", |n| bytes(n.kernel_bytes)),
     ("partitions", |n| count(n.partitions)),
-    ("Redis commits a second", |n| count(n.redis_calls_per_second)),
+    ("Redis commits per second", |n| count(n.redis_calls_per_second)),
     ("Redis cores, everysec", |n| number(n.redis_cores_everysec)),
     ("Redis cores, always", |n| number(n.redis_cores_always)),
     ("Redis memory", |n| bytes(n.redis_bytes)),
-    ("publishes a second", |n| count(n.publishes_per_second)),
+    ("publishes per second", |n| count(n.publishes_per_second)),
     ("  to all pods", |n| format!("{} ({} Mbit/s)", count(n.feed_messages_per_second), number(n.feed_mbit_per_second))),
     ("network in, Mbit/s", |n| number(n.in_mbit_per_second)),
     ("network out, Mbit/s", |n| number(n.out_mbit_per_second)),
 ];
 
-/// One column for each answer.
+/// A column for each estimate.
 pub fn needs(needs: &[Need]) -> String {
-    let mut text = String::new();
-    for (name, read) in ROWS {
-        let cells: String = needs.iter().map(|need| format!("{:>22}", read(need))).collect();
-        text.push_str(&format!("  {name:<26}{cells}\n"));
-    }
-    text
+    let rows = ROWS
+        .iter()
+        .map(|(name, read)| [(*name).to_owned()].into_iter().chain(needs.iter().map(read)).collect::<Vec<_>>());
+    aligned(&[], 1, rows)
 }
 
-/// Where the numbers come from, and what is assumed.
+/// The constants and the assumptions.
 pub fn basis(c: &Constants) -> String {
     format!(
         "\nconstants of {} ({}, commit {}):\n  server: {} µs a tally frame, {} µs a vote, {} µs a hello, {} µs a join, {} µs a voter and second\n  \
          Redis: {} µs a vote (everysec), {} µs (always); memory: {} bytes a voter, {} in the kernel; in Redis {} a voter, {} a ballot\n\
          assumed: {:.0} % of a core or of memory may be in use; pods of {} core and {}; {} voters a pod at most (open files)\n  \
-         everybody joins within {} s and sends a ping every {} s; {} rounds are kept; a commit takes {} ms and {} µs of Redis besides its votes\n  \
-         at most {} publishes a second and partition, each handed to every pod ({} µs); {} bytes of headers around a frame\n\
+         everybody joins within {} s and sends a ping every {} s; {} rounds are kept; a commit takes {} ms, and {} µs of Redis in addition to its votes\n  \
+         at most {} publishes per second and partition, each delivered to every pod ({} µs); {} bytes of headers around a frame\n\
          docs/loadtest.md has the formulas\n",
         c.date,
         c.machine,
@@ -62,10 +61,10 @@ pub fn basis(c: &Constants) -> String {
         c.socket_kernel_bytes,
         c.voter_redis_bytes,
         c.ballot_redis_bytes,
-        model::TARGET * 100.0,
+        model::MAX_UTILISATION * 100.0,
         model::POD_CORES,
         bytes(model::POD_BYTES),
-        count(model::POD_SOCKETS),
+        count(model::MAX_POD_SOCKETS),
         model::JOIN_SECONDS,
         model::PING_SECONDS,
         model::ROUNDS,
@@ -77,26 +76,21 @@ pub fn basis(c: &Constants) -> String {
     )
 }
 
-/// Planned against measured.
+/// The model against a measured run.
 pub fn checked(all: &[Checked]) -> String {
-    let mut text = format!(
-        "  {:<26}{:>12}{:>12}{:>9}{:>14}{:>14}{:>9}\n",
-        "phase", "planned CPU", "measured", "ratio", "planned mem", "measured", "ratio"
-    );
-    for row in all {
-        text.push_str(&format!(
-            "  {:<26}{:>10.2} s{:>10.2} s{:>9.2}{:>14}{:>14}{:>9.2}\n",
-            row.phase,
-            row.planned_cpu_seconds,
-            row.measured_cpu_seconds,
-            row.measured_cpu_seconds / row.planned_cpu_seconds.max(1e-9),
+    let rows = all.iter().map(|row| {
+        vec![
+            row.phase.clone(),
+            format!("{:.2} s", row.planned_cpu_seconds),
+            format!("{:.2} s", row.measured_cpu_seconds),
+            format!("{:.2}", row.measured_cpu_seconds / row.planned_cpu_seconds.max(1e-9)),
             bytes(row.planned_bytes),
             bytes(row.measured_bytes),
-            row.measured_bytes / row.planned_bytes.max(1.0),
-        ));
-    }
-    text.push_str("  ratio: measured over planned; above 1 the plan asks for too little\n");
-    text
+            format!("{:.2}", row.measured_bytes / row.planned_bytes.max(1.0)),
+        ]
+    });
+    let heads = ["phase", "planned CPU", "measured", "ratio", "planned memory", "measured", "ratio"];
+    aligned(&heads, 1, rows) + "ratio: measured divided by planned; above 1 the plan is too low\n"
 }
 
 fn number(number: f64) -> String {

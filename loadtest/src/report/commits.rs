@@ -1,4 +1,4 @@
-//! The server's own histogram of commits, before and after a run.
+//! Commits of the server by how long they took, from its own histogram before and after a run.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,16 +11,28 @@ pub struct Commits {
     pub counts: Vec<u64>,
 }
 
+impl Commits {
+    /// Commits by the text of their bound.
+    pub fn by_bound(&self) -> Vec<(String, f64)> {
+        let name = |bound: &Option<f64>| match bound {
+            Some(seconds) if *seconds >= 1.0 => format!("{seconds} s"),
+            Some(seconds) => format!("{} ms", (seconds * 1000.0).round()),
+            None => "more".to_owned(),
+        };
+        self.bounds.iter().map(name).zip(self.counts.iter().map(|count| *count as f64)).collect()
+    }
+}
+
 const BUCKET: &str = "tallycast_commit_seconds_bucket{le=\"";
 
-/// Commits between two looks at the metrics of all pods; none if they do not show any.
+/// Commits between two readings of every pod's metrics; `None` if there are none.
 pub fn commits(before: &[String], after: &[String]) -> Option<Commits> {
     let (before, after) = (cumulative(before), cumulative(after));
     let mut commits = Commits { bounds: vec![], counts: vec![] };
     let mut below = 0;
     for (bound, count) in &after {
         let earlier = before.iter().find(|(known, _)| known == bound).map_or(0, |(_, count)| *count);
-        // a pod that was started again counts from 0
+        // a restarted pod counts from 0
         let up_to = count.saturating_sub(earlier);
         commits.bounds.push(bound.parse().ok());
         commits.counts.push(up_to.saturating_sub(below));
@@ -30,7 +42,7 @@ pub fn commits(before: &[String], after: &[String]) -> Option<Commits> {
     (below > 0).then_some(commits)
 }
 
-/// Bounds and cumulative counts, summed over pods, in the order in which they stand.
+/// Bounds and cumulative counts, summed over pods, in the order of the metrics.
 fn cumulative(pods: &[String]) -> Vec<(String, u64)> {
     let mut sums: Vec<(String, u64)> = vec![];
     for line in pods.iter().flat_map(|text| text.lines()) {
@@ -67,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn without_metrics_there_is_nothing_to_show() {
+    fn without_metrics_there_are_no_commits() {
         assert_eq!(commits(&[String::new()], &[String::new()]), None);
         assert_eq!(commits(&[metrics([1, 1, 1])], &[metrics([1, 1, 1])]), None);
     }

@@ -1,9 +1,10 @@
-//! What a run says: on the terminal while it goes and at its end, as JSON, and as a page.
+//! What a run reports: progress, the end on the terminal, JSON, and a page.
 
 mod charts;
 pub mod commits;
 pub mod html;
 pub mod progress;
 pub mod summary;
-pub mod svg;
+mod table;
 pub mod terminal;
+pub mod text;

@@ -1,11 +1,12 @@
-//! How a run goes, while it goes: one line that changes on a terminal, else one line a second.
+//! Progress during a run: one line that changes on a terminal, otherwise one line per second.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::summary::Moment;
+use super::summary::TimelinePoint;
+use super::text::optional_ms;
 
 /// See [module](self).
 pub enum Progress {
@@ -18,7 +19,7 @@ pub enum Progress {
 }
 
 impl Progress {
-    /// What fits where the standard error goes.
+    /// The form that suits the standard error.
     pub fn new(quiet: bool) -> Self {
         if quiet {
             return Self::Quiet;
@@ -34,22 +35,22 @@ impl Progress {
         Self::Live(bar)
     }
 
-    /// Shows a second.
-    pub fn show(&self, phase: &str, pending: i64, moment: &Moment) {
-        let ack = moment.ack_p99.map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
+    /// Shows the newest second.
+    pub fn show(&self, phase: &str, pending: i64, point: &TimelinePoint) {
+        let ack = optional_ms(point.ack_p99);
         let line = format!(
-            "{phase}: {} sockets, {} casts/s, {} votes/s, ack p99 {ack}, {} frames/s, {} under way, {} errors/s",
-            moment.connected, moment.casts, moment.votes, moment.frames, pending, moment.errors
+            "{phase}: {} sockets, {} casts/s, {} votes/s, ack p99 {ack}, {} frames/s, {} pending, {} errors/s",
+            point.connected, point.casts, point.votes, point.frames, pending, point.errors
         );
         match self {
             Self::Live(bar) => bar.set_message(line),
-            Self::Plain => eprintln!("{:6.0}s {line}", moment.at),
+            Self::Plain => eprintln!("{:6.0}s {line}", point.at),
             Self::Quiet => {}
         }
     }
 
-    /// Says something once.
-    pub fn say(&self, text: &str) {
+    /// Prints a line.
+    pub fn print(&self, text: &str) {
         match self {
             Self::Live(bar) => bar.println(text),
             Self::Plain => eprintln!("{text}"),
@@ -57,7 +58,7 @@ impl Progress {
         }
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub fn end(&self) {
         if let Self::Live(bar) = self {
             bar.finish_and_clear();

@@ -1,4 +1,4 @@
-//! The summary of a run: what `--json` writes, and what everything shown is made from.
+//! The summary of a run: the content of `--json`, and the source of every report.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::commits::Commits;
 use crate::audit::Audit;
-use crate::crew::Slow;
 use crate::metrics::{Cause, Counter, Measures, Timer, Times};
-use crate::process::{Environment, Usage};
+use crate::platform::{Environment, Usage};
+use crate::pool::messages::SlowAck;
 use crate::scenario::Scenario;
 use crate::threshold::Judgement;
 
@@ -16,18 +16,18 @@ use crate::threshold::Judgement;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Everything holds.
+    /// Every threshold holds, and the audit is exact.
     Passed,
     /// A threshold does not hold.
     ThresholdFailed,
-    /// What clients were told is not what is on record.
+    /// What clients know differs from the record.
     AuditFailed,
-    /// Broken off by Ctrl-C or SIGTERM.
+    /// Ended early by Ctrl-C or SIGTERM.
     Interrupted,
 }
 
 impl Verdict {
-    /// What the program ends with.
+    /// The exit code of the program.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Passed => 0,
@@ -37,8 +37,8 @@ impl Verdict {
         }
     }
 
-    /// For people.
-    pub fn words(self) -> &'static str {
+    /// As text.
+    pub fn text(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::ThresholdFailed => "a threshold does not hold",
@@ -57,73 +57,73 @@ pub struct Summary {
     pub started_at: String,
     /// How long the phases took, with the pauses between them.
     pub seconds: f64,
-    /// What was asked for.
+    /// The options of the run.
     pub parameters: Parameters,
-    /// Where.
+    /// The machine.
     pub environment: Environment,
-    /// Thresholds and how they came out.
+    /// Thresholds and their results.
     pub thresholds: Vec<Judgement>,
-    /// What clients were told against the record.
+    /// What clients know against the record.
     pub audit: Audit,
-    /// All times, by their word.
+    /// Every measured time, by its name.
     pub times: BTreeMap<String, TimeStats>,
-    /// All counts that are known, by their word.
+    /// Every known counter, by its name.
     pub counts: BTreeMap<String, u64>,
     /// Errors, by cause.
     pub errors: BTreeMap<String, u64>,
-    /// Broken promises, the first ones, in words.
+    /// The first violations, as text.
     pub violations: Vec<String>,
     /// What was measured in each phase.
     pub phases: Vec<PhaseSummary>,
     /// What was measured in each second.
-    pub timeline: Vec<Moment>,
+    pub timeline: Vec<TimelinePoint>,
     /// Slowest acknowledgements.
-    pub slowest: Vec<Slow>,
+    pub slowest: Vec<SlowAck>,
     /// The server's commits during the run.
     pub commits: Option<Commits>,
-    /// Commands of the ledger's server that took longest, as its slow log has them; with --slow-log.
+    /// The slowest commands of the ledger's server, from its slow log. With `--slow-log`.
     pub slowlog: Vec<SlowCommand>,
     /// Join code of the run's room.
     #[serde(default)]
     pub room: String,
-    /// What became of the room afterwards.
+    /// What happened to the room afterwards.
     #[serde(default)]
     pub room_afterwards: String,
-    /// Whatever makes the result less certain.
+    /// What makes the result less certain.
     pub remarks: Vec<String>,
 }
 
-/// What was asked for.
+/// The options of a run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Parameters {
     /// Addresses of the pods.
     pub urls: Vec<String>,
     /// Processes with voters.
     pub processes: u32,
-    /// Addresses that voters come from.
+    /// Local addresses of the voters.
     pub sources: Vec<String>,
-    /// Of everything drawn by chance.
+    /// Seed of every random choice.
     pub seed: u64,
-    /// What was performed.
+    /// The scenario.
     pub scenario: Scenario,
 }
 
 /// Times of a kind, in ms.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TimeStats {
-    /// How many.
+    /// Number of times.
     pub count: u64,
     /// Mean.
     pub mean: f64,
-    /// Half of all are not longer.
+    /// Median.
     pub p50: f64,
-    /// 90 % are not longer.
+    /// 90th percentile.
     pub p90: f64,
-    /// 95 %.
+    /// 95th percentile.
     pub p95: f64,
-    /// 99 %.
+    /// 99th percentile.
     pub p99: f64,
-    /// 99.9 %.
+    /// 99.9th percentile.
     pub p999: f64,
     /// The longest.
     pub max: f64,
@@ -138,7 +138,7 @@ pub struct PhaseSummary {
     pub name: String,
     /// When it began, in seconds from the beginning of the run.
     pub begins: f64,
-    /// Until all that was planned in it was finished.
+    /// Until everything scheduled in it was finished.
     pub seconds: f64,
     /// Connected at its end.
     pub connected: i64,
@@ -150,28 +150,28 @@ pub struct PhaseSummary {
     pub frames: u64,
     /// Voters joined.
     pub joins: u64,
-    /// Connections made again.
+    /// Connections made after one was lost or cut.
     pub reconnects: u64,
     /// Errors of all causes.
     pub errors: u64,
-    /// `ack` of the phase; none if there was no acknowledgement.
+    /// Median of `ack`; `None` without an acknowledgement.
     pub ack_p50: Option<f64>,
-    /// The same.
+    /// 99th percentile of `ack`.
     pub ack_p99: Option<f64>,
-    /// What the server used during the phase; memory is that at its end. With --start or --pid.
+    /// CPU time of the server in the phase, and its memory at the end. With `--start` or `--pid`.
     pub server: Option<Usage>,
 }
 
 /// One second of the timeline.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Moment {
+pub struct TimelinePoint {
     /// Seconds from the beginning of the run.
     pub at: f64,
     /// Sockets with a state.
     pub connected: i64,
-    /// `ack` of this second; none if there was no acknowledgement.
+    /// Median of `ack`; `None` without an acknowledgement.
     pub ack_p50: Option<f64>,
-    /// The same.
+    /// 99th percentile of `ack`.
     pub ack_p99: Option<f64>,
     /// Casts sent.
     pub casts: u64,
@@ -179,7 +179,7 @@ pub struct Moment {
     pub votes: u64,
     /// Frames received.
     pub frames: u64,
-    /// Voters joined and connections made again.
+    /// Voters joined, and connections made after one was lost or cut.
     pub arrivals: u64,
     /// Errors of all causes.
     pub errors: u64,
@@ -188,9 +188,9 @@ pub struct Moment {
 /// A command in the slow log of the ledger's server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SlowCommand {
-    /// When, by the ledger's clock.
+    /// When, by the ledger's clock, in s since 1970.
     pub at_unix: i64,
-    /// How long it took.
+    /// How long it took, in µs.
     pub micros: i64,
     /// Its name.
     pub command: String,
@@ -212,25 +212,25 @@ impl TimeStats {
     }
 }
 
-/// All times that were measured, by their word.
+/// Every measured time, by its name.
 pub fn times(measures: &Measures) -> BTreeMap<String, TimeStats> {
     let measured = Timer::ALL.iter().filter_map(|timer| Some((timer, measures.times(*timer)?)));
-    measured.map(|(timer, times)| (timer.word().to_owned(), TimeStats::new(times))).collect()
+    measured.map(|(timer, times)| (timer.name().to_owned(), TimeStats::new(times))).collect()
 }
 
-/// All counts that are known, by their word.
+/// Every known counter, by its name.
 pub fn counts(measures: &Measures) -> BTreeMap<String, u64> {
-    let known = Counter::ALL.iter().filter_map(|counter| Some((counter, measures.known(*counter)?)));
-    known.map(|(counter, count)| (counter.word().to_owned(), count)).collect()
+    let known = Counter::ALL.iter().filter_map(|counter| Some((counter, measures.reported(*counter)?)));
+    known.map(|(counter, count)| (counter.name().to_owned(), count)).collect()
 }
 
-/// All causes that occurred, by their word.
+/// Every cause with an error, by its name.
 pub fn errors(measures: &Measures) -> BTreeMap<String, u64> {
-    let failed = Cause::ALL.iter().map(|cause| (cause.word().to_owned(), measures.failed(*cause)));
+    let failed = Cause::ALL.iter().map(|cause| (cause.name().to_owned(), measures.failed(*cause)));
     failed.filter(|(_, count)| *count > 0).collect()
 }
 
-impl Moment {
+impl TimelinePoint {
     /// From what was measured in a second.
     pub fn new(at: f64, connected: i64, measures: &Measures) -> Self {
         let ack = |share| measures.times(Timer::Ack).map(|times| times.quantile_ms(share));

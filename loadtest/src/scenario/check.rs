@@ -1,15 +1,16 @@
-//! What a scenario must keep to, beyond its form.
+//! Limits of a scenario, beyond its syntax.
 
-use super::{RoundWish, Scenario, steps};
+use super::model::{RoundChange, Scenario};
+use super::steps::steps;
 
-/// Most rounds of a room.
-const MOST_ROUNDS: usize = 100;
+/// Rounds that a room may have.
+const MAX_ROUNDS: usize = 100;
 
 impl Scenario {
     /// Checks it.
     ///
     /// # Errors
-    /// The first thing that cannot be performed, by its key, with what to do.
+    /// The first key that is not valid, with what to do.
     pub fn check(&self) -> Result<(), String> {
         self.check_hall()?;
         self.thresholds()?;
@@ -24,7 +25,7 @@ impl Scenario {
                 }
             }
             if phase.duration.0.is_zero() {
-                return wrong("duration", "must be longer than nothing");
+                return wrong("duration", "must be longer than 0s");
             }
             if !(1..=1000).contains(&phase.repeat) {
                 return wrong("repeat", "must be from 1 to 1000");
@@ -33,13 +34,13 @@ impl Scenario {
                 return wrong("taps_per_second", "must be 0 or more");
             }
             if phase.taps_per_second > 0.0 && phase.taps_per_voter > 0 {
-                return wrong("taps_per_second", "and taps_per_voter say the same thing: leave one out");
+                return wrong("taps_per_second", "and taps_per_voter cannot be combined: leave one out");
             }
-            if phase.reveal && phase.round != RoundWish::None {
-                return wrong("reveal", "needs every round closed: leave out round");
+            if phase.reveal && phase.round != RoundChange::None {
+                return wrong("reveal", "works only while no round is open: leave out round");
             }
         }
-        self.check_course()
+        self.check_steps()
     }
 
     fn check_hall(&self) -> Result<(), String> {
@@ -52,9 +53,9 @@ impl Scenario {
             ("seconds", u64::from(hall.seconds.unwrap_or(5)), 5, 86_400),
             ("partitions", u64::from(hall.partitions), 1, 64),
         ];
-        for (key, value, least, most) in bounds {
-            if !(least..=most).contains(&value) {
-                return Err(format!("hall.{key} is {value}; it must be from {least} to {most}"));
+        for (key, value, min, max) in bounds {
+            if !(min..=max).contains(&value) {
+                return Err(format!("hall.{key} is {value}; it must be from {min} to {max}"));
             }
         }
         match hall.ping.0.as_secs() {
@@ -63,8 +64,8 @@ impl Scenario {
         }
     }
 
-    /// Walks through all steps: enough rounds, voters and slips for what is planned.
-    fn check_course(&self) -> Result<(), String> {
+    /// Goes through every step: there must be enough rounds, voters and slips for it.
+    fn check_steps(&self) -> Result<(), String> {
         let (mut joined, mut spent) = (0.0, 0u64);
         let mut rounds = 0;
         let mut open = false;
@@ -72,9 +73,9 @@ impl Scenario {
             let phase = &self.phases[step.phase];
             let wrong = |text: String| Err(format!("phase \"{}\": {text}", phase.name));
             match phase.round {
-                RoundWish::New => (open, spent, rounds) = (true, 0, rounds + 1),
-                RoundWish::None => open = false,
-                RoundWish::Same => {}
+                RoundChange::New => (open, spent, rounds) = (true, 0, rounds + 1),
+                RoundChange::None => open = false,
+                RoundChange::Same => {}
             }
             let taps = step.taps(self);
             if taps > 0 && !open {
@@ -84,7 +85,7 @@ impl Scenario {
                 return wrong("nobody has joined before it; put a phase with join = 1.0 first".into());
             }
             if phase.reveal && rounds == 0 {
-                return wrong("there is nothing to reveal before a round was held".into());
+                return wrong("there is no result to reveal before the first round".into());
             }
             joined += phase.join;
             if joined > 1.0 + 1e-9 {
@@ -100,8 +101,8 @@ impl Scenario {
             }
         }
         match rounds {
-            0..=MOST_ROUNDS => Ok(()),
-            _ => Err(format!("it opens {rounds} rounds; a room has at most {MOST_ROUNDS}, so make phases longer")),
+            0..=MAX_ROUNDS => Ok(()),
+            _ => Err(format!("it opens {rounds} rounds; a room has at most {MAX_ROUNDS}, so make phases longer")),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! The scenarios inside the binary.
+//! The scenarios that are part of the program.
 
 /// A scenario by name.
 #[derive(Debug, Clone, Copy)]
 pub struct Shipped {
-    /// What it is called on the command line.
+    /// Its name on the command line.
     pub name: &'static str,
-    /// Its file.
+    /// Text of its file.
     pub text: &'static str,
 }
 
@@ -15,6 +15,6 @@ macro_rules! shipped {
     };
 }
 
-/// All of them.
+/// In the order of `loadtest list`.
 pub const SHIPPED: [Shipped; 9] =
     shipped!["evening", "storm", "steady", "burst", "reconnect", "disturbed", "slow-readers", "soak", "tenfold"];

@@ -1,8 +1,8 @@
 //! The phases of a scenario with their repetitions, one after the other.
 
-use super::{RoundWish, Scenario};
+use super::model::{RoundChange, Scenario};
 
-/// One performance of a phase.
+/// One run of a phase.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// Index among all steps.
@@ -15,8 +15,8 @@ pub struct Step {
     pub joined: u32,
     /// Voters who have joined after it.
     pub joined_after: u32,
-    /// The round that it opens, from 1.
-    pub opens: Option<u16>,
+    /// Number of the round that it opens, from 1.
+    pub opens: Option<u32>,
 }
 
 /// All steps of a scenario.
@@ -27,14 +27,14 @@ pub fn steps(scenario: &Scenario) -> Vec<Step> {
         for turn in 1..=plan.repeat {
             let joined = voters(scenario, share);
             share += plan.join;
-            rounds += u16::from(plan.round == RoundWish::New);
+            rounds += u32::from(plan.round == RoundChange::New);
             steps.push(Step {
                 index: steps.len(),
                 phase,
                 name: if plan.repeat == 1 { plan.name.clone() } else { format!("{} {turn}", plan.name) },
                 joined,
                 joined_after: voters(scenario, share),
-                opens: (plan.round == RoundWish::New).then_some(rounds),
+                opens: (plan.round == RoundChange::New).then_some(rounds),
             });
         }
     }
@@ -46,7 +46,7 @@ fn voters(scenario: &Scenario, share: f64) -> u32 {
 }
 
 impl Step {
-    /// Voters who do not read in it: the first ones.
+    /// Voters who do not read in it: those with the lowest indices.
     pub fn stalled(&self, scenario: &Scenario) -> u32 {
         (f64::from(self.joined) * scenario.phases[self.phase].stall).round() as u32
     }
@@ -56,7 +56,7 @@ impl Step {
         self.joined - self.stalled(scenario)
     }
 
-    /// Taps planned in it.
+    /// Taps scheduled in it.
     pub fn taps(&self, scenario: &Scenario) -> u64 {
         let phase = &scenario.phases[self.phase];
         let by_rate = (phase.taps_per_second * phase.duration.0.as_secs_f64()).round() as u64;

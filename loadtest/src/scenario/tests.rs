@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const SMALL: &str = r#"
@@ -41,7 +43,7 @@ fn phases_become_steps_with_rounds_and_voters() {
 }
 
 #[test]
-fn an_unknown_key_is_named_with_its_line() {
+fn an_unknown_key_is_reported_with_its_line() {
     let error = error(&SMALL.replace("stall = 0.2", "stal = 0.2"));
     assert!(
         error.contains("test.toml, line ") && error.contains("`stal`") && error.contains("docs/loadtest.md"),
@@ -50,7 +52,7 @@ fn an_unknown_key_is_named_with_its_line() {
 }
 
 #[test]
-fn what_cannot_be_performed_is_refused_with_what_to_do() {
+fn a_scenario_that_cannot_run_is_refused_with_what_to_do() {
     for (from, to, words) in [
         ("voters = 10", "voters = 0", "hall.voters is 0"),
         ("join = 1.0", "join = 1.5", "join is a share"),
@@ -58,7 +60,7 @@ fn what_cannot_be_performed_is_refused_with_what_to_do() {
         ("taps_per_voter = 4", "taps_per_voter = 11", "raise hall.votes_per_round"),
         ("taps_per_voter = 4", "taps_per_voter = 4\ntaps_per_second = 1.0", "leave one out"),
         ("round = \"new\"", "", "set round = \"new\""),
-        ("duration = \"3s\"", "duration = \"soon\"", "is no span of time"),
+        ("duration = \"3s\"", "duration = \"soon\"", "is not a span of time"),
         ("repeat = 2", "repeat = 101", "at most 100"),
         ("ack.p99 < 1s", "ack.p99 < 1", "needs a unit"),
         ("ack.p99 < 1s", "speed > 1", "no metric \"speed\""),

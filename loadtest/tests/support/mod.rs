@@ -1,4 +1,4 @@
-//! The built program, and a real server for it.
+//! The built program, and real servers for it.
 
 #![allow(dead_code, reason = "every test file uses its own part")]
 
@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 pub const KEY: &str = "emcee-key-for-load-tests-01";
 
-/// What a run said.
-pub struct Told {
+/// The output of a run.
+pub struct Output {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl Told {
+impl Output {
     pub fn all(&self) -> String {
         format!("{}{}", self.stderr, self.stdout)
     }
@@ -35,7 +35,7 @@ impl Told {
 
 fn command(arguments: &[&str], open_files: Option<u32>) -> Command {
     let program = env!("CARGO_BIN_EXE_loadtest");
-    // a hard limit, for the program raises the soft one by itself
+    // a hard limit, because the program raises the soft one by itself
     let limit = open_files.map_or(String::new(), |limit| format!("ulimit -n {limit} && "));
     let mut command = Command::new("sh");
     command.args(["-c", &format!("{limit}exec \"$0\" \"$@\""), program]).args(arguments);
@@ -47,19 +47,19 @@ fn command(arguments: &[&str], open_files: Option<u32>) -> Command {
 }
 
 /// Runs the program to its end.
-pub fn loadtest(arguments: &[&str], environment: &[(&str, &str)], open_files: Option<u32>) -> Told {
+pub fn loadtest(arguments: &[&str], environment: &[(&str, &str)], open_files: Option<u32>) -> Output {
     let output = command(arguments, open_files).envs(environment.iter().copied()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Told { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Output { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// Runs the program, which must refuse with these words.
+/// Runs the program, which must end with a usage error that holds these words.
 pub fn refused(arguments: &[&str], words: &[&str]) {
     loadtest(arguments, &[], None).is_refused_with(words);
 }
 
-/// Runs a scenario, sends it a signal once its progress says `word`, and waits for the end.
-pub fn interrupted(text: &str, options: &[&str], signal: &str, word: &str) -> Told {
+/// Runs a scenario, sends it a signal once its progress holds `word`, and waits for the end.
+pub fn interrupted(text: &str, options: &[&str], signal: &str, word: &str) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("own.toml");
     std::fs::write(&path, text).unwrap();
@@ -81,10 +81,10 @@ pub fn interrupted(text: &str, options: &[&str], signal: &str, word: &str) -> To
     lines.map_while(Result::ok).for_each(|line| stderr.push_str(&format!("{line}\n")));
     let mut stdout = String::new();
     child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-    Told { code: child.wait().unwrap().code().unwrap_or(-1), stdout, stderr }
+    Output { code: child.wait().unwrap().code().unwrap_or(-1), stdout, stderr }
 }
 
-/// Something that answers the first request with this, and is gone.
+/// A server that answers one request and ends.
 pub fn serve_once(status: &str, body: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -99,10 +99,10 @@ pub fn serve_once(status: &str, body: &str) -> String {
     url
 }
 
-/// Ports that were given out: tests beside each other get one each.
+/// Ports in use by tests: parallel tests get different ones.
 static GIVEN: Mutex<Vec<u16>> = Mutex::new(vec![]);
 
-/// A free port that the system does not hand out to others meanwhile; those below 1024 need root.
+/// A free port outside of the range of outgoing connections. Ports below 1024 need root.
 pub fn free_port() -> u16 {
     let mut given = GIVEN.lock().unwrap();
     let free = |port: &u16| !given.contains(port) && TcpListener::bind(("127.0.0.1", *port)).is_ok();
@@ -111,7 +111,7 @@ pub fn free_port() -> u16 {
     port
 }
 
-/// What was posted.
+/// A received request.
 #[derive(Debug)]
 pub struct Post {
     head: String,
@@ -131,7 +131,7 @@ impl Post {
     }
 }
 
-/// Takes posts, and answers them with these statuses.
+/// Receives requests and answers them with these statuses.
 pub struct Receiver {
     pub url: String,
     taken: JoinHandle<Vec<Post>>,
@@ -157,13 +157,13 @@ impl Receiver {
         Self { url, taken: std::thread::spawn(move || statuses.iter().map(take).collect()) }
     }
 
-    /// All posts, once as many have come as were to be answered.
+    /// Every request, once there is one for each status.
     pub fn posts(self) -> Vec<Post> {
         self.taken.join().unwrap()
     }
 }
 
-/// True if a server says so there. One whose probes are elsewhere says 404.
+/// True if a server there is ready. A server with its probes on another port answers 404.
 fn takes_voters(port: u16) -> bool {
     let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return false };
     let mut answer = String::new();
@@ -172,7 +172,7 @@ fn takes_voters(port: u16) -> bool {
         && [" 200 ", " 404 "].iter().any(|status| answer.lines().next().is_some_and(|line| line.contains(status)))
 }
 
-/// A server with a key that is known.
+/// A server with a known key.
 pub struct Server {
     pub url: String,
     child: Child,
@@ -223,7 +223,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Answer to a GET by its emcee.
+    /// The answer to a GET of the emcee.
     pub fn get(&self, path: &str) -> serde_json::Value {
         let ask = async {
             let url = format!("{}/api/v1/{path}", self.url);
@@ -234,14 +234,14 @@ impl Server {
         runtime.block_on(ask).unwrap_or_else(|error: reqwest::Error| panic!("GET {path}: {error}"))
     }
 
-    /// Join codes of all rooms, deleted ones too.
+    /// Join codes of all rooms, with deleted ones.
     pub fn rooms(&self) -> Vec<String> {
         let rooms = self.get("rooms?deleted=true");
         rooms["rooms"].as_array().unwrap().iter().map(|room| room["room"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Waits until these are all there are: purges are done by the way.
-    pub fn is_left_with(&self, rooms: &[String], told: &Told) {
+    /// Waits until only these rooms are left: purges are asynchronous.
+    pub fn is_left_with(&self, rooms: &[String], told: &Output) {
         let begun = Instant::now();
         while self.rooms() != rooms {
             assert!(begun.elapsed() < Duration::from_secs(20), "{:?}, not {rooms:?}\n{}", self.rooms(), told.all());
@@ -250,7 +250,7 @@ impl Server {
     }
 }
 
-/// A Redis that keeps everything, in the background; commands may end and start it again.
+/// A Redis with an append-only file, in the background. Commands may stop and start it.
 pub struct Redis {
     pub port: u16,
     /// A shell command that starts it.
@@ -269,7 +269,7 @@ impl Redis {
         let redis = Self { port, start, directory };
         assert!(Command::new("sh").args(["-c", &redis.start]).status().unwrap().success(), "no redis-server");
         let begun = Instant::now();
-        // the port may be another's by now; what answers must be this one
+        // another process may have taken the port; the answer must be from this Redis
         while !redis.is_ours() {
             assert!(begun.elapsed() < Duration::from_secs(20), "redis does not come up");
             std::thread::sleep(Duration::from_millis(20));
@@ -281,7 +281,7 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// A shell command that tells it something.
+    /// A shell command that sends it a command.
     pub fn command(&self, words: &str) -> String {
         format!("redis-cli -p {} {words} >/dev/null 2>&1", self.port)
     }

@@ -1,4 +1,4 @@
-//! Crews in processes of their own: the program starts itself, and both sides talk in lines of JSON.
+//! A pool in a process of its own. The program starts itself, and both processes send each other lines of JSON.
 
 use std::io::{BufRead, Write};
 use std::process::Stdio;
@@ -6,40 +6,37 @@ use std::process::Stdio;
 use anyhow::Context;
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{ChildStdin, Command};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::{Brief, Order, Report, work};
+use super::messages::{PoolCommand, PoolConfig, PoolReport, QUEUE};
+use super::runner;
 use crate::platform::Interrupts;
 
-/// Orders and reports that may lie between two sides.
-pub const QUEUE: usize = 64;
-
-/// Starts a crew and passes its orders and reports on. The process ends when the orders do.
+/// Starts a pool and passes commands and reports on. The process ends when `commands` is closed.
 ///
 /// # Errors
 /// The process cannot be started.
 pub fn start(
-    brief: &Brief,
+    config: PoolConfig,
     threads: usize,
-    mut orders: Receiver<Order>,
-    reports: Sender<Report>,
+    mut commands: Receiver<PoolCommand>,
+    reports: Sender<PoolReport>,
 ) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("this program does not know where it is")?;
+    let program = std::env::current_exe().context("the path of this program is not known")?;
     let mut child = Command::new(program)
-        .args(["crew", "--threads", &threads.to_string()])
+        .args(["pool", "--threads", &threads.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .context("a further process cannot be started")?;
-    let mut to = child.stdin.take().context("a new process has an input")?;
-    let from = child.stdout.take().context("a new process has an output")?;
-    let brief = brief.clone();
+        .context("another process cannot be started")?;
+    let mut to = child.stdin.take().context("a child process has a standard input")?;
+    let from = child.stdout.take().context("a child process has a standard output")?;
     tokio::spawn(async move {
-        if write_line(&mut to, &brief).await.is_ok() {
-            while let Some(order) = orders.recv().await {
-                if write_line(&mut to, &order).await.is_err() {
+        if write_line(&mut to, &config).await.is_ok() {
+            while let Some(command) = commands.recv().await {
+                if write_line(&mut to, &command).await.is_err() {
                     break;
                 }
             }
@@ -53,7 +50,8 @@ pub fn start(
                 break;
             }
         }
-        reap(child).await;
+        // the controller sees by missing records that a pool failed
+        let _ = child.wait().await;
     });
     Ok(())
 }
@@ -64,32 +62,27 @@ async fn write_line(to: &mut ChildStdin, line: &impl Serialize) -> anyhow::Resul
     Ok(to.write_all(&text).await?)
 }
 
-async fn reap(mut child: Child) {
-    // how it ended shows in whether its books came
-    let _ = child.wait().await;
-}
-
-/// The other side: a crew that takes its brief and orders from the standard input.
+/// The other side: a pool that takes its configuration and commands from the standard input.
 ///
 /// # Errors
-/// The brief is malformed, or a pod's address cannot be found.
+/// The configuration is malformed, or the pool fails.
 pub async fn serve() -> anyhow::Result<()> {
-    // Ctrl-C at a terminal reaches every process; the one that directs decides what becomes of it
-    let mut interrupts = Interrupts::listen().context("no signals")?;
+    // Ctrl-C at a terminal reaches every process; only the controller acts on it
+    let mut interrupts = Interrupts::listen().context("signals cannot be received")?;
     tokio::spawn(async move {
         loop {
             interrupts.next().await;
         }
     });
     let mut first = String::new();
-    std::io::stdin().lock().read_line(&mut first).context("no brief")?;
-    let brief: Brief = serde_json::from_str(&first).context("the brief is malformed")?;
-    let (order, orders) = channel(QUEUE);
-    let (report, mut reports) = channel::<Report>(QUEUE);
+    std::io::stdin().lock().read_line(&mut first).context("there is no configuration")?;
+    let config: PoolConfig = serde_json::from_str(&first).context("the configuration is malformed")?;
+    let (command, commands) = channel(QUEUE);
+    let (report, mut reports) = channel::<PoolReport>(QUEUE);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             let Ok(next) = serde_json::from_str(&line) else { break };
-            if order.blocking_send(next).is_err() {
+            if command.blocking_send(next).is_err() {
                 break;
             }
         }
@@ -103,7 +96,7 @@ pub async fn serve() -> anyhow::Result<()> {
             }
         }
     });
-    work(brief, orders, report).await?;
+    runner::run(config, commands, report).await?;
     let _ = writer.join();
     Ok(())
 }

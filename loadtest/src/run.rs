@@ -1,37 +1,42 @@
-//! `loadtest run`: from arguments to an exit code.
+//! `loadtest run`: from the options to an exit code.
 
 use std::path::Path;
 
 use anyhow::Context;
 
-use crate::cli::{RunArguments, say};
-use crate::director::{Run, direct};
-use crate::local::LocalServer;
-use crate::publish::Publisher;
+use crate::cli::RunArguments;
+use crate::console::{print, usage_error};
+use crate::controller::{Run, execute};
+use crate::notify::Notifier;
 use crate::report::progress::Progress;
 use crate::report::summary::Summary;
 use crate::report::{html, terminal};
 use crate::scenario::Scenario;
+use crate::server::LocalServer;
 use crate::target::{self, Target};
 use crate::threshold::Threshold;
-use crate::webhook::Webhook;
-use crate::{limits, misuse, tls};
+use crate::{limits, tls};
 
-/// Performs a scenario and says what came of it.
+/// Runs a scenario, reports the result and gives the exit code.
 ///
 /// # Errors
-/// Bad input ([`misuse::Misuse`]), or a server that could not go on.
-pub async fn perform(arguments: RunArguments) -> anyhow::Result<u8> {
-    let scenario = wanted(&arguments)?;
-    let thresholds = scenario.thresholds().map_err(misuse::misuse)?;
+/// The options are not valid ([`crate::console::UsageError`]), or the server failed.
+pub async fn run(arguments: RunArguments) -> anyhow::Result<u8> {
+    let scenario = scenario(&arguments)?;
+    let thresholds = scenario.thresholds().map_err(usage_error)?;
     let thresholds = Threshold::with_default(thresholds.into_iter().chain(arguments.threshold.clone()).collect());
     limits::check_files(scenario.hall.voters, arguments.processes)?;
     limits::check_ports(scenario.hall.voters, arguments.url.len(), &arguments.source)?;
     let roots = tls::read_roots(&arguments.ca)?;
     let http = target::client(&roots)?;
-    let webhook = Webhook::wanted(&http, arguments.webhook.as_deref(), arguments.webhook_file.as_deref())?;
-    let (upload, link) = (arguments.upload.as_deref(), arguments.report_url.as_deref());
-    let publisher = Publisher::wanted(&http, upload, link, arguments.html.as_deref())?;
+    let notifier = Notifier::new(
+        &http,
+        arguments.webhook.as_deref(),
+        arguments.webhook_file.as_deref(),
+        arguments.upload.as_deref(),
+        arguments.report_url.as_deref(),
+        arguments.html.as_deref(),
+    )?;
 
     let server = match arguments.start {
         true => Some(LocalServer::start(arguments.binary.as_deref(), arguments.redis.as_deref()).await?),
@@ -40,10 +45,10 @@ pub async fn perform(arguments: RunArguments) -> anyhow::Result<u8> {
     let own = server.as_ref();
     let urls = own.map_or(arguments.url.clone(), |server| vec![server.url.clone()]);
     let key = own.map_or(arguments.key.as_str(), |server| &server.key);
-    let asked = arguments.slow_log || arguments.redis.is_some();
+    let wants_slow_log = arguments.slow_log || arguments.redis.is_some();
     let run = Run {
         scenario,
-        slow_log: asked || thresholds.iter().any(Threshold::is_of_the_ledger),
+        slow_log: wants_slow_log || thresholds.iter().any(Threshold::needs_slow_log),
         disturb: arguments.disturb.clone(),
         keep: arguments.keep,
         thresholds,
@@ -58,31 +63,29 @@ pub async fn perform(arguments: RunArguments) -> anyhow::Result<u8> {
         server_version: own.and_then(|server| server.version.clone()),
         progress: Progress::new(arguments.quiet),
     };
-    let outcome = direct(run).await;
+    let outcome = execute(run).await;
     if let Some(server) = server {
         server.stop().await;
     }
     let written = outcome.as_ref().map_or(Ok(()), |summary| {
-        say(&terminal::text(summary));
+        print(&terminal::text(summary));
         write(summary, arguments.json.as_deref(), arguments.html.as_deref())
     });
     let report = match &outcome {
-        Ok(summary) => read_where(&publisher, summary).await,
+        Ok(summary) => upload(&notifier, summary).await,
         Err(_) => None,
     };
-    if let Some(webhook) = webhook {
-        webhook.tell(&arguments.scenario, &outcome, report.as_deref()).await;
-    }
+    notifier.post(&arguments.scenario, &outcome, report.as_deref()).await;
     written?;
     Ok(outcome?.verdict.exit_code())
 }
 
-/// Publishes the report, and gives the line that says where it is. That nobody took it is said, and changes nothing.
-async fn read_where(publisher: &Publisher, summary: &Summary) -> Option<String> {
-    match publisher.publish(&html::page(summary)).await {
+/// Uploads the report, and gives the line that says where it can be read. A failure is printed and changes nothing.
+async fn upload(notifier: &Notifier, summary: &Summary) -> Option<String> {
+    match notifier.upload(&html::page(summary)).await {
         Ok(link) => {
             let line = format!("report: {}", link?);
-            say(&format!("{line}\n"));
+            print(&format!("{line}\n"));
             Some(line)
         }
         Err(error) => {
@@ -92,7 +95,7 @@ async fn read_where(publisher: &Publisher, summary: &Summary) -> Option<String> 
     }
 }
 
-fn wanted(arguments: &RunArguments) -> anyhow::Result<Scenario> {
+fn scenario(arguments: &RunArguments) -> anyhow::Result<Scenario> {
     let mut scenario = Scenario::load(&arguments.scenario)?;
     if let Some(voters) = arguments.voters {
         scenario = scenario.with_voters(voters);
@@ -100,21 +103,22 @@ fn wanted(arguments: &RunArguments) -> anyhow::Result<Scenario> {
     if let Some(duration) = arguments.duration {
         scenario = scenario.with_duration(duration.0);
     }
-    scenario
-        .check()
-        .map_err(|wrong| misuse::misuse(format!("{} with --voters and --duration: {wrong}", arguments.scenario)))?;
+    let wrong = |why| usage_error(format!("{} with --voters and --duration: {why}", arguments.scenario));
+    scenario.check().map_err(wrong)?;
     Ok(scenario)
 }
 
 fn write(summary: &Summary, json: Option<&Path>, page: Option<&Path>) -> anyhow::Result<()> {
-    if let Some(path) = json {
-        let text = serde_json::to_string_pretty(summary)?;
+    let write = |what: &str, path: &Path, text: String| {
         std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
-        say(&format!("summary: {}\n", path.display()));
+        print(&format!("{what}: {}\n", path.display()));
+        anyhow::Ok(())
+    };
+    if let Some(path) = json {
+        write("summary", path, serde_json::to_string_pretty(summary)?)?;
     }
     if let Some(path) = page {
-        std::fs::write(path, html::page(summary)).with_context(|| format!("{} cannot be written", path.display()))?;
-        say(&format!("report: {}\n", path.display()));
+        write("report", path, html::page(summary))?;
     }
     Ok(())
 }

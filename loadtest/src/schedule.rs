@@ -1,4 +1,4 @@
-//! Planned moments: who does what when in a step. Drawn before it begins, so that no late answer can delay them.
+//! The schedule of a step: who does what when. It is made before the step begins, so no late answer can delay it.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use rand::{Rng, SeedableRng};
 
 use crate::scenario::{Arrivals, Scenario, Step};
 
-/// Something planned.
+/// A scheduled action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
-    /// After the beginning of the step.
+pub struct Scheduled {
+    /// From the beginning of the step.
     pub at: Duration,
-    /// Index of the voter.
-    pub voter: u32,
-    /// What they do.
-    pub what: What,
+    /// Index of the virtual user.
+    pub user: u32,
+    /// What the user does.
+    pub action: Action,
 }
 
-/// What a voter does.
+/// What a user does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum Action {
     /// Joins and connects.
     Join,
     /// Taps once.
@@ -30,55 +30,55 @@ pub enum What {
     Cut,
     /// Stops reading.
     Stall,
-    /// Reads on.
+    /// Reads again.
     Resume,
 }
 
-/// How steep [`Arrivals::Front`] falls.
-const FRONT: f64 = 4.0;
+/// Decay of [`Arrivals::Front`] over a phase.
+const FRONT_DECAY: f64 = 4.0;
 
-/// Everything planned in a step, in order of time. The same in every process that has the same seed.
-pub fn schedule(scenario: &Scenario, step: &Step, seed: u64) -> Vec<Due> {
+/// Every action of a step, in order of time. The same in every process with the same seed.
+pub fn schedule(scenario: &Scenario, step: &Step, seed: u64) -> Vec<Scheduled> {
     let phase = &scenario.phases[step.phase];
     let mut rng = StdRng::seed_from_u64(seed.wrapping_add((step.index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
     let mut plan = vec![];
-    let mut lay = |what: What, voters: Vec<u32>, rng: &mut StdRng| {
-        let moments = moments(phase.arrivals, voters.len(), phase.duration.0, rng);
-        plan.extend(moments.into_iter().zip(voters).map(|(at, voter)| Due { at, voter, what }));
+    let mut add = |action: Action, users: Vec<u32>, rng: &mut StdRng| {
+        let moments = moments(phase.arrivals, users.len(), phase.duration.0, rng);
+        plan.extend(moments.into_iter().zip(users).map(|(at, user)| Scheduled { at, user, action }));
     };
-    lay(What::Join, (step.joined..step.joined_after).collect(), &mut rng);
+    add(Action::Join, (step.joined..step.joined_after).collect(), &mut rng);
 
     let mut tapping: Vec<u32> = (step.stalled(scenario)..step.joined).collect();
     let mut taps = Vec::with_capacity(step.taps(scenario) as usize);
     while taps.len() < taps.capacity().min(step.taps(scenario) as usize) {
-        // everybody once before anybody twice, so that nobody runs out of slips
+        // everybody taps once before anybody taps twice, so nobody runs out of slips
         tapping.shuffle(&mut rng);
         let left = step.taps(scenario) as usize - taps.len();
         taps.extend(tapping.iter().take(left));
     }
-    lay(What::Tap, taps, &mut rng);
+    add(Action::Tap, taps, &mut rng);
 
     let mut cut: Vec<u32> = (step.stalled(scenario)..step.joined).collect();
     cut.shuffle(&mut rng);
     cut.truncate((f64::from(step.joined) * phase.cut).round() as usize);
-    lay(What::Cut, cut, &mut rng);
+    add(Action::Cut, cut, &mut rng);
 
-    for voter in 0..step.stalled(scenario) {
-        plan.push(Due { at: Duration::ZERO, voter, what: What::Stall });
-        plan.push(Due { at: phase.duration.0, voter, what: What::Resume });
+    for user in 0..step.stalled(scenario) {
+        plan.push(Scheduled { at: Duration::ZERO, user, action: Action::Stall });
+        plan.push(Scheduled { at: phase.duration.0, user, action: Action::Resume });
     }
     plan.sort_by_key(|due| due.at);
     plan
 }
 
-/// `count` moments in order. A Poisson process of which the count is known is a sorted uniform sample.
+/// `count` moments in order. A Poisson process with a known count is a sorted uniform sample.
 fn moments(arrivals: Arrivals, count: usize, span: Duration, rng: &mut StdRng) -> Vec<Duration> {
     let mut parts: Vec<f64> = match arrivals {
         Arrivals::Even => (0..count).map(|i| (i as f64 + 0.5) / count as f64).collect(),
         Arrivals::Poisson => (0..count).map(|_| rng.random::<f64>()).collect(),
         Arrivals::Front => {
-            let all = 1.0 - (-FRONT).exp();
-            (0..count).map(|_| -(1.0 - rng.random::<f64>() * all).ln() / FRONT).collect()
+            let all = 1.0 - (-FRONT_DECAY).exp();
+            (0..count).map(|_| -(1.0 - rng.random::<f64>() * all).ln() / FRONT_DECAY).collect()
         }
     };
     parts.sort_by(f64::total_cmp);
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::scenario::steps;
 
-    fn plan(phase: &str, seed: u64) -> Vec<Due> {
+    fn plan(phase: &str, seed: u64) -> Vec<Scheduled> {
         let text = format!(
             "title = \"t\"\n[hall]\nvoters = 1000\nvotes_per_round = 100\n[[phase]]\nname = \"in\"\nduration = \"1s\"\n\
              join = 1.0\n[[phase]]\nname = \"p\"\nduration = \"100s\"\nround = \"new\"\n{phase}"
@@ -99,7 +99,7 @@ mod tests {
         schedule(&scenario, &steps(&scenario)[1], seed)
     }
 
-    fn in_second(plan: &[Due], second: u64) -> usize {
+    fn in_second(plan: &[Scheduled], second: u64) -> usize {
         plan.iter().filter(|due| due.at.as_secs() == second).count()
     }
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn poisson_arrivals_vary_as_chance_does_and_keep_their_rate() {
+    fn poisson_arrivals_vary_at_random_and_keep_their_rate() {
         let plan = plan("taps_per_second = 200", 1);
         assert_eq!(plan.len(), 20_000);
         let counts: Vec<f64> = (0..100).map(|second| in_second(&plan, second) as f64).collect();
@@ -134,20 +134,20 @@ mod tests {
     fn every_voter_taps_as_often_as_the_others() {
         let plan = plan("taps_per_voter = 7", 3);
         let mut taps = vec![0; 1000];
-        plan.iter().for_each(|due| taps[due.voter as usize] += 1);
+        plan.iter().for_each(|due| taps[due.user as usize] += 1);
         assert!(taps.iter().all(|taps| *taps == 7));
     }
 
     #[test]
-    fn the_plan_is_in_order_and_repeats_with_its_seed() {
+    fn the_schedule_is_in_order_and_repeats_with_its_seed() {
         let text = "taps_per_second = 50\ncut = 0.3\nstall = 0.1";
         let first = plan(text, 9);
         assert!(first.is_sorted_by_key(|due| due.at));
         assert_eq!(first, plan(text, 9));
         assert_ne!(first, plan(text, 10));
-        let count = |what| first.iter().filter(|due| due.what == what).count();
-        assert_eq!((count(What::Cut), count(What::Stall), count(What::Resume)), (300, 100, 100));
-        let stalled_taps = first.iter().filter(|due| due.what == What::Tap && due.voter < 100).count();
+        let count = |action| first.iter().filter(|due| due.action == action).count();
+        assert_eq!((count(Action::Cut), count(Action::Stall), count(Action::Resume)), (300, 100, 100));
+        let stalled_taps = first.iter().filter(|due| due.action == Action::Tap && due.user < 100).count();
         assert_eq!(stalled_taps, 0);
     }
 }

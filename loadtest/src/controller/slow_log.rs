@@ -1,45 +1,45 @@
-//! Watches the ledger's server during a run, through the server under test: which of its commands were slow, and whether
-//! it was restarted. A restart forgets the slow log, so it is read again and again.
+//! Reads the slow log of the ledger's server during a run, through the server under test: slow commands, and restarts. A
+//! restart empties the slow log, so it is read after every step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::crew::shared::SLOWEST;
 use crate::metrics::{Counter, Measures};
+use crate::pool::messages::MAX_SLOW_ACKS;
 use crate::report::summary::SlowCommand;
 use crate::target::{SlowLog, Target};
 
-/// One command: the start of the server that did it, and its number there.
+/// A command: the start of the server that ran it, and its id there.
 type Key = (String, u64);
 
 /// See [module](self).
 #[derive(Debug, Default)]
-pub struct LedgerWatch {
+pub struct SlowLogReader {
     before: BTreeSet<Key>,
     seen: BTreeMap<Key, SlowCommand>,
-    /// Starts of the server, in the order in which they were met.
+    /// Starts of the server, in order.
     starts: Vec<String>,
     unreadable: Option<String>,
 }
 
-impl LedgerWatch {
-    /// What was slow before the run is not the run's.
+impl SlowLogReader {
+    /// Begins; commands in the log by now are not part of the run.
     pub async fn begin(target: &Target) -> Self {
-        let mut watch = Self::default();
+        let mut reader = Self::default();
         if let Ok(log) = target.slow_log().await {
-            watch.before = log.commands.iter().map(|slow| (log.start(), slow.id)).collect();
-            watch.take(log);
+            reader.before = log.commands.iter().map(|slow| (log.start(), slow.id)).collect();
+            reader.add(log);
         }
-        watch
+        reader
     }
 
-    /// Looks in passing: it may fail while something is being restarted.
-    pub async fn look(&mut self, target: &Target) {
-        if let Ok(log) = target.glance_at_slow_log().await {
-            self.take(log);
+    /// Reads the log. It may fail while a server restarts.
+    pub async fn read(&mut self, target: &Target) {
+        if let Ok(log) = target.quick_slow_log().await {
+            self.add(log);
         }
     }
 
-    fn take(&mut self, log: SlowLog) {
+    fn add(&mut self, log: SlowLog) {
         let start = log.start();
         if !start.is_empty() && self.starts.last() != Some(&start) {
             self.starts.push(start.clone());
@@ -55,11 +55,11 @@ impl LedgerWatch {
         self.unreadable = log.unreadable;
     }
 
-    /// Looks for the last time, counts what was found, and gives the slowest commands, and what could not be seen. What
-    /// could not be read is not counted: a threshold on it does not hold then.
+    /// Reads the log for the last time and adds to the counters. Gives the slowest commands, and a remark if the log could
+    /// not be read: then nothing is counted, and thresholds on it do not hold.
     pub async fn end(mut self, target: &Target, measures: &mut Measures) -> (Vec<SlowCommand>, Option<String>) {
         match target.slow_log().await {
-            Ok(log) => self.take(log),
+            Ok(log) => self.add(log),
             Err(error) => self.unreadable = Some(format!("{error:#}")),
         }
         if let Some(restarts) = self.starts.len().checked_sub(1) {
@@ -71,7 +71,7 @@ impl LedgerWatch {
         measures.count(Counter::SlowCommands, self.seen.len() as u64);
         let mut slowest: Vec<_> = self.seen.into_values().collect();
         slowest.sort_by_key(|slow| std::cmp::Reverse(slow.micros));
-        slowest.truncate(SLOWEST);
+        slowest.truncate(MAX_SLOW_ACKS);
         (slowest, None)
     }
 }
@@ -90,13 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_restart_forgets_was_read_before_and_counts_once() {
-        let mut watch = LedgerWatch { before: [("a".to_owned(), 1)].into(), ..LedgerWatch::default() };
+    fn commands_before_a_restart_are_counted_once() {
+        let mut reader = SlowLogReader { before: [("a".to_owned(), 1)].into(), ..SlowLogReader::default() };
         for seen in [log("a", &[1]), log("a", &[2, 1]), log("a", &[3, 2, 1]), log("b", &[]), log("b", &[1, 0])] {
-            watch.take(seen);
+            reader.add(seen);
         }
-        assert_eq!(watch.starts, ["a", "b"]);
-        let seen: Vec<_> = watch.seen.keys().map(|(start, id)| (start.as_str(), *id)).collect();
+        assert_eq!(reader.starts, ["a", "b"]);
+        let seen: Vec<_> = reader.seen.keys().map(|(start, id)| (start.as_str(), *id)).collect();
         assert_eq!(seen, [("a", 2), ("a", 3), ("b", 0), ("b", 1)]);
     }
 }
