@@ -1,4 +1,4 @@
-//! Starts the servers that are measured, each on its core, with fresh data each time.
+//! Starts the measured servers, each on its core and with empty data.
 
 use std::cell::{Cell, RefCell};
 use std::iter::Cycle;
@@ -11,42 +11,26 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use crate::constants::{self, Constants};
+use crate::options::Options;
 use crate::procs::{CLIENT_CORE, Process, SERVER_CORE};
-use crate::record::Constants;
 use crate::tallycast::Pod;
 
-/// Where servers listen: below the ports that the kernel hands out to connections, or an old one may sit there.
+/// Ports of the servers: below those of outgoing connections, one of which could block a port.
 const PORTS: Range<u16> = 9_900..9_990;
-/// Where they listen if the kernel hands those out too. Only root may.
+/// Ports of the servers if outgoing connections use those above. Only root may listen there.
 const LOW_PORTS: Range<u16> = 900..990;
-const HANDED_OUT: &str = "/proc/sys/net/ipv4/ip_local_port_range";
-
-/// How a run is made.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The project's folder.
-    pub root: PathBuf,
-    /// The server's binary.
-    pub server: PathBuf,
-    /// The load tester's binary.
-    pub loadtest: PathBuf,
-    /// Trials of each contender, at least 1.
-    pub rounds: usize,
-    /// Scales numbers of sockets and lengths, to try a measure out; 1 for a run that counts.
-    pub scale: f64,
-    /// The long ones too: a million ballots, 90,000 sockets.
-    pub full: bool,
-}
+const OUTGOING_PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// See [module](self).
 pub struct Lab {
-    /// How the run is made.
+    /// The options of the run.
     pub options: Options,
-    /// What is measured in passing, for the planner.
+    /// Constants for `loadtest plan` that were measured so far.
     pub constants: RefCell<Constants>,
     dir: TempDir,
     ports: RefCell<Cycle<Range<u16>>>,
-    places: Cell<u32>,
+    paths: Cell<u32>,
     has_packages: Cell<bool>,
 }
 
@@ -55,15 +39,15 @@ pub struct Lab {
 pub enum Aof {
     /// Never.
     Off,
-    /// Once a second: a power cut takes what was acknowledged last.
+    /// Once a second: a power cut loses what was acknowledged last.
     EverySecond,
     /// Before it answers.
     Always,
 }
 
 impl Aof {
-    /// As Redis calls it.
-    pub fn word(self) -> &'static str {
+    /// The value of `appendfsync`.
+    pub fn setting(self) -> &'static str {
         match self {
             Self::Off => "no",
             Self::EverySecond => "everysec",
@@ -72,7 +56,7 @@ impl Aof {
     }
 }
 
-/// Where a Tallycast under measure stores votes.
+/// Where a measured Tallycast stores votes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
     /// A Redis of its own.
@@ -81,24 +65,24 @@ pub enum Store {
     Embedded,
 }
 
-/// A server under measure.
-pub struct Rival {
-    /// For its CPU and memory.
+/// A reference server.
+pub struct Reference {
+    /// Its process.
     pub pid: u32,
     /// Where it listens.
     pub port: u16,
     _process: Process,
 }
 
-/// One or more pods over one store.
-pub struct Stand {
+/// One or more pods with one store.
+pub struct Deployment {
     /// The pods, at least one.
     pub pods: Vec<Pod>,
-    /// Their Redis, if that is where they store.
+    /// Their Redis; none with an embedded store.
     pub redis: Option<Redis>,
 }
 
-impl Stand {
+impl Deployment {
     /// The first pod.
     pub fn pod(&self) -> &Pod {
         &self.pods[0]
@@ -114,17 +98,20 @@ impl Stand {
         self.pods.iter().map(Pod::pid).collect()
     }
 
-    /// The Redis that must be there.
+    /// Their Redis.
+    ///
+    /// # Panics
+    /// The store is embedded: the caller's mistake.
     pub fn redis(&self) -> &Redis {
-        self.redis.as_ref().expect("the stand was made with a Redis")
+        self.redis.as_ref().expect("the deployment has a Redis")
     }
 }
 
 impl Lab {
-    /// A lab whose data lie in the project's `target/bench`: the disk counts, and a temporary folder may be memory.
+    /// Keeps data in the project's `target/bench`: writes to a disk are measured, and a temporary folder may be in memory.
     ///
     /// # Errors
-    /// The server was not built.
+    /// The server is not built, or the folder cannot be created.
     pub fn new(options: Options) -> Result<Self> {
         ensure!(
             options.server.is_file(),
@@ -140,41 +127,55 @@ impl Lab {
             constants: RefCell::default(),
             dir,
             ports: RefCell::new(ports().cycle()),
-            places: Cell::new(0),
+            paths: Cell::new(0),
             has_packages: Cell::new(false),
         })
     }
 
-    /// A number of sockets, voters or ballots, as scaled.
+    /// Notes a constant for `loadtest plan`.
+    pub fn note(&self, name: &str, value: f64) {
+        constants::note(&mut self.constants.borrow_mut(), name, value);
+    }
+
+    /// A number of sockets, voters or ballots, scaled.
     pub fn count(&self, count: usize) -> usize {
         ((count as f64 * self.options.scale) as usize).max(20)
     }
 
-    /// A length, as scaled.
+    /// A length, scaled.
     pub fn length(&self, secs: f64) -> Duration {
         Duration::from_secs_f64((secs * self.options.scale).max(0.5))
     }
 
-    /// A free port of this machine.
+    /// A free port.
+    ///
+    /// # Errors
+    /// Every port is in use.
     pub fn free_port(&self) -> Result<u16> {
         let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
         let free = self.ports.borrow_mut().by_ref().take(PORTS.len()).find(free);
-        free.with_context(|| format!("no port of 127.0.0.1 from {:?} can be listened on", ports()))
+        free.with_context(|| format!("no port of 127.0.0.1 in {:?} is free", ports()))
     }
 
-    /// A path for a file or folder that nobody has yet.
-    fn place(&self, name: &str) -> PathBuf {
-        self.places.set(self.places.get() + 1);
-        self.dir.path().join(format!("{}-{name}", self.places.get()))
+    /// A new path for a file or folder.
+    fn new_path(&self, name: &str) -> PathBuf {
+        self.paths.set(self.paths.get() + 1);
+        self.dir.path().join(format!("{}-{name}", self.paths.get()))
     }
 
-    /// Tallycast, `pods` times, all on the same core.
-    pub fn stand(&self, store: Store, pods: usize) -> Result<Stand> {
-        self.stand_with(store, pods, SERVER_CORE, &[])
+    /// Tallycast with so many pods, all on the same core.
+    ///
+    /// # Errors
+    /// A process does not start.
+    pub fn deploy(&self, store: Store, pods: usize) -> Result<Deployment> {
+        self.deploy_with(store, pods, SERVER_CORE, &[])
     }
 
-    /// The same on other cores, with settings of their own.
-    pub fn stand_with(&self, store: Store, pods: usize, cores: &str, settings: &[(&str, &str)]) -> Result<Stand> {
+    /// As [`Self::deploy`], on other cores and with further settings.
+    ///
+    /// # Errors
+    /// A process does not start.
+    pub fn deploy_with(&self, store: Store, pods: usize, cores: &str, settings: &[(&str, &str)]) -> Result<Deployment> {
         let mut settings = settings.to_vec();
         let (redis, url) = match store {
             Store::Redis(aof) => {
@@ -186,40 +187,46 @@ impl Lab {
                 (Some(redis), url)
             }
             Store::Embedded => {
-                let dir = self.place("ledger");
+                let dir = self.new_path("ledger");
                 std::fs::create_dir(&dir)?;
                 (None, format!("embedded:{}/tallycast.redb", dir.display()))
             }
         };
         let pods = (0..pods).map(|_| {
             let port = self.free_port()?;
-            Pod::start(&self.options, port, cores, &url, &settings, &self.place("tallycast"))
+            Pod::start(&self.options, port, cores, &url, &settings, &self.new_path("tallycast"))
         });
-        Ok(Stand { pods: pods.collect::<Result<_>>()?, redis })
+        Ok(Deployment { pods: pods.collect::<Result<_>>()?, redis })
     }
 
-    /// The floor, with broadcasts of so many bytes.
-    pub fn floor(&self, payload: usize) -> Result<Rival> {
+    /// The floor, with broadcasts of `payload` bytes.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn floor(&self, payload: usize) -> Result<Reference> {
         let program = std::env::current_exe()?.with_file_name("floor");
         ensure!(program.is_file(), "there is no {}: build it with `cargo build --release -p bench`", program.display());
         let port = self.free_port()?;
-        let process = Process::start("floor", SERVER_CORE, &program, &self.place("floor"), |command| {
+        let process = Process::start("floor", SERVER_CORE, &program, &self.new_path("floor"), |command| {
             command.args(["--port", &port.to_string(), "--payload", &payload.to_string()]);
         })?;
-        rival(process, port)
+        reference(process, port)
     }
 
-    /// Socket.IO, with broadcasts of so many bytes, and votes in a Redis if there is one.
-    pub fn socketio(&self, payload: usize, redis: Option<&Redis>) -> Result<Rival> {
+    /// Socket.IO, with broadcasts of `payload` bytes, and votes in `redis` if there is one.
+    ///
+    /// # Errors
+    /// It does not start, or its packages cannot be installed.
+    pub fn socketio(&self, payload: usize, redis: Option<&Redis>) -> Result<Reference> {
         let home = self.options.root.join("bench/socketio");
         self.install(&home)?;
         let port = self.free_port()?;
-        let process = Process::start("socketio", SERVER_CORE, Path::new("node"), &self.place("node"), |command| {
+        let process = Process::start("socketio", SERVER_CORE, Path::new("node"), &self.new_path("node"), |command| {
             command.arg("server.mjs").current_dir(&home);
             command.env("PORT", port.to_string()).env("PAYLOAD", payload.to_string());
             command.envs(redis.map(|redis| ("REDIS", redis.port.to_string())));
         })?;
-        rival(process, port)
+        reference(process, port)
     }
 
     /// The packages of the Socket.IO server, as its lock file says.
@@ -235,19 +242,22 @@ impl Lab {
         Ok(())
     }
 
-    /// A Redis of its own, on the client's core.
+    /// A new Redis on the client's core.
+    ///
+    /// # Errors
+    /// It does not start.
     pub fn redis(&self, aof: Aof) -> Result<Redis> {
         let port = self.free_port()?;
-        let dir = self.place("redis");
+        let dir = self.new_path("redis");
         std::fs::create_dir(&dir)?;
-        let log = self.place("redis-log");
+        let log = self.new_path("redis-log");
         let process = Process::start("redis", CLIENT_CORE, Path::new("redis-server"), &log, |command| {
             let port = port.to_string();
             command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]);
             command.args(["--maxmemory-policy", "noeviction"]).arg("--dir").arg(&dir);
             match aof {
                 Aof::Off => command.args(["--appendonly", "no"]),
-                on => command.args(["--appendonly", "yes", "--appendfsync", on.word()]),
+                on => command.args(["--appendonly", "yes", "--appendfsync", on.setting()]),
             };
         })?;
         let mut redis = Redis { process, port };
@@ -256,7 +266,7 @@ impl Lab {
     }
 }
 
-/// A Redis of the lab.
+/// A Redis.
 pub struct Redis {
     process: Process,
     /// Where it listens.
@@ -264,17 +274,20 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// For its CPU.
+    /// Its process.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// For whoever wants to connect.
+    /// Its address.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// A number of INFO, by its section and name; what is not there is 0.
+    /// A number in INFO, by section and name; 0 if it is missing.
+    ///
+    /// # Errors
+    /// Redis does not answer, or the value is not a number.
     pub fn info(&self, section: &str, name: &str) -> Result<f64> {
         let mut connection = redis::Client::open(self.url())?.get_connection()?;
         let text: String = redis::cmd("INFO").arg(section).query(&mut connection)?;
@@ -287,14 +300,14 @@ impl Redis {
 }
 
 fn ports() -> Range<u16> {
-    let handed_out = std::fs::read_to_string(HANDED_OUT).unwrap_or_default();
-    let first = handed_out.split_ascii_whitespace().next().and_then(|first| first.parse::<u16>().ok());
+    let outgoing = std::fs::read_to_string(OUTGOING_PORTS).unwrap_or_default();
+    let first = outgoing.split_ascii_whitespace().next().and_then(|first| first.parse::<u16>().ok());
     if first.is_some_and(|first| first < PORTS.end) { LOW_PORTS } else { PORTS }
 }
 
-fn rival(mut process: Process, port: u16) -> Result<Rival> {
+fn reference(mut process: Process, port: u16) -> Result<Reference> {
     process.wait_until(|| listens(port))?;
-    Ok(Rival { pid: process.pid(), port, _process: process })
+    Ok(Reference { pid: process.pid(), port, _process: process })
 }
 
 fn listens(port: u16) -> bool {

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use bench::lab::{Lab, Options};
+use bench::lab::Lab;
 use bench::measures;
+use bench::options::Options;
 use bench::procs::{load, pin_self, wait_for_turn};
 use bench::record::Record;
 use bench::table::markdown;
 use clap::{Args, Parser, Subcommand};
 
-/// More than this is other work.
-const QUIET_LOAD: f64 = 0.5;
+/// Highest load of a machine without other work.
+const QUIET_LOAD: f32 = 0.5;
 
 /// Measures Tallycast beside small reference servers.
 #[derive(Parser)]
@@ -24,7 +25,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Do {
-    /// Measure, print each row as it comes, and the table at the end.
+    /// Measure; print each row as it comes, and the table at the end.
     Run(Run),
     /// Print the table of what was measured with this build of the server.
     Show(Common),
@@ -42,10 +43,10 @@ struct Common {
 
 #[derive(Args)]
 struct Run {
-    /// Numbers of measures, 1 to 15; none: all.
+    /// Numbers of rows, 1 to 15; none: all.
     #[arg(value_parser = clap::value_parser!(u8).range(1..=15))]
     numbers: Vec<u8>,
-    /// The long ones too: a million ballots, ninety thousand voters.
+    /// Include the long measures: a million ballots, ninety thousand voters.
     #[arg(long)]
     full: bool,
     /// Write docs/performance.md and bench/constants.toml.
@@ -54,12 +55,12 @@ struct Run {
     /// Trials of each contender.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=99))]
     rounds: u8,
-    /// Scale of numbers and lengths, to try a measure out; what comes of it is not kept.
+    /// Factor for numbers and lengths, to try a measure out; nothing is kept.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
     #[command(flatten)]
     common: Common,
-    /// The load tester's binary [default: target/dist/loadtest in the project].
+    /// The load test's binary [default: target/dist/loadtest in the project].
     #[arg(long)]
     loadtest: Option<PathBuf>,
 }
@@ -77,13 +78,13 @@ fn main() -> Result<()> {
 
 fn measure(run: Run) -> Result<()> {
     ensure!(run.scale > 0.0 && run.scale <= 1.0, "--scale is above 0 and at most 1");
-    ensure!(run.scale == 1.0 || !run.write, "--write wants a run that counts: leave --scale out");
+    ensure!(run.scale == 1.0 || !run.write, "--write needs a full run: leave --scale out");
     let wanted: BTreeSet<u8> =
         if run.numbers.is_empty() { measures::NUMBERS.collect() } else { run.numbers.into_iter().collect() };
     let options = options(run.common, run.loadtest, usize::from(run.rounds), run.scale, run.full)?;
     let _turn = wait_for_turn()?;
     if let Some(load) = load().filter(|load| *load > QUIET_LOAD) {
-        eprintln!("the machine has other work (load {load}): ratios may hold, figures do not");
+        eprintln!("the machine has other work (load {load}): ratios may be right, figures are not");
     }
     let mut record = Record::load(&options);
     let lab = Lab::new(options)?;
@@ -94,7 +95,7 @@ fn measure(run: Run) -> Result<()> {
         record.put(row);
     });
     println!("\n{}", markdown(record.rows()));
-    // what was measured before a failure is good
+    // rows measured before a failure are valid
     if run.scale == 1.0 {
         record.keep(root, lab.constants.borrow().clone())?;
     }

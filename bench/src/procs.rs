@@ -1,4 +1,4 @@
-//! Processes on a core of their own, and what they use: CPU, memory. All from /proc, so on Linux only.
+//! Processes on fixed cores, and what they use: CPU time and memory. Linux only.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,18 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use procfs::process::{ClearRefs, Process as ProcEntry, Status};
+use procfs::{Current, LoadAverage, Meminfo};
 
-/// Where servers under measure run, all of their threads.
+/// Core of the measured servers, with all their threads.
 pub const SERVER_CORE: &str = "0";
-/// Where the gauge runs, and Redis, whose CPU is counted apart.
+/// Core of the measuring client, and of Redis: its CPU time is counted separately.
 pub const CLIENT_CORE: &str = "1";
-/// Where nothing is compared and everything is wanted.
+/// For runs that compare nothing.
 pub const BOTH_CORES: &str = "0,1";
-/// How long a server may take until it answers.
-const START_WITHIN: Duration = Duration::from_secs(20);
-/// Ns of a tick in /proc/PID/stat: Linux shows 100 a second to everybody.
+/// Time until a server must answer.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Length of a clock tick of the kernel's process statistics: 100 per second.
 const TICK_NS: u64 = 10_000_000;
 
 /// A child process. It is killed when this is dropped.
@@ -26,48 +28,45 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program` on `core`, with its output in `log`.
+    /// Starts `program` on `cores`, with its output in `log`.
     ///
     /// # Errors
-    /// There is no `taskset` or no such program.
+    /// `taskset` or the program cannot be started.
     pub fn start(
         name: &'static str,
         cores: &str,
         program: &Path,
         log: &Path,
-        set: impl FnOnce(&mut Command),
+        configure: impl FnOnce(&mut Command),
     ) -> Result<Self> {
         let out = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         let mut command = Command::new("taskset");
         command.args(["-c", cores]).arg(program);
         command.stdin(Stdio::null()).stderr(out.try_clone()?).stdout(out);
-        set(&mut command);
+        configure(&mut command);
         let child = command.spawn().context("starting taskset (package util-linux)")?;
         Ok(Self { child, name, log: log.to_owned() })
     }
 
-    /// taskset becomes the program, so this is the program's.
+    /// The program's process id: taskset replaces itself by the program.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Asks `is_up` again and again until it says so.
+    /// Calls `is_up` until it returns true.
     ///
     /// # Errors
-    /// The process ended, or is not up in time. The end of its log is part of the text.
+    /// The process ended, or is not up within 20 s. The text holds the end of its log.
     pub fn wait_until(&mut self, mut is_up: impl FnMut() -> bool) -> Result<()> {
         let began = Instant::now();
         while !is_up() {
             let ended = self.child.try_wait()?;
-            if ended.is_some() || began.elapsed() > START_WITHIN {
+            if ended.is_some() || began.elapsed() > START_TIMEOUT {
                 let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-                let last: Vec<_> = log.lines().rev().take(5).collect();
-                let last = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-                bail!(
-                    "{} does not come up ({}):\n{last}",
-                    self.name,
-                    ended.map_or("too slow".into(), |e| e.to_string())
-                );
+                let lines: Vec<_> = log.lines().collect();
+                let end = lines[lines.len().saturating_sub(5)..].join("\n");
+                let why = ended.map_or("too slow".to_owned(), |status| status.to_string());
+                bail!("{} does not start ({why}):\n{end}", self.name);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -82,7 +81,7 @@ impl Drop for Process {
     }
 }
 
-/// Puts this process, and threads that it starts from now on, on [`CLIENT_CORE`].
+/// Moves this process, and the threads that it starts from now on, to [`CLIENT_CORE`].
 ///
 /// # Errors
 /// There is no `taskset`, or the machine has only one core.
@@ -94,35 +93,41 @@ pub fn pin_self() -> Result<()> {
     Ok(())
 }
 
-/// Waits until no other bench measures on this machine, and keeps others waiting while the file is held.
+/// Waits until no other bench runs on this machine, and makes others wait until the file is closed.
 ///
 /// # Errors
-/// The lock file cannot be made.
+/// The lock file cannot be created.
 pub fn wait_for_turn() -> Result<File> {
     let path = std::env::temp_dir().join("tallycast-bench.lock");
     let lock = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
     if lock.try_lock().is_err() {
-        eprintln!("waiting for another run to end: each would measure the other");
+        eprintln!("waiting for another bench to end: each would disturb the other");
         lock.lock().with_context(|| format!("locking {}", path.display()))?;
     }
     Ok(lock)
 }
 
-/// Tasks that ran or wanted to run on this machine in the last minute, on average.
-pub fn load() -> Option<f64> {
-    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+/// Average number of tasks that ran or waited for a core in the last minute.
+pub fn load() -> Option<f32> {
+    Some(LoadAverage::current().ok()?.one)
 }
 
-/// The CPU that some processes use from [`Meter::start`] on.
+/// CPU time that some processes use from [`Meter::start`] on.
 pub struct Meter(Vec<(u32, Cpu)>);
 
 impl Meter {
     /// Begins now.
+    ///
+    /// # Errors
+    /// A process has ended.
     pub fn start(pids: &[u32]) -> Result<Self> {
         pids.iter().map(|pid| Ok((*pid, Cpu::of(*pid)?))).collect::<Result<_>>().map(Self)
     }
 
-    /// Microseconds of CPU since the start, for each process.
+    /// CPU time since the start in µs, for each process.
+    ///
+    /// # Errors
+    /// A process has ended.
     pub fn read(&self) -> Result<Vec<f64>> {
         self.0.iter().map(|(pid, before)| Ok(Cpu::of(*pid)?.since(*before) as f64 / 1e3)).collect()
     }
@@ -131,26 +136,27 @@ impl Meter {
 /// CPU time so far, in ns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cpu {
-    /// Of all threads that live, exact.
+    /// Of the threads that run now, exact.
     threads: u64,
-    /// Of the whole process, in ticks; threads that have ended are part of it.
+    /// Of the process, with threads that have ended, in whole ticks.
     process: u64,
 }
 
 impl Cpu {
     fn of(pid: u32) -> Result<Self> {
+        let process = entry(pid)?;
         let mut threads = 0;
-        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).context("the process has ended")? {
+        for task in process.tasks()? {
             // a thread may end between the listing and the reading
-            if let Ok(text) = std::fs::read_to_string(thread?.path().join("schedstat")) {
-                threads += run_time(&text).context("schedstat")?;
+            if let Ok(statistics) = task.and_then(|task| task.schedstat()) {
+                threads += statistics.sum_exec_runtime;
             }
         }
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        Ok(Self { threads, process: ticks(&stat).context("stat")? * TICK_NS })
+        let stat = process.stat()?;
+        Ok(Self { threads, process: (stat.utime + stat.stime) * TICK_NS })
     }
 
-    /// The threads' time, unless the process has clearly used more: then a thread has ended, and took its time along.
+    /// The time of the threads, unless the process has clearly used more: then a thread has ended in between.
     fn since(self, before: Self) -> u64 {
         let threads = self.threads.saturating_sub(before.threads);
         let process = self.process.saturating_sub(before.process);
@@ -158,45 +164,45 @@ impl Cpu {
     }
 }
 
-/// Ns on a CPU, from a thread's schedstat.
-fn run_time(schedstat: &str) -> Option<u64> {
-    schedstat.split_ascii_whitespace().next()?.parse().ok()
+fn entry(pid: u32) -> Result<ProcEntry> {
+    ProcEntry::new(pid.try_into()?).context("the process has ended")
 }
 
-/// User and system ticks, from a process's stat. Its name is in brackets and may hold anything.
-fn ticks(stat: &str) -> Option<u64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(user + system)
+/// A field of a process's status in KiB, as bytes.
+fn bytes(pid: u32, field: fn(Status) -> Option<u64>) -> Result<u64> {
+    field(entry(pid)?.status()?).map(|kib| kib * 1024).context("the process has no memory any more")
 }
 
-/// Resident bytes of a process.
+/// Resident memory of a process, in bytes.
+///
+/// # Errors
+/// The process has ended.
 pub fn resident_bytes(pid: u32) -> Result<u64> {
-    field_bytes(&format!("/proc/{pid}/status"), "VmRSS:")
+    bytes(pid, |status| status.vmrss)
 }
 
-/// Most bytes that were resident since [`forget_peak`].
+/// Highest resident memory since [`reset_peak`], in bytes.
+///
+/// # Errors
+/// The process has ended.
 pub fn peak_bytes(pid: u32) -> Result<u64> {
-    field_bytes(&format!("/proc/{pid}/status"), "VmHWM:")
+    bytes(pid, |status| status.vmhwm)
 }
 
 /// Begins a new peak.
-pub fn forget_peak(pid: u32) -> Result<()> {
-    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("resetting the peak of the resident size")
+///
+/// # Errors
+/// The process has ended, or belongs to another user.
+pub fn reset_peak(pid: u32) -> Result<()> {
+    entry(pid)?.clear_refs(ClearRefs::PeakRSS).context("resetting the peak of the resident memory")
 }
 
-/// Bytes of kernel objects of this machine: sockets' are among them.
+/// Memory of the kernel's objects, sockets among them, in bytes.
+///
+/// # Errors
+/// The kernel does not say.
 pub fn kernel_object_bytes() -> Result<u64> {
-    field_bytes("/proc/meminfo", "Slab:")
-}
-
-fn field_bytes(path: &str, field: &str) -> Result<u64> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
-    kib(&text, field).map(|kib| kib * 1024).with_context(|| format!("{field} in {path}"))
-}
-
-fn kib(text: &str, field: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(field))?.split_ascii_whitespace().next()?.parse().ok()
+    Ok(Meminfo::current()?.slab)
 }
 
 #[cfg(test)]
@@ -204,29 +210,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn run_time_is_the_first_number_of_schedstat() {
-        assert_eq!(run_time("123456789 42 7\n"), Some(123_456_789));
-        assert_eq!(run_time(""), None);
-    }
-
-    #[test]
-    fn ticks_are_found_behind_a_name_with_brackets_and_spaces() {
-        let stat = "77 (a) b (c) S 1 77 77 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 3 0";
-        assert_eq!(ticks(stat), Some(300));
-        assert_eq!(ticks("77 (a"), None);
-    }
-
-    #[test]
-    fn time_of_ended_threads_is_not_lost() {
+    fn the_time_of_ended_threads_is_counted() {
         let before = Cpu { threads: 1_000_000_000, process: 1_000_000_000 };
         let one_has_ended = Cpu { threads: 600_000_000, process: 1_500_000_000 };
         assert_eq!(one_has_ended.since(before), 500_000_000);
-        let all_live = Cpu { threads: 1_234_567_890, process: 1_240_000_000 };
-        assert_eq!(all_live.since(before), 234_567_890);
+        let all_run = Cpu { threads: 1_234_567_890, process: 1_240_000_000 };
+        assert_eq!(all_run.since(before), 234_567_890);
     }
 
     #[test]
-    fn work_of_a_process_shows_in_its_meter() {
+    fn the_work_of_a_process_is_measured() {
         let meter = Meter::start(&[std::process::id()]).unwrap();
         let began = Instant::now();
         let mut sum = 0u64;
@@ -236,5 +229,7 @@ mod tests {
         std::hint::black_box(sum);
         assert!(meter.read().unwrap()[0] > 1_000.0);
         assert!(resident_bytes(std::process::id()).unwrap() > 100_000);
+        reset_peak(std::process::id()).unwrap();
+        assert!(peak_bytes(std::process::id()).unwrap() > 100_000 && kernel_object_bytes().unwrap() > 0);
     }
 }

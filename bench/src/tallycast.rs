@@ -1,7 +1,7 @@
-//! Tallycast as it is used from outside: a pod, an emcee, and halls full of voters.
+//! A Tallycast pod, and rooms full of voters.
 //!
-//! Voters' tokens are made here, with the secret that the pods were started with: ten thousand joins over HTTP would
-//! take longer than what is to be measured. A hello with such a token writes the voter as a join does.
+//! Tokens of voters are made here with the secret of the pods: ten thousand joins over HTTP would take longer than the
+//! measure. A hello with such a token writes the voter as a join does.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use tallycast::auth::Auth;
 use tallycast::domain::ids::{RoomId, VoterId};
 use tallycast::domain::text::Name;
 
-use crate::gauge::Speech;
-use crate::lab::Options;
+use crate::measuring::Dialect;
+use crate::options::Options;
 use crate::procs::Process;
 
-/// Of all pods that are measured.
+/// The emcee key of every pod.
 pub const EMCEE_KEY: &str = "the emcee of the bench";
 const SECRET: &str = "the secret of the bench";
-/// An audit of a million ballots may take a while.
-const ANSWER_WITHIN: Duration = Duration::from_secs(120);
+/// Time for an HTTP call: the audit of a million ballots takes long.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A running server.
 pub struct Pod {
@@ -48,19 +48,22 @@ impl Pod {
             command.env("TALLYCAST__SERVER__SECRET", SECRET).env("TALLYCAST__EMCEE__KEY", EMCEE_KEY);
             command.env("TALLYCAST__LEDGER__URL", ledger).envs(settings.iter().copied());
         })?;
-        let http = Client::builder().timeout(ANSWER_WITHIN).build()?;
+        let http = Client::builder().timeout(ANSWER_TIMEOUT).build()?;
         let mut pod = Self { process, port, http };
         let (ready, http) = (pod.url("/readyz"), pod.http.clone());
         pod.process.wait_until(|| http.get(&ready).send().is_ok_and(|answer| answer.status().is_success()))?;
         Ok(pod)
     }
 
-    /// For its CPU and memory.
+    /// Its process.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// A number of /metrics, by the beginning of its line.
+    /// A number in `/metrics`, by the name of its series.
+    ///
+    /// # Errors
+    /// The pod does not answer, or the series is missing.
     pub fn metric(&self, series: &str) -> Result<f64> {
         let text = self.http.get(self.url("/metrics")).send()?.text()?;
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -96,7 +99,7 @@ pub struct Hall {
     caller: Caller,
     /// The join code.
     pub room: String,
-    /// What the ledger's keys are made of.
+    /// The room's id, as in the ledger's keys.
     pub id: RoomId,
     tokens: Vec<String>,
     open: usize,
@@ -104,9 +107,9 @@ pub struct Hall {
 }
 
 impl Hall {
-    /// How its voters speak.
-    pub fn speech(&self) -> Speech {
-        Speech::tallycast(&self.room, &self.tokens, self.casts_per_round)
+    /// The messages of its voters.
+    pub fn dialect(&self) -> Dialect {
+        Dialect::tallycast(&self.room, &self.tokens, self.casts_per_round)
     }
 
     /// Closes the open round, if there is one, and opens the next.
@@ -130,12 +133,12 @@ impl Hall {
         self.post("/join", &json!({ "name": name }))
     }
 
-    /// Begins the reveal: the ranking is made.
+    /// Begins the reveal, which computes the ranking.
     pub fn reveal(&self) -> Result<Value> {
         self.caller.put(&format!("/rooms/{}/reveal", self.room), &json!({"place": 51, "top": 50}))
     }
 
-    /// Counts everything again.
+    /// The server's own recount.
     pub fn audit(&self) -> Result<Value> {
         self.caller.get(&format!("/rooms/{}/audit", self.room))
     }
@@ -145,7 +148,7 @@ impl Hall {
     }
 }
 
-/// The emcee's way of asking.
+/// Calls of the emcee.
 struct Caller {
     http: Client,
     api: String,
@@ -174,5 +177,5 @@ fn read(path: &str, answer: reqwest::Result<Response>) -> Result<Value> {
     let status = answer.status();
     let text = answer.text()?;
     ensure!(status.is_success(), "{path} was answered {status}: {text}");
-    serde_json::from_str(&text).with_context(|| format!("{path} was answered no JSON"))
+    serde_json::from_str(&text).with_context(|| format!("{path} was not answered by JSON"))
 }

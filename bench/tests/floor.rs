@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use bench::gauge::{Crowd, Speech, frame};
+use bench::measuring::{Crowd, Dialect};
+use client::frame;
 
 /// A floor of its own, killed at the end.
 struct Floor {
@@ -89,7 +90,7 @@ fn a_masked_vote_in_two_pieces_is_unmasked() {
 #[test]
 fn a_crowd_hears_every_broadcast_and_gets_every_answer() {
     let floor = Floor::start("200");
-    let mut crowd = Crowd::connect(&[floor.port], Speech::floor(), 50).unwrap();
+    let mut crowd = Crowd::connect(&[floor.port], Dialect::floor(), 50).unwrap();
     let fan = crowd.fan_out(Duration::from_millis(20), Duration::from_millis(200)).unwrap();
     assert_eq!((fan.frames, fan.text_bytes), (10 * 50, 10 * 50 * 200));
     assert_eq!((fan.spreads.len(), fan.partial), (10, 0));
@@ -101,7 +102,7 @@ fn a_crowd_hears_every_broadcast_and_gets_every_answer() {
 #[test]
 fn paced_votes_come_at_their_rate() {
     let floor = Floor::start("100");
-    let mut crowd = Crowd::connect(&[floor.port], Speech::floor(), 20).unwrap();
+    let mut crowd = Crowd::connect(&[floor.port], Dialect::floor(), 20).unwrap();
     let mut asked = 0;
     let began = std::time::Instant::now();
     let votes = crowd
@@ -117,7 +118,7 @@ fn paced_votes_come_at_their_rate() {
 #[test]
 fn a_server_that_goes_away_is_an_error() {
     let floor = Floor::start("100");
-    let mut crowd = Crowd::connect(&[floor.port], Speech::floor(), 3).unwrap();
+    let mut crowd = Crowd::connect(&[floor.port], Dialect::floor(), 3).unwrap();
     drop(floor);
     assert!(crowd.listen(Duration::from_secs(10)).is_err());
 }

@@ -1,35 +1,27 @@
-//! The floor: what a WebSocket server costs that does nothing but move bytes. One thread, epoll, one buffer.
+//! The floor: the cost of a WebSocket server that only moves bytes. One thread, epoll, one buffer.
 //!
-//! A text that begins with `v` is answered with `a` and the rest; `b` broadcasts `--payload` bytes to everybody, and
-//! `--hz` does so by itself. A broadcast is one encoded frame and one write for each client; whoever would block is
-//! skipped. It checks nothing and stores nothing: no server with a purpose can be cheaper through the same calls.
+//! A text that begins with `v` is answered with `a` and the rest; `b` broadcasts `--payload` bytes to every client. A
+//! broadcast is one encoded frame and one write for each client; a client that would block is skipped. It checks nothing and
+//! stores nothing, so no useful server can be cheaper through the same calls.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use bench::gauge::frame;
 use clap::Parser;
+use client::frame;
+use client::tungstenite::handshake::derive_accept_key;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use sha1::{Digest, Sha1};
 
-/// What makes an accept key out of a key (RFC 6455, 1.3).
-const ACCEPT: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const LISTENER: Token = Token(usize::MAX);
 
 /// A WebSocket server that only moves bytes.
 #[derive(Parser)]
 struct Args {
-    /// Port on 127.0.0.1; 0: any free one, which is printed.
+    /// Port on 127.0.0.1; 0: any free one. It is printed.
     #[arg(long)]
     port: u16,
-    /// Broadcasts a second by itself.
-    #[arg(long, default_value_t = 0.0)]
-    hz: f64,
     /// Bytes of a broadcast's text.
     #[arg(long, default_value_t = 100)]
     payload: usize,
@@ -38,9 +30,9 @@ struct Args {
 struct Client {
     stream: TcpStream,
     upgraded: bool,
-    /// Bytes of a request or a frame that is not whole yet.
+    /// Bytes of an incomplete request or frame.
     rest: Vec<u8>,
-    /// What the kernel did not take.
+    /// Bytes that the kernel did not accept.
     unsent: Vec<u8>,
 }
 
@@ -64,16 +56,14 @@ fn main() -> Result<()> {
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let broadcast = frame::from_server(frame::TEXT, &vec![b't'; args.payload]);
     let mut floor = Floor { poll, listener, clients: vec![], free: vec![], buffer: vec![0; 64 * 1024], broadcast };
-    floor.run((args.hz > 0.0).then(|| Duration::from_secs_f64(1.0 / args.hz)))
+    floor.run()
 }
 
 impl Floor {
-    fn run(&mut self, period: Option<Duration>) -> Result<()> {
+    fn run(&mut self) -> Result<()> {
         let mut events = Events::with_capacity(1024);
-        let mut next = period.map(|period| Instant::now() + period);
         loop {
-            let wait = next.map(|next| next.saturating_duration_since(Instant::now()));
-            match self.poll.poll(&mut events, wait) {
+            match self.poll.poll(&mut events, None) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 polled => polled?,
             }
@@ -82,12 +72,6 @@ impl Floor {
                     LISTENER => self.accept()?,
                     Token(at) => self.serve(at),
                 }
-            }
-            if let (Some(due), Some(period)) = (next, period)
-                && Instant::now() >= due
-            {
-                next = Some(due + period);
-                self.tell_everybody();
             }
         }
     }
@@ -109,7 +93,7 @@ impl Floor {
         }
     }
 
-    /// Takes what a client sent; one that is broken or speaks otherwise is dropped.
+    /// Handles what a client sent. A client with an invalid request, or a closed connection, is dropped.
     fn serve(&mut self, at: usize) {
         let Some(client) = &mut self.clients[at] else { return };
         let mut asked = 0;
@@ -117,13 +101,13 @@ impl Floor {
             self.clients[at] = None;
             self.free.push(at);
         }
-        (0..asked).for_each(|_| self.tell_everybody());
+        (0..asked).for_each(|_| self.broadcast());
     }
 
-    fn tell_everybody(&mut self) {
+    fn broadcast(&mut self) {
         for client in self.clients.iter_mut().flatten() {
             if client.upgraded && client.unsent.is_empty() {
-                // an error comes again with the client's next event
+                // an error is reported again by the client's next event
                 let _ = client.send(&self.broadcast);
             }
         }
@@ -140,7 +124,7 @@ impl Client {
             let kept = self.rest.len();
             buffer.get_mut(..kept).context("a frame too long")?.copy_from_slice(&self.rest);
             let read = match self.stream.read(&mut buffer[kept..]) {
-                Ok(0) => anyhow::bail!("gone"),
+                Ok(0) => anyhow::bail!("closed"),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -162,7 +146,7 @@ impl Client {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
         });
-        let accept = STANDARD.encode(Sha1::digest(format!("{}{ACCEPT}", key.context("no key")?)));
+        let accept = derive_accept_key(key.context("no key")?.as_bytes());
         self.upgraded = true;
         self.send(
             format!(
@@ -187,7 +171,7 @@ impl Client {
                 }
                 (frame::TEXT, Some(b'b')) => *asked += 1,
                 (frame::PING, _) => self.send(&frame::from_server(frame::PONG, text))?,
-                (frame::CLOSE, _) => anyhow::bail!("goodbye"),
+                (frame::CLOSE, _) => anyhow::bail!("closed"),
                 _ => {}
             }
         }

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{in_turn, middle};
-use crate::gauge::{Crowd, MOST_CASTS_PER_ROUND, Speech};
+use super::trials::{in_turn, middle};
 use crate::lab::{Aof, Lab, Store};
+use crate::measuring::{Crowd, Dialect, MAX_CASTS_PER_ROUND};
 use crate::procs::Meter;
-use crate::record::hundredths;
 use crate::table::{FLOOR, Limit, Row, SOCKETIO, median};
 
 /// A little longer than the server's own shortest time between two tallies, so that each is sent when it is due.
@@ -46,12 +45,10 @@ pub fn to_ten_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let viewers = lab.count(10_000);
     let [ours, floor, socketio] = &contest(lab, viewers)?;
     let row = cpu_row(2, viewers, ours, floor, socketio);
-    let mut constants = lab.constants.borrow_mut();
-    constants.frame_us = Some(hundredths(row.ours));
+    lab.note("frame_us", row.ours);
     let text_bytes = middle(ours, |trial| trial.text_bytes).round();
-    // behind a header of two bytes, or four
-    constants.frame_bytes = Some(text_bytes + if text_bytes < 126.0 { 2.0 } else { 4.0 });
-    drop(constants);
+    // with its header of two or four bytes
+    lab.note("frame_bytes", text_bytes + if text_bytes < 126.0 { 2.0 } else { 4.0 });
     tell(row.must([most(1.15, FLOOR), most(0.40, SOCKETIO)]).aim([most(1.03, FLOOR)]));
 
     let spread = |trials: &[Trial]| middle(trials, |trial| trial.spread_ms);
@@ -65,10 +62,10 @@ pub fn to_ten_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
 pub fn votes_meanwhile(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let (viewers, casters) = (lab.count(10_000), lab.count(CASTERS));
     let trial = || {
-        let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
-        let mut hall = stand.pod().hall(viewers, 1, MOST_CASTS_PER_ROUND)?;
+        let deployment = lab.deploy(Store::Redis(Aof::Always), 1)?;
+        let mut hall = deployment.pod().hall(viewers, 1, MAX_CASTS_PER_ROUND)?;
         hall.open_next()?;
-        let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), viewers)?;
+        let mut crowd = Crowd::connect(&deployment.ports(), hall.dialect(), viewers)?;
         crowd.paced(casters, CAST_EVERY, for_a(Duration::from_secs(2)))?;
         crowd.paced(casters, CAST_EVERY, for_a(lab.length(10.0)))
     };
@@ -93,20 +90,20 @@ fn contest(lab: &Lab, viewers: usize) -> Result<[Vec<Trial>; 3]> {
     // the others send texts as long as ours were
     let payload = Cell::new(TALLY_BYTES);
     let ours = || {
-        let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
-        let mut hall = stand.pod().hall(viewers, 1, MOST_CASTS_PER_ROUND)?;
+        let deployment = lab.deploy(Store::Redis(Aof::Always), 1)?;
+        let mut hall = deployment.pod().hall(viewers, 1, MAX_CASTS_PER_ROUND)?;
         hall.open_next()?;
-        let trial = trial(lab, stand.pod().pid(), Crowd::connect(&stand.ports(), hall.speech(), viewers)?)?;
+        let trial = trial(lab, deployment.pod().pid(), Crowd::connect(&deployment.ports(), hall.dialect(), viewers)?)?;
         payload.set(trial.text_bytes.round() as usize);
         Ok(trial)
     };
     let floor = || {
-        let rival = lab.floor(payload.get())?;
-        trial(lab, rival.pid, Crowd::connect(&[rival.port], Speech::floor(), viewers)?)
+        let reference = lab.floor(payload.get())?;
+        trial(lab, reference.pid, Crowd::connect(&[reference.port], Dialect::floor(), viewers)?)
     };
     let socketio = || {
-        let rival = lab.socketio(payload.get(), None)?;
-        trial(lab, rival.pid, Crowd::connect(&[rival.port], Speech::socketio(), viewers)?)
+        let reference = lab.socketio(payload.get(), None)?;
+        trial(lab, reference.pid, Crowd::connect(&[reference.port], Dialect::socketio(), viewers)?)
     };
     let trials = in_turn(lab, [("Tallycast", &ours), (FLOOR, &floor), (SOCKETIO, &socketio)])?;
     Ok(trials)

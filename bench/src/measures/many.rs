@@ -20,7 +20,7 @@ const SOURCES: usize = 10;
 pub fn ninety_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     // a tally a second, and just room for a fifth of them on each pod
     let settings = [("TALLYCAST__SERVER__TICK_MS", "1000"), ("TALLYCAST__SERVER__MAX_SOCKETS", "18500")];
-    let stand = lab.stand_with(Store::Redis(Aof::Always), PODS, BOTH_CORES, &settings)?;
+    let deployment = lab.deploy_with(Store::Redis(Aof::Always), PODS, BOTH_CORES, &settings)?;
     let summary = lab.options.root.join("target/bench/ninety-thousand.json");
     let mut command = Command::new("taskset");
     command
@@ -30,7 +30,7 @@ pub fn ninety_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         .arg(lab.options.root.join(SCENARIO))
         .args(["--key", EMCEE_KEY]);
     command.args(["--processes", &PROCESSES.to_string()]).arg("--json").arg(&summary);
-    for port in stand.ports() {
+    for port in deployment.ports() {
         command.args(["--url", &format!("http://127.0.0.1:{port}")]);
     }
     // not the address that the pods and Redis use among themselves

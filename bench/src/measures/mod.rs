@@ -1,35 +1,37 @@
 //! The measures of the table, by family.
 //!
-//! Contenders take turns, so that whatever else the machine does falls on all of them alike, and medians are kept.
-//! Every trial starts its servers anew.
+//! Contenders take turns, so other work on the machine affects all of them alike, and medians are kept. Every trial starts
+//! its servers anew.
 //!
 //! | file | rows |
 //! | --- | --- |
-//! | [`fan_out`] | 1, 2, 3: one tally to all; 10: votes meanwhile |
+//! | [`fan_out`] | 1, 2, 3: one tally to every viewer; 10: votes at the same time |
 //! | [`votes`] | 4 to 7: votes stored and answered; 11: in the embedded ledger; 15: with traces |
-//! | [`sockets`] | 8: memory; 9: the storm; idling |
+//! | [`sockets`] | 8: memory, and CPU time without activity; 9: everybody connects at once |
 //! | [`pods`] | 12: several pods on one Redis |
-//! | [`ranking`] | 13: ranking and audit |
-//! | [`many`] | 14: ninety thousand |
+//! | [`ranking`] | 13: ranking and audit of a large room |
+//! | [`many`] | 14: ninety thousand voters |
+//! | [`trials`] | runs contenders in turn |
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::lab::Lab;
-use crate::table::{Row, median};
+use crate::table::Row;
 
 mod fan_out;
 mod many;
 mod pods;
 mod ranking;
 mod sockets;
+mod trials;
 mod votes;
 
-/// The measures there are.
+/// Numbers of all measures.
 pub const NUMBERS: std::ops::RangeInclusive<u8> = 1..=15;
 
-/// Measures the rows of its numbers and tells each as it comes.
+/// Measures the rows of its numbers and passes each on.
 type Measure = fn(&Lab, &mut dyn FnMut(Row)) -> Result<()>;
 
 const MEASURES: [(&[u8], Measure); 12] = [
@@ -47,11 +49,10 @@ const MEASURES: [(&[u8], Measure); 12] = [
     (&[15], votes::traced),
 ];
 
-/// Measures what is wanted and tells each row as it comes. A measure that fails does not keep the others from their
-/// turn.
+/// Runs the wanted measures and passes each row on. A failed measure does not stop the others.
 ///
 /// # Errors
-/// Some measure failed; the text names all that did.
+/// A measure failed. The text names every failed one.
 pub fn run(lab: &Lab, wanted: &BTreeSet<u8>, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let mut failed = vec![];
     let many: [(&[u8], Measure); 1] = [(&[14], many::ninety_thousand)];
@@ -74,24 +75,4 @@ pub fn run(lab: &Lab, wanted: &BTreeSet<u8>, tell: &mut dyn FnMut(Row)) -> Resul
     }
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
-}
-
-/// A contender's name and its trial.
-type Contender<'c, T> = (&'c str, &'c dyn Fn() -> Result<T>);
-
-/// Gives every contender its turn, round after round; answers the trials of each.
-fn in_turn<T, const N: usize>(lab: &Lab, contenders: [Contender<'_, T>; N]) -> Result<[Vec<T>; N]> {
-    let mut trials = [(); N].map(|()| vec![]);
-    for round in 1..=lab.options.rounds {
-        for ((name, trial), trials) in contenders.iter().zip(&mut trials) {
-            eprintln!("   round {round}: {name}");
-            trials.push(trial().with_context(|| format!("{name}, round {round}"))?);
-        }
-    }
-    Ok(trials)
-}
-
-/// The median of one figure over trials.
-fn middle<T>(trials: &[T], figure: impl Fn(&T) -> f64) -> f64 {
-    median(trials.iter().map(figure))
 }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::fan_out::TALLY_EVERY;
+use super::trials::{in_turn, middle};
 use super::votes::WARM;
-use super::{in_turn, middle};
-use crate::gauge::{CASTS_PER_ROUND, Crowd, MOST_CASTS_PER_ROUND};
 use crate::lab::{Aof, Lab, Redis, Store};
+use crate::measuring::{CASTS_PER_ROUND, Crowd, MAX_CASTS_PER_ROUND};
 use crate::procs::Meter;
 use crate::table::{Limit, Row};
 
@@ -54,18 +54,18 @@ pub fn level(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         let calls = middle(trials, |trial| trial.publish_calls_per_s);
         tell(row.must([Limit::most(20.0)]).note(format!("{calls:.0} PUBLISH calls a second in all, beacons too")));
     }
-    lab.constants.borrow_mut().publish_bytes = Some(middle(&trials[0], |trial| trial.publish_bytes).round());
+    lab.note("publish_bytes", middle(&trials[0], |trial| trial.publish_bytes));
     Ok(())
 }
 
 fn trial(lab: &Lab, pods: usize) -> Result<Trial> {
-    let stand = lab.stand(Store::Redis(Aof::Always), pods)?;
-    let pids = stand.pids();
+    let deployment = lab.deploy(Store::Redis(Aof::Always), pods)?;
+    let pids = deployment.pids();
     let sum = |meter: &Meter| meter.read().map(|each| each.iter().sum::<f64>());
 
     let voters = lab.count(2_000);
-    let mut hall = stand.pod().hall(voters, ROUNDS, CASTS_PER_ROUND)?;
-    let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), voters)?;
+    let mut hall = deployment.pod().hall(voters, ROUNDS, CASTS_PER_ROUND)?;
+    let mut crowd = Crowd::connect(&deployment.ports(), hall.dialect(), voters)?;
     let (mut used, mut votes) = (0.0, 0);
     for _ in 0..ROUNDS {
         hall.open_next()?;
@@ -77,21 +77,21 @@ fn trial(lab: &Lab, pods: usize) -> Result<Trial> {
         used += sum(&meter)?;
     }
     let vote_us = used / votes as f64;
-    let sum_of = |series: &str| stand.pods.iter().map(|pod| pod.metric(series)).sum::<Result<f64>>();
+    let sum_of = |series: &str| deployment.pods.iter().map(|pod| pod.metric(series)).sum::<Result<f64>>();
     let batch = sum_of("tallycast_batch_casts_sum")? / sum_of("tallycast_batch_casts_count")?;
     drop(crowd);
 
     let viewers = lab.count(4_000);
-    let mut hall = stand.pod().hall(viewers, 1, MOST_CASTS_PER_ROUND)?;
+    let mut hall = deployment.pod().hall(viewers, 1, MAX_CASTS_PER_ROUND)?;
     hall.open_next()?;
-    let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), viewers)?;
+    let mut crowd = Crowd::connect(&deployment.ports(), hall.dialect(), viewers)?;
     crowd.fan_out(TALLY_EVERY, Duration::from_secs(1))?;
     let meter = Meter::start(&pids)?;
     let fan = crowd.fan_out(TALLY_EVERY, lab.length(5.0))?;
     let frame_us = sum(&meter)? / fan.frames as f64;
 
-    let ear = Ear::open(stand.redis(), &format!("tc:gates:{}", hall.id))?;
-    let publish_calls = || stand.redis().info("commandstats", "cmdstat_publish");
+    let ear = Ear::open(deployment.redis(), &format!("tc:gates:{}", hall.id))?;
+    let publish_calls = || deployment.redis().info("commandstats", "cmdstat_publish");
     let calls = publish_calls()?;
     let end = Instant::now() + lab.length(5.0);
     crowd.paced(lab.count(CASTERS), CAST_EVERY, || Instant::now() < end)?;

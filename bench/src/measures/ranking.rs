@@ -11,11 +11,11 @@ use tallycast::domain::ballot::Cast;
 use tallycast::domain::ids::VoterId;
 use tallycast::domain::text::Name;
 use tallycast::ledger::redis::{RedisLedger, RedisOptions};
-use tallycast::ledger::{Batch, MAX_CASTS, ResumeRequest, SharedLedger, Verdict, fresh_card};
+use tallycast::ledger::{Batch, ResumeRequest, MAX_CASTS, SharedLedger, Verdict, fresh_card};
 
-use crate::gauge::{Crowd, MAX_CASTS_PER_ROUND};
 use crate::lab::{Aof, Lab, Store};
-use crate::procs::{forget_peak, peak_bytes, resident_bytes};
+use crate::measuring::{Crowd, MAX_CASTS_PER_ROUND};
+use crate::procs::{peak_bytes, reset_peak, resident_bytes};
 use crate::table::{Limit, Row};
 use crate::tallycast::Hall;
 
@@ -34,12 +34,12 @@ pub fn large(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
 
 fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn FnMut(Row)) -> Result<()> {
     // what is stored before matters here, not how fast
-    let stand = lab.stand(Store::Redis(Aof::EverySecond), 1)?;
-    let pod = stand.pod();
+    let deployment = lab.deploy(Store::Redis(Aof::EverySecond), 1)?;
+    let pod = deployment.pod();
     let mut hall = pod.hall(0, 1, MAX_CASTS_PER_ROUND)?;
     hall.open_next()?;
     eprintln!("   storing {ballots} ballots");
-    let options = RedisOptions::new(stand.redis().url());
+    let options = RedisOptions::new(deployment.redis().url());
     let ledger: SharedLedger = Arc::new(RedisLedger::new(options)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(fill(&ledger, &hall, ballots))?;
@@ -47,7 +47,7 @@ fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn Fn
 
     let mut others = pod.hall(OTHERS, 1, MAX_CASTS_PER_ROUND)?;
     others.open_next()?;
-    let mut crowd = Crowd::connect(&stand.ports(), others.speech(), OTHERS)?;
+    let mut crowd = Crowd::connect(&deployment.ports(), others.dialect(), OTHERS)?;
     let mut vote_for = |secs| {
         let end = Instant::now() + Duration::from_secs(secs);
         crowd.paced(OTHERS, CAST_EVERY, || Instant::now() < end)
@@ -56,7 +56,7 @@ fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn Fn
     let quiet = vote_for(3)?;
     for (what, ask) in [("ranking", Hall::reveal as fn(&Hall) -> _), ("audit", Hall::audit)] {
         eprintln!("   {what} of {ballots} ballots");
-        forget_peak(pod.pid())?;
+        reset_peak(pod.pid())?;
         let before = resident_bytes(pod.pid())?;
         let (answer, took, votes) = std::thread::scope(|scope| {
             let asked = scope.spawn(|| {

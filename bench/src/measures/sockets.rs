@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::{in_turn, middle};
-use crate::gauge::{Crowd, MOST_CASTS_PER_ROUND, Speech};
-use crate::lab::{Aof, Lab, Stand, Store};
+use super::trials::{in_turn, middle};
+use crate::lab::{Aof, Deployment, Lab, Store};
+use crate::measuring::{Crowd, Dialect, MAX_CASTS_PER_ROUND};
 use crate::procs::{Meter, kernel_object_bytes, resident_bytes};
-use crate::record::hundredths;
 use crate::table::{FLOOR, Limit, Row, SOCKETIO};
 
 /// Letters on each ballot when memory is read.
@@ -35,14 +34,11 @@ pub fn memory(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let [socketio] = &in_turn(lab, [(SOCKETIO, &|| memory_of_socketio(lab, voters))])?;
     let kib = middle(ours, |memory| memory.server) / 1024.0;
     let idle = middle(ours, |memory| memory.idle);
-    {
-        let mut constants = lab.constants.borrow_mut();
-        constants.voter_bytes = Some((kib * 1024.0).round());
-        constants.socket_kernel_bytes = Some(middle(ours, |memory| memory.kernel).round());
-        constants.voter_redis_bytes = Some(middle(ours, |memory| memory.redis_voter).round());
-        constants.ballot_redis_bytes = Some(middle(ours, |memory| memory.redis_ballot).round());
-        constants.idle_us_per_voter_s = Some(hundredths(idle * 1e6 / voters as f64));
-    }
+    lab.note("voter_bytes", kib * 1024.0);
+    lab.note("socket_kernel_bytes", middle(ours, |memory| memory.kernel));
+    lab.note("voter_redis_bytes", middle(ours, |memory| memory.redis_voter));
+    lab.note("ballot_redis_bytes", middle(ours, |memory| memory.redis_ballot));
+    lab.note("idle_us_per_voter_s", idle * 1e6 / voters as f64);
     let name = format!("resident memory per joined voter with a ballot, {voters} voters");
     let row = Row::new(8, name, "KiB", kib).beside("Socket.IO, bare", middle(socketio, |bytes| bytes / 1024.0));
     tell(row.must([Limit::most(8.0)]).aim([Limit::most(5.0)]));
@@ -52,14 +48,14 @@ pub fn memory(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
 }
 
 fn memory_of_ours(lab: &Lab, voters: usize) -> Result<Memory> {
-    let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
-    let mut hall = stand.pod().hall(voters, 1, MOST_CASTS_PER_ROUND)?;
+    let deployment = lab.deploy(Store::Redis(Aof::Always), 1)?;
+    let mut hall = deployment.pod().hall(voters, 1, MAX_CASTS_PER_ROUND)?;
     hall.open_next()?;
-    let (pid, redis) = (stand.pod().pid(), stand.redis());
+    let (pid, redis) = (deployment.pod().pid(), deployment.redis());
     let used = || redis.info("memory", "used_memory");
     let (server, kernel, empty) = (resident_bytes(pid)?, kernel_object_bytes()?, used()?);
 
-    let mut crowd = Crowd::connect(&stand.ports(), hall.speech(), voters)?;
+    let mut crowd = Crowd::connect(&deployment.ports(), hall.dialect(), voters)?;
     crowd.listen(SETTLE)?;
     let joined = used()?;
     // both ends of a connection are on this machine
@@ -82,43 +78,41 @@ fn memory_of_ours(lab: &Lab, voters: usize) -> Result<Memory> {
 }
 
 fn memory_of_socketio(lab: &Lab, voters: usize) -> Result<f64> {
-    let rival = lab.socketio(1, None)?;
-    let before = resident_bytes(rival.pid)?;
-    let mut crowd = Crowd::connect(&[rival.port], Speech::socketio(), voters)?;
+    let reference = lab.socketio(1, None)?;
+    let before = resident_bytes(reference.pid)?;
+    let mut crowd = Crowd::connect(&[reference.port], Dialect::socketio(), voters)?;
     crowd.listen(SETTLE)?;
-    Ok(resident_bytes(rival.pid)?.saturating_sub(before) as f64 / voters as f64)
+    Ok(resident_bytes(reference.pid)?.saturating_sub(before) as f64 / voters as f64)
 }
 
 /// Row 9.
 pub fn storm(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let voters = lab.count(10_000);
     let ours = || {
-        let stand = lab.stand(Store::Redis(Aof::Always), 1)?;
-        let mut hall = stand.pod().hall(voters, 1, MOST_CASTS_PER_ROUND)?;
+        let deployment = lab.deploy(Store::Redis(Aof::Always), 1)?;
+        let mut hall = deployment.pod().hall(voters, 1, MAX_CASTS_PER_ROUND)?;
         hall.open_next()?;
-        let pid = stand.pod().pid();
-        let first = storm_of(pid, stand.ports(), hall.speech(), voters)?;
-        everybody_is_gone(&stand)?;
-        let again = storm_of(pid, stand.ports(), hall.speech(), voters)?;
-        everybody_is_gone(&stand)?;
+        let pid = deployment.pod().pid();
+        let first = storm_of(pid, deployment.ports(), hall.dialect(), voters)?;
+        everybody_is_gone(&deployment)?;
+        let again = storm_of(pid, deployment.ports(), hall.dialect(), voters)?;
+        everybody_is_gone(&deployment)?;
         let meter = Meter::start(&[pid])?;
         (0..JOINERS).try_for_each(|number| hall.join(&format!("Guest {number}")).map(drop))?;
         Ok([first, again, meter.read()?[0] / JOINERS as f64])
     };
     let floor = || {
-        let rival = lab.floor(1)?;
-        storm_of(rival.pid, vec![rival.port], Speech::floor(), voters).map(|us| [us; 3])
+        let reference = lab.floor(1)?;
+        storm_of(reference.pid, vec![reference.port], Dialect::floor(), voters).map(|us| [us; 3])
     };
     let socketio = || {
-        let rival = lab.socketio(1, None)?;
-        storm_of(rival.pid, vec![rival.port], Speech::socketio(), voters).map(|us| [us; 3])
+        let reference = lab.socketio(1, None)?;
+        storm_of(reference.pid, vec![reference.port], Dialect::socketio(), voters).map(|us| [us; 3])
     };
     let [ours, floor, socketio] = &in_turn(lab, [("Tallycast", &ours), (FLOOR, &floor), (SOCKETIO, &socketio)])?;
     let [first, again, join] = [0, 1, 2].map(|at| middle(ours, |trial| trial[at]));
-    {
-        let mut constants = lab.constants.borrow_mut();
-        (constants.hello_us, constants.join_us) = (Some(hundredths(again)), Some(hundredths(join)));
-    }
+    lab.note("hello_us", again);
+    lab.note("join_us", join);
     let row = |name: &str, ours| {
         let name = format!("connect, hello and first state, CPU per voter in a storm of {voters}, {name}");
         let row = Row::new(9, name, "µs", ours).beside("floor, bare", middle(floor, |trial| trial[0]));
@@ -132,16 +126,16 @@ pub fn storm(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
 }
 
 /// CPU of the server for each voter, what follows at once included.
-fn storm_of(pid: u32, ports: Vec<u16>, speech: Speech, voters: usize) -> Result<f64> {
+fn storm_of(pid: u32, ports: Vec<u16>, dialect: Dialect, voters: usize) -> Result<f64> {
     let meter = Meter::start(&[pid])?;
-    let mut crowd = Crowd::connect(&ports, speech, voters)?;
+    let mut crowd = Crowd::connect(&ports, dialect, voters)?;
     crowd.listen(Duration::from_millis(200))?;
     Ok(meter.read()?[0] / voters as f64)
 }
 
-fn everybody_is_gone(stand: &Stand) -> Result<()> {
+fn everybody_is_gone(deployment: &Deployment) -> Result<()> {
     for _ in 0..200 {
-        if stand.pod().metric("tallycast_sockets")? == 0.0 {
+        if deployment.pod().metric("tallycast_sockets")? == 0.0 {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(50));

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{in_turn, middle};
-use crate::gauge::{CASTS_PER_ROUND, Crowd, Speech, Votes};
-use crate::lab::{Aof, Lab, Stand, Store};
+use super::trials::{in_turn, middle};
+use crate::lab::{Aof, Deployment, Lab, Store};
+use crate::measuring::{CASTS_PER_ROUND, Crowd, Dialect, Votes};
 use crate::procs::{Meter, SERVER_CORE};
-use crate::record::hundredths;
 use crate::table::{FLOOR, Limit, Row};
 
 /// Casts of each voter that warm everything up, at the beginning of each round.
@@ -57,12 +56,9 @@ pub fn committed(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         ],
     )?;
     let cpu = |trials: &[Trial]| middle(trials, |trial| trial.cpu_us);
-    {
-        let mut constants = lab.constants.borrow_mut();
-        constants.vote_us = Some(hundredths(cpu(always)));
-        constants.cast_bytes = Some((Speech::floor().vote)(0, (1, 5)).len() as f64 + 6.0);
-        constants.ack_bytes = Some(middle(always, |trial| trial.ack_bytes).round() + 2.0);
-    }
+    lab.note("vote_us", cpu(always));
+    lab.note("cast_bytes", (Dialect::floor().vote)(0, (1, 5)).len() as f64 + 6.0);
+    lab.note("ack_bytes", middle(always, |trial| trial.ack_bytes) + 2.0);
     let row = |name: &str, ours: &[Trial]| {
         let name = format!("a vote committed and answered, CPU, {voters} voters closed loop, {name}");
         let note = format!(
@@ -105,11 +101,8 @@ pub fn in_redis(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         ],
     )?;
     let redis = |trials: &[Trial]| middle(trials, |trial| trial.redis_us);
-    {
-        let mut constants = lab.constants.borrow_mut();
-        constants.redis_vote_us_everysec = Some(hundredths(redis(everysec)));
-        constants.redis_vote_us_always = Some(hundredths(redis(always)));
-    }
+    lab.note("redis_vote_us_everysec", redis(everysec));
+    lab.note("redis_vote_us_always", redis(always));
     for (word, trials, must, aim) in [("everysec", everysec, 1.6, 1.2), ("always", always, 2.4, 1.8)] {
         let name = format!("Redis CPU per vote at saturation, {} voters, AOF {word}", drive.voters);
         let batch = middle(trials, |trial| trial.batch);
@@ -241,34 +234,34 @@ fn tallycast(lab: &Lab, store: Store, drive: Drive) -> Result<Trial> {
 }
 
 fn tallycast_with(lab: &Lab, store: Store, drive: Drive, settings: &[(&str, &str)]) -> Result<Trial> {
-    let stand = lab.stand_with(store, 1, SERVER_CORE, settings)?;
-    let mut hall = stand.pod().hall(drive.voters, drive.rounds, CASTS_PER_ROUND)?;
-    let crowd = Crowd::connect(&stand.ports(), hall.speech(), drive.voters)?;
-    let mut pids = vec![stand.pod().pid()];
-    pids.extend(stand.redis.as_ref().map(|redis| redis.pid()));
-    let before = batches(&stand)?;
+    let deployment = lab.deploy_with(store, 1, SERVER_CORE, settings)?;
+    let mut hall = deployment.pod().hall(drive.voters, drive.rounds, CASTS_PER_ROUND)?;
+    let crowd = Crowd::connect(&deployment.ports(), hall.dialect(), drive.voters)?;
+    let mut pids = vec![deployment.pod().pid()];
+    pids.extend(deployment.redis.as_ref().map(|redis| redis.pid()));
+    let before = batches(&deployment)?;
     let trial = run(crowd, drive, &pids, || hall.open_next())?;
-    let after = batches(&stand)?;
+    let after = batches(&deployment)?;
     Ok(Trial { batch: (after.0 - before.0) / (after.1 - before.1), ..trial })
 }
 
 /// Casts and commits so far.
-fn batches(stand: &Stand) -> Result<(f64, f64)> {
-    let pod = stand.pod();
+fn batches(deployment: &Deployment) -> Result<(f64, f64)> {
+    let pod = deployment.pod();
     Ok((pod.metric("tallycast_batch_casts_sum")?, pod.metric("tallycast_batch_casts_count")?))
 }
 
 fn floor(lab: &Lab, drive: Drive) -> Result<Trial> {
-    let rival = lab.floor(1)?;
-    let crowd = Crowd::connect(&[rival.port], Speech::floor(), drive.voters)?;
-    run(crowd, drive, &[rival.pid], || Ok(()))
+    let reference = lab.floor(1)?;
+    let crowd = Crowd::connect(&[reference.port], Dialect::floor(), drive.voters)?;
+    run(crowd, drive, &[reference.pid], || Ok(()))
 }
 
 fn socketio(lab: &Lab, drive: Drive) -> Result<Trial> {
     let redis = lab.redis(Aof::Off)?;
-    let rival = lab.socketio(1, Some(&redis))?;
-    let crowd = Crowd::connect(&[rival.port], Speech::socketio(), drive.voters)?;
-    run(crowd, drive, &[rival.pid, redis.pid()], || Ok(()))
+    let reference = lab.socketio(1, Some(&redis))?;
+    let crowd = Crowd::connect(&[reference.port], Dialect::socketio(), drive.voters)?;
+    run(crowd, drive, &[reference.pid, redis.pid()], || Ok(()))
 }
 
 /// Drives a crowd: of each round the first casts warm up, the others are measured. `pids` are the server and its Redis.

@@ -1,4 +1,4 @@
-//! Many sockets on one thread: connected in a storm, then driven by one event loop.
+//! Many connections on one thread, with one event loop.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -9,20 +9,20 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::SockRef;
 
-use super::client::{Client, Heard};
-use super::speech::Speech;
+use super::connection::{Connection, Received};
+use super::dialect::Dialect;
 
-/// Sockets that connect at the same time.
+/// Connections that are made at the same time.
 const CONNECTING: usize = 256;
-/// How long a storm may take.
-const STORM_WITHIN: Duration = Duration::from_secs(120);
-/// More than any server sends to a socket before it is read again.
+/// Time for all connections.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(120);
+/// More than a server sends to a socket before it is read again.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// A crowd of clients that all speak alike.
+/// Connections to one kind of server.
 pub struct Crowd {
-    pub(super) clients: Vec<Client>,
-    pub(super) speech: Rc<Speech>,
+    pub(super) clients: Vec<Connection>,
+    pub(super) dialect: Rc<Dialect>,
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
@@ -34,16 +34,16 @@ impl Crowd {
     /// Connects `count` sockets, spread over the servers at `ports` of this machine, and waits until all are ready.
     ///
     /// # Errors
-    /// One was refused or closed, or not all were ready in time.
-    pub fn connect(ports: &[u16], speech: Speech, count: usize) -> Result<Self> {
-        let (most, _) = rlimit::Resource::NOFILE.get().context("reading the open-file limit")?;
+    /// A connection was refused or closed, or not all were ready within two minutes.
+    pub fn connect(ports: &[u16], dialect: Dialect, count: usize) -> Result<Self> {
+        let (limit, _) = rlimit::Resource::NOFILE.get().context("reading the open-file limit")?;
         ensure!(
-            most > count as u64 + 64,
-            "{count} sockets need more file handles than {most}: raise the limit with `ulimit -n`"
+            limit > count as u64 + 64,
+            "{count} sockets need more file handles than {limit}: raise the limit with `ulimit -n`"
         );
         let mut crowd = Self {
             clients: Vec::with_capacity(count),
-            speech: Rc::new(speech),
+            dialect: Rc::new(dialect),
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             buffer: vec![0; BUFFER_BYTES],
@@ -57,17 +57,17 @@ impl Crowd {
             }
             crowd.pump(Duration::from_millis(100), |_, _, _| Ok(()))?;
             let ready = crowd.ready;
-            ensure!(crowd.began.elapsed() < STORM_WITHIN, "only {ready} of {count} sockets were ready in time");
+            ensure!(crowd.began.elapsed() < CONNECT_TIMEOUT, "only {ready} of {count} sockets were ready in time");
         }
         Ok(crowd)
     }
 
-    /// How many there are.
+    /// Number of connections.
     pub fn len(&self) -> usize {
         self.clients.len()
     }
 
-    /// True for nobody.
+    /// True without a connection.
     pub fn is_empty(&self) -> bool {
         self.clients.is_empty()
     }
@@ -77,7 +77,10 @@ impl Crowd {
         self.began.elapsed().as_nanos() as u64
     }
 
-    /// Does nothing but read and answer pings for so long.
+    /// Only reads and answers pings, for `length`.
+    ///
+    /// # Errors
+    /// A connection was closed.
     pub fn listen(&mut self, length: Duration) -> Result<()> {
         let end = Instant::now() + length;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
@@ -86,11 +89,11 @@ impl Crowd {
         Ok(())
     }
 
-    /// Waits up to `timeout` for something to happen, and tells what was heard with the time of its reading in ns.
+    /// Waits up to `timeout` for events, and passes on what was received with its time in ns.
     pub(super) fn pump(
         &mut self,
         timeout: Duration,
-        mut hear: impl FnMut(&mut Client, u64, Heard<'_>) -> Result<()>,
+        mut receive: impl FnMut(&mut Connection, u64, Received<'_>) -> Result<()>,
     ) -> Result<()> {
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
@@ -100,13 +103,13 @@ impl Crowd {
             let token = event.token();
             let client = &mut self.clients[token.0];
             if client.is_connecting() {
-                client.connected(&self.speech)?;
+                client.connected(&self.dialect)?;
                 self.poll.registry().reregister(&mut client.stream, token, Interest::READABLE)?;
                 continue;
             }
             let now = self.began.elapsed().as_nanos() as u64;
             let was_ready = client.is_ready();
-            client.read(&self.speech, &mut self.buffer, &mut |client, heard| hear(client, now, heard))?;
+            client.read(&self.dialect, &mut self.buffer, &mut |client, received| receive(client, now, received))?;
             self.ready += usize::from(client.is_ready() && !was_ready);
         }
         Ok(())
@@ -116,13 +119,13 @@ impl Crowd {
         let number = self.clients.len();
         let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).context("connecting")?;
         self.poll.registry().register(&mut stream, Token(number), Interest::WRITABLE)?;
-        self.clients.push(Client::new(number, stream));
+        self.clients.push(Connection::new(number, stream));
         Ok(())
     }
 }
 
 impl Drop for Crowd {
-    /// Ends by resets: thousands of closed connections that wait would stand in the way of the next crowd.
+    /// Ends connections by a reset: thousands of ports in TIME_WAIT would be missing for the next crowd.
     fn drop(&mut self) {
         for client in &self.clients {
             let _ = SockRef::from(&client.stream).set_linger(Some(Duration::ZERO));

@@ -1,41 +1,41 @@
-//! Votes and their answers: as fast as they come, or at planned times.
+//! Votes and their answers: in a closed loop, or at scheduled times.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use hdrhistogram::Histogram;
 
-use super::client::Heard;
+use super::connection::Received;
 use super::crowd::Crowd;
 
-/// A vote must be answered within this.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-/// Longest latency told apart, in ns; longer ones count as this.
-const MOST_NS: u64 = 60_000_000_000;
+/// Time for the answer to a vote.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest latency in the histogram; longer ones count as this.
+const MAX_NS: u64 = 60_000_000_000;
 
-/// What came of many votes.
+/// The result of many votes.
 pub struct Votes {
-    /// Votes that were answered, and so taken.
+    /// Votes that were answered and stored.
     pub count: u64,
-    /// Ns from the moment the vote was due to its answer.
+    /// From the moment the vote was due to its answer, in ns.
     pub latency: Histogram<u64>,
-    /// Broadcasts that came meanwhile, counted at each client.
+    /// Broadcasts received meanwhile, summed over connections.
     pub tallies: u64,
     /// Bytes of the answers' texts.
     pub ack_bytes: u64,
-    /// How long it took.
+    /// How long all of them took.
     pub wall: Duration,
 }
 
 impl Default for Votes {
     fn default() -> Self {
-        let latency = Histogram::new_with_bounds(1_000, MOST_NS, 3).expect("the bounds are in order");
+        let latency = Histogram::new_with_bounds(1_000, MAX_NS, 3).expect("the bounds are in order");
         Self { count: 0, latency, tallies: 0, ack_bytes: 0, wall: Duration::ZERO }
     }
 }
 
 impl Votes {
-    /// Takes others of the same kind in.
+    /// Adds other votes.
     pub fn add(&mut self, others: &Self) {
         self.count += others.count;
         self.latency.add(&others.latency).expect("both have the same bounds");
@@ -62,26 +62,29 @@ impl Votes {
 }
 
 impl Crowd {
-    /// Everybody casts `each` votes, the next as soon as the last is answered.
+    /// Every connection casts `each` votes, the next one as soon as the last one is answered.
+    ///
+    /// # Errors
+    /// A vote was refused, or not answered within 10 s, or a connection was closed.
     pub fn closed_loop(&mut self, each: u32) -> Result<Votes> {
-        let speech = self.speech.clone();
+        let dialect = self.dialect.clone();
         let began = Instant::now();
         let mut votes = Votes::default();
         let all = self.len() as u64 * u64::from(each);
         let starts: Vec<u32> = self.clients.iter().map(|client| client.casts).collect();
         for number in 0..self.len() {
             let now = self.now();
-            self.clients[number].cast(&speech, now)?;
+            self.clients[number].cast(&dialect, now)?;
         }
         let mut answered = (0, Instant::now());
         while votes.count < all {
-            self.pump(Duration::from_millis(100), |client, now, heard| {
-                match heard {
-                    Heard::Tally(_) => votes.tallies += 1,
-                    Heard::Ack(ack) => {
+            self.pump(Duration::from_millis(100), |client, now, received| {
+                match received {
+                    Received::Tally(_) => votes.tallies += 1,
+                    Received::Ack(ack) => {
                         votes.answered(client.due.take().unwrap_or(now), now, ack);
                         if client.casts - starts[client.number] < each {
-                            client.cast(&speech, now)?;
+                            client.cast(&dialect, now)?;
                         }
                     }
                 }
@@ -89,58 +92,61 @@ impl Crowd {
             })?;
             if votes.count > answered.0 {
                 answered = (votes.count, Instant::now());
-            } else if answered.1.elapsed() > ANSWER_WITHIN {
-                bail!("{} of {all} votes were answered, and then none for {ANSWER_WITHIN:?}", votes.count);
+            } else if answered.1.elapsed() > ANSWER_TIMEOUT {
+                bail!("{} of {all} votes were answered, and then none for {ANSWER_TIMEOUT:?}", votes.count);
             }
         }
         votes.wall = began.elapsed();
         Ok(votes)
     }
 
-    /// The first `casters` clients cast a vote every `every` each, spread evenly, until `go_on` says no; the others
-    /// listen.
+    /// The first `casters` connections cast a vote every `every` each, evenly spread, until `go_on` returns false. The
+    /// others only read.
     ///
-    /// A vote that is due while the one before is unanswered is sent late and counts from when it was due. The
-    /// gauge's own timer has whole ms, so what it is late itself is left out.
+    /// A vote that is due while the one before is unanswered is sent late and counts from when it was due. The client's
+    /// timer has whole ms, so its own lateness is left out.
+    ///
+    /// # Errors
+    /// A vote was refused, or not answered within 10 s, or a connection was closed.
     pub fn paced(&mut self, casters: usize, every: Duration, mut go_on: impl FnMut() -> bool) -> Result<Votes> {
-        let speech = self.speech.clone();
+        let dialect = self.dialect.clone();
         let began = Instant::now();
         let step = every / casters as u32;
         let mut votes = Votes::default();
-        let mut planned: u32 = 0;
-        let mut under_way = 0;
+        let mut scheduled: u32 = 0;
+        let mut in_flight = 0;
         let mut ended = None;
         loop {
             if ended.is_none() && !go_on() {
                 ended = Some(Instant::now());
             }
             if let Some(ended) = ended {
-                if under_way == 0 {
+                if in_flight == 0 {
                     break;
                 }
-                if ended.elapsed() > ANSWER_WITHIN {
-                    bail!("{under_way} votes were not answered within {ANSWER_WITHIN:?}");
+                if ended.elapsed() > ANSWER_TIMEOUT {
+                    bail!("{in_flight} votes were not answered within {ANSWER_TIMEOUT:?}");
                 }
             }
-            while ended.is_none() && began.elapsed() >= step * planned {
+            while ended.is_none() && began.elapsed() >= step * scheduled {
                 let now = self.now();
-                let client = &mut self.clients[planned as usize % casters];
+                let client = &mut self.clients[scheduled as usize % casters];
                 match client.due {
-                    None => client.cast(&speech, now)?,
+                    None => client.cast(&dialect, now)?,
                     Some(_) => client.owed.push_back(now),
                 }
-                planned += 1;
-                under_way += 1;
+                scheduled += 1;
+                in_flight += 1;
             }
-            let next = (step * planned).saturating_sub(began.elapsed());
-            self.pump(next.min(Duration::from_millis(20)), |client, now, heard| {
-                match heard {
-                    Heard::Tally(_) => votes.tallies += 1,
-                    Heard::Ack(ack) => {
-                        under_way -= 1;
+            let next = (step * scheduled).saturating_sub(began.elapsed());
+            self.pump(next.min(Duration::from_millis(20)), |client, now, received| {
+                match received {
+                    Received::Tally(_) => votes.tallies += 1,
+                    Received::Ack(ack) => {
+                        in_flight -= 1;
                         votes.answered(client.due.take().unwrap_or(now), now, ack);
                         if let Some(due) = client.owed.pop_front() {
-                            client.cast(&speech, due)?;
+                            client.cast(&dialect, due)?;
                         }
                     }
                 }

@@ -1,57 +1,56 @@
-//! What a client says to each of the servers, and what it listens for.
+//! The messages of each kind of server.
 
-use super::frame;
+use client::frame;
+use client::protocol::ClientMessage;
 
-/// How many casts of one letter a voter has in a round, as a room gives by default: ballots are as long as on stage.
+/// Votes of a voter in a round by default, each in a cast of its own.
 pub const CASTS_PER_ROUND: u32 = 10;
-/// The most that a room may give, where one round has to last.
-pub const MOST_CASTS_PER_ROUND: u32 = 100;
+/// Votes of a voter in a round at most, for measures of one round.
+pub const MAX_CASTS_PER_ROUND: u32 = 100;
 
-/// The words of one kind of server. Texts are compared by their beginning only: nothing is parsed on the hot path.
-pub struct Speech {
+/// The messages of one kind of server. Only the first bytes of a text are compared; nothing is parsed on the hot path.
+pub struct Dialect {
     /// Path of the handshake.
     pub path: &'static str,
-    /// First frame of each client, on the wire: one for each, one for all, or none.
+    /// Encoded first frame: one for each connection, one for all, or none.
     openings: Vec<Vec<u8>>,
-    /// How the text begins that makes a client ready; empty: the handshake does.
+    /// Beginning of the text that makes a connection ready; empty: the handshake does.
     pub ready: &'static [u8],
-    /// How a broadcast begins.
+    /// Beginning of a broadcast.
     pub tally: &'static [u8],
-    /// How the answer to a vote begins.
+    /// Beginning of the answer to a vote.
     pub ack: &'static [u8],
-    /// True for an ack whose vote was not taken.
+    /// True for the answer to a vote that was refused.
     pub is_refusal: fn(&[u8]) -> bool,
-    /// Names a broadcast, so that clients' receipts of the same one are put together: from its text, and how many
-    /// this client has got.
+    /// Identifies a broadcast over all connections, by its text and the number that this connection has received.
     pub name: fn(&[u8], u64) -> u64,
-    /// The frame that asks for a broadcast; `None`: a vote makes one.
+    /// The frame that asks for a broadcast; `None`: a vote causes one.
     pub ask: Option<Vec<u8>>,
-    /// A vote's text, for a client, a round and a slip, both from 1.
+    /// The text of a vote, for a connection, and for a round and a slip from 1.
     pub vote: fn(usize, (u32, u32)) -> String,
     /// Casts of one round.
     pub casts_per_round: u32,
 }
 
-impl Speech {
+impl Dialect {
     /// Tallycast, with one token for each client.
     pub fn tallycast(room: &str, tokens: &[String], casts_per_round: u32) -> Self {
-        let hello = |token| format!(r#"{{"hello":{{"room":"{room}","role":"voter","token":"{token}"}}}}"#);
         Self {
             path: "/ws",
-            openings: tokens.iter().map(|token| text(&hello(token))).collect(),
+            openings: tokens.iter().map(|token| hello(room, token)).collect(),
             ready: br#"{"state":"#,
             tally: br#"{"tally":"#,
             ack: br#"{"ballot":"#,
-            // `"refused":"…"` comes last, and is left out of what was taken
+            // `"refused":"…"` comes last, and is missing if the vote was stored
             is_refusal: |ack| ack.ends_with(b"\"}}"),
             name: |tally, _| version(tally),
             ask: None,
-            vote: |_, (round, slip)| format!(r#"{{"cast":{{"round":{round},"take":1,"slip":{slip},"votes":"a"}}}}"#),
+            vote: |_, (round, slip)| ClientMessage::Cast { round, take: 1, slip: slip as usize, votes: "a" }.text(),
             casts_per_round,
         }
     }
 
-    /// The floor. Its votes are as long as those of Tallycast.
+    /// The floor. Its votes are as long as Tallycast's.
     pub fn floor() -> Self {
         Self {
             path: "/",
@@ -67,7 +66,7 @@ impl Speech {
         }
     }
 
-    /// Socket.IO 4: packets of Engine.IO 4 and of its own in one text.
+    /// Socket.IO 4: its own packets within packets of Engine.IO 4, in one text.
     pub fn socketio() -> Self {
         Self {
             path: "/socket.io/?EIO=4&transport=websocket",
@@ -85,20 +84,24 @@ impl Speech {
         }
     }
 
-    /// Round and slip of a client's cast, which is numbered from 0.
+    /// Round and slip of a cast, which is numbered from 0.
     pub fn place(&self, cast: u32) -> (u32, u32) {
         (cast / self.casts_per_round + 1, cast % self.casts_per_round + 1)
     }
 
-    /// The first frame of a client.
+    /// The first frame of a connection.
     pub fn opening(&self, client: usize) -> Option<&[u8]> {
         self.openings.get(client % self.openings.len().max(1)).map(Vec::as_slice)
     }
 
-    /// The answer to a text that wants one: Engine.IO pings by texts.
-    pub fn answer(&self, heard: &[u8]) -> Option<Vec<u8>> {
-        (heard == b"2").then(|| text("3"))
+    /// The answer to a ping in a text, as Engine.IO sends them.
+    pub fn answer(&self, received: &[u8]) -> Option<Vec<u8>> {
+        (received == b"2").then(|| text("3"))
     }
+}
+
+fn hello(room: &str, token: &str) -> Vec<u8> {
+    text(&ClientMessage::Hello { room, role: "voter", token: Some(token) }.text())
 }
 
 fn text(text: &str) -> Vec<u8> {
@@ -118,31 +121,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tally_is_named_by_its_version() {
+    fn a_tally_is_identified_by_its_version() {
         let tally = br#"{"tally":{"round":1,"take":1,"version":1763651234567,"total":3,"voters":3,"votes":[3,0]}}"#;
         assert_eq!(version(tally), 1_763_651_234_567);
         assert_eq!(version(b"{}"), 0);
     }
 
     #[test]
-    fn refusals_are_told_from_ballots() {
-        let ours = Speech::tallycast("ABCDEF", &[], CASTS_PER_ROUND);
+    fn refusals_are_recognised() {
+        let ours = Dialect::tallycast("ABCDEF", &[], CASTS_PER_ROUND);
         assert!(!(ours.is_refusal)(br#"{"ballot":{"round":1,"take":1,"votes":"a","left":9}}"#));
         assert!((ours.is_refusal)(br#"{"ballot":{"round":1,"take":1,"votes":"a","left":9,"refused":"closed"}}"#));
-        let theirs = Speech::socketio();
+        let theirs = Dialect::socketio();
         assert!(!(theirs.is_refusal)(br#"431[{"ok":1}]"#));
         assert!((theirs.is_refusal)(br#"431[{"refused":"slip"}]"#));
     }
 
     #[test]
-    fn casts_fill_a_round_and_go_on_in_the_next() {
-        let speech = Speech::socketio();
-        assert_eq!([0, 9, 10].map(|cast| speech.place(cast)), [(1, 1), (1, 10), (2, 1)]);
+    fn casts_fill_one_round_after_the_other() {
+        let dialect = Dialect::socketio();
+        assert_eq!([0, 9, 10].map(|cast| dialect.place(cast)), [(1, 1), (1, 10), (2, 1)]);
     }
 
     #[test]
     fn a_vote_to_the_floor_is_as_long_as_ours() {
-        let ours = (Speech::tallycast("ABCDEF", &[], CASTS_PER_ROUND).vote)(3, (5, 2)).len();
-        assert!((Speech::floor().vote)(3, (5, 2)).len().abs_diff(ours) <= 2);
+        let ours = (Dialect::tallycast("ABCDEF", &[], CASTS_PER_ROUND).vote)(3, (5, 2)).len();
+        assert!((Dialect::floor().vote)(3, (5, 2)).len().abs_diff(ours) <= 2);
     }
 }

@@ -1,4 +1,4 @@
-//! One socket of a crowd: its handshake, and what it hears.
+//! One connection of a crowd.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -6,14 +6,14 @@ use std::io::{self, ErrorKind, Read, Write};
 use anyhow::{Context, Result, bail};
 use mio::net::TcpStream;
 
-use super::frame;
-use super::speech::Speech;
+use super::dialect::Dialect;
+use client::frame;
 
-/// What a client heard, with the text.
-pub enum Heard<'t> {
+/// What a connection received, with the text.
+pub enum Received<'t> {
     /// A broadcast.
     Tally(&'t [u8]),
-    /// An answer to a vote that was taken.
+    /// The answer to a vote that was stored.
     Ack(&'t [u8]),
 }
 
@@ -26,24 +26,24 @@ enum Stage {
 }
 
 /// See [module](self).
-pub struct Client {
+pub struct Connection {
     /// From 0.
     pub number: usize,
-    /// Broadcasts heard so far.
+    /// Broadcasts received so far.
     pub tallies: u64,
     /// Votes cast so far.
     pub casts: u32,
-    /// When the vote under way was due, in ns of the crowd's clock; `None`: none is under way.
+    /// When the vote in flight was due, in ns since the crowd's beginning; `None`: no vote is in flight.
     pub due: Option<u64>,
-    /// When the votes were due that wait for the answer to the one under way.
+    /// When the votes were due that wait for the vote in flight.
     pub owed: VecDeque<u64>,
     pub(super) stream: TcpStream,
     stage: Stage,
-    /// The beginning of a frame that is not whole yet.
+    /// The beginning of an incomplete frame.
     rest: Vec<u8>,
 }
 
-impl Client {
+impl Connection {
     pub(super) fn new(number: usize, stream: TcpStream) -> Self {
         let stage = Stage::Connecting;
         Self { number, tallies: 0, casts: 0, due: None, owed: VecDeque::new(), stream, stage, rest: vec![] }
@@ -58,8 +58,8 @@ impl Client {
         self.stage == Stage::Connecting
     }
 
-    /// Asks for the upgrade, once the connection stands.
-    pub(super) fn connected(&mut self, speech: &Speech) -> Result<()> {
+    /// Sends the handshake over an established connection.
+    pub(super) fn connected(&mut self, dialect: &Dialect) -> Result<()> {
         if let Some(error) = self.stream.take_error()? {
             return Err(error).context("connecting");
         }
@@ -68,31 +68,37 @@ impl Client {
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {peer}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            speech.path
+            dialect.path
         );
         self.stage = Stage::Handshaking;
         self.send(request.as_bytes())
     }
 
-    /// Sends a frame. So little is under way at a time that the kernel always takes it whole.
+    /// Sends an encoded frame. With one vote in flight the kernel's buffer always has space for it.
+    ///
+    /// # Errors
+    /// The connection has ended.
     pub fn send(&mut self, wire: &[u8]) -> Result<()> {
         self.stream.write_all(wire).with_context(|| format!("writing to socket {}", self.number))
     }
 
     /// Casts the next vote, which was due at `due`.
-    pub fn cast(&mut self, speech: &Speech, due: u64) -> Result<()> {
-        let vote = (speech.vote)(self.number, speech.place(self.casts));
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn cast(&mut self, dialect: &Dialect, due: u64) -> Result<()> {
+        let vote = (dialect.vote)(self.number, dialect.place(self.casts));
         self.casts += 1;
         self.due = Some(due);
         self.send(&frame::from_client(frame::TEXT, vote.as_bytes()))
     }
 
-    /// Reads what there is into the shared buffer, and tells what was heard.
+    /// Reads everything available into the shared buffer, and passes on what was received.
     pub(super) fn read(
         &mut self,
-        speech: &Speech,
+        dialect: &Dialect,
         buffer: &mut [u8],
-        hear: &mut impl FnMut(&mut Client, Heard<'_>) -> Result<()>,
+        receive: &mut impl FnMut(&mut Connection, Received<'_>) -> Result<()>,
     ) -> Result<()> {
         loop {
             let kept = self.rest.len();
@@ -105,21 +111,21 @@ impl Client {
             };
             self.rest.clear();
             let bytes = &buffer[..kept + read];
-            let taken = self.take(speech, bytes, hear)?;
+            let taken = self.take(dialect, bytes, receive)?;
             self.rest.extend_from_slice(&bytes[taken..]);
-            // less than there was room for: nothing is left, and the next bytes raise a new event
+            // the buffer is not full, so nothing is left; later bytes raise a new event
             if kept + read < buffer.len() {
                 return Ok(());
             }
         }
     }
 
-    /// Takes what is whole; answers how many bytes that was.
+    /// Handles every complete frame, and gives the number of bytes.
     fn take(
         &mut self,
-        speech: &Speech,
+        dialect: &Dialect,
         bytes: &[u8],
-        hear: &mut impl FnMut(&mut Client, Heard<'_>) -> Result<()>,
+        receive: &mut impl FnMut(&mut Connection, Received<'_>) -> Result<()>,
     ) -> Result<usize> {
         let mut at = 0;
         if self.stage == Stage::Handshaking {
@@ -129,8 +135,8 @@ impl Client {
                 bail!("socket {} was refused: {}", self.number, head.lines().next().unwrap_or_default());
             }
             at = end + 4;
-            self.stage = if speech.ready.is_empty() { Stage::Ready } else { Stage::Greeting };
-            if let Some(opening) = speech.opening(self.number) {
+            self.stage = if dialect.ready.is_empty() { Stage::Ready } else { Stage::Greeting };
+            if let Some(opening) = dialect.opening(self.number) {
                 self.send(opening)?;
             }
         }
@@ -138,7 +144,7 @@ impl Client {
             let payload = &bytes[at + found.start..at + found.end];
             at += found.end;
             match found.opcode {
-                frame::TEXT => self.heard(speech, payload, hear)?,
+                frame::TEXT => self.text(dialect, payload, receive)?,
                 frame::PING => self.send(&frame::from_client(frame::PONG, payload))?,
                 frame::PONG => {}
                 frame::CLOSE => {
@@ -151,25 +157,25 @@ impl Client {
         Ok(at)
     }
 
-    fn heard(
+    fn text(
         &mut self,
-        speech: &Speech,
+        dialect: &Dialect,
         text: &[u8],
-        hear: &mut impl FnMut(&mut Client, Heard<'_>) -> Result<()>,
+        receive: &mut impl FnMut(&mut Connection, Received<'_>) -> Result<()>,
     ) -> Result<()> {
-        if text.starts_with(speech.tally) {
+        if text.starts_with(dialect.tally) {
             self.tallies += 1;
-            return hear(self, Heard::Tally(text));
+            return receive(self, Received::Tally(text));
         }
-        if text.starts_with(speech.ack) && self.due.is_some() {
-            if (speech.is_refusal)(text) {
+        if text.starts_with(dialect.ack) && self.due.is_some() {
+            if (dialect.is_refusal)(text) {
                 bail!("a vote of socket {} was refused: {}", self.number, String::from_utf8_lossy(text));
             }
-            return hear(self, Heard::Ack(text));
+            return receive(self, Received::Ack(text));
         }
-        if self.stage == Stage::Greeting && text.starts_with(speech.ready) {
+        if self.stage == Stage::Greeting && text.starts_with(dialect.ready) {
             self.stage = Stage::Ready;
-        } else if let Some(answer) = speech.answer(text) {
+        } else if let Some(answer) = dialect.answer(text) {
             self.send(&answer)?;
         }
         Ok(())
