@@ -152,7 +152,8 @@ pub fn cookie(request: &HttpRequest, state: &AppState, room: &ActiveRoom, token:
 /// 403 `removed`; 503 if the ledger does not answer.
 pub async fn known_voter(state: &AppState, room: &Arc<ActiveRoom>, token: VoterToken) -> ApiResult<(Voter, Ballot)> {
     let record = room.board.room();
-    let greeting = ResumeRequest { voter: token.voter, name: token.name, card: fresh_card(), take: record.current_take() };
+    let greeting =
+        ResumeRequest { voter: token.voter, name: token.name, card: fresh_card(), take: record.current_take() };
     let (voter, ballot) = room.greet(&state.pod, greeting).await?;
     if voter.removed { Err(ApiError::removed()) } else { Ok((voter, ballot)) }
 }

@@ -21,7 +21,7 @@ use tallycast::domain::ids::{RoomId, VoterId};
 use tallycast::domain::room::JoinMode;
 use tallycast::domain::text::Name;
 use tallycast::ledger::redis::{RedisLedger, RedisOptions};
-use tallycast::ledger::{Batch, Feed, FeedEvent, JoinOutcome, JoinRequest, Ledger, VoterStore, fresh_card};
+use tallycast::ledger::{Batch, Feed, FeedEvent, JoinOutcome, JoinRequest, Ledger, fresh_card};
 use tokio::time::timeout;
 
 fn ledger(redis: &Redis, tick_ms: u64) -> RedisLedger {

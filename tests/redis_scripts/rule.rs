@@ -8,7 +8,7 @@ use tallycast::domain::LedgerMs;
 use tallycast::domain::ballot::{Ballot, Cast, judge};
 use tallycast::domain::gate::{Deadline, DesiredGate, Gate};
 use tallycast::domain::ids::{RoomId, VoterId};
-use tallycast::ledger::{Batch, Diagnostics, Ledger, Verdict, VoteStore, VoterStore};
+use tallycast::ledger::{Batch, Ledger, Verdict, VoteStore};
 use tokio::runtime::Runtime;
 
 use crate::support::{self, redis::Redis};

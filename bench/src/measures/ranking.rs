@@ -11,7 +11,7 @@ use tallycast::domain::ballot::Cast;
 use tallycast::domain::ids::VoterId;
 use tallycast::domain::text::Name;
 use tallycast::ledger::redis::{RedisLedger, RedisOptions};
-use tallycast::ledger::{Batch, ResumeRequest, MAX_CASTS, SharedLedger, Verdict, fresh_card};
+use tallycast::ledger::{Batch, MAX_CASTS, ResumeRequest, SharedLedger, Verdict, fresh_card};
 
 use crate::lab::{Aof, Lab, Store};
 use crate::measuring::{Crowd, MAX_CASTS_PER_ROUND};
