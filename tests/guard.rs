@@ -65,9 +65,18 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn imports_have_no_circles() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let imports = Imports::of(&sources("src"), &root);
-    assert_eq!(imports.circles(), BTreeSet::new());
+    for folder in ["src", "client/src", "loadtest/src", "bench/src"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let imports = Imports::of(&sources(folder), &root);
+        assert_eq!(imports.circles(), BTreeSet::new(), "in {folder}");
+    }
+}
+
+#[test]
+fn clients_share_nothing_with_the_server() {
+    for folder in ["client/src", "loadtest/src"] {
+        assert_free_of(folder, &["tallycast::"]);
+    }
 }
 
 #[test]
@@ -116,7 +125,7 @@ fn there_is_one_redis_client() {
 
 #[test]
 fn files_stay_small_enough_to_read() {
-    for folder in ["src", "tests"] {
+    for folder in ["src", "tests", "client", "loadtest", "bench/src"] {
         for (path, text) in sources(folder) {
             let lines = text.lines().count();
             assert!(lines <= 500, "{} has {lines} lines: split it by responsibility", path.display());
