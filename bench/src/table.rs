@@ -1,4 +1,4 @@
-//! Rows of the table: what was measured, what it must be, and the verdict.
+//! Rows of the table: the figure, its limits, and the verdict.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,17 +10,17 @@ pub const SOCKETIO: &str = "Socket.IO";
 /// A contender's figure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reference {
-    /// Whose.
+    /// Name of the contender.
     pub name: String,
     /// In the row's unit.
     pub value: f64,
 }
 
-/// What a figure is held against.
+/// A limit of a figure.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Limit {
-    /// True: no more than the bound; false: no less.
-    pub is_most: bool,
+    /// True: the figure must not be above the bound; false: not below it.
+    pub is_max: bool,
     /// In the row's unit, or times the reference.
     pub bound: f64,
     /// The reference that the bound multiplies.
@@ -28,14 +28,14 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// No more than this.
+    /// The figure must not be above this.
     pub fn most(bound: f64) -> Self {
-        Self { is_most: true, bound, times: None }
+        Self { is_max: true, bound, times: None }
     }
 
-    /// No less than this.
+    /// The figure must not be below this.
     pub fn least(bound: f64) -> Self {
-        Self { is_most: false, bound, times: None }
+        Self { is_max: false, bound, times: None }
     }
 
     /// As a multiple of a reference's figure.
@@ -47,13 +47,13 @@ impl Limit {
     /// reference was not measured.
     fn excess(&self, row: &Row) -> Option<f64> {
         let bound = self.bound * self.times.as_deref().map_or(Some(1.0), |name| row.reference(name))?;
-        let (above, below) = if self.is_most { (row.ours, bound) } else { (bound, row.ours) };
-        // nothing of something that must not be
+        let (above, below) = if self.is_max { (row.ours, bound) } else { (bound, row.ours) };
+        // both may be 0
         Some(if above == below { 1.0 } else { above / below })
     }
 
     fn text(&self, unit: &str) -> String {
-        let sign = if self.is_most { "≤" } else { "≥" };
+        let sign = if self.is_max { "≤" } else { "≥" };
         match &self.times {
             None => format!("{sign} {} {unit}", figure(self.bound)),
             Some(name) => format!("{sign} {} × {name}", figure(self.bound)),
@@ -68,26 +68,26 @@ pub struct Row {
     pub number: u8,
     /// What is measured; unique within the number.
     pub measure: String,
-    /// Of all figures.
+    /// Unit of every figure.
     pub unit: String,
     /// Tallycast's figure.
     pub ours: f64,
-    /// What was measured beside it.
+    /// Figures of other contenders.
     pub references: Vec<Reference>,
     /// Limits that must be kept.
     pub must: Vec<Limit>,
-    /// Limits that are aimed at.
+    /// Limits that are goals.
     pub aim: Vec<Limit>,
-    /// What else is worth knowing.
+    /// Further figures, as text.
     pub note: String,
 }
 
-/// How a row came out.
+/// The result of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Verdict {
-    /// All limits are kept.
+    /// The figure is within every limit.
     Aim,
-    /// What must be is kept.
+    /// The figure is within the limits that must be kept.
     Must,
     /// The worst excess over a limit that must be kept, as a factor.
     Missed(f64),
@@ -102,7 +102,7 @@ impl Row {
         Self { number, measure: measure.into(), unit: unit.to_owned(), ours, references, must, aim, note }
     }
 
-    /// Puts a figure beside it.
+    /// Adds the figure of another contender.
     pub fn beside(mut self, name: &str, value: f64) -> Self {
         self.references.push(Reference { name: name.to_owned(), value });
         self
@@ -114,31 +114,31 @@ impl Row {
         self
     }
 
-    /// Adds limits that are aimed at.
+    /// Adds limits that are goals.
     pub fn aim(mut self, limits: impl IntoIterator<Item = Limit>) -> Self {
         self.aim.extend(limits);
         self
     }
 
-    /// Says what else is worth knowing.
+    /// Adds further figures, as text.
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
     }
 
-    /// A figure of the references.
+    /// The figure of another contender.
     pub fn reference(&self, name: &str) -> Option<f64> {
         self.references.iter().find(|reference| reference.name == name).map(|reference| reference.value)
     }
 
-    /// How it came out.
+    /// The result.
     pub fn verdict(&self) -> Verdict {
         let worst = |limits: &[Limit]| {
             let excesses: Option<Vec<f64>> = limits.iter().map(|limit| limit.excess(self)).collect();
             excesses?.into_iter().reduce(f64::max)
         };
         match (worst(&self.must), worst(&self.aim)) {
-            // a figure that is not a number keeps no limit
+            // a figure that is not a number is not within any limit
             (Some(must), _) if must.is_nan() || must > 1.0 => Verdict::Missed(must),
             (None, _) => Verdict::Open,
             (_, Some(aim)) if aim <= 1.0 => Verdict::Aim,
@@ -210,7 +210,7 @@ fn figure(value: f64) -> String {
     }
 }
 
-/// The middle of some figures; the mean of the two middle ones if they are even. Not a number if there are none.
+/// The median of some figures; not a number if there are none.
 pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = figures.into_iter().collect();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -242,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn least_limits_are_missed_from_below() {
+    fn a_lower_limit_is_missed_from_below() {
         let rate = |ours| Row::new(11, "votes", "/s", ours).must([Limit::least(50_000.0)]).verdict();
         assert_eq!(rate(50_000.0), Verdict::Must);
         assert_eq!(rate(40_000.0), Verdict::Missed(1.25));
     }
 
     #[test]
-    fn nothing_is_kept_against_what_was_not_measured() {
+    fn without_the_other_figure_there_is_no_verdict() {
         let unmeasured = Row::new(1, "frames", "µs", 1.0).must([Limit::most(1.0).times(FLOOR)]);
         assert_eq!(unmeasured.verdict(), Verdict::Open);
         assert_eq!(Row::new(1, "frames", "µs", 1.0).verdict(), Verdict::Open);
@@ -257,14 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn medians_and_figures_are_plain() {
+    fn medians_and_figures_are_rounded_for_reading() {
         assert_eq!([median([3.0, 1.0, 2.0]), median([4.0, 1.0, 2.0, 3.0])], [2.0, 2.5]);
         assert!(median([]).is_nan());
         assert_eq!([0.123, 12.34, 123.4, 1_234_567.0].map(figure), ["0.12", "12.3", "123", "1,234,567"]);
     }
 
     #[test]
-    fn a_line_of_the_table_says_what_was_missed() {
+    fn a_line_of_the_table_holds_the_verdict() {
         let line = markdown(&[row(5.0)]);
         assert!(line.ends_with(
             "| 1 | frames | 5.00 µs | floor 4.00 (1.25 ×)<br>Socket.IO 10.0 (0.50 ×) | ≤ 1.15 × floor, ≤ 0.55 × \

@@ -4,7 +4,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`protocol`] | messages, as types |
-//! | [`frame`] | WebSocket frames without a connection: header parsing only, for clients that must cost next to nothing |
+//! | [`frame`] | WebSocket frames without a connection: header parsing only, for programs that must cost next to nothing |
 //! | [`socket`] | a WebSocket connection |
 //! | [`voter`] | what a voter sends to join, and what it knows of its ballots |
 

@@ -1,4 +1,4 @@
-//! Rows 1, 2, 3: one tally to all, ten times a second. Row 10: votes on the same core meanwhile.
+//! Rows 1, 2, 3: one tally to every viewer, ten times a second. Row 10: votes at the same time, on the same core.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -11,15 +11,15 @@ use crate::measuring::{Crowd, Dialect, MAX_CASTS_PER_ROUND};
 use crate::procs::Meter;
 use crate::table::{FLOOR, Limit, Row, SOCKETIO, median};
 
-/// A little longer than the server's own shortest time between two tallies, so that each is sent when it is due.
+/// A little longer than the server's shortest time between two tallies, so that each is sent when it is due.
 pub(super) const TALLY_EVERY: Duration = Duration::from_millis(105);
-/// A tally's text, until one was seen.
+/// Length of a tally's text, until one was measured.
 const TALLY_BYTES: usize = 105;
-/// Voters of row 10, and how often each casts.
+/// Voters of row 10, and the time between two casts of each.
 const CASTERS: usize = 200;
 const CAST_EVERY: Duration = Duration::from_millis(500);
 
-/// What one contender did once.
+/// The result of one trial.
 struct Trial {
     cpu_us_per_frame: f64,
     /// First to last receipt of the same tally.
@@ -32,16 +32,16 @@ struct Trial {
 }
 
 /// Row 1.
-pub fn to_a_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn to_a_thousand(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     let viewers = lab.count(1_000);
     let [ours, floor, socketio] = &contest(lab, viewers)?;
     let row = cpu_row(1, viewers, ours, floor, socketio);
-    tell(row.must([most(1.15, FLOOR), most(0.55, SOCKETIO)]).aim([most(1.05, FLOOR)]));
+    report(row.must([most(1.15, FLOOR), most(0.55, SOCKETIO)]).aim([most(1.05, FLOOR)]));
     Ok(())
 }
 
 /// Rows 2 and 3.
-pub fn to_ten_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn to_ten_thousand(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     let viewers = lab.count(10_000);
     let [ours, floor, socketio] = &contest(lab, viewers)?;
     let row = cpu_row(2, viewers, ours, floor, socketio);
@@ -49,17 +49,17 @@ pub fn to_ten_thousand(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let text_bytes = middle(ours, |trial| trial.text_bytes).round();
     // with its header of two or four bytes
     lab.note("frame_bytes", text_bytes + if text_bytes < 126.0 { 2.0 } else { 4.0 });
-    tell(row.must([most(1.15, FLOOR), most(0.40, SOCKETIO)]).aim([most(1.03, FLOOR)]));
+    report(row.must([most(1.15, FLOOR), most(0.40, SOCKETIO)]).aim([most(1.03, FLOOR)]));
 
     let spread = |trials: &[Trial]| middle(trials, |trial| trial.spread_ms);
     let row = Row::new(3, format!("one tally to {viewers} viewers, first to last, p50"), "ms", spread(ours));
     let row = row.beside(FLOOR, spread(floor)).beside(SOCKETIO, spread(socketio));
-    tell(row.must([most(1.2, FLOOR)]).aim([most(1.05, FLOOR)]));
+    report(row.must([most(1.2, FLOOR)]).aim([most(1.05, FLOOR)]));
     Ok(())
 }
 
 /// Row 10.
-pub fn votes_meanwhile(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn votes_meanwhile(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     let (viewers, casters) = (lab.count(10_000), lab.count(CASTERS));
     let trial = || {
         let deployment = lab.deploy(Store::Redis(Aof::Always), 1)?;
@@ -77,7 +77,7 @@ pub fn votes_meanwhile(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         "{tallies:.1} tallies and {:.0} votes a second; p50 {p50:.1} ms, longest {max:.1} ms",
         middle(trials, |votes| votes.rate())
     );
-    tell(Row::new(10, name, "ms", p99).must([Limit::most(15.0)]).aim([Limit::most(5.0)]).note(note));
+    report(Row::new(10, name, "ms", p99).must([Limit::most(15.0)]).aim([Limit::most(5.0)]).note(note));
     Ok(())
 }
 
@@ -87,7 +87,7 @@ fn for_a(length: Duration) -> impl FnMut() -> bool {
 }
 
 fn contest(lab: &Lab, viewers: usize) -> Result<[Vec<Trial>; 3]> {
-    // the others send texts as long as ours were
+    // the others send texts of the same length
     let payload = Cell::new(TALLY_BYTES);
     let ours = || {
         let deployment = lab.deploy(Store::Redis(Aof::Always), 1)?;
@@ -132,7 +132,7 @@ fn cpu_row(number: u8, viewers: usize, ours: &[Trial], floor: &[Trial], socketio
     let partial: usize = ours.iter().map(|trial| trial.partial).sum();
     let note = format!(
         "texts of {:.0} bytes; {:.0} frames a second at {:.0} % of the core, Socket.IO {:.0} at {:.0} %; {partial} \
-         tallies were skipped by somebody",
+         tallies did not reach every viewer",
         middle(ours, |trial| trial.text_bytes),
         middle(ours, |trial| trial.frames_per_s),
         middle(ours, |trial| trial.busy * 100.0),

@@ -53,7 +53,7 @@ const MEASURES: [(&[u8], Measure); 12] = [
 ///
 /// # Errors
 /// A measure failed. The text names every failed one.
-pub fn run(lab: &Lab, wanted: &BTreeSet<u8>, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn run(lab: &Lab, wanted: &BTreeSet<u8>, report: &mut dyn FnMut(Row)) -> Result<()> {
     let mut failed = vec![];
     let many: [(&[u8], Measure); 1] = [(&[14], many::ninety_thousand)];
     let long = if lab.options.full { &many[..] } else { &[] };
@@ -62,12 +62,12 @@ pub fn run(lab: &Lab, wanted: &BTreeSet<u8>, tell: &mut dyn FnMut(Row)) -> Resul
             continue;
         }
         eprintln!("measure {numbers:?}");
-        let mut tell_wanted = |row: Row| {
+        let mut report_wanted = |row: Row| {
             if wanted.contains(&row.number) {
-                tell(row);
+                report(row);
             }
         };
-        if let Err(error) = measure(lab, &mut tell_wanted) {
+        if let Err(error) = measure(lab, &mut report_wanted) {
             let error = format!("measure {numbers:?}: {error:#}");
             eprintln!("{error}");
             failed.push(error);

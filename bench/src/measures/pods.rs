@@ -1,4 +1,4 @@
-//! Row 12: what more pods on one Redis cost. All pods share one core, so that their CPU adds up to a comparison.
+//! Row 12: the cost of more pods on one Redis. All pods share one core, so their CPU time adds up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +16,9 @@ use crate::procs::Meter;
 use crate::table::{Limit, Row};
 
 const PODS: [usize; 3] = [1, 2, 4];
-/// Rounds that votes are measured in.
+/// Rounds of measured votes.
 const ROUNDS: usize = 10;
-/// Who votes while publishes are counted, and how often each: a thousand votes a second.
+/// Voters while publishes are counted, and the time between two casts of each: a thousand votes per second.
 const CASTERS: usize = 200;
 const CAST_EVERY: Duration = Duration::from_millis(200);
 
@@ -27,15 +27,15 @@ struct Trial {
     /// Casts of a commit.
     batch: f64,
     frame_us: f64,
-    /// Messages of the room on the feed, while a thousand votes a second come.
+    /// Messages on the room's channel, with a thousand votes per second.
     publishes_per_s: f64,
     publish_bytes: f64,
-    /// All of Redis, in the same time.
+    /// PUBLISH calls of all kinds in the same time.
     publish_calls_per_s: f64,
 }
 
 /// Row 12.
-pub fn level(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn level(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     let trials =
         in_turn(lab, [("1 pod", &|| trial(lab, 1)), ("2 pods", &|| trial(lab, 2)), ("4 pods", &|| trial(lab, 4))])?;
     let mut level = |what: &str, figure: fn(&Trial) -> f64| {
@@ -43,7 +43,7 @@ pub fn level(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         for (pods, trials) in PODS.iter().zip(&trials).skip(1) {
             let row = Row::new(12, format!("{what}, {pods} pods on one Redis"), "µs", middle(trials, figure));
             let note = format!("{:.0} casts a commit", middle(trials, |trial| trial.batch));
-            tell(row.beside("1 pod", one).must([Limit::most(1.1).times("1 pod")]).note(note));
+            report(row.beside("1 pod", one).must([Limit::most(1.1).times("1 pod")]).note(note));
         }
     };
     level("CPU per vote", |trial| trial.vote_us);
@@ -52,7 +52,7 @@ pub fn level(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         let name = format!("publishes per second and room while votes come, pods: {pods}");
         let row = Row::new(12, name, "/s", middle(trials, |trial| trial.publishes_per_s));
         let calls = middle(trials, |trial| trial.publish_calls_per_s);
-        tell(row.must([Limit::most(20.0)]).note(format!("{calls:.0} PUBLISH calls a second in all, beacons too")));
+        report(row.must([Limit::most(20.0)]).note(format!("{calls:.0} PUBLISH calls per second in all, with beacons")));
     }
     lab.note("publish_bytes", middle(&trials[0], |trial| trial.publish_bytes));
     Ok(())
@@ -69,7 +69,7 @@ fn trial(lab: &Lab, pods: usize) -> Result<Trial> {
     let (mut used, mut votes) = (0.0, 0);
     for _ in 0..ROUNDS {
         hall.open_next()?;
-        // the new state is taken by everybody before the clock starts
+        // every connection receives the new state before the measurement starts
         crowd.listen(Duration::from_millis(300))?;
         crowd.closed_loop(WARM)?;
         let meter = Meter::start(&pids)?;
@@ -90,37 +90,37 @@ fn trial(lab: &Lab, pods: usize) -> Result<Trial> {
     let fan = crowd.fan_out(TALLY_EVERY, lab.length(5.0))?;
     let frame_us = sum(&meter)? / fan.frames as f64;
 
-    let ear = Ear::open(deployment.redis(), &format!("tc:gates:{}", hall.id))?;
+    let listener = Listener::open(deployment.redis(), &format!("tc:gates:{}", hall.id))?;
     let publish_calls = || deployment.redis().info("commandstats", "cmdstat_publish");
     let calls = publish_calls()?;
     let end = Instant::now() + lab.length(5.0);
     crowd.paced(lab.count(CASTERS), CAST_EVERY, || Instant::now() < end)?;
-    let heard = ear.close()?;
-    let publish_calls_per_s = (publish_calls()? - calls) / heard.wall.as_secs_f64();
+    let counted = listener.close()?;
+    let publish_calls_per_s = (publish_calls()? - calls) / counted.wall.as_secs_f64();
 
     Ok(Trial {
         vote_us,
         batch,
         frame_us,
-        publishes_per_s: heard.messages as f64 / heard.wall.as_secs_f64(),
-        publish_bytes: heard.bytes as f64 / heard.messages as f64,
+        publishes_per_s: counted.messages as f64 / counted.wall.as_secs_f64(),
+        publish_bytes: counted.bytes as f64 / counted.messages as f64,
         publish_calls_per_s,
     })
 }
 
-/// Listens to a channel of the feed.
-struct Ear {
+/// Counts the messages of a channel.
+struct Listener {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Heard>>,
+    thread: JoinHandle<Result<Counted>>,
 }
 
-struct Heard {
+struct Counted {
     messages: u64,
     bytes: u64,
     wall: Duration,
 }
 
-impl Ear {
+impl Listener {
     fn open(redis: &Redis, channel: &str) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut connection = redis::Client::open(redis.url())?.get_connection()?;
@@ -130,25 +130,25 @@ impl Ear {
             let mut pubsub = connection.as_pubsub();
             pubsub.subscribe(channel)?;
             let began = Instant::now();
-            let mut heard = Heard { messages: 0, bytes: 0, wall: Duration::ZERO };
+            let mut counted = Counted { messages: 0, bytes: 0, wall: Duration::ZERO };
             while !told.load(Ordering::Relaxed) {
                 match pubsub.get_message() {
                     Ok(message) => {
-                        heard.messages += 1;
-                        heard.bytes += message.get_payload_bytes().len() as u64;
+                        counted.messages += 1;
+                        counted.bytes += message.get_payload_bytes().len() as u64;
                     }
                     Err(error) if error.is_timeout() => {}
                     Err(error) => return Err(error.into()),
                 }
             }
-            heard.wall = began.elapsed();
-            Ok(heard)
+            counted.wall = began.elapsed();
+            Ok(counted)
         });
         Ok(Self { stop, thread })
     }
 
-    fn close(self) -> Result<Heard> {
+    fn close(self) -> Result<Counted> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().ok().context("the thread that listens to the feed has failed")?
+        self.thread.join().ok().context("the thread that counts messages has failed")?
     }
 }

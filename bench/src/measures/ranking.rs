@@ -1,7 +1,6 @@
-//! Row 13: the ranking and the audit of a large room, and what other voters notice of them.
+//! Row 13: the ranking and the audit of a large room, and their effect on voters of another room.
 //!
-//! The ballots are stored through the ledger itself, by the library that the server is made of, while the server has
-//! the room open.
+//! The ballots are stored by the server's own library, while the server has the room open.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,21 +18,21 @@ use crate::procs::{peak_bytes, reset_peak, resident_bytes};
 use crate::table::{Limit, Row};
 use crate::tallycast::Hall;
 
-/// Voters of another room who vote meanwhile, and how often each casts.
+/// Voters of another room, and the time between two casts of each.
 const OTHERS: usize = 50;
 const CAST_EVERY: Duration = Duration::from_millis(500);
 
 /// Row 13.
-pub fn large(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
-    one(lab, lab.count(100_000), [1_000.0, 300.0], tell)?;
+pub fn large(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
+    one(lab, lab.count(100_000), [1_000.0, 300.0], report)?;
     if lab.options.full {
-        one(lab, lab.count(1_000_000), [10_000.0, 3_000.0], tell)?;
+        one(lab, lab.count(1_000_000), [10_000.0, 3_000.0], report)?;
     }
     Ok(())
 }
 
-fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn FnMut(Row)) -> Result<()> {
-    // what is stored before matters here, not how fast
+fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], report: &mut dyn FnMut(Row)) -> Result<()> {
+    // the speed of storing does not matter here
     let deployment = lab.deploy(Store::Redis(Aof::EverySecond), 1)?;
     let pod = deployment.pod();
     let mut hall = pod.hall(0, 1, MAX_CASTS_PER_ROUND)?;
@@ -72,21 +71,21 @@ fn one(lab: &Lab, ballots: usize, [must_ms, aim_ms]: [f64; 2], tell: &mut dyn Fn
             "ranking" => answer["reveal"]["of"].as_u64(),
             _ => answer["rounds"][0]["voters"].as_u64().filter(|_| answer["ok"] == true),
         };
-        ensure!(counted == Some(ballots as u64), "the {what} tells of {counted:?} voters instead of {ballots}");
+        ensure!(counted == Some(ballots as u64), "the {what} counts {counted:?} voters instead of {ballots}");
 
         let name = format!("{what} of {ballots} ballots");
         let row = Row::new(13, name.clone(), "ms", took.as_secs_f64() * 1e3);
         let row = row.must([Limit::most(must_ms)]).aim([Limit::most(aim_ms)]);
-        tell(row.note(format!("{grown:.0} MiB more at the peak")));
+        report(row.note(format!("{grown:.0} MiB more at the peak")));
         let row =
             Row::new(13, format!("longest ack of {OTHERS} other voters during the {name}"), "ms", votes.ms(100.0));
-        let note = format!("{:.1} ms when nothing else goes on; {} votes", quiet.ms(100.0), votes.count);
-        tell(row.must([Limit::most(20.0)]).note(note));
+        let note = format!("{:.1} ms without it; {} votes", quiet.ms(100.0), votes.count);
+        report(row.must([Limit::most(20.0)]).note(note));
     }
     Ok(())
 }
 
-/// Writes voters, and one ballot for each, in the open round.
+/// Stores voters, and one ballot for each, in the open round.
 async fn fill(ledger: &SharedLedger, hall: &Hall, ballots: usize) -> Result<()> {
     let voter = |number: usize| VoterId::parse(&format!("voter-{number}"));
     let mut writer = ledger.partition_writer(&hall.id, 0, "bench");
@@ -107,7 +106,7 @@ async fn fill(ledger: &SharedLedger, hall: &Hall, ballots: usize) -> Result<()> 
     Ok(())
 }
 
-/// Ten letters, different from voter to voter: the number's bits.
+/// Ten letters by the bits of the voter's number.
 fn letters(number: usize) -> String {
     (0..10).map(|bit| if number >> bit & 1 == 0 { 'a' } else { 'b' }).collect()
 }

@@ -1,4 +1,4 @@
-//! Rows 8 and 9: what a joined voter costs in memory, and in CPU when all come at once. Idling.
+//! Rows 8 and 9: memory of a joined voter, CPU time without activity, and CPU time when everybody connects at once.
 
 use std::time::Duration;
 
@@ -10,25 +10,25 @@ use crate::measuring::{Crowd, Dialect, MAX_CASTS_PER_ROUND};
 use crate::procs::{Meter, kernel_object_bytes, resident_bytes};
 use crate::table::{FLOOR, Limit, Row, SOCKETIO};
 
-/// Letters on each ballot when memory is read.
+/// Votes on each ballot when memory is read.
 const LETTERS: u32 = 10;
-/// For what comes behind the last hello: presence, allocators that give back.
+/// Time for work after the last hello: presence, allocators that return memory.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Voters who join over HTTP, for the planner.
+/// Voters who join over HTTP, for `loadtest plan`.
 const JOINERS: usize = 300;
 
-/// What a crowd of voters took, for each of them.
+/// Memory of a voter, and CPU time of all of them.
 struct Memory {
     server: f64,
     kernel: f64,
     redis_voter: f64,
     redis_ballot: f64,
-    /// Share of a core while nobody does anything.
+    /// Share of a core without activity.
     idle: f64,
 }
 
-/// Row 8, and idling.
-pub fn memory(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+/// Row 8.
+pub fn memory(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     let voters = lab.count(10_000);
     let [ours] = &in_turn(lab, [("Tallycast", &|| memory_of_ours(lab, voters))])?;
     let [socketio] = &in_turn(lab, [(SOCKETIO, &|| memory_of_socketio(lab, voters))])?;
@@ -41,9 +41,9 @@ pub fn memory(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     lab.note("idle_us_per_voter_s", idle * 1e6 / voters as f64);
     let name = format!("resident memory per joined voter with a ballot, {voters} voters");
     let row = Row::new(8, name, "KiB", kib).beside("Socket.IO, bare", middle(socketio, |bytes| bytes / 1024.0));
-    tell(row.must([Limit::most(8.0)]).aim([Limit::most(5.0)]));
+    report(row.must([Limit::most(8.0)]).aim([Limit::most(5.0)]));
     let name = format!("CPU of a server with {voters} joined voters who do nothing");
-    tell(Row::new(8, name, "% of a core", idle * 100.0).must([Limit::most(2.0)]));
+    report(Row::new(8, name, "% of a core", idle * 100.0).must([Limit::most(2.0)]));
     Ok(())
 }
 
@@ -86,7 +86,7 @@ fn memory_of_socketio(lab: &Lab, voters: usize) -> Result<f64> {
 }
 
 /// Row 9.
-pub fn storm(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn storm(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     let voters = lab.count(10_000);
     let ours = || {
         let deployment = lab.deploy(Store::Redis(Aof::Always), 1)?;
@@ -94,9 +94,9 @@ pub fn storm(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         hall.open_next()?;
         let pid = deployment.pod().pid();
         let first = storm_of(pid, deployment.ports(), hall.dialect(), voters)?;
-        everybody_is_gone(&deployment)?;
+        wait_until_empty(&deployment)?;
         let again = storm_of(pid, deployment.ports(), hall.dialect(), voters)?;
-        everybody_is_gone(&deployment)?;
+        wait_until_empty(&deployment)?;
         let meter = Meter::start(&[pid])?;
         (0..JOINERS).try_for_each(|number| hall.join(&format!("Guest {number}")).map(drop))?;
         Ok([first, again, meter.read()?[0] / JOINERS as f64])
@@ -120,12 +120,12 @@ pub fn storm(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     };
     let known = row("known voters", again).note(format!("a join over HTTP before it: {join:.0} µs"));
     let known = known.must([Limit::most(60.0), Limit::most(0.25).times("Socket.IO, bare")]);
-    tell(known.aim([Limit::most(35.0)]));
-    tell(row("voters whom the ledger must write", first));
+    report(known.aim([Limit::most(35.0)]));
+    report(row("voters whom the ledger must write", first));
     Ok(())
 }
 
-/// CPU of the server for each voter, what follows at once included.
+/// CPU time of the server for each voter in µs, with the work right after the last hello.
 fn storm_of(pid: u32, ports: Vec<u16>, dialect: Dialect, voters: usize) -> Result<f64> {
     let meter = Meter::start(&[pid])?;
     let mut crowd = Crowd::connect(&ports, dialect, voters)?;
@@ -133,12 +133,12 @@ fn storm_of(pid: u32, ports: Vec<u16>, dialect: Dialect, voters: usize) -> Resul
     Ok(meter.read()?[0] / voters as f64)
 }
 
-fn everybody_is_gone(deployment: &Deployment) -> Result<()> {
+fn wait_until_empty(deployment: &Deployment) -> Result<()> {
     for _ in 0..200 {
         if deployment.pod().metric("tallycast_sockets")? == 0.0 {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    bail!("sockets that were reset are still counted after ten seconds")
+    bail!("reset sockets are still counted after ten seconds")
 }

@@ -14,20 +14,20 @@ use crate::measuring::{CASTS_PER_ROUND, Crowd, Dialect, Votes};
 use crate::procs::{Meter, SERVER_CORE};
 use crate::table::{FLOOR, Limit, Row};
 
-/// Casts of each voter that warm everything up, at the beginning of each round.
+/// Casts of each voter at the beginning of a round that are not measured.
 pub(super) const WARM: u32 = 1;
 const SOCKETIO_REDIS: &str = "Socket.IO + ioredis";
 const REDIS_ALWAYS: &str = "Redis, AOF always";
 
-/// How hard a contender is driven.
+/// The size of a measure.
 #[derive(Clone, Copy)]
 struct Drive {
     voters: usize,
-    /// Rounds of the show; each voter casts [`CASTS_PER_ROUND`] votes in each.
+    /// Rounds; each voter casts [`CASTS_PER_ROUND`] votes in each.
     rounds: usize,
 }
 
-/// What one contender did once.
+/// The result of one trial.
 struct Trial {
     cpu_us: f64,
     redis_us: f64,
@@ -37,13 +37,13 @@ struct Trial {
     /// Casts of a commit, on average.
     batch: f64,
     ack_bytes: f64,
-    /// Share of the core, and the gauge's share of the other one.
+    /// Share of the server's core, and the measuring client's share of the other one.
     busy: f64,
-    gauge_busy: f64,
+    client_busy: f64,
 }
 
 /// Rows 4 and 5.
-pub fn committed(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn committed(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     let voters = lab.count(1_000);
     let (ours, slow) = (Drive { voters, rounds: 20 }, Drive { voters, rounds: 8 });
     let [always, everysec, floor, socketio] = &in_turn(
@@ -62,7 +62,7 @@ pub fn committed(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let row = |name: &str, ours: &[Trial]| {
         let name = format!("a vote committed and answered, CPU, {voters} voters closed loop, {name}");
         let note = format!(
-            "p50 {:.1} ms, p99 {:.1} ms with all waiting; {:.0} casts a commit",
+            "p50 {:.1} ms, p99 {:.1} ms with every voter waiting; {:.0} casts a commit",
             middle(ours, |trial| trial.p50_ms),
             middle(ours, |trial| trial.p99_ms),
             middle(ours, |trial| trial.batch)
@@ -71,8 +71,8 @@ pub fn committed(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         row.note(note)
     };
     let limits = |floor, socketio| [Limit::most(floor).times(FLOOR), Limit::most(socketio).times(SOCKETIO_REDIS)];
-    tell(row("AOF always", always).must(limits(2.0, 1.0 / 4.0)).aim(limits(1.5, 1.0 / 6.0)));
-    tell(row("AOF everysec", everysec));
+    report(row("AOF always", always).must(limits(2.0, 1.0 / 4.0)).aim(limits(1.5, 1.0 / 6.0)));
+    report(row("AOF everysec", everysec));
 
     let per_core = |trials: &[Trial]| 1e6 / cpu(trials);
     let note = format!(
@@ -80,18 +80,18 @@ pub fn committed(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
          Socket.IO {:.0} at {:.0} %",
         middle(always, |trial| trial.rate),
         middle(always, |trial| trial.busy * 100.0),
-        middle(always, |trial| trial.gauge_busy * 100.0),
+        middle(always, |trial| trial.client_busy * 100.0),
         middle(socketio, |trial| trial.rate),
         middle(socketio, |trial| trial.busy * 100.0),
     );
     let row = Row::new(5, "committed votes per second and server core", "/s", per_core(always));
     let row = row.beside(SOCKETIO_REDIS, per_core(socketio)).note(note);
-    tell(row.must([Limit::least(4.0).times(SOCKETIO_REDIS)]).aim([Limit::least(6.0).times(SOCKETIO_REDIS)]));
+    report(row.must([Limit::least(4.0).times(SOCKETIO_REDIS)]).aim([Limit::least(6.0).times(SOCKETIO_REDIS)]));
     Ok(())
 }
 
 /// Row 6.
-pub fn in_redis(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn in_redis(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     let drive = Drive { voters: lab.count(5_000), rounds: 6 };
     let [everysec, always] = &in_turn(
         lab,
@@ -107,13 +107,13 @@ pub fn in_redis(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         let name = format!("Redis CPU per vote at saturation, {} voters, AOF {word}", drive.voters);
         let batch = middle(trials, |trial| trial.batch);
         let note = format!("{batch:.0} casts a commit; {:.0} votes a second", middle(trials, |trial| trial.rate));
-        tell(Row::new(6, name, "µs", redis(trials)).must([Limit::most(must)]).aim([Limit::most(aim)]).note(note));
+        report(Row::new(6, name, "µs", redis(trials)).must([Limit::most(must)]).aim([Limit::most(aim)]).note(note));
     }
     Ok(())
 }
 
 /// Row 7.
-pub fn of_fifty(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn of_fifty(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     let drive = Drive { voters: 50, rounds: 60 };
     let [ours, socketio] = &in_turn(
         lab,
@@ -126,16 +126,16 @@ pub fn of_fifty(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
     let rate = |trials| middle(trials, |trial: &Trial| trial.rate);
     let note = format!("{:.0} votes a second, Socket.IO {:.0}", rate(ours), rate(socketio));
     let row = Row::new(7, "ack p50 with 50 voters, AOF always", "ms", middle(ours, p50));
-    tell(row.beside("Socket.IO without AOF", middle(socketio, p50)).note(note));
+    report(row.beside("Socket.IO without AOF", middle(socketio, p50)).note(note));
     let row = Row::new(7, "ack p99 with 50 voters, AOF always", "ms", middle(ours, p99));
     let row = row.beside("Socket.IO without AOF", middle(socketio, p99));
     let most = |factor: f64| Limit::most(factor).times("Socket.IO without AOF");
-    tell(row.must([most(1.0 / 4.0)]).aim([most(1.0 / 8.0)]));
+    report(row.must([most(1.0 / 4.0)]).aim([most(1.0 / 8.0)]));
     Ok(())
 }
 
 /// Row 11.
-pub fn embedded(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn embedded(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     for voters in [1_000, 5_000].map(|voters| lab.count(voters)) {
         let drive = Drive { voters, rounds: 8 };
         let [file, redis] = &both_ledgers(lab, drive)?;
@@ -147,13 +147,13 @@ pub fn embedded(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
         );
         let name = format!("embedded ledger: committed votes, {voters} voters closed loop");
         let row = Row::new(11, name, "/s", rate(file)).beside(REDIS_ALWAYS, rate(redis)).note(note);
-        tell(row.must([Limit::least(50_000.0)]).aim([Limit::least(1.0).times(REDIS_ALWAYS)]));
+        report(row.must([Limit::least(50_000.0)]).aim([Limit::least(1.0).times(REDIS_ALWAYS)]));
     }
     let [file, redis] = &both_ledgers(lab, Drive { voters: 50, rounds: 60 })?;
     let p99 = |trials| middle(trials, |trial: &Trial| trial.p99_ms);
     let note = format!("p50 {:.2} ms", middle(file, |trial| trial.p50_ms));
     let row = Row::new(11, "embedded ledger: ack p99 with 50 voters", "ms", p99(file)).beside(REDIS_ALWAYS, p99(redis));
-    tell(row.must([Limit::most(15.0)]).aim([Limit::most(1.0).times(REDIS_ALWAYS)]).note(note));
+    report(row.must([Limit::most(15.0)]).aim([Limit::most(1.0).times(REDIS_ALWAYS)]).note(note));
     Ok(())
 }
 
@@ -168,23 +168,23 @@ fn both_ledgers(lab: &Lab, drive: Drive) -> Result<[Vec<Trial>; 2]> {
 }
 
 /// Row 15.
-pub fn traced(lab: &Lab, tell: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn traced(lab: &Lab, report: &mut dyn FnMut(Row)) -> Result<()> {
     let drive = Drive { voters: lab.count(1_000), rounds: 20 };
     let collector = Collector::start()?;
     let to = |sample| [("TALLYCAST__TRACES__ENDPOINT", collector.url.as_str()), ("TALLYCAST__TRACES__SAMPLE", sample)];
     let with = |settings: &[(&str, &str)]| tallycast_with(lab, Store::Redis(Aof::Always), drive, settings);
     let before = collector.requests.load(Ordering::Relaxed);
     let [off, on] = &in_turn(lab, [("traces off", &|| with(&[])), ("1 % traced", &|| with(&to("0.01")))])?;
-    ensure!(collector.requests.load(Ordering::Relaxed) > before, "the collector was sent nothing");
+    ensure!(collector.requests.load(Ordering::Relaxed) > before, "the collector received nothing");
     let cpu = |trials: &[Trial]| middle(trials, |trial| trial.cpu_us);
     let name = format!("a vote committed and answered, CPU, {} voters closed loop, 1 % traced", drive.voters);
     let note = format!("p99 {:.1} ms, without traces {:.1} ms", middle(on, |t| t.p99_ms), middle(off, |t| t.p99_ms));
     let row = Row::new(15, name, "µs", cpu(on)).beside("traces off", cpu(off)).note(note);
-    tell(row.must([Limit::most(1.05).times("traces off")]));
+    report(row.must([Limit::most(1.05).times("traces off")]));
     Ok(())
 }
 
-/// Takes spans and throws them away.
+/// A collector that discards every span.
 struct Collector {
     url: String,
     requests: Arc<AtomicUsize>,
@@ -199,15 +199,15 @@ impl Collector {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let counted = counted.clone();
-                std::thread::spawn(move || take(stream, &counted));
+                std::thread::spawn(move || collect(stream, &counted));
             }
         });
         Ok(Self { url, requests })
     }
 }
 
-/// Answers one request after the other, until the connection ends.
-fn take(stream: TcpStream, requests: &AtomicUsize) -> std::io::Result<()> {
+/// Answers requests until the connection ends.
+fn collect(stream: TcpStream, requests: &AtomicUsize) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
         let mut length = 0;
@@ -245,7 +245,7 @@ fn tallycast_with(lab: &Lab, store: Store, drive: Drive, settings: &[(&str, &str
     Ok(Trial { batch: (after.0 - before.0) / (after.1 - before.1), ..trial })
 }
 
-/// Casts and commits so far.
+/// Number of casts and of commits so far.
 fn batches(deployment: &Deployment) -> Result<(f64, f64)> {
     let pod = deployment.pod();
     Ok((pod.metric("tallycast_batch_casts_sum")?, pod.metric("tallycast_batch_casts_count")?))
@@ -264,15 +264,15 @@ fn socketio(lab: &Lab, drive: Drive) -> Result<Trial> {
     run(crowd, drive, &[reference.pid, redis.pid()], || Ok(()))
 }
 
-/// Drives a crowd: of each round the first casts warm up, the others are measured. `pids` are the server and its Redis.
+/// Casts every round's votes and measures all but the first. `pids` are the server and its Redis.
 fn run(mut crowd: Crowd, drive: Drive, pids: &[u32], mut next_round: impl FnMut() -> Result<()>) -> Result<Trial> {
-    // the gauge comes last
+    // the measuring client comes last
     let pids = [pids, &[std::process::id()]].concat();
     let mut used = vec![0.0; pids.len()];
     let mut votes = Votes::default();
     for _ in 0..drive.rounds {
         next_round()?;
-        // the new state is taken by everybody before the clock starts
+        // every connection receives the new state before the measurement starts
         crowd.listen(Duration::from_millis(300))?;
         crowd.closed_loop(WARM)?;
         let meter = Meter::start(&pids)?;
@@ -282,7 +282,7 @@ fn run(mut crowd: Crowd, drive: Drive, pids: &[u32], mut next_round: impl FnMut(
     }
     let count = votes.count as f64;
     let share = |us: f64| us / 1e6 / votes.wall.as_secs_f64();
-    let gauge = used.pop().unwrap_or_default();
+    let client = used.pop().unwrap_or_default();
     Ok(Trial {
         cpu_us: used[0] / count,
         redis_us: used.get(1).map_or(0.0, |us| us / count),
@@ -292,6 +292,6 @@ fn run(mut crowd: Crowd, drive: Drive, pids: &[u32], mut next_round: impl FnMut(
         batch: f64::NAN,
         ack_bytes: votes.ack_bytes as f64 / count,
         busy: share(used[0]),
-        gauge_busy: share(gauge),
+        client_busy: share(client),
     })
 }
