@@ -1,5 +1,5 @@
-//! What the pure parts cost, by themselves: `cargo bench`. They are a small part of a vote or a frame, and this keeps
-//! them so. The whole way is measured by `make bench`.
+//! The cost of the pure parts alone: `cargo bench`. They are a small part of the cost of a vote or a frame and must stay
+//! so. `make bench` measures the whole path.
 
 use std::hint::black_box;
 
