@@ -17,6 +17,7 @@
 //! | `write_request`, `write_transaction` | a change that waits for the writer, and what it works with |
 //! | `writer` | the one thread that writes: group commit, and what happens when the disk fails |
 //! | `rooms`, `votes`, `voters`, `ranking`, `jobs`, `imports`, `pods` | the parts of the contract |
+//! | `joining` | who may join, and under which name |
 //! | `purge`, `claims`, `presence` | removing a room's data, claims of imports, who is connected |
 
 mod claims;
@@ -24,6 +25,7 @@ mod clock;
 mod file;
 mod imports;
 mod jobs;
+mod joining;
 mod ledger;
 mod pods;
 mod presence;
