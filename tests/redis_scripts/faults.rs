@@ -35,6 +35,7 @@ async fn while_redis_is_down_nothing_is_applied_and_afterwards_everything_works(
     // the first may have been sent into the dying connection
     writer.commit(&votes).await.unwrap_err();
     assert!(matches!(writer.commit(&votes).await, Err(LedgerError::NotApplied(_))));
+    assert!(matches!(ledger.ping().await, Err(LedgerError::NotApplied(_))));
     assert!(matches!(ledger.check().await, Err(LedgerError::NotApplied(_))));
     assert!(matches!(ledger.set_gates(&room, 1, &opened(2)).await, Err(LedgerError::NotApplied(_))));
 
