@@ -65,6 +65,6 @@ async fn serve(log: &LogSettings, output: OutputMode) -> anyhow::Result<()> {
     let application = Application::build(Settings::load()?).await?;
     cli::startup_message::show(&application, output);
     application.run_until_stopped().await?;
-    tracing::info!("stopped; the next start goes on where this one was");
+    tracing::info!("stopped; the next start continues from here");
     Ok(())
 }

@@ -43,7 +43,7 @@ fn print(application: &Application) {
             let warning = if *inside_container { format!("  {INSIDE_CONTAINER}\n\n") } else { String::new() };
             writeln!(
                 out,
-                "{code}\n  Voters  {voter}\n  Stage   {stage}\n  Emcee   {emcee}\n\n{warning}  Ctrl-C stops; the next start goes on from there.\n",
+                "{code}\n  Voters  {voter}\n  Stage   {stage}\n  Emcee   {emcee}\n\n{warning}  Ctrl-C stops; the next start continues from there.\n",
             )
         }
         None => writeln!(out, "tallycast listens on {}", application.addresses().main),

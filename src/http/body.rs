@@ -28,7 +28,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
 
 /// The error for a body that could not be read, most often because it is too big.
 pub fn unreadable(error: &actix_web::Error) -> ApiError {
-    Invalid::new("body", format!("could not be read, at most {MAX_BODY_BYTES} bytes are: {error}")).into()
+    Invalid::new("body", format!("could not be read; at most {MAX_BODY_BYTES} bytes are allowed: {error}")).into()
 }
 
 /// Parses JSON.

@@ -140,7 +140,7 @@ impl From<LedgerError> for ApiError {
         tracing::warn!(%error, "the ledger did not answer a request");
         let detail = match error {
             LedgerError::Corrupt(_) => {
-                "what is stored of this cannot be read, and stays as it is; the server's log says more"
+                "the stored data cannot be read and is left as it is; the server's log says more"
             }
             _ => "the ledger did not answer, so the outcome is unknown; try again",
         };
