@@ -207,8 +207,8 @@ async fn a_clock_that_starts_ahead_of_the_system_clock_continues_from_there() {
     transaction.commit().unwrap();
     drop(database);
     let ledger = EmbeddedLedger::open(&path, 0).unwrap();
-    let since = Instant::now();
     let first = ledger.check().await.unwrap().now;
+    let since = Instant::now();
     assert!(first >= ahead, "{first} {ahead}");
     while since.elapsed() < Duration::from_millis(20) {
         tokio::task::yield_now().await;
