@@ -15,7 +15,7 @@
 //!
 //! Two implementations pass the same contract tests (`tests/ledger_contract.rs`) and the same state-machine test
 //! against a plain reference (`tests/ledger_model.rs`): [`embedded`], a file, and [`redis`], which many pods share.
-//! Both have a file for each part. What several calls do together is in [`execute`] (commands, ranking, scans) and
+//! Both have a file for each part; how they are doing is in `redis/health.rs` and `embedded/ledger.rs`. What several calls do together is in [`execute`] (commands, ranking, scans) and
 //! [`archive`].
 //!
 //! # The contract

@@ -10,7 +10,7 @@ use crate::platform;
 
 /// The kernel takes new bytes while it holds fewer unsent ones than this. Without the limit it takes minutes of outdated
 /// tallies before it reports that it is full.
-const MAX_UNSENT_BYTES: u32 = 4 * 1024;
+const KERNEL_UNSENT_BYTES: u32 = 4 * 1024;
 /// What the kernel buffers for a peer that does not read, and from a peer that is not read.
 const SEND_BUFFER_BYTES: usize = 32 * 1024;
 const RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
@@ -23,7 +23,7 @@ pub fn tune(tcp: &TcpStream) {
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
-    platform::bound_sending(&socket, MAX_UNSENT_BYTES, ACK_TIMEOUT);
+    platform::bound_sending(&socket, KERNEL_UNSENT_BYTES, ACK_TIMEOUT);
 }
 
 /// Makes the kernel discard what is unsent as soon as the connection is dropped.

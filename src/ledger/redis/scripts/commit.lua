@@ -1,5 +1,6 @@
 -- Judges a batch of casts, stores and counts what is new, and publishes the gate unless it was published within the
--- tick. The rule is that of domain/ballot.rs, with its checks in the same order.
+-- tick. The rule is that of domain/ballot.rs, with its checks in the same order. Functions that are not defined here are
+-- in gate.lua, which is sent in front of it (scripts.rs).
 --
 -- KEYS  gate, ballots of the batch's round and take, removed voters of the partition
 -- ARGV  round, take, pod, acknowledged, channel, label, tick_ms, then all voters (each once), then all casts: letters
