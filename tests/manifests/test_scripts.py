@@ -14,7 +14,9 @@ from objects import ScriptCheck
 
 def run(command: list[str | Path], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs something there, with these variables besides."""
-    told = {"PATH": os.environ["PATH"], "HOME": str(folder), "KUBECONFIG": "/dev/null"} | environment
+    # kubectl asks localhost:8080 unless it is told otherwise, and something else may listen there
+    cluster = {"KUBECONFIG": "/dev/null", "KUBERNETES_MASTER": "http://127.0.0.1:1"}
+    told = {"PATH": os.environ["PATH"], "HOME": str(folder)} | cluster | environment
     return subprocess.run(command, cwd=folder, env=told, capture_output=True, text=True, check=False)
 
 
