@@ -239,9 +239,7 @@ impl Board {
         }
         // shown with the next `put_connected`, within a second
         state.voters = snapshot.voters;
-        let change = self.apply(&mut state, now, dirty);
-        drop(state);
-        self.notify(change);
+        self.apply_and_notify(state, now, dirty);
     }
 
     /// Puts one newer gate: the counts of a commit, here or elsewhere. The caller notifies, so that it can send the
@@ -258,9 +256,7 @@ impl Board {
         let presence = (connected, state.voters);
         let dirty = DirtyFlags { presence: state.presence != presence, ..DirtyFlags::default() };
         state.presence = presence;
-        let change = self.apply(&mut state, now, dirty);
-        drop(state);
-        self.notify(change);
+        self.apply_and_notify(state, now, dirty);
     }
 
     /// Puts what the emcee's page shows. Without such a page here (`is_watched`) nobody is notified; the next one that
@@ -279,10 +275,15 @@ impl Board {
     pub fn go_dark(&self, now: LedgerMs) {
         let mut state = self.lock();
         if state.update_blackout(now) {
-            let change = self.apply(&mut state, now, DirtyFlags { room: true, ..DirtyFlags::default() });
-            drop(state);
-            self.notify(change);
+            self.apply_and_notify(state, now, DirtyFlags { room: true, ..DirtyFlags::default() });
         }
+    }
+
+    /// Notes what has changed, and tells the listeners once the lock is free.
+    fn apply_and_notify(&self, mut state: MutexGuard<'_, BoardState>, now: LedgerMs, dirty: DirtyFlags) {
+        let change = self.apply(&mut state, now, dirty);
+        drop(state);
+        self.notify(change);
     }
 
     /// Notes what has changed, for the next encoding.

@@ -146,18 +146,23 @@ impl Subscription {
         let newer = |(sent, slot): (&Cell<u64>, &Option<Slot>)| slot.as_ref().is_some_and(|s| s.revision > sent.get());
         let several = self.sent.iter().zip(&frames.slots).filter(|slot| newer(*slot)).nth(1).is_some();
         let (written, all) = if several && self.sink.is_clear() {
-            SCRATCH.with_borrow_mut(|scratch| {
-                scratch.clear();
-                let took = self.gather(board, frames, scratch);
-                self.sink.enqueue(scratch);
-                took
-            })
+            self.write_together(|wire| self.gather(board, frames, wire))
         } else {
             self.catch_up(board, frames, |frame| self.sink.try_send(frame))
         };
         pod.metrics.fanout_frames.inc_by(written);
         pod.metrics.fanout_skips.inc_by(u64::from(!all));
         self.sent[TALLY].get() > last_tally
+    }
+
+    /// Sends the frames that `fill` appends to an empty buffer, in one write.
+    fn write_together<T>(&self, fill: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            let filled = fill(scratch);
+            self.sink.enqueue(scratch);
+            filled
+        })
     }
 
     /// Appends every newer frame to `wire`.
@@ -190,14 +195,12 @@ impl Subscription {
                 if let (true, Some(voter)) = (grew, &self.voter) {
                     room.tell_others(voter, Some(self.id), &view);
                 }
-                SCRATCH.with_borrow_mut(|scratch| {
-                    scratch.clear();
+                self.write_together(|wire| {
                     if let Some(frames) = due.filter(|_| self.sink.is_clear()) {
-                        let (written, _) = self.gather(&room.board, frames, scratch);
+                        let (written, _) = self.gather(&room.board, frames, wire);
                         pod.metrics.fanout_frames.inc_by(written);
                     }
-                    append(scratch, &ServerMessage::Ballot(view));
-                    self.sink.enqueue(scratch);
+                    append(wire, &ServerMessage::Ballot(view));
                 });
             }
         }

@@ -1,6 +1,7 @@
 //! Connections to Redis: a pool for most calls, connections of their own for partition writers and feeds. Also the
 //! timeout of a call, and the confirmation of a change by replicas.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,11 +78,7 @@ impl Connections {
     ) -> Result<T, LedgerError> {
         let end = Instant::now() + self.response_timeout;
         let primary = self.resolve().await?;
-        let pooled = match timeout(self.connect_timeout, primary.pool.get()).await {
-            Ok(pooled) => pooled.map_err(error::unreachable),
-            Err(_) => Err(error::unreachable("no connection in time")),
-        };
-        let pooled = pooled.inspect_err(|_| self.primary.invalidate(&primary))?;
+        let pooled = self.connect_to(&primary, primary.pool.get()).await?;
         let done = timeout_at(end, work(pooled.clone())).await.unwrap_or_else(|_| Err(error::timed_out()));
         if is_failure(&done) {
             drop(deadpool_redis::Connection::take(pooled));
@@ -94,11 +91,7 @@ impl Connections {
     pub(super) async fn connect(&self) -> Result<MultiplexedConnection, LedgerError> {
         let primary = self.resolve().await?;
         let connecting = primary.client.get_multiplexed_async_connection_with_config(self.primary.config());
-        let connected = match timeout(self.connect_timeout, connecting).await {
-            Ok(connected) => connected.map_err(error::unreachable),
-            Err(_) => Err(error::unreachable("no connection in time")),
-        };
-        connected.inspect_err(|_| self.primary.invalidate(&primary))
+        self.connect_to(&primary, connecting).await
     }
 
     /// As [`Connections::change`], on the caller's `own` connection, which is made if there is none and dropped if it
@@ -133,13 +126,23 @@ impl Connections {
         let connecting = async {
             let mut messages = primary.client.get_async_pubsub().await?;
             messages.subscribe(channels).await?;
-            Ok(messages)
+            Ok::<_, RedisError>(messages)
         };
+        self.connect_to(&primary, connecting).await
+    }
+
+    /// Waits for a connection to `primary`, at most for the connect timeout. If it fails, the primary is looked up anew
+    /// for the next call.
+    async fn connect_to<T, E: Display>(
+        &self,
+        primary: &Arc<Primary>,
+        connecting: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, LedgerError> {
         let connected = match timeout(self.connect_timeout, connecting).await {
-            Ok(connected) => connected.map_err(|e: redis::RedisError| error::unreachable(e)),
+            Ok(connected) => connected.map_err(error::unreachable),
             Err(_) => Err(error::unreachable("no connection in time")),
         };
-        connected.inspect_err(|_| self.primary.invalidate(&primary))
+        connected.inspect_err(|_| self.primary.invalidate(primary))
     }
 
     async fn resolve(&self) -> Result<Arc<Primary>, LedgerError> {
