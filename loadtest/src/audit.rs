@@ -80,7 +80,7 @@ pub struct Recount {
 }
 
 /// The result of an audit.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Audit {
     /// There is no difference.
     pub exact: bool,
@@ -97,7 +97,7 @@ pub struct Audit {
 }
 
 /// One take, by choice.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct AuditRow {
     /// Round number.
     pub round: u32,
@@ -145,6 +145,14 @@ pub fn audit(clients: &[ClientRecord], export: &Export, recount: &Recount, votes
 }
 
 impl Audit {
+    /// The result as text.
+    pub fn text(&self) -> String {
+        match self.exact {
+            true => format!("exact ({} places recomputed, {} of them sent to phones)", self.places, self.standings),
+            false => format!("{} differences", self.differences),
+        }
+    }
+
     fn differs(&mut self, what: String) {
         self.differences += 1;
         if self.told.len() < MAX_TOLD {

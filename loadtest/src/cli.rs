@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
+use humantime::parse_duration;
 
-use crate::scenario::Span;
 use crate::threshold::Threshold;
 
 /// Puts a Tallycast server under load, and audits afterwards what it counted.
@@ -30,11 +31,7 @@ pub enum Command {
     Plan(PlanArguments),
     /// A pool of virtual users in a process of its own; started by run
     #[command(hide = true)]
-    Pool {
-        /// Threads
-        #[arg(long, default_value_t = 1)]
-        threads: usize,
-    },
+    Pool,
 }
 
 /// Options of `run`.
@@ -60,10 +57,10 @@ pub struct RunArguments {
     /// The server's binary for --start; default: the one beside this program
     #[arg(long, requires = "start")]
     pub binary: Option<PathBuf>,
-    /// --start uses this Redis, and the report shows its slow log
+    /// --start uses this Redis, and counts its slow commands and restarts
     #[arg(long, requires = "start")]
     pub redis: Option<String>,
-    /// Ask the server for its ledger's slow log, and show it in the report
+    /// Count slow commands and restarts of the ledger's server
     #[arg(long)]
     pub slow_log: bool,
     /// Keep the room afterwards
@@ -73,20 +70,17 @@ pub struct RunArguments {
     #[arg(long)]
     pub disturb: Option<String>,
     /// Another number of voters; taps per second scale with it
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub voters: Option<u32>,
     /// Another total length: every phase is scaled
-    #[arg(long)]
-    pub duration: Option<Span>,
+    #[arg(long, value_parser = parse_duration)]
+    pub duration: Option<Duration>,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Number of processes that the voters are spread over
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=64))]
     pub processes: u32,
-    /// Threads of each process
-    #[arg(long, default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
-    pub threads: usize,
     /// Local addresses to connect from, in turn
     #[arg(long, value_delimiter = ',')]
     pub source: Vec<IpAddr>,
@@ -103,11 +97,8 @@ pub struct RunArguments {
     #[arg(long)]
     pub html: Option<PathBuf>,
     /// Post the verdict to this Slack-compatible webhook
-    #[arg(long, env = "LOADTEST_WEBHOOK", conflicts_with = "webhook_file", hide_env_values = true)]
+    #[arg(long, env = "LOADTEST_WEBHOOK", hide_env_values = true)]
     pub webhook: Option<String>,
-    /// As --webhook, with the address in a file: it is a secret
-    #[arg(long)]
-    pub webhook_file: Option<PathBuf>,
     /// Upload the report (HTTP PUT): to a presigned address, or to a folder that ends with /
     #[arg(long, env = "LOADTEST_UPLOAD", hide_env_values = true)]
     pub upload: Option<String>,
@@ -123,26 +114,20 @@ pub struct RunArguments {
 #[derive(Debug, Args)]
 pub struct PlanArguments {
     /// Voters
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u64).range(1..))]
     pub voters: u64,
     /// Taps per second of all voters; default: a tenth of the voters, which is ten votes each in 100 s
     #[arg(long)]
     pub taps_per_second: Option<f64>,
     /// Shortest time between two tallies to the same socket
-    #[arg(long, default_value = "100ms")]
-    pub tick: Span,
+    #[arg(long, default_value = "100ms", value_parser = parse_duration)]
+    pub tick: Duration,
     /// Fixed number of pods
-    #[arg(long)]
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
     pub pods: Option<u64>,
     /// Show 1 thousand to 10 million voters side by side
     #[arg(long)]
     pub table: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Compare with a measured run: a summary that `run --json` wrote, with --start or --pid
-    #[arg(long)]
-    pub check: Option<PathBuf>,
 }
 
 /// `loadtest NAME …` for `loadtest run NAME …`.

@@ -70,11 +70,4 @@ mod tests {
         assert!(check_ports_of(28_232, 60_000, 1, 5).is_ok());
         assert!(check_ports_of(28_232, 60_000, 4, 1).is_err(), "one source has each port once");
     }
-
-    #[test]
-    fn too_few_open_files_are_refused_with_the_option_that_helps() {
-        let error = check_files(u32::MAX, 1).unwrap_err().to_string();
-        assert!(error.contains("ulimit -n") && error.contains("--processes"), "{error}");
-        assert!(check_files(10, 1).is_ok());
-    }
 }

@@ -50,20 +50,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> anyhow::Result<u8> {
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
+async fn dispatch(command: Command) -> anyhow::Result<u8> {
     match command {
-        Command::Run(arguments) => runtime(arguments.threads)?.block_on(run::run(*arguments)),
-        Command::Pool { threads } => runtime(threads)?.block_on(pool::process::serve()).map(|()| 0),
-        Command::Plan(arguments) => capacity::plan(&arguments).map(|()| 0),
+        Command::Run(arguments) => return run::run(*arguments).await,
+        Command::Pool => pool::process::serve().await?,
+        Command::Plan(arguments) => capacity::plan(&arguments)?,
         Command::List => {
-            for shipped in scenario::SHIPPED {
-                print(&format!("{:<14}{}\n", shipped.name, scenario::Scenario::load(shipped.name)?.title));
+            for (name, text) in scenario::SHIPPED {
+                print(&format!("{name:<14}{}\n", scenario::Scenario::parse(text, name)?.title));
             }
-            Ok(0)
         }
     }
-}
-
-fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+    Ok(0)
 }

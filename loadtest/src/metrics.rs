@@ -6,14 +6,15 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
 
-/// Declares a closed list of names with their descriptions.
+/// Declares a closed list: a variant, its name in thresholds, summaries and reports, and what it means.
 macro_rules! names {
-    ($(#[$doc:meta])* $enum:ident { $($(#[doc = $text:literal])* $variant:ident = $name:literal,)* }) => {
+    ($(#[$doc:meta])* $enum:ident { $($variant:ident = $name:literal: $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum $enum {
-            $($(#[doc = $text])* #[serde(rename = $name)] $variant,)*
+            $(#[doc = $text] #[serde(rename = $name)] $variant,)*
         }
 
         impl $enum {
@@ -25,9 +26,9 @@ macro_rules! names {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// What it measures.
+            /// What it means.
             pub fn description(self) -> &'static str {
-                match self { $(Self::$variant => concat!($($text),*).trim_ascii(),)* }
+                match self { $(Self::$variant => $text,)* }
             }
         }
     };
@@ -36,56 +37,34 @@ macro_rules! names {
 names! {
     /// A measured time.
     Timer {
-        /// From the scheduled moment of a tap to its acknowledgement.
-        Ack = "ack",
-        /// From the sending of a cast to its answer.
-        AckService = "ack_service",
-        /// From the scheduled moment of a voter's arrival to the first state.
-        Arrival = "arrival",
-        /// The HTTP call that joins.
-        Join = "join",
-        /// TCP connection, TLS with https, and WebSocket handshake.
-        Connect = "connect",
-        /// From hello to the first state.
-        Hello = "hello",
-        /// From the loss of a connection to the state on the next one, pauses included.
-        Comeback = "comeback",
-        /// From the first receipt of a tally in a process to its receipt by each other sampled socket.
-        Spread = "tally_spread",
-        /// How late this program itself was with scheduled actions.
-        Lateness = "lateness",
+        Ack = "ack": "From the scheduled moment of a tap to its acknowledgement.",
+        AckService = "ack_service": "From the sending of a cast to its answer.",
+        Arrival = "arrival": "From the scheduled moment of a voter's arrival to the first state.",
+        Join = "join": "The HTTP call that joins.",
+        Connect = "connect": "TCP connection, TLS with https, and WebSocket handshake.",
+        Hello = "hello": "From hello to the first state.",
+        Comeback = "comeback": "From the loss of a connection to the state on the next one, pauses included.",
+        Spread = "tally_spread": "From the first receipt of a tally in a process to that by each other sampled socket.",
+        Lateness = "lateness": "How late this program itself was with scheduled actions.",
     }
 }
 
 names! {
     /// A count.
     Counter {
-        /// Casts sent, repeats included.
-        Casts = "casts",
-        /// Votes acknowledged.
-        Votes = "votes",
-        /// Casts with a definite answer.
-        Acks = "acks",
-        /// Frames received.
-        Frames = "frames",
-        /// Tallies among them.
-        Tallies = "tallies",
-        /// Voters joined.
-        Joins = "joins",
-        /// Connections made after one was lost or cut.
-        Reconnects = "reconnects",
-        /// Taps that came too late: their round was closed.
-        Late = "late",
-        /// Casts sent again because the server had lost what it had acknowledged.
-        Healed = "healed",
-        /// Scheduled actions that were not finished in time.
-        Unfinished = "unfinished",
-        /// Broken promises: versions that fell, ballots that shrank or hold votes never cast, acknowledged votes missing in a tally.
-        Violations = "violations",
-        /// Commands in the slow log of the ledger's server.
-        SlowCommands = "slow_commands",
-        /// Starts of the ledger's server that were seen during the run.
-        LedgerRestarts = "ledger_restarts",
+        Casts = "casts": "Casts sent, repeats included.",
+        Votes = "votes": "Votes acknowledged.",
+        Acks = "acks": "Casts with a definite answer.",
+        Frames = "frames": "Frames received.",
+        Tallies = "tallies": "Tallies among them.",
+        Joins = "joins": "Voters joined.",
+        Reconnects = "reconnects": "Connections made after one was lost or cut.",
+        Late = "late": "Taps that came too late: their round was closed.",
+        Healed = "healed": "Casts sent again because the server had lost what it had acknowledged.",
+        Unfinished = "unfinished": "Scheduled actions that were not finished in time.",
+        Violations = "violations": "Broken promises: a version fell, a ballot shrank, a tally lacks an acknowledged vote.",
+        SlowCommands = "slow_commands": "Commands in the slow log of the ledger's server.",
+        LedgerRestarts = "ledger_restarts": "Starts of the ledger's server that were seen during the run.",
     }
 }
 
@@ -99,32 +78,24 @@ impl Counter {
 names! {
     /// Why something failed.
     Cause {
-        /// No TCP connection, or no TLS on it.
-        Connect = "connect",
-        /// The HTTP call that joins failed or was refused.
-        Join = "join",
-        /// The handshake was refused because the pod is full (503).
-        Full = "full",
-        /// The handshake failed otherwise.
-        Handshake = "handshake",
-        /// Hello was not answered with a state.
-        Hello = "hello",
-        /// A connection ended without a bye, and the load test had not cut it.
-        Lost = "lost",
-        /// No pong within 4 s.
-        Silent = "silent",
-        /// A cast was not answered within 10 s.
-        Timeout = "timeout",
-        /// A cast was answered `busy`.
-        Busy = "busy",
-        /// A cast was refused for a reason that a correct client does not meet.
-        Refused = "refused",
-        /// The server answered `error`, or a frame could not be read.
-        NotUnderstood = "not_understood",
-        /// Closed with a code that forbids to come back.
-        KeptOut = "kept_out",
+        Connect = "connect": "No TCP connection, or no TLS on it.",
+        Join = "join": "The HTTP call that joins failed or was refused.",
+        Full = "full": "The handshake was refused because the pod is full (503).",
+        Handshake = "handshake": "The handshake failed otherwise.",
+        Hello = "hello": "Hello was not answered with a state.",
+        Lost = "lost": "A connection ended without a bye, and the load test had not cut it.",
+        Silent = "silent": "No pong within 4 s.",
+        Timeout = "timeout": "A cast was not answered within 10 s.",
+        Busy = "busy": "A cast was answered `busy`.",
+        Refused = "refused": "A cast was refused for a reason that a correct client does not meet.",
+        NotUnderstood = "not_understood": "The server answered `error`, or a frame could not be read.",
+        KeptOut = "kept_out": "Closed with a code that forbids to come back.",
     }
 }
+
+/// The statistics of a time, in thresholds and reports: the share of all times that do not exceed it.
+pub const QUANTILES: [(&str, f64); 6] =
+    [("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)];
 
 /// A histogram of microseconds with three significant digits.
 #[derive(Debug, Clone)]
@@ -158,14 +129,9 @@ impl Times {
         if self.0.is_empty() { 0.0 } else { self.0.value_at_quantile(share) as f64 / 1000.0 }
     }
 
-    /// The longest, in ms.
-    pub fn max_ms(&self) -> f64 {
-        self.0.max() as f64 / 1000.0
-    }
-
-    /// The mean, in ms.
-    pub fn mean_ms(&self) -> f64 {
-        self.0.mean() / 1000.0
+    /// Every one of [`QUANTILES`] with its time in ms.
+    pub fn quantiles_ms(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        QUANTILES.into_iter().map(|(name, share)| (name, self.quantile_ms(share)))
     }
 
     /// Points (share, ms) of the percentile curve, up to the last share that stands for a whole sample.
@@ -259,6 +225,32 @@ impl Measures {
     pub fn errors(&self) -> u64 {
         self.errors.values().sum()
     }
+
+    /// Every measured time.
+    pub fn all_times(&self) -> impl Iterator<Item = (Timer, &Times)> {
+        Timer::ALL.iter().filter_map(|timer| Some((*timer, self.times(*timer)?)))
+    }
+
+    /// Every counter that was reported, and its count.
+    pub fn all_counts(&self) -> impl Iterator<Item = (Counter, u64)> {
+        Counter::ALL.iter().filter_map(|counter| Some((*counter, self.reported(*counter)?)))
+    }
+
+    /// Every cause with an error, and how many there were.
+    pub fn all_errors(&self) -> impl Iterator<Item = (Cause, u64)> {
+        self.errors.iter().map(|(cause, count)| (*cause, *count))
+    }
+}
+
+/// `times`, `counts` and `errors` as `--json` writes them: by name, and times in ms.
+pub fn in_summary<S: Serializer>(measures: &Measures, serializer: S) -> Result<S::Ok, S::Error> {
+    let stats = |times: &Times| {
+        let count = [("count", times.count() as f64)];
+        count.into_iter().chain(times.quantiles_ms()).collect::<BTreeMap<_, _>>()
+    };
+    let times: BTreeMap<_, _> = measures.all_times().map(|(timer, times)| (timer, stats(times))).collect();
+    let counts: BTreeMap<_, _> = measures.all_counts().collect();
+    json!({"times": times, "counts": counts, "errors": measures.errors}).serialize(serializer)
 }
 
 #[cfg(test)]

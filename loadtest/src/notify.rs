@@ -10,6 +10,7 @@ use anyhow::Context;
 use reqwest::{Client, RequestBuilder, Url};
 use serde_json::json;
 
+use crate::cli::RunArguments;
 use crate::console::usage_error;
 use crate::metrics::{Counter, Timer};
 use crate::report::summary::{Summary, Verdict};
@@ -39,28 +40,14 @@ impl Notifier {
     /// where it was uploaded.
     ///
     /// # Errors
-    /// An address is not valid, the webhook's file cannot be read, or there is a link and no report that it could lead to.
-    pub fn new(
-        http: &Client,
-        webhook: Option<&str>,
-        webhook_file: Option<&Path>,
-        upload: Option<&str>,
-        report_url: Option<&str>,
-        report_file: Option<&Path>,
-    ) -> anyhow::Result<Self> {
-        let webhook = match (webhook, webhook_file) {
-            (None, Some(file)) => {
-                let option = format!("--webhook-file {}", file.display());
-                let text = std::fs::read_to_string(file).map_err(|error| usage_error(format!("{option}: {error}")))?;
-                address(&option, Some(&text))?
-            }
-            (url, _) => address("--webhook", url)?,
-        };
-        let name = report_file.and_then(Path::file_name).and_then(|name| name.to_str());
+    /// An address is not valid, or there is a link and no report that it could lead to.
+    pub fn new(http: &Client, options: &RunArguments) -> anyhow::Result<Self> {
+        let name = options.html.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
         let name = name.map_or_else(default_name, str::to_owned);
-        let upload = address("--upload", upload)?.map(|url| in_folder(url, &name));
-        let link = address("--report-url", report_url)?.map(|url| in_folder(url, &name));
-        if link.is_some() && upload.is_none() && report_file.is_none() {
+        let webhook = address("--webhook", options.webhook.as_deref())?;
+        let upload = address("--upload", options.upload.as_deref())?.map(|url| in_folder(url, &name));
+        let link = address("--report-url", options.report_url.as_deref())?.map(|url| in_folder(url, &name));
+        if link.is_some() && upload.is_none() && options.html.is_none() {
             return Err(usage_error(
                 "--report-url is a link to the report; add --html or --upload, so that there is a report",
             ));
@@ -158,21 +145,21 @@ fn text(scenario: &str, summary: &Summary) -> String {
     )];
     let judged = summary.thresholds.iter();
     lines.extend(judged.map(|judged| format!("{} {} ({})", tick(judged.ok), judged.threshold, judged.measured_text())));
-    let count =
-        |counter: Counter, what: &str| summary.counts.get(counter.name()).map(|count| format!("{count} {what}"));
+    let measures = &summary.measures;
+    let count = |counter, what| measures.reported(counter).map(|count| format!("{count} {what}"));
     let figures = [
         count(Counter::Votes, "votes"),
-        summary.times.get(Timer::Ack.name()).map(|ack| format!("ack p50 {}, p99 {}", ms(ack.p50), ms(ack.p99))),
+        measures.times(Timer::Ack).map(|ack| {
+            let [p50, p99] = [0.5, 0.99].map(|share| ms(ack.quantile_ms(share)));
+            format!("ack p50 {p50}, p99 {p99}")
+        }),
         count(Counter::Reconnects, "reconnects"),
-        Some(format!("{} errors", summary.errors.values().sum::<u64>())),
+        Some(format!("{} errors", measures.errors())),
         count(Counter::SlowCommands, "slow commands of the ledger"),
         count(Counter::LedgerRestarts, "restarts of it"),
     ];
     lines.push(figures.into_iter().flatten().collect::<Vec<_>>().join(" · "));
-    lines.push(match summary.audit.exact {
-        true => "audit exact".to_owned(),
-        false => format!("audit: {} differences", summary.audit.differences),
-    });
+    lines.push(format!("audit {}", summary.audit.text()));
     if summary.room_afterwards != "removed" {
         lines.push(format!("room {}: {}", summary.room, summary.room_afterwards));
     }
@@ -181,35 +168,37 @@ fn text(scenario: &str, summary: &Summary) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::Parser;
 
-    fn links(upload: Option<&str>, link: Option<&str>, file: Option<&str>) -> (Option<String>, Option<String>) {
-        let notifier = Notifier::new(&Client::new(), None, None, upload, link, file.map(Path::new)).unwrap();
+    use super::*;
+    use crate::cli::{Arguments, Command};
+
+    fn links(options: &[&str]) -> (Option<String>, Option<String>) {
+        let arguments = Arguments::try_parse_from(["loadtest", "run", "storm"].iter().chain(options)).unwrap();
+        let Command::Run(options) = arguments.command else { panic!("this is run") };
+        let notifier = Notifier::new(&Client::new(), &options).unwrap();
         (notifier.upload.map(String::from), notifier.link.map(String::from))
     }
 
     #[test]
     fn a_link_holds_neither_password_nor_signature() {
-        let (upload, link) = links(Some("https://me:pass@s3.example.org/b/r.html?X-Amz-Signature=abc#x"), None, None);
+        let (upload, link) = links(&["--upload", "https://me:pass@s3.example.org/b/r.html?X-Amz-Signature=abc#x"]);
         assert!(upload.is_some_and(|url| url.contains("Signature=abc") && url.contains("me:pass")));
         assert_eq!(link.as_deref(), Some("https://s3.example.org/b/r.html"));
     }
 
     #[test]
     fn in_a_folder_the_report_keeps_its_file_name() {
-        let (upload, link) = links(
-            Some("https://in.example.org/put/?token=t"),
-            Some("https://out.example.org/"),
-            Some("/reports/pod-1.html"),
-        );
+        let folders = ["--upload", "https://in.example.org/put/?token=t", "--report-url", "https://out.example.org/"];
+        let (upload, link) = links(&[&folders[..], &["--html", "/reports/pod-1.html"]].concat());
         assert_eq!(upload.as_deref(), Some("https://in.example.org/put/pod-1.html?token=t"));
         assert_eq!(link.as_deref(), Some("https://out.example.org/pod-1.html"));
-        let (upload, _) = links(Some("https://in.example.org/"), None, None);
+        let (upload, _) = links(&["--upload", "https://in.example.org/"]);
         assert!(upload.is_some_and(|url| url.starts_with("https://in.example.org/loadtest-2")));
     }
 
     #[test]
     fn empty_addresses_mean_none() {
-        assert_eq!(links(Some(" "), Some(""), Some("r.html")), (None, None));
+        assert_eq!(links(&["--upload", " ", "--report-url", "", "--html", "r.html"]), (None, None));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sysinfo::{CpuRefreshKind, MemoryRefreshKind, Pid, ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System};
 use tokio::process::{Child, Command};
 
@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 const USUAL_PORTS: u64 = 28_000;
 
 /// What a process has used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Usage {
     /// CPU time since its start.
     pub cpu_seconds: f64,
@@ -33,50 +33,16 @@ pub fn usage(pids: &[u32]) -> Option<Usage> {
     (!pids.is_empty()).then_some(sum)
 }
 
-/// The machine: what runs can be compared by.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Environment {
-    /// Version of this program.
-    pub loadtest: String,
-    /// What the server's binary prints for `--version`. Only with `--start`.
-    pub server: Option<String>,
-    /// Commit of the checkout in the working directory, if it is one.
-    pub commit: Option<String>,
-    /// Name of the processor.
-    pub cpu: String,
-    /// Cores that this process may use.
-    pub cores: usize,
-    /// Memory of the machine.
-    pub memory_bytes: u64,
-    /// Version of the kernel.
-    pub kernel: String,
-}
-
-impl Environment {
-    /// Of this machine.
-    pub fn here() -> Self {
-        let what = RefreshKind::nothing()
-            .with_cpu(CpuRefreshKind::nothing())
-            .with_memory(MemoryRefreshKind::nothing().with_ram());
-        let system = System::new_with_specifics(what);
-        let cpu = system.cpus().first().map(|cpu| cpu.brand().trim()).filter(|brand| !brand.is_empty());
-        Self {
-            loadtest: env!("CARGO_PKG_VERSION").to_owned(),
-            server: None,
-            commit: output("git", &["rev-parse", "--short", "HEAD"]),
-            cpu: cpu.unwrap_or("unknown").to_owned(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_bytes: system.total_memory(),
-            kernel: System::kernel_version().unwrap_or_else(|| std::env::consts::OS.to_owned()),
-        }
-    }
-}
-
-/// What a program prints, if it succeeds.
-pub fn output(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = std::process::Command::new(program).args(arguments).stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !text.is_empty()).then_some(text)
+/// This machine in one line: what runs can be compared by.
+pub fn machine() -> String {
+    let what =
+        RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()).with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(what);
+    let cpu = system.cpus().first().map_or("unknown processor", |cpu| cpu.brand().trim());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let gib = system.total_memory() as f64 / 1024f64.powi(3);
+    let kernel = System::kernel_version().unwrap_or_default();
+    format!("{cpu}, {cores} cores, {gib:.1} GiB, {} {kernel}", std::env::consts::OS)
 }
 
 /// Number of ports that the system uses for outgoing connections.
@@ -164,11 +130,5 @@ mod tests {
     #[test]
     fn ports_of_a_range_are_counted() {
         assert_eq!((ports_in("32768\t60999\n"), ports_in("nonsense")), (28_232, USUAL_PORTS));
-    }
-
-    #[test]
-    fn the_machine_is_described() {
-        let here = Environment::here();
-        assert!(here.memory_bytes > 0 && here.cores > 0 && !here.cpu.is_empty() && !here.kernel.is_empty());
     }
 }

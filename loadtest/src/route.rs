@@ -54,9 +54,9 @@ impl Route {
             stream.set_nodelay(true)?;
             // a reset frees the port at once; thousands of ports in TIME_WAIT would be missing for later connections
             stream.set_zero_linger()?;
-            let stream: Box<dyn Stream> = match &self.pod.encryption {
+            let stream: Box<dyn Stream> = match &self.pod.tls {
                 None => Box::new(stream),
-                Some(encryption) => Box::new(encryption.connector.connect(encryption.name.clone(), stream).await?),
+                Some((connector, name)) => Box::new(connector.connect(name.clone(), stream).await?),
             };
             Ok::<_, std::io::Error>(stream)
         };

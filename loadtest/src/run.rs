@@ -8,7 +8,6 @@ use crate::cli::RunArguments;
 use crate::console::{print, usage_error};
 use crate::controller::{Run, execute};
 use crate::notify::Notifier;
-use crate::report::progress::Progress;
 use crate::report::summary::Summary;
 use crate::report::{html, terminal};
 use crate::scenario::Scenario;
@@ -21,61 +20,45 @@ use crate::{limits, tls};
 ///
 /// # Errors
 /// The options are not valid ([`crate::console::UsageError`]), or the server failed.
-pub async fn run(arguments: RunArguments) -> anyhow::Result<u8> {
-    let scenario = scenario(&arguments)?;
+pub async fn run(mut options: RunArguments) -> anyhow::Result<u8> {
+    let scenario = scenario(&options)?;
     let thresholds = scenario.thresholds().map_err(usage_error)?;
-    let thresholds = Threshold::with_default(thresholds.into_iter().chain(arguments.threshold.clone()).collect());
-    limits::check_files(scenario.hall.voters, arguments.processes)?;
-    limits::check_ports(scenario.hall.voters, arguments.url.len(), &arguments.source)?;
-    let roots = tls::read_roots(&arguments.ca)?;
+    let thresholds = Threshold::with_default(thresholds.into_iter().chain(options.threshold.clone()).collect());
+    limits::check_files(scenario.hall.voters, options.processes)?;
+    limits::check_ports(scenario.hall.voters, options.url.len(), &options.source)?;
+    let roots = tls::read_roots(&options.ca)?;
     let http = target::client(&roots)?;
-    let notifier = Notifier::new(
-        &http,
-        arguments.webhook.as_deref(),
-        arguments.webhook_file.as_deref(),
-        arguments.upload.as_deref(),
-        arguments.report_url.as_deref(),
-        arguments.html.as_deref(),
-    )?;
+    let notifier = Notifier::new(&http, &options)?;
 
-    let server = match arguments.start {
-        true => Some(LocalServer::start(arguments.binary.as_deref(), arguments.redis.as_deref()).await?),
+    let server = match options.start {
+        true => Some(LocalServer::start(options.binary.as_deref(), options.redis.as_deref()).await?),
         false => None,
     };
-    let own = server.as_ref();
-    let urls = own.map_or(arguments.url.clone(), |server| vec![server.url.clone()]);
-    let key = own.map_or(arguments.key.as_str(), |server| &server.key);
-    let wants_slow_log = arguments.slow_log || arguments.redis.is_some();
+    if let Some(server) = &server {
+        options.url = vec![server.url.clone()];
+        options.key.clone_from(&server.key);
+        options.pid.extend(server.pid());
+    }
     let run = Run {
+        target: Target::new(http, &options.url, options.emcee_url.as_deref(), &options.key)?,
+        server_version: server.as_ref().and_then(|server| server.version.clone()),
         scenario,
-        slow_log: wants_slow_log || thresholds.iter().any(Threshold::needs_slow_log),
-        disturb: arguments.disturb.clone(),
-        keep: arguments.keep,
         thresholds,
-        target: Target::new(http, &urls, arguments.emcee_url.as_deref(), key)?,
         roots,
-        urls,
-        processes: arguments.processes,
-        threads: arguments.threads,
-        sources: arguments.source.clone(),
-        seed: arguments.seed,
-        pids: arguments.pid.iter().copied().chain(own.and_then(LocalServer::pid)).collect(),
-        server_version: own.and_then(|server| server.version.clone()),
-        progress: Progress::new(arguments.quiet),
+        options: &options,
     };
     let outcome = execute(run).await;
     if let Some(server) = server {
         server.stop().await;
     }
-    let written = outcome.as_ref().map_or(Ok(()), |summary| {
+    let mut written = Ok(());
+    let mut report = None;
+    if let Ok(summary) = &outcome {
         print(&terminal::text(summary));
-        write(summary, arguments.json.as_deref(), arguments.html.as_deref())
-    });
-    let report = match &outcome {
-        Ok(summary) => upload(&notifier, summary).await,
-        Err(_) => None,
-    };
-    notifier.post(&arguments.scenario, &outcome, report.as_deref()).await;
+        written = write(summary, options.json.as_deref(), options.html.as_deref());
+        report = upload(&notifier, summary).await;
+    }
+    notifier.post(&options.scenario, &outcome, report.as_deref()).await;
     written?;
     Ok(outcome?.verdict.exit_code())
 }
@@ -95,15 +78,15 @@ async fn upload(notifier: &Notifier, summary: &Summary) -> Option<String> {
     }
 }
 
-fn scenario(arguments: &RunArguments) -> anyhow::Result<Scenario> {
-    let mut scenario = Scenario::load(&arguments.scenario)?;
-    if let Some(voters) = arguments.voters {
+fn scenario(options: &RunArguments) -> anyhow::Result<Scenario> {
+    let mut scenario = Scenario::load(&options.scenario)?;
+    if let Some(voters) = options.voters {
         scenario = scenario.with_voters(voters);
     }
-    if let Some(duration) = arguments.duration {
-        scenario = scenario.with_duration(duration.0);
+    if let Some(duration) = options.duration {
+        scenario = scenario.with_duration(duration);
     }
-    let wrong = |why| usage_error(format!("{} with --voters and --duration: {why}", arguments.scenario));
+    let wrong = |why| usage_error(format!("{} with --voters and --duration: {why}", options.scenario));
     scenario.check().map_err(wrong)?;
     Ok(scenario)
 }

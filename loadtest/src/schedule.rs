@@ -43,7 +43,7 @@ pub fn schedule(scenario: &Scenario, step: &Step, seed: u64) -> Vec<Scheduled> {
     let mut rng = StdRng::seed_from_u64(seed.wrapping_add((step.index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
     let mut plan = vec![];
     let mut add = |action: Action, users: Vec<u32>, rng: &mut StdRng| {
-        let moments = moments(phase.arrivals, users.len(), phase.duration.0, rng);
+        let moments = moments(phase.arrivals, users.len(), phase.duration, rng);
         plan.extend(moments.into_iter().zip(users).map(|(at, user)| Scheduled { at, user, action }));
     };
     add(Action::Join, (step.joined..step.joined_after).collect(), &mut rng);
@@ -65,7 +65,7 @@ pub fn schedule(scenario: &Scenario, step: &Step, seed: u64) -> Vec<Scheduled> {
 
     for user in 0..step.stalled(scenario) {
         plan.push(Scheduled { at: Duration::ZERO, user, action: Action::Stall });
-        plan.push(Scheduled { at: phase.duration.0, user, action: Action::Resume });
+        plan.push(Scheduled { at: phase.duration, user, action: Action::Resume });
     }
     plan.sort_by_key(|due| due.at);
     plan

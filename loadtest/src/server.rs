@@ -41,7 +41,7 @@ impl LocalServer {
         let binary = find(binary)?;
         let directory = tempfile::tempdir().context("there is no temporary directory")?;
         let port = free_port()?;
-        let key: String = random_key();
+        let key = random_key();
         let ledger = match redis {
             Some(url) => url.to_owned(),
             None => format!("embedded:{}", directory.path().join("loadtest.redb").display()),
@@ -65,7 +65,7 @@ impl LocalServer {
         let child = platform::keep_from_ctrl_c(&mut command)
             .spawn()
             .with_context(|| format!("{} cannot be started", binary.display()))?;
-        let version = platform::output(&binary.to_string_lossy(), &["--version"]);
+        let version = version(&binary).await;
         let mut server = Self { url: format!("http://127.0.0.1:{port}"), key, version, child, directory };
         server.wait_until_ready().await?;
         Ok(server)
@@ -127,6 +127,11 @@ fn find(given: Option<&Path>) -> anyhow::Result<PathBuf> {
             if cfg!(debug_assertions) { "" } else { " --release" }
         ))),
     }
+}
+
+async fn version(binary: &Path) -> Option<String> {
+    let output = Command::new(binary).arg("--version").output().await.ok()?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }
 
 fn random_key() -> String {

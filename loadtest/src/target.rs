@@ -3,52 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use reqwest::{Client, Method, StatusCode};
-use serde::Deserialize;
+use reqwest::{Client, Method, StatusCode, Url};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::console::usage_error;
-use crate::pod::Address;
 use crate::scenario::{Scenario, Split, steps};
 use crate::tls;
 
 /// Attempts of a call with an unknown outcome. Commands are absolute, so sending one twice is safe.
-const ATTEMPTS: u32 = 10;
+const ATTEMPTS: usize = 10;
 /// A join code that no room has: codes do not contain these characters.
 const NO_ROOM: &str = "000000";
-const SLOW_LOG: &str = "ledger/slow-log";
-/// Time for reading the slow log during a run.
-const QUICK_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// The slow log of the ledger's server: docs/protocol.md.
-#[derive(Debug, Deserialize)]
-pub struct SlowLog {
-    server_run: Option<String>,
-    /// Newest first.
-    pub commands: Vec<Slow>,
-    /// Why it cannot be read.
-    pub unreadable: Option<String>,
-}
-
-/// A slow command.
-#[derive(Debug, Deserialize)]
-pub struct Slow {
-    /// Counts up from 0 at each start of the ledger's server.
-    pub id: u64,
-    /// When, in ms since 1970.
-    pub at: u64,
-    /// How long, in µs.
-    pub us: u64,
-    /// Its name.
-    pub command: String,
-}
-
-impl SlowLog {
-    /// Identifies one start of the ledger's server; empty if that is not known.
-    pub fn start(&self) -> String {
-        self.server_run.clone().unwrap_or_default()
-    }
-}
 
 /// The HTTP client of this program.
 ///
@@ -64,8 +30,7 @@ pub fn client(roots: &[String]) -> anyhow::Result<Client> {
 #[derive(Debug, Clone)]
 pub struct Target {
     http: Client,
-    urls: Vec<String>,
-    pods: Vec<Address>,
+    pods: Vec<String>,
     /// Addresses for the emcee's calls, used in turn.
     emcee_urls: Vec<String>,
     key: String,
@@ -77,17 +42,12 @@ impl Target {
     /// # Errors
     /// An address is not valid.
     pub fn new(http: Client, urls: &[String], emcee_url: Option<&str>, key: &str) -> anyhow::Result<Self> {
-        let pods = urls.iter().map(|url| address("--url", url)).collect::<Result<_, _>>()?;
-        emcee_url.map(|url| address("--emcee-url", url)).transpose()?;
-        let trimmed = |url: &str| url.trim_end_matches('/').to_owned();
-        let urls: Vec<_> = urls.iter().map(|url| trimmed(url)).collect();
-        let emcee_urls = emcee_url.map_or_else(|| urls.clone(), |url| vec![trimmed(url)]);
-        Ok(Self { http, urls, pods, emcee_urls, key: key.to_owned() })
-    }
-
-    /// Every pod.
-    pub fn pods(&self) -> &[Address] {
-        &self.pods
+        let pods = urls.iter().map(|url| address("--url", url)).collect::<Result<Vec<_>, _>>()?;
+        let emcee_urls = match emcee_url {
+            Some(url) => vec![address("--emcee-url", url)?],
+            None => pods.clone(),
+        };
+        Ok(Self { http, pods, emcee_urls, key: key.to_owned() })
     }
 
     /// Checks that every pod is ready.
@@ -95,7 +55,7 @@ impl Target {
     /// # Errors
     /// A pod cannot: says why and what to do.
     pub async fn check_ready(&self) -> anyhow::Result<()> {
-        for url in &self.urls {
+        for url in &self.pods {
             let answer =
                 self.http.get(format!("{url}/readyz")).send().await.map_err(|error| unreachable(url, &error))?;
             let status = answer.status();
@@ -134,11 +94,8 @@ impl Target {
         let hall = &scenario.hall;
         let choices: Vec<_> = (0..hall.choices).map(|n| json!({"label": format!("Side {}", n + 1)})).collect();
         let round = |number: usize| {
-            let mut round = json!({"title": format!("Round {number}"), "choices": choices, "split": hall.split});
-            if let Some(seconds) = hall.seconds {
-                round["seconds"] = seconds.into();
-            }
-            round
+            let title = format!("Round {number}");
+            json!({"title": title, "choices": choices, "split": hall.split, "seconds": hall.seconds})
         };
         let body = json!({
             "title": title,
@@ -166,16 +123,23 @@ impl Target {
         }
     }
 
-    /// A call about a room.
-    async fn command(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.call(method, &format!("rooms/{path}"), body).await
+    /// What the emcee's API answers to a GET.
+    ///
+    /// # Errors
+    /// See [`Self::command`], and it may be malformed.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let answer = self.command(Method::GET, path, &Value::Null).await?;
+        serde_json::from_value(answer).with_context(|| format!("the answer to {path} is malformed"))
     }
 
-    /// A call. It is repeated while its outcome is unknown.
-    async fn call(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
+    /// A call of the emcee's API. It is repeated while its outcome is unknown.
+    ///
+    /// # Errors
+    /// The server refuses it, or its outcome stays unknown.
+    pub async fn command(&self, method: Method, path: &str, body: &Value) -> anyhow::Result<Value> {
         let mut last = String::new();
         for attempt in 0..ATTEMPTS {
-            let url = format!("{}/api/v1/{path}", self.emcee_urls[attempt as usize % self.emcee_urls.len()]);
+            let url = format!("{}/api/v1/{path}", self.emcee_urls[attempt % self.emcee_urls.len()]);
             let mut request = self.http.request(method.clone(), url).bearer_auth(&self.key);
             if !body.is_null() {
                 request = request.json(body);
@@ -194,66 +158,17 @@ impl Target {
         bail!("{path} failed {ATTEMPTS} times; the last time: {last}")
     }
 
-    /// Opens a round.
-    ///
-    /// # Errors
-    /// The server refuses or fails.
-    pub async fn open(&self, room: &str, round: u32) -> anyhow::Result<()> {
-        self.command(Method::POST, &format!("{room}/rounds/{round}/open"), &json!({"take": 1})).await.map(drop)
-    }
-
     /// Closes a round, and shows its result if it is held back.
     ///
     /// # Errors
-    /// The server refuses or fails.
+    /// See [`Self::command`].
     pub async fn close(&self, room: &str, round: u32, split: Split) -> anyhow::Result<()> {
-        self.command(Method::POST, &format!("{room}/rounds/{round}/close"), &json!({"take": 1})).await?;
+        let round = format!("rooms/{room}/rounds/{round}");
+        self.command(Method::POST, &format!("{round}/close"), &json!({"take": 1})).await?;
         if split == Split::Held {
-            self.command(Method::POST, &format!("{room}/rounds/{round}/show"), &json!({})).await?;
+            self.command(Method::POST, &format!("{round}/show"), &json!({})).await?;
         }
         Ok(())
-    }
-
-    /// Shows the ranking down to a place.
-    ///
-    /// # Errors
-    /// The server refuses or fails.
-    pub async fn reveal(&self, room: &str, place: u32, top: u32) -> anyhow::Result<()> {
-        self.command(Method::PUT, &format!("{room}/reveal"), &json!({"place": place, "top": top})).await.map(drop)
-    }
-
-    /// The export of a room.
-    ///
-    /// # Errors
-    /// The server fails.
-    pub async fn export(&self, room: &str) -> anyhow::Result<Value> {
-        self.command(Method::GET, &format!("{room}/export?format=json"), &Value::Null).await
-    }
-
-    /// The server's own recount.
-    ///
-    /// # Errors
-    /// The server fails.
-    pub async fn audit(&self, room: &str) -> anyhow::Result<Value> {
-        self.command(Method::GET, &format!("{room}/audit"), &Value::Null).await
-    }
-
-    /// The slow log of the ledger's server.
-    ///
-    /// # Errors
-    /// The server cannot read it, or does not have this call.
-    pub async fn slow_log(&self) -> anyhow::Result<SlowLog> {
-        Ok(serde_json::from_value(self.call(Method::GET, SLOW_LOG, &Value::Null).await?)?)
-    }
-
-    /// The same, with one attempt and a short timeout.
-    ///
-    /// # Errors
-    /// There was no answer within 3 s, or an error.
-    pub async fn quick_slow_log(&self) -> anyhow::Result<SlowLog> {
-        let url = format!("{}/api/v1/{SLOW_LOG}", self.emcee_urls[0]);
-        let answer = self.http.get(url).bearer_auth(&self.key).timeout(QUICK_TIMEOUT).send().await?;
-        Ok(answer.error_for_status()?.json().await?)
     }
 
     /// Removes the room of the run: closes an open round, deletes the room, and purges it if `purge` is true.
@@ -261,20 +176,22 @@ impl Target {
     /// # Errors
     /// The room is still there, or deleted and not purged: says which.
     pub async fn remove(&self, room: &str, purge: bool) -> anyhow::Result<()> {
-        let shown = self.command(Method::GET, room, &Value::Null).await?;
+        let path = format!("rooms/{room}");
+        let shown: Value = self.get(&path).await?;
         for round in shown["rounds"].as_array().into_iter().flatten().filter(|round| round["phase"] == "open") {
-            let path = format!("{room}/rounds/{}/close", round["round"]);
-            self.command(Method::POST, &path, &json!({"take": round["take"]})).await?;
+            let close = format!("{path}/rounds/{}/close", round["round"]);
+            self.command(Method::POST, &close, &json!({"take": round["take"]})).await?;
         }
         let title = shown["title"].as_str().unwrap_or_default();
-        let base = reqwest::Url::parse_with_params("http://-/", [("title", title)])?;
-        self.command(Method::DELETE, &format!("{room}?{}", base.query().unwrap_or_default()), &Value::Null).await?;
+        let query = Url::parse_with_params("http://-/", [("title", title)])?;
+        let delete = format!("{path}?{}", query.query().unwrap_or_default());
+        self.command(Method::DELETE, &delete, &Value::Null).await?;
         if !purge {
             return Ok(());
         }
         let purge = json!({"older_than_seconds": 0, "room": room});
         for _ in 0..ATTEMPTS {
-            let purged = self.call(Method::POST, "purge", &purge).await.context("it is deleted, and not purged")?;
+            let purged = self.command(Method::POST, "purge", &purge).await.context("it is deleted, and not purged")?;
             if purged["rooms"].as_array().is_some_and(|rooms| !rooms.is_empty()) {
                 return Ok(());
             }
@@ -283,29 +200,16 @@ impl Target {
         }
         bail!("it is deleted, and the server does not purge it")
     }
-
-    /// Prometheus text of every pod; empty where it is not reachable, as with metrics on another port.
-    pub async fn metrics(&self) -> Vec<String> {
-        let mut all = vec![];
-        for url in &self.urls {
-            let answer = self.http.get(format!("{url}/metrics")).send().await;
-            let text = match answer {
-                Ok(answer) if answer.status().is_success() => answer.text().await.unwrap_or_default(),
-                _ => String::new(),
-            };
-            all.push(text);
-        }
-        all
-    }
 }
 
-/// The address in an option's URL.
-fn address(option: &str, url: &str) -> anyhow::Result<Address> {
-    let wrong = |why: String| {
-        usage_error(format!("{option} {url} is not a valid address ({why}); write https://host:port or http://"))
+/// An option's URL, without a slash at its end.
+fn address(option: &str, url: &str) -> anyhow::Result<String> {
+    let why = match Url::parse(url) {
+        Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => return Ok(url.trim_end_matches('/').to_owned()),
+        Ok(parsed) => format!("{} is not supported", parsed.scheme()),
+        Err(error) => error.to_string(),
     };
-    let parsed = reqwest::Url::parse(url).map_err(|error| wrong(error.to_string()))?;
-    Address::of(&parsed).ok_or_else(|| wrong(format!("{} is not supported", parsed.scheme())))
+    Err(usage_error(format!("{option} {url} is not a valid address ({why}); write https://host:port or http://")))
 }
 
 /// Why a server could not be asked.

@@ -1,22 +1,21 @@
 //! Thresholds, as in `ack.p99 < 250ms`. If one does not hold at the end, the exit code is 99.
 
-use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::metrics::{Cause, Counter, Measures, Timer};
+use crate::metrics::{Cause, Counter, Measures, QUANTILES, Timer};
 
 /// Part of every run without another threshold on the same metric.
 const DEFAULT: &str = "violations == 0";
 
 /// One condition.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Threshold {
     text: String,
     metric: Metric,
     stat: Stat,
-    op: Op,
+    holds: fn(&f64, &f64) -> bool,
     limit: f64,
 }
 
@@ -24,6 +23,7 @@ pub struct Threshold {
 enum Metric {
     Timer(Timer),
     Counter(Counter),
+    /// Errors of every cause.
     Errors,
     Cause(Cause),
 }
@@ -31,24 +31,19 @@ enum Metric {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stat {
     Quantile(f64),
-    Max,
-    Mean,
     Count,
     Rate,
     Share,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Op {
-    Below,
-    AtMost,
-    Above,
-    AtLeast,
-    Equal,
-}
+/// An operator, and whether it holds for a measured value and the limit.
+type Op = (&'static str, fn(&f64, &f64) -> bool);
+
+/// Longer operators first: `<=` begins like `<`.
+const OPS: [Op; 5] = [("<=", f64::le), (">=", f64::ge), ("==", f64::eq), ("<", f64::lt), (">", f64::gt)];
 
 /// The result of a threshold.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Judgement {
     /// As it was written.
     pub threshold: String,
@@ -57,7 +52,7 @@ pub struct Judgement {
     /// What was measured; `None` if nothing was.
     pub measured: Option<f64>,
     /// Its unit: `ms`, `/s`, `%`, or empty for a count.
-    pub unit: String,
+    pub unit: &'static str,
 }
 
 impl Judgement {
@@ -70,81 +65,69 @@ impl Judgement {
     }
 }
 
-const STATS: [(&str, Stat); 11] = [
-    ("p50", Stat::Quantile(0.5)),
-    ("p90", Stat::Quantile(0.9)),
-    ("p95", Stat::Quantile(0.95)),
-    ("p99", Stat::Quantile(0.99)),
-    ("p999", Stat::Quantile(0.999)),
-    ("p9999", Stat::Quantile(0.9999)),
-    ("max", Stat::Max),
-    ("mean", Stat::Mean),
-    ("count", Stat::Count),
-    ("rate", Stat::Rate),
-    ("share", Stat::Share),
-];
-
-/// Longer operators first: `<=` begins like `<`.
-const OPS: [(&str, Op); 5] =
-    [("<=", Op::AtMost), (">=", Op::AtLeast), ("==", Op::Equal), ("<", Op::Below), (">", Op::Above)];
-
 impl FromStr for Threshold {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = |why: String| format!("threshold \"{text}\": {why}; write it like \"ack.p99 < 250ms\"");
-        let (at, (sign, op)) = OPS
+        let (left, holds, right) = OPS
             .iter()
-            .filter_map(|op| text.find(op.0).map(|at| (at, *op)))
-            .min_by_key(|(at, (sign, _))| (*at, std::cmp::Reverse(sign.len())))
+            .find_map(|(sign, holds)| text.split_once(sign).map(|(left, right)| (left.trim(), *holds, right.trim())))
             .ok_or_else(|| bad("it has none of <, <=, >, >= and ==".into()))?;
-        let (left, right) = (text[..at].trim(), text[at + sign.len()..].trim());
         let (metric, stat) = left_side(left).map_err(bad)?;
-        let limit = right_side(right, &metric, stat).map_err(bad)?;
-        Ok(Self { text: text.trim().to_owned(), metric, stat, op, limit })
+        let limit = right_side(right, metric, stat).map_err(bad)?;
+        Ok(Self { text: text.trim().to_owned(), metric, stat, holds, limit })
     }
 }
 
+/// Every metric with its name.
+fn metrics() -> impl Iterator<Item = (String, Metric)> {
+    let timers = Timer::ALL.iter().map(|timer| (timer.name().to_owned(), Metric::Timer(*timer)));
+    let counters = Counter::ALL.iter().map(|counter| (counter.name().to_owned(), Metric::Counter(*counter)));
+    let causes = Cause::ALL.iter().map(|cause| (format!("errors.{}", cause.name()), Metric::Cause(*cause)));
+    timers.chain(counters).chain([("errors".to_owned(), Metric::Errors)]).chain(causes)
+}
+
+/// A metric and its statistic. A count without one means its total.
 fn left_side(left: &str) -> Result<(Metric, Stat), String> {
-    let word = |known: &str| left == known || left.starts_with(&format!("{known}."));
-    // errors.busy.count: the longest name wins
-    let cause = Cause::ALL.iter().find(|cause| word(&format!("errors.{}", cause.name())));
-    let counter = Counter::ALL.iter().find(|counter| word(counter.name()));
-    let timer = Timer::ALL.iter().find(|timer| word(timer.name()));
-    let (metric, name) = match (cause, counter, timer) {
-        (Some(cause), ..) => (Metric::Cause(*cause), format!("errors.{}", cause.name())),
-        (_, Some(counter), _) => (Metric::Counter(*counter), counter.name().to_owned()),
-        (.., Some(timer)) => (Metric::Timer(*timer), timer.name().to_owned()),
-        _ if word("errors") => (Metric::Errors, "errors".to_owned()),
-        _ => return Err(format!("there is no metric \"{left}\"; there are {}", names())),
+    let named = |name: &str| metrics().find(|(known, _)| known == name).map(|(_, metric)| metric);
+    let (name, metric, stat) = match (named(left), left.rsplit_once('.')) {
+        (Some(metric), _) => (left, Some(metric), None),
+        (None, Some((name, stat))) => (name, named(name), Some(stat)),
+        (None, None) => (left, None, None),
     };
-    let rest = left[name.len()..].trim_start_matches('.');
-    let stat = match rest {
-        "" if matches!(metric, Metric::Timer(_)) => {
-            return Err(format!("\"{name}\" needs a statistic, as in {name}.p99"));
-        }
-        "" => Stat::Count,
-        known => {
-            let stat = STATS.iter().find(|(word, _)| *word == known);
-            stat.ok_or_else(|| {
-                format!("there is no statistic \"{known}\"; there are {}", STATS.map(|s| s.0).join(", "))
-            })?
-            .1
-        }
+    let Some(metric) = metric else {
+        let names: Vec<_> = metrics().map(|(name, _)| name).collect();
+        return Err(format!("there is no metric \"{left}\"; there are {}", names.join(", ")));
     };
-    let timed = matches!(stat, Stat::Quantile(_) | Stat::Max | Stat::Mean);
-    match (metric, timed, stat) {
-        (Metric::Timer(_), _, Stat::Share) => Err("a time has no share".into()),
-        (Metric::Timer(_), ..) | (_, false, _) => Ok((metric, stat)),
-        _ => Err(format!("\"{name}\" is a count: it has count, rate (per second) and share (of casts, in %)")),
-    }
+    let is_time = matches!(metric, Metric::Timer(_));
+    let stat = match stat {
+        None if is_time => return Err(format!("\"{name}\" needs a statistic, as in {name}.p99")),
+        None | Some("count") => Stat::Count,
+        Some("rate") => Stat::Rate,
+        Some("share") if is_time => return Err("a time has no share".into()),
+        Some("share") => Stat::Share,
+        Some(stat) => match QUANTILES.iter().find(|(known, _)| *known == stat) {
+            Some((_, share)) if is_time => Stat::Quantile(*share),
+            Some(_) => {
+                return Err(format!(
+                    "\"{name}\" is a count: it has count, rate (per second) and share (of casts, in %)"
+                ));
+            }
+            None => {
+                let known = QUANTILES.map(|(name, _)| name).join(", ");
+                return Err(format!("there is no statistic \"{stat}\"; there are {known}, count, rate and share"));
+            }
+        },
+    };
+    Ok((metric, stat))
 }
 
-fn right_side(right: &str, metric: &Metric, stat: Stat) -> Result<f64, String> {
+fn right_side(right: &str, metric: Metric, stat: Stat) -> Result<f64, String> {
     let digits = right.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '%' || c == '/' || c == 'µ').trim();
     let unit = right[digits.len()..].trim();
     let number: f64 = digits.replace('_', "").parse().map_err(|_| format!("\"{right}\" is not a number"))?;
-    let time = matches!(metric, Metric::Timer(_)) && !matches!(stat, Stat::Count | Stat::Rate);
+    let time = matches!((metric, stat), (Metric::Timer(_), Stat::Quantile(_)));
     match unit {
         "ms" if time => Ok(number),
         "s" if time => Ok(number * 1000.0),
@@ -155,14 +138,6 @@ fn right_side(right: &str, metric: &Metric, stat: Stat) -> Result<f64, String> {
         "" => Ok(number),
         _ => Err(format!("the unit \"{unit}\" does not fit")),
     }
-}
-
-/// Every name of a metric.
-fn names() -> String {
-    let timers = Timer::ALL.iter().map(|timer| timer.name().to_owned());
-    let counters = Counter::ALL.iter().map(|counter| counter.name().to_owned());
-    let causes = Cause::ALL.iter().map(|cause| format!("errors.{}", cause.name()));
-    timers.chain(counters).chain(["errors".to_owned()]).chain(causes).collect::<Vec<_>>().join(", ")
 }
 
 impl Threshold {
@@ -183,32 +158,24 @@ impl Threshold {
     /// Checks it against what was measured in a run of `seconds`. It does not hold if nothing was measured.
     pub fn judge(&self, measures: &Measures, seconds: f64) -> Judgement {
         let measured = self.measured(measures, seconds);
-        let ok = measured.is_some_and(|measured| match self.op {
-            Op::Below => measured < self.limit,
-            Op::AtMost => measured <= self.limit,
-            Op::Above => measured > self.limit,
-            Op::AtLeast => measured >= self.limit,
-            Op::Equal => measured == self.limit,
-        });
+        let ok = measured.is_some_and(|measured| (self.holds)(&measured, &self.limit));
         let unit = match self.stat {
-            Stat::Quantile(_) | Stat::Max | Stat::Mean => "ms",
+            Stat::Quantile(_) => "ms",
             Stat::Rate => "/s",
             Stat::Share => "%",
             Stat::Count => "",
         };
-        Judgement { threshold: self.text.clone(), ok, measured, unit: unit.to_owned() }
+        Judgement { threshold: self.text.clone(), ok, measured, unit }
     }
 
     fn measured(&self, measures: &Measures, seconds: f64) -> Option<f64> {
         let count = match self.metric {
             Metric::Timer(timer) => {
                 let times = measures.times(timer)?;
-                match self.stat {
-                    Stat::Quantile(share) => return Some(times.quantile_ms(share)),
-                    Stat::Max => return Some(times.max_ms()),
-                    Stat::Mean => return Some(times.mean_ms()),
-                    Stat::Count | Stat::Rate | Stat::Share => times.count(),
+                if let Stat::Quantile(share) = self.stat {
+                    return Some(times.quantile_ms(share));
                 }
+                times.count()
             }
             Metric::Counter(counter) => measures.reported(counter)?,
             Metric::Errors => measures.errors(),
@@ -219,12 +186,6 @@ impl Threshold {
             Stat::Share => 100.0 * count / (measures.counted(Counter::Casts).max(1) as f64),
             _ => count,
         })
-    }
-}
-
-impl fmt::Display for Threshold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
     }
 }
 
@@ -269,7 +230,7 @@ mod tests {
         }
         let words = |text: &str| text.parse::<Threshold>().unwrap().judge(&measures(), 10.0).measured_text();
         assert_eq!([words("errors.share < 2%"), words("casts.rate < 1"), words("errors < 1")], ["1 %", "20 /s", "2"]);
-        for text in ["ack.p99 < 50ms", "ack.mean > 1s", "errors == 0", "errors.share < 1%", "casts.rate > 1_000"] {
+        for text in ["ack.p99 < 50ms", "ack.max > 1s", "errors == 0", "errors.share < 1%", "casts.rate > 1_000"] {
             assert!(!holds(text), "{text}");
         }
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Server, loadtest, refused, serve_once};
+use support::{Receiver, Server, loadtest, refused};
 
 const SMALL: &str = "title = \"t\"\n[hall]\nvoters = 3\n[[phase]]\nname = \"in\"\nduration = \"1s\"\njoin = 1.0\n";
 
@@ -15,9 +15,28 @@ fn scenario(text: &str) -> (tempfile::TempDir, String) {
 }
 
 #[test]
-fn an_unknown_scenario_is_answered_with_the_known_ones() {
-    refused(&["evning"], &["there is no scenario \"evning\"", "evening", "slow-readers", "path of a file"]);
-    refused(&["./none.toml"], &["cannot be read", "check the path"]);
+fn a_mistake_is_answered_with_what_to_do() {
+    let mistakes: [(&[&str], &[&str]); 15] = [
+        (&["evning"], &["there is no scenario \"evning\"", "evening", "slow-readers", "path of a file"]),
+        (&["./none.toml"], &["cannot be read", "check the path"]),
+        (&["storm", "--votres", "3"], &["--votres"]),
+        (&["run"], &["SCENARIO"]),
+        (&["storm", "--threshold", "speed.p99 < 3ms"], &["no metric \"speed.p99\"", "ack", "errors.lost"]),
+        // a port that nothing listens on
+        (&["storm", "--url", "http://127.0.0.1:9"], &["nothing answers at", "cargo run --release", "--start"]),
+        (&["storm", "--url", "ftp://vote.example.org"], &["--url ftp://", "ftp is not supported", "https://"]),
+        (&["storm", "--emcee-url", "desk"], &["--emcee-url desk", "https://host:port"]),
+        (&["storm", "--ca", "./none.pem"], &["--ca ./none.pem", "No such file"]),
+        (&["storm", "--report-url", "https://example.org/"], &["--report-url", "--html or --upload"]),
+        (&["storm", "--start", "--binary", "./nowhere"], &["--binary ./nowhere is not a file"]),
+        (&["storm", "--voters", "900000", "--processes", "64"], &["--source 127.0.0.2,127.0.0.3", "--url"]),
+        (&["plan", "--tick", "1ms"], &["--tick must be from 20ms to 2s"]),
+        (&["plan", "--pods", "0"], &["--pods"]),
+        (&["plan", "--taps-per-second", "NaN"], &["--taps-per-second must be 0 or more"]),
+    ];
+    for (options, words) in mistakes {
+        refused(options, words);
+    }
 }
 
 #[test]
@@ -27,64 +46,30 @@ fn an_unknown_key_is_reported_with_its_line_and_the_manual() {
 }
 
 #[test]
-fn an_unknown_metric_is_answered_with_the_known_ones() {
-    refused(&["storm", "--threshold", "speed.p99 < 3ms"], &["no metric \"speed.p99\"", "ack", "errors.lost"]);
-}
-
-#[test]
-fn unknown_options_are_refused_with_the_same_code() {
-    refused(&["storm", "--votres", "3"], &["--votres"]);
-    refused(&["run"], &["SCENARIO"]);
-}
-
-#[test]
-fn a_missing_server_is_reported_with_how_to_start_one() {
-    // a port that was free a moment ago, below those that the system hands out
-    refused(&["storm", "--url", "http://127.0.0.1:9"], &["nothing answers at", "cargo run --release", "--start"]);
-}
-
-#[test]
-fn an_invalid_address_is_reported_with_the_right_form() {
-    refused(&["storm", "--url", "ftp://vote.example.org"], &["--url ftp://", "ftp is not supported", "https://"]);
-    refused(&["storm", "--emcee-url", "desk"], &["--emcee-url desk", "https://host:port"]);
-}
-
-#[test]
 fn a_root_without_a_certificate_is_reported_with_its_file() {
     let (_directory, path) = scenario(SMALL);
     refused(&["storm", "--ca", &path], &["--ca", "own.toml", "no certificate in it", "PEM"]);
-    refused(&["storm", "--ca", "./none.pem"], &["--ca ./none.pem", "No such file"]);
 }
 
 #[test]
-fn an_invalid_webhook_is_reported_without_printing_it() {
-    let (directory, _) = scenario(SMALL);
-    let path = directory.path().join("webhook");
-    std::fs::write(&path, "hooks.example.org/a-secret").unwrap();
-    let told = loadtest(&["storm", "--webhook-file", path.to_str().unwrap()], &[], None);
-    told.is_refused_with(&["--webhook-file", "is not a valid address"]);
-    assert!(!told.all().contains("a-secret"), "{}", told.all());
-    refused(&["storm", "--webhook-file", "./none"], &["--webhook-file ./none", "No such file"]);
-}
-
-#[test]
-fn an_invalid_upload_address_is_reported_without_printing_it() {
-    let told = loadtest(&["storm", "--upload", "s3://me:a-secret@bucket/"], &[], None);
-    told.is_refused_with(&["--upload is not a valid address", "https://"]);
-    assert!(!told.all().contains("a-secret"), "{}", told.all());
-    refused(&["storm", "--report-url", "https://example.org/"], &["--report-url", "--html or --upload"]);
+fn an_invalid_address_for_the_result_is_reported_without_printing_it() {
+    for (option, url) in [("--webhook", "hooks.example.org/a-secret"), ("--upload", "s3://me:a-secret@bucket/")] {
+        let told = loadtest(&["storm", option, url], &[], None);
+        told.is_refused_with(&[option, "is not a valid address", "https://"]);
+        assert!(!told.all().contains("a-secret"), "{}", told.all());
+    }
 }
 
 #[test]
 fn a_server_that_is_not_tallycast_is_reported() {
-    let url = serve_once("404 Not Found", "{}");
-    refused(&["storm", "--url", &url], &["/readyz answers 404", "address with /ws"]);
+    let other = Receiver::with_body(&[404], "{}");
+    refused(&["storm", "--url", &other.url], &["/readyz answers 404", "address with /ws"]);
 }
 
 #[test]
 fn a_server_that_is_not_ready_is_reported_with_its_reasons() {
-    let url = serve_once("503 Service Unavailable", r#"{"ready":false,"reasons":["ledger: it does not answer"]}"#);
-    refused(&["storm", "--url", &url], &["is not ready", "ledger: it does not answer"]);
+    let server = Receiver::with_body(&[503], r#"{"ready":false,"reasons":["ledger: it does not answer"]}"#);
+    refused(&["storm", "--url", &server.url], &["is not ready", "ledger: it does not answer"]);
 }
 
 #[test]
@@ -98,21 +83,4 @@ fn a_wrong_emcee_key_is_reported_with_the_option_for_the_right_one() {
 fn too_few_open_files_are_reported_with_the_options_that_help() {
     let told = loadtest(&["storm", "--voters", "1000"], &[], Some(300));
     told.is_refused_with(&["1000 voters", "need 1200 open files", "limit is 300", "ulimit -n", "--processes 10"]);
-}
-
-#[test]
-fn too_few_ports_are_reported_with_the_options_that_help() {
-    let told = loadtest(&["storm", "--voters", "900000", "--processes", "64"], &[], None);
-    told.is_refused_with(&["--source 127.0.0.2,127.0.0.3", "--url"]);
-}
-
-#[test]
-fn a_missing_binary_is_reported() {
-    refused(&["storm", "--start", "--binary", "./nowhere"], &["--binary ./nowhere is not a file"]);
-}
-
-#[test]
-fn options_of_a_plan_outside_their_range_are_refused() {
-    refused(&["plan", "--tick", "1ms"], &["--tick must be from 20ms to 2s"]);
-    refused(&["plan", "--check", "./none.json"], &["--check ./none.json", "run --json"]);
 }

@@ -3,32 +3,25 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::metrics::Measures;
 use crate::platform::Interrupts;
-use crate::pool::messages::{ClientRecord, MAX_SLOW_ACKS, MAX_VIOLATIONS, PoolReport, Sample, SlowAck};
+use crate::pool::messages::{ClientRecord, MAX_VIOLATIONS, PoolReport, Sample};
 use crate::report::progress::Progress;
-use crate::report::summary::TimelinePoint;
+use crate::report::summary::Figures;
 
-/// What to wait for. An interruption ends every wait, except for the clients' records.
+/// What to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// A moment.
-    At(Instant),
-    /// Everything scheduled in a step is finished, or the deadline has passed.
-    Finished {
-        /// The step.
-        step: usize,
-        /// When to go on without it.
-        deadline: Instant,
-    },
-    /// Every pool has reported what its clients know.
-    Clients {
-        /// When to give up.
-        deadline: Instant,
-    },
+    /// The deadline, or an interruption.
+    Deadline,
+    /// Everything scheduled in a step is finished. The deadline and an interruption end the wait, too.
+    Finished(usize),
+    /// Every pool has reported what its clients know. Without that nothing can be audited.
+    Clients,
 }
 
 /// See [module](self).
@@ -38,9 +31,7 @@ pub struct Collector {
     /// Measured in the phase so far.
     pub phase: Measures,
     /// One entry a second.
-    pub timeline: Vec<TimelinePoint>,
-    /// Slowest acknowledgements.
-    pub slowest: Vec<SlowAck>,
+    pub timeline: Vec<Figures>,
     /// The first violations, as text.
     pub violations: Vec<String>,
     /// What every client knows.
@@ -56,11 +47,12 @@ pub struct Collector {
     began: Instant,
     interrupts: Interrupts,
     interrupted: bool,
+    progress: Progress,
 }
 
 impl Collector {
     /// For so many pools.
-    pub fn new(reports: Receiver<PoolReport>, pools: usize, interrupts: Interrupts) -> Self {
+    pub fn new(reports: Receiver<PoolReport>, pools: usize, interrupts: Interrupts, progress: Progress) -> Self {
         let began = Instant::now();
         let mut seconds = interval_at((began + Duration::from_secs(1)).into(), Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -68,7 +60,6 @@ impl Collector {
             total: Measures::default(),
             phase: Measures::default(),
             timeline: vec![],
-            slowest: vec![],
             violations: vec![],
             clients: vec![],
             reports,
@@ -80,6 +71,7 @@ impl Collector {
             began,
             interrupts,
             interrupted: false,
+            progress,
         }
     }
 
@@ -111,16 +103,12 @@ impl Collector {
     ///
     /// # Errors
     /// A pool has ended, or does not report what its clients know.
-    pub async fn wait(&mut self, phase: &str, progress: &Progress, until: Until) -> anyhow::Result<()> {
-        let deadline = match until {
-            Until::At(deadline) | Until::Finished { deadline, .. } | Until::Clients { deadline } => deadline,
-        };
-        let for_clients = matches!(until, Until::Clients { .. });
+    pub async fn wait(&mut self, phase: &str, until: Until, deadline: Instant) -> anyhow::Result<()> {
         loop {
             let done = match until {
-                Until::At(_) => self.interrupted,
-                Until::Finished { step, .. } => self.interrupted || self.finished(step),
-                Until::Clients { .. } => self.pools_done == self.pools,
+                Until::Deadline => self.interrupted,
+                Until::Finished(step) => self.interrupted || self.finished(step),
+                Until::Clients => self.pools_done == self.pools,
             };
             if done {
                 return Ok(());
@@ -130,18 +118,19 @@ impl Collector {
                     Some(report) => self.add(report),
                     None => bail!("the pools of voters have ended early; the messages above say why"),
                 },
-                _ = self.seconds.tick() => self.end_second(phase, progress),
+                _ = self.seconds.tick() => self.end_second(phase),
                 () = self.interrupts.next() => {
                     if self.interrupted {
                         bail!("interrupted twice: ended without an audit");
                     }
-                    progress.print("interrupted: the round is closed and the result audited; interrupt again to leave at once");
+                    let told = "interrupted: the round is closed and the result audited; interrupt again to leave at once";
+                    self.progress.print(told);
                     self.interrupted = true;
                 }
-                () = sleep_until(deadline.into()) => match for_clients {
-                    true => bail!("a pool of voters did not report what they know, so nothing can be audited"),
-                    false => return Ok(()),
-                },
+                () = sleep_until(deadline.into()) => {
+                    ensure!(until != Until::Clients, "a pool of voters did not report what they know: nothing can be audited");
+                    return Ok(());
+                }
             }
         }
     }
@@ -159,18 +148,14 @@ impl Collector {
             sum.add(&sample.measures);
         }
         sample.measures = Measures::default();
-        self.slowest.append(&mut sample.slowest);
-        self.slowest.sort_by(|a, b| b.ms.total_cmp(&a.ms));
-        self.slowest.truncate(MAX_SLOW_ACKS);
         self.violations.append(&mut sample.violations);
         self.violations.truncate(MAX_VIOLATIONS);
         self.newest.insert(sample.pool, sample);
     }
 
-    fn end_second(&mut self, phase: &str, progress: &Progress) {
-        let point = TimelinePoint::new(self.elapsed(), self.connected(), &self.second);
-        self.second = Measures::default();
-        progress.show(phase, self.pending(), &point);
-        self.timeline.push(point);
+    fn end_second(&mut self, phase: &str) {
+        let second = Figures::new(self.elapsed(), self.connected(), &std::mem::take(&mut self.second));
+        self.progress.show(phase, self.pending(), &second);
+        self.timeline.push(second);
     }
 }

@@ -5,20 +5,21 @@ mod collector;
 mod disturb;
 mod slow_log;
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, bail};
+use reqwest::Method;
+use serde_json::json;
 use tokio::sync::mpsc::{Sender, channel};
 
-use crate::audit::{Audit, Export, Recount, audit};
+use crate::audit::{Export, Recount, audit};
+use crate::cli::RunArguments;
 use crate::metrics::{Counter, Measures, Timer};
-use crate::platform::{Environment, Interrupts, usage};
+use crate::platform::{Interrupts, Usage, machine, usage};
 use crate::pool::messages::{PoolCommand, PoolConfig, PoolReport, QUEUE, unix_ms};
 use crate::pool::{process, runner};
-use crate::report::commits::commits;
 use crate::report::progress::Progress;
-use crate::report::summary::{self, Parameters, PhaseSummary, Summary, Verdict};
+use crate::report::summary::{Figures, Parameters, PhaseSummary, Summary, Verdict};
 use crate::scenario::{RoundChange, Scenario, Step, steps};
 use crate::target::Target;
 use crate::threshold::Threshold;
@@ -39,52 +40,41 @@ const REVEALED_PLACES: u32 = 50;
 const LATE_MS: f64 = 50.0;
 
 /// What a run needs.
-pub struct Run {
+pub struct Run<'a> {
+    /// The options. With `--start` they name the started server, as if it had been there before.
+    pub options: &'a RunArguments,
     /// The scenario, checked.
     pub scenario: Scenario,
     /// What must hold.
     pub thresholds: Vec<Threshold>,
     /// The server.
     pub target: Target,
-    /// Its addresses, for the report.
-    pub urls: Vec<String>,
-    /// Processes with voters; 1: this one.
-    pub processes: u32,
-    /// Threads of each process.
-    pub threads: usize,
     /// Trusted roots, besides those that browsers trust.
     pub roots: Roots,
-    /// Local addresses to connect from.
-    pub sources: Vec<IpAddr>,
-    /// Seed of every random choice.
-    pub seed: u64,
-    /// Processes of the server that are measured.
-    pub pids: Vec<u32>,
     /// What the server's binary prints for `--version`.
     pub server_version: Option<String>,
-    /// Read the slow log of the ledger's server.
-    pub slow_log: bool,
-    /// Command of a phase with `disturb`.
-    pub disturb: Option<String>,
-    /// Keep the room.
-    pub keep: bool,
-    /// Where progress is shown.
-    pub progress: Progress,
+}
+
+impl Run<'_> {
+    fn needs_slow_log(&self) -> bool {
+        let asked = self.options.slow_log || self.options.redis.is_some();
+        asked || self.thresholds.iter().any(Threshold::needs_slow_log)
+    }
 }
 
 /// Carries out a run, and removes its room afterwards, also after a failure.
 ///
 /// # Errors
 /// The server refused a command or was not reachable, or a pool ended early.
-pub async fn execute(run: Run) -> anyhow::Result<Summary> {
+pub async fn execute(run: Run<'_>) -> anyhow::Result<Summary> {
     let interrupts = Interrupts::listen().context("signals cannot be received")?;
     run.target.check_ready().await?;
     let room = run.target.create_room(&run.scenario, &title(&run.scenario)).await?;
-    let (target, keep) = (run.target.clone(), run.keep);
+    let (target, keep) = (run.target.clone(), run.options.keep);
     let outcome = run_in_room(run, &room, interrupts).await;
     let afterwards = if keep { "kept, as asked".to_owned() } else { remove_room(&target, &room, &outcome).await };
     match outcome {
-        Ok(summary) => Ok(Summary { room, room_afterwards: afterwards, ..summary }),
+        Ok(summary) => Ok(Summary { room_afterwards: afterwards, ..summary }),
         Err(error) => {
             eprintln!("loadtest: room {room}: {afterwards}");
             Err(error)
@@ -107,9 +97,10 @@ async fn remove_room(target: &Target, room: &str, outcome: &anyhow::Result<Summa
     }
 }
 
-async fn run_in_room(run: Run, room: &str, interrupts: Interrupts) -> anyhow::Result<Summary> {
+async fn run_in_room(run: Run<'_>, room: &str, interrupts: Interrupts) -> anyhow::Result<Summary> {
     let started_at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    run.progress.print(&format!(
+    let progress = Progress::new(run.options.quiet);
+    progress.print(&format!(
         "{} · {} voters · about {} · room {room}",
         run.scenario.title,
         run.scenario.hall.voters,
@@ -117,9 +108,8 @@ async fn run_in_room(run: Run, room: &str, interrupts: Interrupts) -> anyhow::Re
     ));
     let (reports, inbox) = channel(QUEUE);
     let pools = start_pools(&run, room, reports)?;
-    let before = run.target.metrics().await;
-    let collector = Collector::new(inbox, pools.len(), interrupts);
-    let slow_log = if run.slow_log { Some(SlowLogReader::begin(&run.target).await) } else { None };
+    let collector = Collector::new(inbox, pools.len(), interrupts, progress);
+    let slow_log = if run.needs_slow_log() { Some(SlowLogReader::begin(&run.target).await) } else { None };
     let (room, open, phases, remarks) = (room.to_owned(), None, vec![], vec![]);
     let mut execution = Execution { collector, pools, room, open, phases, slow_log, remarks, run };
     for step in steps(&execution.run.scenario) {
@@ -130,12 +120,11 @@ async fn run_in_room(run: Run, room: &str, interrupts: Interrupts) -> anyhow::Re
     }
     execution.close_round().await?;
     // the last frames, as those of a reveal, are still in flight
-    execution.wait("end", Until::At(Instant::now() + NOTICE)).await?;
+    execution.collector.wait("end", Until::Deadline, Instant::now() + NOTICE).await?;
     let seconds = execution.collector.elapsed();
     execution.command(PoolCommand::Finish).await?;
-    execution.wait("disconnecting", Until::Clients { deadline: Instant::now() + CLIENTS_TIMEOUT }).await?;
-    execution.run.progress.end();
-    execution.summarise(started_at, seconds, &before).await
+    execution.collector.wait("disconnecting", Until::Clients, Instant::now() + CLIENTS_TIMEOUT).await?;
+    execution.summarise(started_at, seconds).await
 }
 
 /// At most 80 characters, as the server allows.
@@ -145,23 +134,24 @@ fn title(scenario: &Scenario) -> String {
 
 fn start_pools(run: &Run, room: &str, reports: Sender<PoolReport>) -> anyhow::Result<Vec<Sender<PoolCommand>>> {
     let mut pools = vec![];
-    for pool in 0..run.processes {
+    let processes = run.options.processes;
+    for pool in 0..processes {
         let config = PoolConfig {
             scenario: run.scenario.clone(),
-            pods: run.target.pods().to_vec(),
+            pods: run.options.url.clone(),
             roots: run.roots.clone(),
-            sources: run.sources.clone(),
+            sources: run.options.source.clone(),
             room: room.to_owned(),
             run: format!("v{:04x}", rand::random::<u16>()),
-            seed: run.seed,
+            seed: run.options.seed,
             pool,
-            pools: run.processes,
+            pools: processes,
         };
         let (command, commands) = channel(QUEUE);
-        if run.processes == 1 {
+        if processes == 1 {
             tokio::spawn(runner::run(config, commands, reports.clone()));
         } else {
-            process::start(config, run.threads, commands, reports.clone())?;
+            process::start(config, commands, reports.clone())?;
         }
         pools.push(command);
     }
@@ -169,8 +159,8 @@ fn start_pools(run: &Run, room: &str, reports: Sender<PoolReport>) -> anyhow::Re
 }
 
 /// A run in progress.
-struct Execution {
-    run: Run,
+struct Execution<'a> {
+    run: Run<'a>,
     room: String,
     pools: Vec<Sender<PoolCommand>>,
     collector: Collector,
@@ -181,7 +171,7 @@ struct Execution {
     remarks: Vec<String>,
 }
 
-impl Execution {
+impl Execution<'_> {
     async fn command(&self, command: PoolCommand) -> anyhow::Result<()> {
         for pool in &self.pools {
             if pool.send(command.clone()).await.is_err() {
@@ -189,10 +179,6 @@ impl Execution {
             }
         }
         Ok(())
-    }
-
-    async fn wait(&mut self, phase: &str, until: Until) -> anyhow::Result<()> {
-        self.collector.wait(phase, &self.run.progress, until).await
     }
 
     async fn close_round(&mut self) -> anyhow::Result<()> {
@@ -208,40 +194,42 @@ impl Execution {
             self.close_round().await?;
         }
         if let Some(round) = step.opens {
-            self.run.target.open(&self.room, round).await?;
+            let open = format!("rooms/{}/rounds/{round}/open", self.room);
+            self.run.target.command(Method::POST, &open, &json!({"take": 1})).await?;
             self.open = Some(round);
         }
-        let used_before = usage(&self.run.pids);
-        let mut summary = PhaseSummary { name: step.name.clone(), ..PhaseSummary::default() };
+        let used_before = usage(&self.run.options.pid);
         let begins = Instant::now() + NOTICE;
         let begins_unix_ms = unix_ms() + NOTICE.as_millis() as u64;
         self.command(PoolCommand::Step { index: step.index, begins_unix_ms, round: self.open }).await?;
-        self.wait(&step.name, Until::At(begins)).await?;
+        self.collector.wait(&step.name, Until::Deadline, begins).await?;
         self.collector.phase = Measures::default();
-        summary.begins = self.collector.elapsed();
-        let ends = begins + phase.duration.0;
+        let began = self.collector.elapsed();
+        let ends = begins + phase.duration;
         if phase.reveal {
-            self.reveal(step, begins, phase.duration.0).await?;
+            self.reveal(step, begins, phase.duration).await?;
         }
         let mut disturbance = None;
         if phase.disturb {
-            self.wait(&step.name, Until::At(begins + phase.duration.0 / 4)).await?;
+            self.collector.wait(&step.name, Until::Deadline, begins + phase.duration / 4).await?;
             self.read_slow_log().await;
-            disturbance = Some(Disturbance::begin(self.run.disturb.as_deref()));
+            disturbance = Some(Disturbance::begin(self.run.options.disturb.as_deref()));
         }
-        self.wait(&step.name, Until::At(ends)).await?;
+        self.collector.wait(&step.name, Until::Deadline, ends).await?;
         if phase.sharp {
             self.close_round().await?;
         }
-        self.wait(&step.name, Until::Finished { step: step.index, deadline: ends + FINISH_TIMEOUT }).await?;
-        summary.seconds = self.collector.elapsed() - summary.begins;
-        summary.connected = self.collector.connected();
-        summary.fill(&self.collector.phase);
-        summary.server = usage(&self.run.pids).zip(used_before).map(|(mut used, before)| {
-            used.cpu_seconds -= before.cpu_seconds;
-            used
+        self.collector.wait(&step.name, Until::Finished(step.index), ends + FINISH_TIMEOUT).await?;
+        let ended = self.collector.elapsed();
+        self.phases.push(PhaseSummary {
+            name: step.name.clone(),
+            begins: began,
+            seconds: ended - began,
+            figures: Figures::new(ended, self.collector.connected(), &self.collector.phase),
+            server: usage(&self.run.options.pid)
+                .zip(used_before)
+                .map(|(used, before)| Usage { cpu_seconds: used.cpu_seconds - before.cpu_seconds, ..used }),
         });
-        self.phases.push(summary);
         if let Some(disturbance) = disturbance {
             self.remarks.extend(disturbance.end().await);
         }
@@ -262,72 +250,63 @@ impl Execution {
         let places: Vec<u32> = pages.chain((1..=top.min(11)).rev()).collect();
         for (i, place) in places.iter().enumerate() {
             let at = begins + length.mul_f64(i as f64 / places.len() as f64);
-            self.wait(&step.name, Until::At(at)).await?;
+            self.collector.wait(&step.name, Until::Deadline, at).await?;
             if self.collector.interrupted() {
                 break;
             }
-            self.run.target.reveal(&self.room, *place, top).await?;
+            let reveal = format!("rooms/{}/reveal", self.room);
+            self.run.target.command(Method::PUT, &reveal, &json!({"place": place, "top": top})).await?;
         }
         Ok(())
     }
 
-    /// Audits the room and judges the thresholds. `before` is the text of every pod's metrics before the run.
-    async fn summarise(self, started_at: String, seconds: f64, before: &[String]) -> anyhow::Result<Summary> {
+    /// Audits the room and judges the thresholds.
+    async fn summarise(self, started_at: String, seconds: f64) -> anyhow::Result<Summary> {
         let Self { run, room, mut collector, phases, slow_log, mut remarks, .. } = self;
-        let after = run.target.metrics().await;
-        let audit = audit_room(&run, &room, &collector).await?;
-        let (slowlog, unread) = match slow_log {
-            Some(slow_log) => slow_log.end(&run.target, &mut collector.total).await,
-            None => (vec![], None),
-        };
-        let measures = &collector.total;
-        remarks.extend(unread);
-        remarks.extend(own_remarks(measures));
-        let thresholds: Vec<_> = run.thresholds.iter().map(|threshold| threshold.judge(measures, seconds)).collect();
+        let export: Export = run.target.get(&format!("rooms/{room}/export?format=json")).await?;
+        let recount: Recount = run.target.get(&format!("rooms/{room}/audit")).await?;
+        let audit = audit(&collector.clients, &export, &recount, run.scenario.hall.votes_per_round as usize);
+        if let Some(slow_log) = slow_log {
+            remarks.extend(slow_log.end(&run.target, &mut collector.total).await);
+        }
+        let interrupted = collector.interrupted();
+        let Collector { total: measures, violations, timeline, .. } = collector;
+        remarks.extend(own_remarks(&measures));
+        let thresholds: Vec<_> = run.thresholds.iter().map(|threshold| threshold.judge(&measures, seconds)).collect();
         let verdict = if !audit.exact {
             Verdict::AuditFailed
-        } else if collector.interrupted() {
+        } else if interrupted {
             Verdict::Interrupted
         } else if thresholds.iter().any(|judgement| !judgement.ok) {
             Verdict::ThresholdFailed
         } else {
             Verdict::Passed
         };
+        let parameters = Parameters {
+            urls: run.options.url.clone(),
+            processes: run.options.processes,
+            seed: run.options.seed,
+            machine: machine(),
+            server: run.server_version,
+            scenario: run.scenario,
+        };
+        let room_afterwards = String::new();
         Ok(Summary {
             verdict,
             started_at,
             seconds,
-            environment: Environment { server: run.server_version, ..Environment::here() },
+            parameters,
             thresholds,
             audit,
-            times: summary::times(measures),
-            counts: summary::counts(measures),
-            errors: summary::errors(measures),
-            remarks,
-            violations: collector.violations,
+            measures,
+            violations,
             phases,
-            timeline: collector.timeline,
-            slowest: collector.slowest,
-            commits: commits(before, &after),
-            slowlog,
+            timeline,
             room,
-            room_afterwards: String::new(),
-            parameters: Parameters {
-                urls: run.urls,
-                processes: run.processes,
-                sources: run.sources.iter().map(IpAddr::to_string).collect(),
-                seed: run.seed,
-                scenario: run.scenario,
-            },
+            room_afterwards,
+            remarks,
         })
     }
-}
-
-async fn audit_room(run: &Run, room: &str, collector: &Collector) -> anyhow::Result<Audit> {
-    let export: Export = serde_json::from_value(run.target.export(room).await?).context("the export is malformed")?;
-    let recount: Recount =
-        serde_json::from_value(run.target.audit(room).await?).context("the audit of the server is malformed")?;
-    Ok(audit(&collector.clients, &export, &recount, run.scenario.hall.votes_per_round as usize))
 }
 
 fn own_remarks(measures: &Measures) -> Vec<String> {
@@ -336,7 +315,7 @@ fn own_remarks(measures: &Measures) -> Vec<String> {
     if late > LATE_MS {
         remarks.push(format!(
             "this program itself was up to {late:.0} ms late (lateness.p99), so the times are partly its own; give it more \
-             of the machine: --processes, --threads, or another machine"
+             of the machine: --processes, or another machine"
         ));
     }
     let unfinished = measures.counted(Counter::Unfinished);

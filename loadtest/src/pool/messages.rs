@@ -8,14 +8,11 @@ use client::voter::KnownBallot;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Measures;
-use crate::pod::Address;
 use crate::scenario::Scenario;
 use crate::tls::Roots;
 
 /// Messages that may wait between the controller and a pool.
 pub const QUEUE: usize = 64;
-/// Slowest acknowledgements that are kept.
-pub const MAX_SLOW_ACKS: usize = 10;
 /// Violations that are kept as text; all are counted.
 pub const MAX_VIOLATIONS: usize = 20;
 
@@ -24,8 +21,8 @@ pub const MAX_VIOLATIONS: usize = 20;
 pub struct PoolConfig {
     /// The scenario.
     pub scenario: Scenario,
-    /// Every pod.
-    pub pods: Vec<Address>,
+    /// URL of every pod.
+    pub pods: Vec<String>,
     /// Trusted roots, besides those that browsers trust.
     pub roots: Roots,
     /// Local addresses to connect from; empty: the system chooses.
@@ -74,8 +71,6 @@ pub struct Sample {
     pub pool: u32,
     /// What was measured.
     pub measures: Measures,
-    /// Its slowest acknowledgements, at most [`MAX_SLOW_ACKS`].
-    pub slowest: Vec<SlowAck>,
     /// Its violations, at most [`MAX_VIOLATIONS`].
     pub violations: Vec<String>,
     /// Sockets that have received a state, now.
@@ -84,19 +79,6 @@ pub struct Sample {
     pub pending: i64,
     /// The last step that has nothing left to start.
     pub started: Option<usize>,
-}
-
-/// A slow acknowledgement.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SlowAck {
-    /// From the scheduled moment.
-    pub ms: f64,
-    /// Id of the voter.
-    pub voter: String,
-    /// Round number.
-    pub round: u32,
-    /// When it arrived, by the machine's clock.
-    pub at_unix_ms: u64,
 }
 
 /// What one virtual user knows at the end, for the audit.

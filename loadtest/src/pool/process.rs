@@ -19,13 +19,12 @@ use crate::platform::Interrupts;
 /// The process cannot be started.
 pub fn start(
     config: PoolConfig,
-    threads: usize,
     mut commands: Receiver<PoolCommand>,
     reports: Sender<PoolReport>,
 ) -> anyhow::Result<()> {
     let program = std::env::current_exe().context("the path of this program is not known")?;
     let mut child = Command::new(program)
-        .args(["pool", "--threads", &threads.to_string()])
+        .arg("pool")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::messages::{MAX_SLOW_ACKS, MAX_VIOLATIONS, PoolConfig, Sample, SlowAck, unix_ms};
+use super::messages::{MAX_VIOLATIONS, PoolConfig, Sample};
 use crate::metrics::{Cause, Counter, Timer};
 use crate::pod::Pod;
 use crate::route::Route;
@@ -95,18 +95,11 @@ impl Recorder {
     }
 
     /// Records an acknowledged tap that was scheduled for `scheduled`. Its action is finished.
-    pub fn acknowledged(&self, voter: &str, round: u32, scheduled: Instant) {
-        let time = scheduled.elapsed();
+    pub fn acknowledged(&self, scheduled: Instant) {
         self.finished(1);
         self.update(|sample| {
-            sample.measures.time(Timer::Ack, time);
+            sample.measures.time(Timer::Ack, scheduled.elapsed());
             sample.measures.count(Counter::Votes, 1);
-            let ms = time.as_secs_f64() * 1000.0;
-            if sample.slowest.len() < MAX_SLOW_ACKS || sample.slowest.iter().any(|slow| slow.ms < ms) {
-                sample.slowest.push(SlowAck { ms, voter: voter.to_owned(), round, at_unix_ms: unix_ms() });
-                sample.slowest.sort_by(|a, b| b.ms.total_cmp(&a.ms));
-                sample.slowest.truncate(MAX_SLOW_ACKS);
-            }
         });
     }
 

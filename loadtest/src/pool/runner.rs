@@ -15,6 +15,7 @@ use super::messages::{ClientRecord, PoolCommand, PoolConfig, PoolReport, Sample,
 use super::recorder::Recorder;
 use super::stage;
 use crate::metrics::{Counter, Timer};
+use crate::pod::Pod;
 use crate::scenario::steps;
 use crate::schedule::{Action, Scheduled, schedule};
 use crate::tls;
@@ -35,7 +36,7 @@ pub async fn run(
     let connector = TlsConnector::from(Arc::new(tls::config(&config.roots)?));
     let mut pods = vec![];
     for pod in &config.pods {
-        pods.push(pod.resolve(&connector).await?);
+        pods.push(Pod::resolve(pod, &connector).await?);
     }
     let mut pool = Pool::new(Arc::new(Recorder::new(config, pods)));
     let mut samples = interval(SAMPLE_INTERVAL);
@@ -123,23 +124,15 @@ impl Pool {
                 self.recorder.pending.fetch_add(1, Ordering::Relaxed);
                 self.recorder.time(Timer::Lateness, now - scheduled);
             }
-            let input = match due.action {
-                Action::Join => {
-                    let (sender, inputs) = unbounded_channel();
-                    let slow = due.user < self.slow;
-                    let user = VirtualUser::new(self.recorder.clone(), due.user, slow, scheduled, inputs);
-                    self.users.spawn(user.run());
-                    self.inputs.insert(due.user, sender);
-                    continue;
-                }
-                Action::Tap => Input::Tap { round: self.round, scheduled },
-                Action::Cut => Input::Cut,
-                Action::Stall => Input::Stall,
-                Action::Resume => Input::Resume,
-            };
-            if let Some(user) = self.inputs.get(&due.user) {
+            if due.action == Action::Join {
+                let (sender, inputs) = unbounded_channel();
+                let slow = due.user < self.slow;
+                let user = VirtualUser::new(self.recorder.clone(), due.user, slow, scheduled, inputs);
+                self.users.spawn(user.run());
+                self.inputs.insert(due.user, sender);
+            } else if let Some(user) = self.inputs.get(&due.user) {
                 // a user ends only after its inputs do
-                let _ = user.send(input);
+                let _ = user.send(Input { action: due.action, round: self.round, scheduled });
             }
         }
     }

@@ -1,7 +1,6 @@
 //! What a run reports: progress, the end on the terminal, JSON, and a page.
 
 mod charts;
-pub mod commits;
 pub mod html;
 pub mod progress;
 pub mod summary;

@@ -3,14 +3,14 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-use super::summary::TimelinePoint;
+use super::summary::Figures;
 use super::text::optional_ms;
 
 /// See [module](self).
 pub enum Progress {
-    /// A line that changes.
+    /// A line that changes. It is removed in the end.
     Live(ProgressBar),
     /// A line a second.
     Plain,
@@ -27,7 +27,7 @@ impl Progress {
         if !std::io::stderr().is_terminal() {
             return Self::Plain;
         }
-        let bar = ProgressBar::new_spinner();
+        let bar = ProgressBar::new_spinner().with_finish(ProgressFinish::AndClear);
         bar.set_style(
             ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}").expect("the template is valid"),
         );
@@ -36,15 +36,15 @@ impl Progress {
     }
 
     /// Shows the newest second.
-    pub fn show(&self, phase: &str, pending: i64, point: &TimelinePoint) {
-        let ack = optional_ms(point.ack_p99);
+    pub fn show(&self, phase: &str, pending: i64, second: &Figures) {
+        let ack = optional_ms(second.ack_p99);
         let line = format!(
             "{phase}: {} sockets, {} casts/s, {} votes/s, ack p99 {ack}, {} frames/s, {} pending, {} errors/s",
-            point.connected, point.casts, point.votes, point.frames, pending, point.errors
+            second.connected, second.casts, second.votes, second.frames, pending, second.errors
         );
         match self {
             Self::Live(bar) => bar.set_message(line),
-            Self::Plain => eprintln!("{:6.0}s {line}", point.at),
+            Self::Plain => eprintln!("{:6.0}s {line}", second.at),
             Self::Quiet => {}
         }
     }
@@ -55,13 +55,6 @@ impl Progress {
             Self::Live(bar) => bar.println(text),
             Self::Plain => eprintln!("{text}"),
             Self::Quiet => {}
-        }
-    }
-
-    /// Removes the line.
-    pub fn end(&self) {
-        if let Self::Live(bar) = self {
-            bar.finish_and_clear();
         }
     }
 }

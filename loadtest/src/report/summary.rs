@@ -1,19 +1,15 @@
 //! The summary of a run: the content of `--json`, and the source of every report.
 
-use std::collections::BTreeMap;
+use serde::Serialize;
 
-use serde::{Deserialize, Serialize};
-
-use super::commits::Commits;
 use crate::audit::Audit;
-use crate::metrics::{Cause, Counter, Measures, Timer, Times};
-use crate::platform::{Environment, Usage};
-use crate::pool::messages::SlowAck;
+use crate::metrics::{self, Counter, Measures, Timer};
+use crate::platform::Usage;
 use crate::scenario::Scenario;
 use crate::threshold::Judgement;
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Every threshold holds, and the audit is exact.
@@ -49,7 +45,7 @@ impl Verdict {
 }
 
 /// See [module](self).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Summary {
     /// How it ended.
     pub verdict: Verdict,
@@ -59,80 +55,56 @@ pub struct Summary {
     pub seconds: f64,
     /// The options of the run.
     pub parameters: Parameters,
-    /// The machine.
-    pub environment: Environment,
     /// Thresholds and their results.
     pub thresholds: Vec<Judgement>,
     /// What clients know against the record.
     pub audit: Audit,
-    /// Every measured time, by its name.
-    pub times: BTreeMap<String, TimeStats>,
-    /// Every known counter, by its name.
-    pub counts: BTreeMap<String, u64>,
-    /// Errors, by cause.
-    pub errors: BTreeMap<String, u64>,
+    /// What was measured in the whole run.
+    #[serde(flatten, serialize_with = "metrics::in_summary")]
+    pub measures: Measures,
     /// The first violations, as text.
     pub violations: Vec<String>,
     /// What was measured in each phase.
     pub phases: Vec<PhaseSummary>,
     /// What was measured in each second.
-    pub timeline: Vec<TimelinePoint>,
-    /// Slowest acknowledgements.
-    pub slowest: Vec<SlowAck>,
-    /// The server's commits during the run.
-    pub commits: Option<Commits>,
-    /// The slowest commands of the ledger's server, from its slow log. With `--slow-log`.
-    pub slowlog: Vec<SlowCommand>,
+    pub timeline: Vec<Figures>,
     /// Join code of the run's room.
-    #[serde(default)]
     pub room: String,
     /// What happened to the room afterwards.
-    #[serde(default)]
     pub room_afterwards: String,
     /// What makes the result less certain.
     pub remarks: Vec<String>,
 }
 
-/// The options of a run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+impl Summary {
+    /// What a reader must know besides the figures.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        let remarks = self.remarks.iter().map(|remark| format!("note: {remark}"));
+        let violations = self.violations.iter().map(|violation| format!("broken promise: {violation}"));
+        let differences = self.audit.told.iter().map(|difference| format!("difference: {difference}"));
+        remarks.chain(violations).chain(differences)
+    }
+}
+
+/// The options of a run, and where it ran.
+#[derive(Debug, Serialize)]
 pub struct Parameters {
     /// Addresses of the pods.
     pub urls: Vec<String>,
     /// Processes with voters.
     pub processes: u32,
-    /// Local addresses of the voters.
-    pub sources: Vec<String>,
     /// Seed of every random choice.
     pub seed: u64,
+    /// The machine of the load test.
+    pub machine: String,
+    /// What the server's binary prints for `--version`. Only with `--start`.
+    pub server: Option<String>,
     /// The scenario.
     pub scenario: Scenario,
 }
 
-/// Times of a kind, in ms.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct TimeStats {
-    /// Number of times.
-    pub count: u64,
-    /// Mean.
-    pub mean: f64,
-    /// Median.
-    pub p50: f64,
-    /// 90th percentile.
-    pub p90: f64,
-    /// 95th percentile.
-    pub p95: f64,
-    /// 99th percentile.
-    pub p99: f64,
-    /// 99.9th percentile.
-    pub p999: f64,
-    /// The longest.
-    pub max: f64,
-    /// Points of the percentile curve: share, ms.
-    pub curve: Vec<(f64, f64)>,
-}
-
 /// What was measured in a phase.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct PhaseSummary {
     /// Its name, with the number of its repetition.
     pub name: String,
@@ -140,8 +112,24 @@ pub struct PhaseSummary {
     pub begins: f64,
     /// Until everything scheduled in it was finished.
     pub seconds: f64,
-    /// Connected at its end.
+    /// What was measured, until its end.
+    #[serde(flatten)]
+    pub figures: Figures,
+    /// CPU time of the server in the phase, and its memory at the end. With `--start` or `--pid`.
+    pub server: Option<Usage>,
+}
+
+/// What was measured in a phase or a second, in short.
+#[derive(Debug, Default, Serialize)]
+pub struct Figures {
+    /// End, in seconds from the beginning of the run.
+    pub at: f64,
+    /// Sockets with a state at the end.
     pub connected: i64,
+    /// Median of `ack` in ms; `None` without an acknowledgement.
+    pub ack_p50: Option<f64>,
+    /// 99th percentile of `ack` in ms.
+    pub ack_p99: Option<f64>,
     /// Casts sent.
     pub casts: u64,
     /// Votes acknowledged.
@@ -154,84 +142,10 @@ pub struct PhaseSummary {
     pub reconnects: u64,
     /// Errors of all causes.
     pub errors: u64,
-    /// Median of `ack`; `None` without an acknowledgement.
-    pub ack_p50: Option<f64>,
-    /// 99th percentile of `ack`.
-    pub ack_p99: Option<f64>,
-    /// CPU time of the server in the phase, and its memory at the end. With `--start` or `--pid`.
-    pub server: Option<Usage>,
 }
 
-/// One second of the timeline.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct TimelinePoint {
-    /// Seconds from the beginning of the run.
-    pub at: f64,
-    /// Sockets with a state.
-    pub connected: i64,
-    /// Median of `ack`; `None` without an acknowledgement.
-    pub ack_p50: Option<f64>,
-    /// 99th percentile of `ack`.
-    pub ack_p99: Option<f64>,
-    /// Casts sent.
-    pub casts: u64,
-    /// Votes acknowledged.
-    pub votes: u64,
-    /// Frames received.
-    pub frames: u64,
-    /// Voters joined, and connections made after one was lost or cut.
-    pub arrivals: u64,
-    /// Errors of all causes.
-    pub errors: u64,
-}
-
-/// A command in the slow log of the ledger's server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SlowCommand {
-    /// When, by the ledger's clock, in s since 1970.
-    pub at_unix: i64,
-    /// How long it took, in µs.
-    pub micros: i64,
-    /// Its name.
-    pub command: String,
-}
-
-impl TimeStats {
-    fn new(times: &Times) -> Self {
-        Self {
-            count: times.count(),
-            mean: times.mean_ms(),
-            p50: times.quantile_ms(0.5),
-            p90: times.quantile_ms(0.9),
-            p95: times.quantile_ms(0.95),
-            p99: times.quantile_ms(0.99),
-            p999: times.quantile_ms(0.999),
-            max: times.max_ms(),
-            curve: times.curve(),
-        }
-    }
-}
-
-/// Every measured time, by its name.
-pub fn times(measures: &Measures) -> BTreeMap<String, TimeStats> {
-    let measured = Timer::ALL.iter().filter_map(|timer| Some((timer, measures.times(*timer)?)));
-    measured.map(|(timer, times)| (timer.name().to_owned(), TimeStats::new(times))).collect()
-}
-
-/// Every known counter, by its name.
-pub fn counts(measures: &Measures) -> BTreeMap<String, u64> {
-    let known = Counter::ALL.iter().filter_map(|counter| Some((counter, measures.reported(*counter)?)));
-    known.map(|(counter, count)| (counter.name().to_owned(), count)).collect()
-}
-
-/// Every cause with an error, by its name.
-pub fn errors(measures: &Measures) -> BTreeMap<String, u64> {
-    let failed = Cause::ALL.iter().map(|cause| (cause.name().to_owned(), measures.failed(*cause)));
-    failed.filter(|(_, count)| *count > 0).collect()
-}
-
-impl TimelinePoint {
-    /// From what was measured in a second.
+impl Figures {
+    /// From everything that was measured until `at`.
     pub fn new(at: f64, connected: i64, measures: &Measures) -> Self {
         let ack = |share| measures.times(Timer::Ack).map(|times| times.quantile_ms(share));
         Self {
@@ -242,22 +156,9 @@ impl TimelinePoint {
             casts: measures.counted(Counter::Casts),
             votes: measures.counted(Counter::Votes),
             frames: measures.counted(Counter::Frames),
-            arrivals: measures.counted(Counter::Joins) + measures.counted(Counter::Reconnects),
+            joins: measures.counted(Counter::Joins),
+            reconnects: measures.counted(Counter::Reconnects),
             errors: measures.errors(),
         }
-    }
-}
-
-impl PhaseSummary {
-    /// From what was measured in it.
-    pub fn fill(&mut self, measures: &Measures) {
-        let ack = |share| measures.times(Timer::Ack).map(|times| times.quantile_ms(share));
-        self.casts = measures.counted(Counter::Casts);
-        self.votes = measures.counted(Counter::Votes);
-        self.frames = measures.counted(Counter::Frames);
-        self.joins = measures.counted(Counter::Joins);
-        self.reconnects = measures.counted(Counter::Reconnects);
-        self.errors = measures.errors();
-        (self.ack_p50, self.ack_p99) = (ack(0.5), ack(0.99));
     }
 }

@@ -1,8 +1,8 @@
 //! The tables of a report, once for the terminal and the page.
 
-use super::summary::Summary;
-use super::text::{mib, moment, ms, optional_ms, per_second, tick};
-use crate::metrics::{Cause, Counter, Timer};
+use super::summary::{PhaseSummary, Summary};
+use super::text::{mib, ms, optional_ms, per_second, tick};
+use crate::metrics::QUANTILES;
 
 /// A table. Nothing is shown of one without rows.
 pub struct Table {
@@ -16,91 +16,78 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
-impl Table {
-    fn new(title: &'static str, heads: &[&'static str], text_columns: usize, rows: Vec<Vec<String>>) -> Self {
-        Self { title, heads: heads.to_vec(), text_columns, rows }
+/// Every table, the most important first.
+pub fn all(summary: &Summary) -> [Table; 6] {
+    [thresholds(summary), times(summary), counts(summary), phases(summary), audit(summary), run(summary)]
+}
+
+fn thresholds(summary: &Summary) -> Table {
+    let judged = summary.thresholds.iter();
+    let judged = judged.map(|it| vec![format!("{} {}", tick(it.ok), it.threshold), it.measured_text()]);
+    let audit = vec![format!("{} audit", tick(summary.audit.exact)), summary.audit.text()];
+    Table {
+        title: "Thresholds",
+        heads: vec!["must hold", "measured"],
+        text_columns: 1,
+        rows: judged.chain([audit]).collect(),
     }
 }
 
-/// Thresholds and the audit, with their results.
-pub fn thresholds(summary: &Summary) -> Table {
-    let judged = summary.thresholds.iter();
-    let mut rows: Vec<_> =
-        judged.map(|it| vec![format!("{} {}", tick(it.ok), it.threshold), it.measured_text()]).collect();
-    let audit = match summary.audit.exact {
-        true => "exact".to_owned(),
-        false => format!("{} differences", summary.audit.differences),
-    };
-    rows.push(vec![format!("{} audit", tick(summary.audit.exact)), audit]);
-    Table::new("Thresholds", &["must hold", "measured"], 1, rows)
-}
-
-/// Every measured time.
-pub fn times(summary: &Summary) -> Table {
-    let row = |timer: &Timer| {
-        let stats = summary.times.get(timer.name())?;
-        let values = [stats.mean, stats.p50, stats.p90, stats.p95, stats.p99, stats.p999, stats.max].map(ms);
-        Some([timer.name().to_owned(), stats.count.to_string()].into_iter().chain(values).collect())
-    };
-    let heads = ["", "count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"];
-    Table::new("Times", &heads, 1, Timer::ALL.iter().filter_map(row).collect())
+fn times(summary: &Summary) -> Table {
+    let rows = summary.measures.all_times().map(|(timer, times)| {
+        let name = [timer.name().to_owned(), times.count().to_string()];
+        name.into_iter().chain(times.quantiles_ms().map(|(_, time)| ms(time))).collect()
+    });
+    let heads = ["", "count"].into_iter().chain(QUANTILES.map(|(name, _)| name));
+    Table { title: "Times", heads: heads.collect(), text_columns: 1, rows: rows.collect() }
 }
 
 /// Every counter that is not 0, and every error.
-pub fn counts(summary: &Summary) -> Table {
-    let counted = Counter::ALL.iter().filter_map(|counter| {
-        let count = summary.counts.get(counter.name()).filter(|count| **count > 0)?;
-        Some((counter.name().to_owned(), *count, counter.description()))
-    });
-    let failed = Cause::ALL.iter().filter_map(|cause| {
-        Some((format!("errors.{}", cause.name()), *summary.errors.get(cause.name())?, cause.description()))
-    });
-    let row = |(name, count, description): (String, u64, &str)| {
+fn counts(summary: &Summary) -> Table {
+    let counts = summary.measures.all_counts().filter(|(_, count)| *count > 0);
+    let counts = counts.map(|(counter, count)| (counter.name().to_owned(), counter.description(), count));
+    let errors = summary.measures.all_errors();
+    let errors = errors.map(|(cause, count)| (format!("errors.{}", cause.name()), cause.description(), count));
+    let rows = counts.chain(errors).map(|(name, description, count)| {
         let rate = format!("{:.1}", per_second(count as f64, summary.seconds));
         vec![name, description.to_owned(), count.to_string(), rate]
-    };
-    let heads = ["", "", "count", "per second"];
-    Table::new("Counts", &heads, 2, counted.chain(failed).map(row).collect())
+    });
+    Table { title: "Counts", heads: vec!["", "", "count", "per second"], text_columns: 2, rows: rows.collect() }
 }
 
-/// What was measured in each phase.
-pub fn phases(summary: &Summary) -> Table {
-    let rows = summary.phases.iter().map(|phase| {
-        let cores = |cpu_seconds: f64| format!("{:.2}", per_second(cpu_seconds, phase.seconds));
-        vec![
-            phase.name.clone(),
-            format!("{:.1} s", phase.seconds),
-            phase.connected.to_string(),
-            phase.casts.to_string(),
-            phase.votes.to_string(),
-            optional_ms(phase.ack_p50),
-            optional_ms(phase.ack_p99),
-            phase.joins.to_string(),
-            phase.reconnects.to_string(),
-            phase.errors.to_string(),
-            phase.server.map_or("-".to_owned(), |used| cores(used.cpu_seconds)),
-            phase.server.map_or("-".to_owned(), |used| mib(used.rss_bytes)),
-        ]
-    });
-    let heads = [
-        "phase",
-        "length",
-        "connected",
-        "casts",
-        "votes",
-        "ack p50",
-        "ack p99",
-        "joins",
-        "reconnects",
-        "errors",
-        "server cores",
-        "server memory",
-    ];
-    Table::new("Phases", &heads, 1, rows.collect())
+/// A column of the phases: its head, and its cell.
+type PhaseColumn = (&'static str, fn(&PhaseSummary) -> String);
+
+const PHASE_COLUMNS: [PhaseColumn; 12] = [
+    ("phase", |phase| phase.name.clone()),
+    ("length", |phase| format!("{:.1} s", phase.seconds)),
+    ("connected", |phase| phase.figures.connected.to_string()),
+    ("casts", |phase| phase.figures.casts.to_string()),
+    ("votes", |phase| phase.figures.votes.to_string()),
+    ("ack p50", |phase| optional_ms(phase.figures.ack_p50)),
+    ("ack p99", |phase| optional_ms(phase.figures.ack_p99)),
+    ("joins", |phase| phase.figures.joins.to_string()),
+    ("reconnects", |phase| phase.figures.reconnects.to_string()),
+    ("errors", |phase| phase.figures.errors.to_string()),
+    ("server cores", |phase| match phase.server {
+        Some(used) => format!("{:.2}", per_second(used.cpu_seconds, phase.seconds)),
+        None => "-".to_owned(),
+    }),
+    ("server memory", |phase| phase.server.map_or("-".to_owned(), |used| mib(used.rss_bytes))),
+];
+
+fn phases(summary: &Summary) -> Table {
+    let row = |phase: &PhaseSummary| PHASE_COLUMNS.iter().map(|(_, cell)| cell(phase)).collect();
+    Table {
+        title: "Phases",
+        heads: PHASE_COLUMNS.map(|(head, _)| head).into(),
+        text_columns: 1,
+        rows: summary.phases.iter().map(row).collect(),
+    }
 }
 
 /// What clients know against the record, by choice.
-pub fn audit(summary: &Summary) -> Table {
+fn audit(summary: &Summary) -> Table {
     let rows = summary.audit.rounds.iter().flat_map(|row| {
         (b'a'..).zip(0..row.recorded.len()).map(move |(letter, choice)| {
             let at = |counts: &[u64]| counts.get(choice).map_or("-".to_owned(), u64::to_string);
@@ -115,22 +102,20 @@ pub fn audit(summary: &Summary) -> Table {
             ]
         })
     });
-    let heads = ["round", "choice", "voters", "acknowledged", "unknown", "on ballots", "in the record"];
-    Table::new("Audit: what clients know against the record", &heads, 2, rows.collect())
+    let heads = vec!["round", "choice", "voters", "acknowledged", "unknown", "on ballots", "in the record"];
+    Table { title: "Audit: what clients know against the record", heads, text_columns: 2, rows: rows.collect() }
 }
 
-/// The slowest acknowledgements.
-pub fn slow_acks(summary: &Summary) -> Table {
-    let rows = summary.slowest.iter();
-    let rows = rows.map(|it| vec![moment(it.at_unix_ms), it.voter.clone(), it.round.to_string(), ms(it.ms)]);
-    Table::new("Slowest acknowledgements", &["acknowledged at", "voter", "round", "time"], 2, rows.collect())
-}
-
-/// The slowest commands of the ledger's server.
-pub fn slow_commands(summary: &Summary) -> Table {
-    let rows = summary.slowlog.iter().map(|it| {
-        let at = u64::try_from(it.at_unix).unwrap_or(0) * 1000;
-        vec![moment(at), it.command.clone(), ms(it.micros as f64 / 1000.0)]
-    });
-    Table::new("Slow commands of the ledger's server", &["at", "command", "time"], 2, rows.collect())
+/// Where and how it ran.
+fn run(summary: &Summary) -> Table {
+    let it = &summary.parameters;
+    let facts = [
+        ("server", it.server.clone().unwrap_or_else(|| "not known".to_owned())),
+        ("addresses", it.urls.join(", ")),
+        ("room", format!("{}: {}", summary.room, summary.room_afterwards)),
+        ("load test", format!("{}, {} process(es), seed {}", env!("CARGO_PKG_VERSION"), it.processes, it.seed)),
+        ("its machine", it.machine.clone()),
+    ];
+    let rows = facts.map(|(name, fact)| vec![name.to_owned(), fact]).into();
+    Table { title: "Run", heads: vec![], text_columns: 2, rows }
 }

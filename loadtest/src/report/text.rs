@@ -1,7 +1,5 @@
 //! Numbers and marks as text.
 
-use humantime::format_rfc3339_millis;
-
 /// A time in ms, with as many digits as matter.
 pub fn ms(ms: f64) -> String {
     match ms {
@@ -30,9 +28,4 @@ pub fn per_second(count: f64, seconds: f64) -> f64 {
 /// A mark for success or failure.
 pub fn tick(ok: bool) -> char {
     if ok { '✓' } else { '✗' }
-}
-
-/// A moment of the machine's clock, RFC 3339.
-pub fn moment(unix_ms: u64) -> String {
-    format_rfc3339_millis(std::time::UNIX_EPOCH + std::time::Duration::from_millis(unix_ms)).to_string()
 }

@@ -1,5 +1,7 @@
 //! Limits of a scenario, beyond its syntax.
 
+use std::time::Duration;
+
 use super::model::{RoundChange, Scenario};
 use super::steps::steps;
 
@@ -24,7 +26,7 @@ impl Scenario {
                     return wrong(key, "is a share: from 0.0 to 1.0");
                 }
             }
-            if phase.duration.0.is_zero() {
+            if phase.duration.is_zero() {
                 return wrong("duration", "must be longer than 0s");
             }
             if !(1..=1000).contains(&phase.repeat) {
@@ -58,10 +60,10 @@ impl Scenario {
                 return Err(format!("hall.{key} is {value}; it must be from {min} to {max}"));
             }
         }
-        match hall.ping.0.as_secs() {
-            0 => Err("hall.ping must be 1s or longer: the server allows one ping a second".into()),
-            _ => Ok(()),
+        if hall.ping < Duration::from_secs(1) {
+            return Err("hall.ping must be 1s or longer: the server allows one ping a second".into());
         }
+        Ok(())
     }
 
     /// Goes through every step: there must be enough rounds, voters and slips for it.
@@ -100,9 +102,9 @@ impl Scenario {
                 ));
             }
         }
-        match rounds {
-            0..=MAX_ROUNDS => Ok(()),
-            _ => Err(format!("it opens {rounds} rounds; a room has at most {MAX_ROUNDS}, so make phases longer")),
+        if rounds > MAX_ROUNDS {
+            return Err(format!("it opens {rounds} rounds; a room has at most {MAX_ROUNDS}, so make phases longer"));
         }
+        Ok(())
     }
 }

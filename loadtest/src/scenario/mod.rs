@@ -5,7 +5,7 @@ mod model;
 mod shipped;
 mod steps;
 
-pub use model::{Arrivals, RoundChange, Scenario, Span, Split};
+pub use model::{Arrivals, RoundChange, Scenario, Split};
 pub use shipped::SHIPPED;
 pub use steps::{Step, steps};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::shipped::SHIPPED;
 use crate::console::usage_error;
@@ -45,7 +45,8 @@ pub struct Hall {
     /// Partitions of the room, 1 to 64.
     pub partitions: u16,
     /// Time between two pings of a voter's page; at least 1 s.
-    pub ping: Span,
+    #[serde(with = "humantime_serde")]
+    pub ping: Duration,
 }
 
 impl Default for Hall {
@@ -58,7 +59,7 @@ impl Default for Hall {
             seconds: None,
             split: Split::Live,
             partitions: 1,
-            ping: Span(Duration::from_secs(3)),
+            ping: Duration::from_secs(3),
         }
     }
 }
@@ -81,8 +82,9 @@ pub enum Split {
 pub struct Phase {
     /// Its name in the report.
     pub name: String,
-    /// Its length.
-    pub duration: Span,
+    /// Its length, written as `90s` or `2m 30s`.
+    #[serde(with = "humantime_serde")]
+    pub duration: Duration,
     /// How many times it runs in a row.
     #[serde(default = "once")]
     pub repeat: u32,
@@ -148,45 +150,18 @@ pub enum Arrivals {
     Front,
 }
 
-/// A span of time, written as `90s` or `2m 30s`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
-
-impl Serialize for Span {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl std::str::FromStr for Span {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let span = humantime::parse_duration(text);
-        span.map(Self)
-            .map_err(|error| format!("\"{text}\" is not a span of time ({error}); write it like \"90s\" or \"2m\""))
-    }
-}
-
 impl Scenario {
     /// A shipped scenario by its name, or a file by its path.
     ///
     /// # Errors
     /// It does not exist, cannot be read, or is not valid: names the key, the line and what to do.
     pub fn load(name: &str) -> anyhow::Result<Self> {
-        if let Some(shipped) = SHIPPED.iter().find(|shipped| shipped.name == name) {
-            return Self::parse(shipped.text, shipped.name);
+        if let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+            return Self::parse(text, name);
         }
         let path = Path::new(name);
         if !name.contains(['/', '.']) && !path.exists() {
-            let names = SHIPPED.map(|shipped| shipped.name).join(", ");
+            let names = SHIPPED.map(|(name, _)| name).join(", ");
             return Err(usage_error(format!(
                 "there is no scenario \"{name}\"; there are {names}, or give the path of a file"
             )));
@@ -220,13 +195,13 @@ impl Scenario {
     /// With another length: every phase is scaled; `taps_per_second` stays.
     pub fn with_duration(mut self, duration: Duration) -> Self {
         let scale = duration.as_secs_f64() / self.duration().as_secs_f64().max(0.001);
-        self.phases.iter_mut().for_each(|phase| phase.duration = Span(phase.duration.0.mul_f64(scale)));
+        self.phases.iter_mut().for_each(|phase| phase.duration = phase.duration.mul_f64(scale));
         self
     }
 
     /// Its length, without the pauses between phases.
     pub fn duration(&self) -> Duration {
-        self.phases.iter().map(|phase| phase.duration.0 * phase.repeat).sum()
+        self.phases.iter().map(|phase| phase.duration * phase.repeat).sum()
     }
 
     /// Its thresholds, parsed.

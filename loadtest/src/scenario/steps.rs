@@ -59,7 +59,7 @@ impl Step {
     /// Taps scheduled in it.
     pub fn taps(&self, scenario: &Scenario) -> u64 {
         let phase = &scenario.phases[self.phase];
-        let by_rate = (phase.taps_per_second * phase.duration.0.as_secs_f64()).round() as u64;
+        let by_rate = (phase.taps_per_second * phase.duration.as_secs_f64()).round() as u64;
         by_rate + u64::from(phase.taps_per_voter) * u64::from(self.tapping(scenario))
     }
 }

@@ -26,9 +26,8 @@ fn error(text: &str) -> String {
 
 #[test]
 fn every_shipped_scenario_is_valid_and_has_thresholds() {
-    for shipped in SHIPPED {
-        let scenario = Scenario::load(shipped.name).unwrap();
-        assert!(!scenario.thresholds.is_empty(), "{}", shipped.name);
+    for (name, _) in SHIPPED {
+        assert!(!Scenario::load(name).unwrap().thresholds.is_empty(), "{name}");
     }
 }
 
@@ -43,15 +42,6 @@ fn phases_become_steps_with_rounds_and_voters() {
 }
 
 #[test]
-fn an_unknown_key_is_reported_with_its_line() {
-    let error = error(&SMALL.replace("stall = 0.2", "stal = 0.2"));
-    assert!(
-        error.contains("test.toml, line ") && error.contains("`stal`") && error.contains("docs/loadtest.md"),
-        "{error}"
-    );
-}
-
-#[test]
 fn a_scenario_that_cannot_run_is_refused_with_what_to_do() {
     for (from, to, words) in [
         ("voters = 10", "voters = 0", "hall.voters is 0"),
@@ -60,7 +50,7 @@ fn a_scenario_that_cannot_run_is_refused_with_what_to_do() {
         ("taps_per_voter = 4", "taps_per_voter = 11", "raise hall.votes_per_round"),
         ("taps_per_voter = 4", "taps_per_voter = 4\ntaps_per_second = 1.0", "leave one out"),
         ("round = \"new\"", "", "set round = \"new\""),
-        ("duration = \"3s\"", "duration = \"soon\"", "is not a span of time"),
+        ("duration = \"3s\"", "duration = \"soon\"", "expected a duration"),
         ("repeat = 2", "repeat = 101", "at most 100"),
         ("ack.p99 < 1s", "ack.p99 < 1", "needs a unit"),
         ("ack.p99 < 1s", "speed > 1", "no metric \"speed\""),

@@ -111,7 +111,7 @@ impl VirtualUser {
         match self.ballots.apply(ballot) {
             Ok(grown) => {
                 for scheduled in self.sent.drain(..grown.min(self.sent.len())) {
-                    self.recorder.acknowledged(&self.id, ballot.round, scheduled);
+                    self.recorder.acknowledged(scheduled);
                 }
             }
             Err(violation) => self.violation(&violation.0),
@@ -198,7 +198,7 @@ impl VirtualUser {
     pub(super) async fn ping(&mut self) {
         let Some(socket) = &mut self.socket else { return };
         self.pings += 1;
-        self.timers.ping = Some(Instant::now() + self.recorder.config.scenario.hall.ping.0);
+        self.timers.ping = Some(Instant::now() + self.recorder.config.scenario.hall.ping);
         self.timers.pong.get_or_insert(Instant::now() + PONG_TIMEOUT);
         if socket.send(ClientMessage::Ping { id: self.pings }.text()).await.is_err() {
             self.closed(None);

@@ -24,28 +24,22 @@ use crate::metrics::{Cause, Counter, Timer};
 use crate::pool::messages::ClientRecord;
 use crate::pool::recorder::Recorder;
 use crate::route::Socket;
+use crate::schedule::Action;
 
 /// First and longest pause before a reconnect. Each attempt doubles it, and a random factor shortens it.
 const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(5));
 /// Stands for a timer that is not set.
 const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
-/// What the schedule wants of a user.
+/// What the schedule wants of a user that has joined.
 #[derive(Debug, Clone, Copy)]
-pub enum Input {
-    /// Tap once.
-    Tap {
-        /// The open round.
-        round: u32,
-        /// When the tap is due.
-        scheduled: Instant,
-    },
-    /// Lose the connection and reconnect.
-    Cut,
-    /// Stop reading.
-    Stall,
-    /// Read again.
-    Resume,
+pub struct Input {
+    /// What to do.
+    pub action: Action,
+    /// The open round.
+    pub round: u32,
+    /// When it is due.
+    pub scheduled: Instant,
 }
 
 /// When something must happen without any input.
@@ -206,23 +200,24 @@ impl VirtualUser {
     }
 
     async fn input(&mut self, input: Input) {
-        match input {
-            Input::Tap { round, scheduled } => {
-                self.taps.push_back((round, scheduled));
+        match input.action {
+            Action::Join => {}
+            Action::Tap => {
+                self.taps.push_back((input.round, input.scheduled));
                 self.cast_next().await;
             }
-            Input::Cut if self.socket.is_none() || self.cut => self.recorder.finished(1),
-            Input::Cut => {
+            Action::Cut if self.socket.is_none() || self.cut => self.recorder.finished(1),
+            Action::Cut => {
                 self.cut = true;
                 self.disconnect();
                 self.reconnect_later(None);
             }
-            Input::Stall => {
+            Action::Stall => {
                 self.stalled = true;
                 self.may_be_closed = true;
                 self.timers = Timers { reconnect: self.timers.reconnect, ..Timers::default() };
             }
-            Input::Resume => {
+            Action::Resume => {
                 self.stalled = false;
                 if self.socket.is_some() {
                     self.timers.ping = Some(Instant::now());
@@ -288,7 +283,7 @@ impl VirtualUser {
             recorder.finished(1);
         }
         self.may_be_closed = self.stalled;
-        let ping = recorder.config.scenario.hall.ping.0;
+        let ping = recorder.config.scenario.hall.ping;
         self.timers.ping = Some(Instant::now() + ping.mul_f64(self.rng.random_range(0.5..1.5)));
         if self.ballots.unknown().is_some() {
             self.send_cast().await;

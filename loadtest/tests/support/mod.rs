@@ -84,21 +84,6 @@ pub fn interrupted(text: &str, options: &[&str], signal: &str, word: &str) -> Ou
     Output { code: child.wait().unwrap().code().unwrap_or(-1), stdout, stderr }
 }
 
-/// A server that answers one request and ends.
-pub fn serve_once(status: &str, body: &str) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let answer =
-        format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut request = [0; 1024];
-        assert!(stream.read(&mut request).unwrap() > 0);
-        stream.write_all(answer.as_bytes()).unwrap();
-    });
-    url
-}
-
 /// Ports in use by tests: parallel tests get different ones.
 static GIVEN: Mutex<Vec<u16>> = Mutex::new(vec![]);
 
@@ -139,18 +124,23 @@ pub struct Receiver {
 
 impl Receiver {
     pub fn start(statuses: &'static [u16]) -> Self {
+        Self::with_body(statuses, "")
+    }
+
+    pub fn with_body(statuses: &'static [u16], body: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let take = move |status| {
             let mut stream = BufReader::new(listener.accept().unwrap().0);
             let mut head = String::new();
             while !head.ends_with("\r\n\r\n") {
-                assert!(stream.read_line(&mut head).unwrap() > 0, "a post ended in its head: {head}");
+                assert!(stream.read_line(&mut head).unwrap() > 0, "a request ended in its head: {head}");
             }
             let mut post = Post { head, body: String::new() };
-            let length = post.header("content-length").unwrap().parse().unwrap();
+            let length = post.header("content-length").map_or(0, |length| length.parse().unwrap());
             stream.by_ref().take(length).read_to_string(&mut post.body).unwrap();
-            let answer = format!("HTTP/1.1 {status} -\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status} -\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
             stream.get_mut().write_all(answer.as_bytes()).unwrap();
             post
         };
