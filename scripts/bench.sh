@@ -2,7 +2,7 @@
 # The pure parts by criterion, then everything side by side with the reference servers, in one run. Writes
 # docs/performance.md and bench/constants.toml.
 #
-#   scripts/bench.sh [ROW…]      rows of the table, 1 to 15; none: all
+#   scripts/bench.sh [ROW…]      rows of the table, 1 to 14; none: all
 #
 # SCALE=0.05 is a trial run instead: once, this small, with the release build. Its results are not stored.
 set -euo pipefail

@@ -3,14 +3,14 @@
 // It is given what helps it: WebSocket only, no compression, native addons for masking and UTF-8, pings far apart, one
 // script call that does everything, and no check of who votes.
 //
-// Environment: PORT; PAYLOAD, bytes of a broadcast's text; HZ, broadcasts a second by itself; REDIS, a port: votes are
-// stored there before they are answered, else answered at once.
+// Environment: PORT; PAYLOAD, bytes of a broadcast's text; REDIS, a port: votes are stored there before they are answered,
+// else answered at once.
 
 import { createServer } from 'node:http';
 import { Redis } from 'ioredis';
 import { Server } from 'socket.io';
 
-const { PORT, PAYLOAD = '100', HZ = '0', REDIS } = process.env;
+const { PORT, PAYLOAD, REDIS } = process.env;
 const FAR_APART_MS = 600_000;
 const BUDGET = 100;
 // the text of a broadcast is 42["t","…"]
@@ -40,12 +40,11 @@ const io = new Server(http, {
   serveClient: false,
 });
 
-const payload = 'x'.repeat(Math.max(1, Number(PAYLOAD) - FRAMING));
-const broadcast = () => io.to('hall').emit('t', payload);
+const payload = 'x'.repeat(Number(PAYLOAD) - FRAMING);
 
 io.on('connection', (socket) => {
   socket.join('hall');
-  socket.on('b', broadcast);
+  socket.on('b', () => io.to('hall').emit('t', payload));
   socket.on('v', async ({ v: voter, r: round, s: slip, c: choice }, answer) => {
     if (!redis) return answer({ ok: slip });
     try {
@@ -57,5 +56,4 @@ io.on('connection', (socket) => {
   });
 });
 
-if (Number(HZ) > 0) setInterval(broadcast, 1000 / Number(HZ));
 http.listen({ host: '127.0.0.1', port: Number(PORT), backlog: 4096 });

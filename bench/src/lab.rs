@@ -1,140 +1,123 @@
-//! Starts the measured servers, each on its core and with empty data.
+//! Starts contenders: the measured servers, each on its core and with empty data.
 
-use std::cell::{Cell, RefCell};
-use std::iter::Cycle;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
 
-use crate::constants::{self, Constants};
+use crate::measuring::{Crowd, Dialect, TALLY_BYTES};
 use crate::options::Options;
-use crate::procs::{CLIENT_CORE, Process, SERVER_CORE};
-use crate::tallycast::Pod;
+use crate::room::{EMCEE_KEY, Room, SECRET};
+use crate::server::{CLIENT_CORE, SERVER_CORE, Server};
 
-/// Ports of the servers: below those of outgoing connections, one of which could block a port.
-const PORTS: Range<u16> = 9_900..9_990;
-/// Ports of the servers if outgoing connections use those above. Only root may listen there.
-const LOW_PORTS: Range<u16> = 900..990;
-const OUTGOING_PORTS: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+/// Data of the servers. Writes to a disk are measured, and a temporary folder may be in memory.
+const DATA: &str = "target/bench";
+const SOCKETIO: &str = "bench/socketio";
+
+/// Where a measured Tallycast stores votes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// A Redis of its own that writes to its disk before it answers.
+    RedisAlways,
+    /// A Redis of its own that writes to its disk once a second: a power cut loses what was acknowledged last.
+    RedisEverySecond,
+    /// A file.
+    Embedded,
+}
+
+/// A kind of contender.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// So many pods with one store, all on the same core.
+    Tallycast(Store, usize),
+    /// The server that only moves bytes.
+    Floor,
+    /// Socket.IO, which answers votes at once.
+    SocketIo,
+    /// Socket.IO, which stores votes in a Redis of its own. That does not write to its disk.
+    SocketIoRedis,
+}
+
+/// How large a measure is.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    /// Connections.
+    pub voters: usize,
+    /// Rounds of voting.
+    pub rounds: usize,
+}
+
+/// A contender that runs: its servers, and the messages of their clients.
+pub struct Contender {
+    /// The pods of Tallycast, or the one other server.
+    pub servers: Vec<Server>,
+    /// Their Redis.
+    pub redis: Option<Server>,
+    /// The room of Tallycast.
+    pub room: Option<Room>,
+    /// Of the measure.
+    pub size: Size,
+    dialect: Rc<Dialect>,
+}
+
+impl Contender {
+    /// Connects every voter, spread over the servers.
+    pub fn connect(&self) -> Result<Crowd> {
+        let ports: Vec<u16> = self.servers.iter().map(|server| server.port).collect();
+        Crowd::connect(&ports, self.dialect.clone(), self.size.voters)
+    }
+
+    /// Opens the next round, if the contender has rounds.
+    pub fn open_next(&mut self) -> Result<()> {
+        self.room.as_mut().map_or(Ok(()), Room::open_next)
+    }
+
+    /// Average number of casts that Tallycast has stored in a commit; not a number for others.
+    pub fn casts_per_commit(&self) -> Result<f64> {
+        if self.room.is_none() {
+            return Ok(f64::NAN);
+        }
+        let (mut casts, mut commits) = (0.0, 0.0);
+        for pod in &self.servers {
+            let text = reqwest::blocking::get(pod.url("http") + "/metrics")?.text()?;
+            let value = |series: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+                line.and_then(|value| value.parse::<f64>().ok()).with_context(|| format!("{series} in /metrics"))
+            };
+            casts += value("tallycast_batch_casts_sum")?;
+            commits += value("tallycast_batch_casts_count")?;
+        }
+        Ok(casts / commits)
+    }
+
+    /// Memory that Redis uses, in bytes; 0 without one.
+    pub fn redis_bytes(&self) -> Result<f64> {
+        let Some(redis) = &self.redis else { return Ok(0.0) };
+        let mut connection = redis::Client::open(redis.url("redis"))?.get_connection()?;
+        let memory: redis::InfoDict = redis::cmd("INFO").arg("memory").query(&mut connection)?;
+        memory.get("used_memory").context("used_memory in INFO")
+    }
+}
 
 /// See [module](self).
 pub struct Lab {
     /// The options of the run.
     pub options: Options,
-    /// Constants for `loadtest plan` that were measured so far.
-    pub constants: RefCell<Constants>,
-    dir: TempDir,
-    ports: RefCell<Cycle<Range<u16>>>,
-    paths: Cell<u32>,
-    has_packages: Cell<bool>,
-}
-
-/// When Redis writes to its disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Aof {
-    /// Never.
-    Off,
-    /// Once a second: a power cut loses what was acknowledged last.
-    EverySecond,
-    /// Before it answers.
-    Always,
-}
-
-impl Aof {
-    /// The value of `appendfsync`.
-    pub fn setting(self) -> &'static str {
-        match self {
-            Self::Off => "no",
-            Self::EverySecond => "everysec",
-            Self::Always => "always",
-        }
-    }
-}
-
-/// Where a measured Tallycast stores votes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Store {
-    /// A Redis of its own.
-    Redis(Aof),
-    /// A file.
-    Embedded,
-}
-
-/// A reference server.
-pub struct Reference {
-    /// Its process.
-    pub pid: u32,
-    /// Where it listens.
-    pub port: u16,
-    _process: Process,
-}
-
-/// One or more pods with one store.
-pub struct Deployment {
-    /// The pods, at least one.
-    pub pods: Vec<Pod>,
-    /// Their Redis; none with an embedded store.
-    pub redis: Option<Redis>,
-}
-
-impl Deployment {
-    /// The first pod.
-    pub fn pod(&self) -> &Pod {
-        &self.pods[0]
-    }
-
-    /// Of all pods.
-    pub fn ports(&self) -> Vec<u16> {
-        self.pods.iter().map(|pod| pod.port).collect()
-    }
-
-    /// Of all pods.
-    pub fn pids(&self) -> Vec<u32> {
-        self.pods.iter().map(Pod::pid).collect()
-    }
-
-    /// Their Redis.
-    ///
-    /// # Panics
-    /// The store is embedded: the caller's mistake.
-    pub fn redis(&self) -> &Redis {
-        self.redis.as_ref().expect("the deployment has a Redis")
-    }
 }
 
 impl Lab {
-    /// Keeps data in the project's `target/bench`: writes to a disk are measured, and a temporary folder may be in memory.
-    ///
-    /// # Errors
-    /// The server is not built, or the folder cannot be created.
+    /// Prepares the machine for a run in the project's folder.
     pub fn new(options: Options) -> Result<Self> {
         ensure!(
             options.server.is_file(),
             "there is no {}: build it with `cargo build --profile dist`, or name another with --server",
             options.server.display()
         );
-        let home = options.root.join("target/bench");
-        std::fs::create_dir_all(&home)?;
-        let dir = tempfile::Builder::new().prefix("run-").tempdir_in(home)?;
+        std::fs::create_dir_all(DATA)?;
         rlimit::increase_nofile_limit(u64::MAX).context("raising the open-file limit")?;
-        Ok(Self {
-            options,
-            constants: RefCell::default(),
-            dir,
-            ports: RefCell::new(ports().cycle()),
-            paths: Cell::new(0),
-            has_packages: Cell::new(false),
-        })
-    }
-
-    /// Notes a constant for `loadtest plan`.
-    pub fn note(&self, name: &str, value: f64) {
-        constants::note(&mut self.constants.borrow_mut(), name, value);
+        Ok(Self { options })
     }
 
     /// A number of sockets, voters or ballots, scaled.
@@ -147,169 +130,83 @@ impl Lab {
         Duration::from_secs_f64((secs * self.options.scale).max(0.5))
     }
 
-    /// A free port.
-    ///
-    /// # Errors
-    /// Every port is in use.
-    pub fn free_port(&self) -> Result<u16> {
-        let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-        let free = self.ports.borrow_mut().by_ref().take(PORTS.len()).find(free);
-        free.with_context(|| format!("no port of 127.0.0.1 in {:?} is free", ports()))
-    }
-
-    /// A new path for a file or folder.
-    fn new_path(&self, name: &str) -> PathBuf {
-        self.paths.set(self.paths.get() + 1);
-        self.dir.path().join(format!("{}-{name}", self.paths.get()))
-    }
-
-    /// Tallycast with so many pods, all on the same core.
-    ///
-    /// # Errors
-    /// A process does not start.
-    pub fn deploy(&self, store: Store, pods: usize) -> Result<Deployment> {
-        self.deploy_with(store, pods, SERVER_CORE, &[])
-    }
-
-    /// As [`Self::deploy`], on other cores and with further settings.
-    ///
-    /// # Errors
-    /// A process does not start.
-    pub fn deploy_with(&self, store: Store, pods: usize, cores: &str, settings: &[(&str, &str)]) -> Result<Deployment> {
-        let mut settings = settings.to_vec();
-        let (redis, url) = match store {
-            Store::Redis(aof) => {
-                let redis = self.redis(aof)?;
-                let url = redis.url();
-                if aof != Aof::Always {
-                    settings.push(("TALLYCAST__LEDGER__ALLOW_UNVERIFIED", "true"));
-                }
-                (Some(redis), url)
+    /// Starts a contender.
+    pub fn start(&self, kind: Kind, size: Size) -> Result<Contender> {
+        let (servers, redis, room, dialect) = match kind {
+            Kind::Tallycast(store, pods) => {
+                let (servers, redis) = self.tallycast(store, pods, SERVER_CORE, &[])?;
+                let room = Room::create(&servers[0], size.rounds)?;
+                let dialect = room.dialect(size.voters)?;
+                (servers, redis, Some(room), dialect)
             }
-            Store::Embedded => {
-                let dir = self.new_path("ledger");
-                std::fs::create_dir(&dir)?;
-                (None, format!("embedded:{}/tallycast.redb", dir.display()))
+            Kind::Floor => (vec![floor()?], None, None, Dialect::floor()),
+            Kind::SocketIo => (vec![socketio(None)?], None, None, Dialect::socketio()),
+            Kind::SocketIoRedis => {
+                let redis = redis(&["--appendonly", "no"])?;
+                (vec![socketio(Some(&redis))?], Some(redis), None, Dialect::socketio())
             }
         };
-        let pods = (0..pods).map(|_| {
-            let port = self.free_port()?;
-            Pod::start(&self.options, port, cores, &url, &settings, &self.new_path("tallycast"))
-        });
-        Ok(Deployment { pods: pods.collect::<Result<_>>()?, redis })
+        Ok(Contender { servers, redis, room, size, dialect: Rc::new(dialect) })
     }
 
-    /// The floor, with broadcasts of `payload` bytes.
-    ///
-    /// # Errors
-    /// It does not start.
-    pub fn floor(&self, payload: usize) -> Result<Reference> {
-        let program = std::env::current_exe()?.with_file_name("floor");
-        ensure!(program.is_file(), "there is no {}: build it with `cargo build --release -p bench`", program.display());
-        let port = self.free_port()?;
-        let process = Process::start("floor", SERVER_CORE, &program, &self.new_path("floor"), |command| {
-            command.args(["--port", &port.to_string(), "--payload", &payload.to_string()]);
-        })?;
-        reference(process, port)
-    }
-
-    /// Socket.IO, with broadcasts of `payload` bytes, and votes in `redis` if there is one.
-    ///
-    /// # Errors
-    /// It does not start, or its packages cannot be installed.
-    pub fn socketio(&self, payload: usize, redis: Option<&Redis>) -> Result<Reference> {
-        let home = self.options.root.join("bench/socketio");
-        self.install(&home)?;
-        let port = self.free_port()?;
-        let process = Process::start("socketio", SERVER_CORE, Path::new("node"), &self.new_path("node"), |command| {
-            command.arg("server.mjs").current_dir(&home);
-            command.env("PORT", port.to_string()).env("PAYLOAD", payload.to_string());
-            command.envs(redis.map(|redis| ("REDIS", redis.port.to_string())));
-        })?;
-        reference(process, port)
-    }
-
-    /// The packages of the Socket.IO server, as its lock file says.
-    fn install(&self, home: &Path) -> Result<()> {
-        if !self.has_packages.get() && !home.join("node_modules/socket.io").is_dir() {
-            eprintln!("installing socket.io and ioredis");
-            let mut npm = Command::new("npm");
-            npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(home);
-            let done = npm.output().context("starting npm: install Node.js 20 or newer")?;
-            ensure!(done.status.success(), "npm ci failed: {}", String::from_utf8_lossy(&done.stderr));
-        }
-        self.has_packages.set(true);
-        Ok(())
-    }
-
-    /// A new Redis on the client's core.
-    ///
-    /// # Errors
-    /// It does not start.
-    pub fn redis(&self, aof: Aof) -> Result<Redis> {
-        let port = self.free_port()?;
-        let dir = self.new_path("redis");
-        std::fs::create_dir(&dir)?;
-        let log = self.new_path("redis-log");
-        let process = Process::start("redis", CLIENT_CORE, Path::new("redis-server"), &log, |command| {
-            let port = port.to_string();
-            command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--daemonize", "no"]);
-            command.args(["--maxmemory-policy", "noeviction"]).arg("--dir").arg(&dir);
-            match aof {
-                Aof::Off => command.args(["--appendonly", "no"]),
-                on => command.args(["--appendonly", "yes", "--appendfsync", on.setting()]),
-            };
-        })?;
-        let mut redis = Redis { process, port };
-        redis.process.wait_until(|| listens(port))?;
-        Ok(redis)
+    /// So many pods with one store. Everything that has a default is left at it, but for the worker threads, one, because
+    /// there is one core, and for what `settings` say.
+    pub fn tallycast(
+        &self,
+        store: Store,
+        pods: usize,
+        cores: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<(Vec<Server>, Option<Server>)> {
+        let redis = match store {
+            Store::RedisAlways => Some(redis(&["--appendonly", "yes", "--appendfsync", "always"])?),
+            Store::RedisEverySecond => Some(redis(&["--appendonly", "yes", "--appendfsync", "everysec"])?),
+            Store::Embedded => None,
+        };
+        let pod = |_| {
+            let mut pod = Server::start(DATA, "tallycast", cores, &self.options.server, |command, port, dir| {
+                let file = || format!("embedded:{}/tallycast.redb", dir.display());
+                command.env("TALLYCAST__LEDGER__URL", redis.as_ref().map_or_else(file, |redis| redis.url("redis")));
+                command.env("TALLYCAST__LEDGER__ALLOW_UNVERIFIED", (store == Store::RedisEverySecond).to_string());
+                command.env("SERVER_PORT", port).env("TALLYCAST__SERVER__HOST", "127.0.0.1");
+                command.env("TALLYCAST__SERVER__WORKERS", "1").env("TALLYCAST__SERVER__SECRET", SECRET);
+                command.env("TALLYCAST__EMCEE__KEY", EMCEE_KEY).envs(settings.iter().copied());
+            })?;
+            let ready = pod.url("http") + "/readyz";
+            pod.wait_until(|| reqwest::blocking::get(&ready).is_ok_and(|answer| answer.status().is_success()))?;
+            Ok(pod)
+        };
+        Ok(((0..pods).map(pod).collect::<Result<_>>()?, redis))
     }
 }
 
-/// A Redis.
-pub struct Redis {
-    process: Process,
-    /// Where it listens.
-    pub port: u16,
+fn floor() -> Result<Server> {
+    let program = std::env::current_exe()?.with_file_name("floor");
+    ensure!(program.is_file(), "there is no {}: build it with `cargo build --release -p bench`", program.display());
+    Server::start(DATA, "floor", SERVER_CORE, &program, |command, port, _| {
+        command.args(["--port", port, "--payload", &TALLY_BYTES.to_string()]);
+    })
 }
 
-impl Redis {
-    /// Its process.
-    pub fn pid(&self) -> u32 {
-        self.process.pid()
+fn socketio(redis: Option<&Server>) -> Result<Server> {
+    if !Path::new(SOCKETIO).join("node_modules/socket.io").is_dir() {
+        eprintln!("installing socket.io and ioredis");
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(SOCKETIO);
+        let done = npm.output().context("starting npm: install Node.js 20 or newer")?;
+        ensure!(done.status.success(), "npm ci failed: {}", String::from_utf8_lossy(&done.stderr));
     }
-
-    /// Its address.
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    /// A number in INFO, by section and name; 0 if it is missing.
-    ///
-    /// # Errors
-    /// Redis does not answer, or the value is not a number.
-    pub fn info(&self, section: &str, name: &str) -> Result<f64> {
-        let mut connection = redis::Client::open(self.url())?.get_connection()?;
-        let text: String = redis::cmd("INFO").arg(section).query(&mut connection)?;
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let value = value.map(|value| value.strip_prefix("calls=").unwrap_or(value));
-        let digits =
-            value.map(|value| value.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default());
-        digits.map_or(Ok(0.0), |digits| digits.parse().with_context(|| format!("{name} in INFO {section}")))
-    }
+    Server::start(DATA, "socketio", SERVER_CORE, "node", |command, port, _| {
+        command.arg("server.mjs").current_dir(SOCKETIO);
+        command.env("PORT", port).env("PAYLOAD", TALLY_BYTES.to_string());
+        command.envs(redis.map(|redis| ("REDIS", redis.port.to_string())));
+    })
 }
 
-fn ports() -> Range<u16> {
-    let outgoing = std::fs::read_to_string(OUTGOING_PORTS).unwrap_or_default();
-    let first = outgoing.split_ascii_whitespace().next().and_then(|first| first.parse::<u16>().ok());
-    if first.is_some_and(|first| first < PORTS.end) { LOW_PORTS } else { PORTS }
-}
-
-fn reference(mut process: Process, port: u16) -> Result<Reference> {
-    process.wait_until(|| listens(port))?;
-    Ok(Reference { pid: process.pid(), port, _process: process })
-}
-
-fn listens(port: u16) -> bool {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+/// A Redis on the client's core.
+fn redis(durability: &[&str]) -> Result<Server> {
+    Server::start(DATA, "redis", CLIENT_CORE, "redis-server", |command, port, dir| {
+        command.args(["--port", port, "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]);
+        command.args(durability).arg("--dir").arg(dir);
+    })
 }

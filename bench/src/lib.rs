@@ -3,21 +3,28 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`options`] | how a run is made |
+//! | `run` | which rows are measured, and what becomes of them |
+//! | `rows` | the rows of the table: contenders, figures and limits |
+//! | `trials` | what is done to a contender to get its figures |
 //! | [`measuring`] | the measuring client |
-//! | [`procs`] | processes on fixed cores, and what they use |
-//! | [`lab`] | starts the servers: Tallycast, the floor, Socket.IO, Redis |
-//! | [`tallycast`] | a pod, and rooms full of voters |
-//! | [`measures`] | the rows of the table, one family a file |
-//! | [`table`] | limits and verdicts |
-//! | [`constants`] | what a unit of work costs, for `loadtest plan` |
-//! | [`record`] | what was measured: kept, merged, written |
+//! | `lab` | starts contenders: Tallycast, the floor, Socket.IO |
+//! | `room` | a room of Tallycast, full of voters |
+//! | [`server`] | a process on fixed cores |
+//! | `usage` | the CPU time and memory of processes |
+//! | `row` | a row's verdict and text |
+//! | `record` | what was measured: kept, merged, written |
 
-pub mod constants;
-pub mod lab;
-pub mod measures;
 pub mod measuring;
 pub mod options;
-pub mod procs;
-pub mod record;
-pub mod table;
-pub mod tallycast;
+pub mod server;
+
+mod lab;
+mod record;
+mod room;
+mod row;
+mod rows;
+mod run;
+mod trials;
+mod usage;
+
+pub use run::run;

@@ -4,189 +4,140 @@
 //! broadcast is one encoded frame and one write for each client; a client that would block is skipped. It checks nothing and
 //! stores nothing, so no useful server can be cheaper through the same calls.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use bench::measuring::stream::{BUFFER_BYTES, Part, Stream};
 use clap::Parser;
 use client::frame;
 use client::tungstenite::handshake::derive_accept_key;
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 
 const LISTENER: Token = Token(usize::MAX);
 
 /// A WebSocket server that only moves bytes.
 #[derive(Parser)]
 struct Args {
-    /// Port on 127.0.0.1; 0: any free one. It is printed.
+    /// Port on 127.0.0.1.
     #[arg(long)]
     port: u16,
     /// Bytes of a broadcast's text.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long)]
     payload: usize,
 }
 
 struct Client {
-    stream: TcpStream,
-    upgraded: bool,
-    /// Bytes of an incomplete request or frame.
-    rest: Vec<u8>,
+    stream: Stream,
     /// Bytes that the kernel did not accept.
     unsent: Vec<u8>,
 }
 
-struct Floor {
-    poll: Poll,
-    listener: TcpListener,
-    /// By token.
-    clients: Vec<Option<Client>>,
-    free: Vec<usize>,
-    buffer: Vec<u8>,
-    broadcast: Vec<u8>,
-}
-
 fn main() -> Result<()> {
     let args = Args::parse();
-    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    rlimit::increase_nofile_limit(u64::MAX)?;
     let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)))
         .with_context(|| format!("listening on port {}", args.port))?;
-    println!("{}", listener.local_addr()?);
-    let poll = Poll::new()?;
+    let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let broadcast = frame::from_server(frame::TEXT, &vec![b't'; args.payload]);
-    let mut floor = Floor { poll, listener, clients: vec![], free: vec![], buffer: vec![0; 64 * 1024], broadcast };
-    floor.run()
-}
-
-impl Floor {
-    fn run(&mut self) -> Result<()> {
-        let mut events = Events::with_capacity(1024);
-        loop {
-            match self.poll.poll(&mut events, None) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                polled => polled?,
-            }
-            for event in &events {
-                match event.token() {
-                    LISTENER => self.accept()?,
-                    Token(at) => self.serve(at),
+    let mut buffer = vec![0; BUFFER_BYTES];
+    // by token; `None`: the client is gone
+    let mut clients: Vec<Option<Client>> = vec![];
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
+        for event in &events {
+            let Token(at) = event.token();
+            if event.token() == LISTENER {
+                accept(&listener, poll.registry(), &mut clients)?;
+            } else if let Some(client) = &mut clients[at] {
+                match client.serve(&mut buffer) {
+                    Ok(asked) => (0..asked).for_each(|_| send_all(&mut clients, &broadcast)),
+                    // an invalid request, or a closed connection
+                    Err(_) => clients[at] = None,
                 }
             }
         }
     }
+}
 
-    fn accept(&mut self) -> Result<()> {
-        loop {
-            let mut stream = match self.listener.accept() {
-                Ok((stream, _)) => stream,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error).context("accepting"),
-            };
-            stream.set_nodelay(true)?;
-            let at = self.free.pop().unwrap_or_else(|| {
-                self.clients.push(None);
-                self.clients.len() - 1
-            });
-            self.poll.registry().register(&mut stream, Token(at), Interest::READABLE | Interest::WRITABLE)?;
-            self.clients[at] = Some(Client { stream, upgraded: false, rest: vec![], unsent: vec![] });
-        }
+fn accept(listener: &TcpListener, registry: &Registry, clients: &mut Vec<Option<Client>>) -> Result<()> {
+    loop {
+        let mut tcp: TcpStream = match listener.accept() {
+            Ok((tcp, _)) => tcp,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error).context("accepting"),
+        };
+        tcp.set_nodelay(true)?;
+        registry.register(&mut tcp, Token(clients.len()), Interest::READABLE | Interest::WRITABLE)?;
+        clients.push(Some(Client { stream: Stream::new(tcp), unsent: vec![] }));
     }
+}
 
-    /// Handles what a client sent. A client with an invalid request, or a closed connection, is dropped.
-    fn serve(&mut self, at: usize) {
-        let Some(client) = &mut self.clients[at] else { return };
-        let mut asked = 0;
-        if client.serve(&mut self.buffer, &mut asked).is_err() {
-            self.clients[at] = None;
-            self.free.push(at);
-        }
-        (0..asked).for_each(|_| self.broadcast());
-    }
-
-    fn broadcast(&mut self) {
-        for client in self.clients.iter_mut().flatten() {
-            if client.upgraded && client.unsent.is_empty() {
-                // an error is reported again by the client's next event
-                let _ = client.send(&self.broadcast);
-            }
+fn send_all(clients: &mut [Option<Client>], broadcast: &[u8]) {
+    for client in clients.iter_mut().flatten() {
+        if client.stream.is_upgraded && client.unsent.is_empty() {
+            // an error is reported again by the client's next event
+            let _ = client.send(broadcast);
         }
     }
 }
 
 impl Client {
-    fn serve(&mut self, buffer: &mut [u8], asked: &mut usize) -> Result<()> {
+    /// Sends what is left and answers what was received. Gives the number of broadcasts that were asked for.
+    fn serve(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let unsent = std::mem::take(&mut self.unsent);
         if !unsent.is_empty() {
             self.send(&unsent)?;
         }
-        loop {
-            let kept = self.rest.len();
-            buffer.get_mut(..kept).context("a frame too long")?.copy_from_slice(&self.rest);
-            let read = match self.stream.read(&mut buffer[kept..]) {
-                Ok(0) => anyhow::bail!("closed"),
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            self.rest.clear();
-            let bytes = &mut buffer[..kept + read];
-            let taken = if self.upgraded { self.frames(bytes, asked)? } else { self.upgrade(bytes)? };
-            self.rest.extend_from_slice(&bytes[taken..]);
-            if kept + read < buffer.len() {
-                return Ok(());
+        let (mut asked, size) = (0, buffer.len());
+        while let Some(mut bytes) = self.stream.read(buffer)? {
+            let is_full = bytes.len() == size;
+            while let Some(part) = self.stream.next_part(&mut bytes) {
+                match part {
+                    Part::Head(request) => self.upgrade(request)?,
+                    Part::Frame(frame::TEXT, text) => match text.first_mut() {
+                        Some(kind @ b'v') => {
+                            *kind = b'a';
+                            self.send(&frame::from_server(frame::TEXT, text))?;
+                        }
+                        Some(b'b') => asked += 1,
+                        _ => {}
+                    },
+                    Part::Frame(frame::PING, payload) => self.send(&frame::from_server(frame::PONG, payload))?,
+                    Part::Frame(frame::CLOSE, _) => bail!("closed"),
+                    Part::Frame(..) => {}
+                }
+            }
+            if !is_full {
+                break;
             }
         }
+        Ok(asked)
     }
 
-    fn upgrade(&mut self, bytes: &[u8]) -> Result<usize> {
-        let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(0) };
-        let head = std::str::from_utf8(&bytes[..end])?;
-        let key = head.lines().find_map(|line| {
+    fn upgrade(&mut self, request: &[u8]) -> Result<()> {
+        let key = std::str::from_utf8(request)?.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
         });
         let accept = derive_accept_key(key.context("no key")?.as_bytes());
-        self.upgraded = true;
-        self.send(
-            format!(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                 Sec-WebSocket-Accept: {accept}\r\n\r\n"
-            )
-            .as_bytes(),
-        )?;
-        Ok(end + 4)
-    }
-
-    fn frames(&mut self, bytes: &mut [u8], asked: &mut usize) -> Result<usize> {
-        let mut at = 0;
-        while let Some(found) = frame::first(&bytes[at..]) {
-            let text = &mut bytes[at + found.start..at + found.end];
-            at += found.end;
-            text.iter_mut().zip(found.mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
-            match (found.opcode, text.first()) {
-                (frame::TEXT, Some(b'v')) => {
-                    text[0] = b'a';
-                    self.send(&frame::from_server(frame::TEXT, text))?;
-                }
-                (frame::TEXT, Some(b'b')) => *asked += 1,
-                (frame::PING, _) => self.send(&frame::from_server(frame::PONG, text))?,
-                (frame::CLOSE, _) => anyhow::bail!("closed"),
-                _ => {}
-            }
-        }
-        Ok(at)
+        let answer = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        self.send(answer.as_bytes())
     }
 
     fn send(&mut self, wire: &[u8]) -> Result<()> {
-        if !self.unsent.is_empty() {
-            self.unsent.extend_from_slice(wire);
-            return Ok(());
-        }
-        let sent = match self.stream.write(wire) {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error.into()),
+        let sent = match self.unsent.is_empty().then(|| self.stream.tcp.write(wire)) {
+            None => 0,
+            Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => 0,
+            Some(sent) => sent?,
         };
         self.unsent.extend_from_slice(&wire[sent..]);
         Ok(())

@@ -1,23 +1,21 @@
 //! Many connections on one thread, with one event loop.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
-use socket2::SockRef;
 
 use super::connection::{Connection, Received};
 use super::dialect::Dialect;
+use super::stream::BUFFER_BYTES;
 
-/// Connections that are made at the same time.
-const CONNECTING: usize = 256;
+/// Connections that wait for their handshake or hello at the same time.
+const MAX_CONNECTING: usize = 256;
 /// Time for all connections.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(120);
-/// More than a server sends to a socket before it is read again.
-const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Connections to one kind of server.
 pub struct Crowd {
@@ -25,9 +23,10 @@ pub struct Crowd {
     pub(super) dialect: Rc<Dialect>,
     poll: Poll,
     events: Events,
+    /// Connections with something to read.
+    readable: Vec<usize>,
+    received: VecDeque<(usize, Instant, Received)>,
     buffer: Vec<u8>,
-    ready: usize,
-    began: Instant,
 }
 
 impl Crowd {
@@ -35,100 +34,60 @@ impl Crowd {
     ///
     /// # Errors
     /// A connection was refused or closed, or not all were ready within two minutes.
-    pub fn connect(ports: &[u16], dialect: Dialect, count: usize) -> Result<Self> {
-        let (limit, _) = rlimit::Resource::NOFILE.get().context("reading the open-file limit")?;
-        ensure!(
-            limit > count as u64 + 64,
-            "{count} sockets need more file handles than {limit}: raise the limit with `ulimit -n`"
-        );
+    pub fn connect(ports: &[u16], dialect: Rc<Dialect>, count: usize) -> Result<Self> {
         let mut crowd = Self {
             clients: Vec::with_capacity(count),
-            dialect: Rc::new(dialect),
+            dialect,
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
+            readable: vec![],
+            received: VecDeque::new(),
             buffer: vec![0; BUFFER_BYTES],
-            ready: 0,
-            began: Instant::now(),
         };
-        while crowd.ready < count {
-            while crowd.clients.len() < count && crowd.clients.len() - crowd.ready < CONNECTING {
+        let (began, mut ready) = (Instant::now(), 0);
+        while ready < count {
+            while crowd.clients.len() < count.min(ready + MAX_CONNECTING) {
                 let number = crowd.clients.len();
-                crowd.connect_one(ports[number % ports.len()])?;
+                let client = Connection::open(number, ports[number % ports.len()], crowd.dialect.clone());
+                let mut client = client.with_context(|| format!("connecting socket {number}"))?;
+                crowd.poll.registry().register(&mut client.stream.tcp, Token(number), Interest::READABLE)?;
+                crowd.clients.push(client);
             }
-            crowd.pump(Duration::from_millis(100), |_, _, _| Ok(()))?;
-            let ready = crowd.ready;
-            ensure!(crowd.began.elapsed() < CONNECT_TIMEOUT, "only {ready} of {count} sockets were ready in time");
+            let next = crowd.next(Duration::from_millis(100))?;
+            ready += usize::from(matches!(next, Some((_, _, Received::Ready))));
+            ensure!(began.elapsed() < CONNECT_TIMEOUT, "only {ready} of {count} sockets were ready in time");
         }
         Ok(crowd)
     }
 
-    /// Number of connections.
-    pub fn len(&self) -> usize {
-        self.clients.len()
-    }
-
-    /// True without a connection.
-    pub fn is_empty(&self) -> bool {
-        self.clients.is_empty()
-    }
-
-    /// Ns since the crowd began.
-    pub(super) fn now(&self) -> u64 {
-        self.began.elapsed().as_nanos() as u64
-    }
-
-    /// Only reads and answers pings, for `length`.
+    /// Only reads, for `length`.
     ///
     /// # Errors
     /// A connection was closed.
     pub fn listen(&mut self, length: Duration) -> Result<()> {
         let end = Instant::now() + length;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            self.pump(left, |_, _, _| Ok(()))?;
+            self.next(left)?;
         }
         Ok(())
     }
 
-    /// Waits up to `timeout` for events, and passes on what was received with its time in ns.
-    pub(super) fn pump(
-        &mut self,
-        timeout: Duration,
-        mut receive: impl FnMut(&mut Connection, u64, Received<'_>) -> Result<()>,
-    ) -> Result<()> {
-        match self.poll.poll(&mut self.events, Some(timeout)) {
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
-            polled => polled?,
-        }
-        for event in &self.events {
-            let token = event.token();
-            let client = &mut self.clients[token.0];
-            if client.is_connecting() {
-                client.connected(&self.dialect)?;
-                self.poll.registry().reregister(&mut client.stream, token, Interest::READABLE)?;
-                continue;
+    /// What was received next: by which connection, when, and what. `None`: nothing within `timeout`.
+    pub(super) fn next(&mut self, timeout: Duration) -> Result<Option<(usize, Instant, Received)>> {
+        if self.received.is_empty() && self.readable.is_empty() {
+            match self.poll.poll(&mut self.events, Some(timeout)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                polled => polled?,
             }
-            let now = self.began.elapsed().as_nanos() as u64;
-            let was_ready = client.is_ready();
-            client.read(&self.dialect, &mut self.buffer, &mut |client, received| receive(client, now, received))?;
-            self.ready += usize::from(client.is_ready() && !was_ready);
+            self.readable.extend(self.events.iter().map(|event| event.token().0));
         }
-        Ok(())
-    }
-
-    fn connect_one(&mut self, port: u16) -> Result<()> {
-        let number = self.clients.len();
-        let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).context("connecting")?;
-        self.poll.registry().register(&mut stream, Token(number), Interest::WRITABLE)?;
-        self.clients.push(Connection::new(number, stream));
-        Ok(())
-    }
-}
-
-impl Drop for Crowd {
-    /// Ends connections by a reset: thousands of ports in TIME_WAIT would be missing for the next crowd.
-    fn drop(&mut self) {
-        for client in &self.clients {
-            let _ = SockRef::from(&client.stream).set_linger(Some(Duration::ZERO));
+        while self.received.is_empty()
+            && let Some(number) = self.readable.pop()
+        {
+            let now = Instant::now();
+            let received = |received| self.received.push_back((number, now, received));
+            self.clients[number].read(&mut self.buffer, received).with_context(|| format!("socket {number}"))?;
         }
+        Ok(self.received.pop_front())
     }
 }

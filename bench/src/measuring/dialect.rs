@@ -7,8 +7,10 @@ use client::protocol::ClientMessage;
 pub const CASTS_PER_ROUND: u32 = 10;
 /// Votes of a voter in a round at most, for measures of one round.
 pub const MAX_CASTS_PER_ROUND: u32 = 100;
+/// Length of Tallycast's tallies in row 2. The other servers broadcast texts of this length.
+pub const TALLY_BYTES: usize = 92;
 
-/// The messages of one kind of server. Only the first bytes of a text are compared; nothing is parsed on the hot path.
+/// The messages of one kind of server. Only the ends of a text are compared; nothing is parsed on the hot path.
 pub struct Dialect {
     /// Path of the handshake.
     pub path: &'static str,
@@ -20,8 +22,8 @@ pub struct Dialect {
     pub tally: &'static [u8],
     /// Beginning of the answer to a vote.
     pub ack: &'static [u8],
-    /// True for the answer to a vote that was refused.
-    pub is_refusal: fn(&[u8]) -> bool,
+    /// End of the answer to a vote that was refused.
+    pub refusal: &'static [u8],
     /// Identifies a broadcast over all connections, by its text and the number that this connection has received.
     pub name: fn(&[u8], u64) -> u64,
     /// The frame that asks for a broadcast; `None`: a vote causes one.
@@ -29,20 +31,21 @@ pub struct Dialect {
     /// The text of a vote, for a connection, and for a round and a slip from 1.
     pub vote: fn(usize, (u32, u32)) -> String,
     /// Casts of one round.
-    pub casts_per_round: u32,
+    casts_per_round: u32,
 }
 
 impl Dialect {
     /// Tallycast, with one token for each client.
     pub fn tallycast(room: &str, tokens: &[String], casts_per_round: u32) -> Self {
+        let hello = |token: &String| text(&ClientMessage::Hello { room, role: "voter", token: Some(token) }.text());
         Self {
             path: "/ws",
-            openings: tokens.iter().map(|token| hello(room, token)).collect(),
+            openings: tokens.iter().map(hello).collect(),
             ready: br#"{"state":"#,
             tally: br#"{"tally":"#,
             ack: br#"{"ballot":"#,
             // `"refused":"…"` comes last, and is missing if the vote was stored
-            is_refusal: |ack| ack.ends_with(b"\"}}"),
+            refusal: b"\"}}",
             name: |tally, _| version(tally),
             ask: None,
             vote: |_, (round, slip)| ClientMessage::Cast { round, take: 1, slip: slip as usize, votes: "a" }.text(),
@@ -50,7 +53,7 @@ impl Dialect {
         }
     }
 
-    /// The floor. Its votes are as long as Tallycast's.
+    /// The floor. It refuses nothing, and its votes are as long as Tallycast's.
     pub fn floor() -> Self {
         Self {
             path: "/",
@@ -58,7 +61,7 @@ impl Dialect {
             ready: b"",
             tally: b"t",
             ack: b"a",
-            is_refusal: |_| false,
+            refusal: b"refused",
             name: |_, count| count,
             ask: Some(text("b")),
             vote: |client, (round, slip)| format!("v{client:>9}{round:>6}{slip:>3}{:32}", ""),
@@ -66,7 +69,7 @@ impl Dialect {
         }
     }
 
-    /// Socket.IO 4: its own packets within packets of Engine.IO 4, in one text.
+    /// Socket.IO 4: its own packets within packets of Engine.IO 4, in one text. No trial lasts until a ping.
     pub fn socketio() -> Self {
         Self {
             path: "/socket.io/?EIO=4&transport=websocket",
@@ -74,7 +77,7 @@ impl Dialect {
             ready: b"40",
             tally: br#"42["t""#,
             ack: b"43",
-            is_refusal: |ack| ack.ends_with(b"\"}]"),
+            refusal: b"\"}]",
             name: |_, count| count,
             ask: Some(text(r#"42["b"]"#)),
             vote: |client, (round, slip)| {
@@ -89,19 +92,10 @@ impl Dialect {
         (cast / self.casts_per_round + 1, cast % self.casts_per_round + 1)
     }
 
-    /// The first frame of a connection.
-    pub fn opening(&self, client: usize) -> Option<&[u8]> {
-        self.openings.get(client % self.openings.len().max(1)).map(Vec::as_slice)
+    /// The first frame of a connection; empty: there is none.
+    pub fn opening(&self, client: usize) -> &[u8] {
+        self.openings.get(client % self.openings.len().max(1)).map_or(&[], Vec::as_slice)
     }
-
-    /// The answer to a ping in a text, as Engine.IO sends them.
-    pub fn answer(&self, received: &[u8]) -> Option<Vec<u8>> {
-        (received == b"2").then(|| text("3"))
-    }
-}
-
-fn hello(room: &str, token: &str) -> Vec<u8> {
-    text(&ClientMessage::Hello { room, role: "voter", token: Some(token) }.text())
 }
 
 fn text(text: &str) -> Vec<u8> {
@@ -129,12 +123,12 @@ mod tests {
 
     #[test]
     fn refusals_are_recognised() {
-        let ours = Dialect::tallycast("ABCDEF", &[], CASTS_PER_ROUND);
-        assert!(!(ours.is_refusal)(br#"{"ballot":{"round":1,"take":1,"votes":"a","left":9}}"#));
-        assert!((ours.is_refusal)(br#"{"ballot":{"round":1,"take":1,"votes":"a","left":9,"refused":"closed"}}"#));
-        let theirs = Dialect::socketio();
-        assert!(!(theirs.is_refusal)(br#"431[{"ok":1}]"#));
-        assert!((theirs.is_refusal)(br#"431[{"refused":"slip"}]"#));
+        let ours = Dialect::tallycast("ABCDEF", &[], CASTS_PER_ROUND).refusal;
+        assert!(!br#"{"ballot":{"round":1,"take":1,"votes":"a","left":9}}"#.ends_with(ours));
+        assert!(br#"{"ballot":{"round":1,"take":1,"votes":"a","left":9,"refused":"closed"}}"#.ends_with(ours));
+        let socketio = Dialect::socketio().refusal;
+        assert!(!br#"431[{"ok":1}]"#.ends_with(socketio));
+        assert!(br#"431[{"refused":"slip"}]"#.ends_with(socketio));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!
 //! | file | holds |
 //! | --- | --- |
+//! | [`stream`] | the bytes of a WebSocket, in frames |
 //! | [`dialect`] | the messages of each kind of server |
 //! | [`connection`] | one socket |
 //! | [`crowd`] | many connections and their event loop |
@@ -15,9 +16,9 @@ pub mod connection;
 pub mod crowd;
 pub mod dialect;
 pub mod fan_out;
+pub mod stream;
 pub mod votes;
 
 pub use crowd::Crowd;
-pub use dialect::{CASTS_PER_ROUND, Dialect, MAX_CASTS_PER_ROUND};
-pub use fan_out::FanOut;
+pub use dialect::{CASTS_PER_ROUND, Dialect, MAX_CASTS_PER_ROUND, TALLY_BYTES};
 pub use votes::Votes;

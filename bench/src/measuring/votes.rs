@@ -2,43 +2,40 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 
 use super::connection::Received;
 use super::crowd::Crowd;
 
-/// Time for the answer to a vote.
+/// Time without an answer to any vote.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest latency in the histogram; longer ones count as this.
-const MAX_NS: u64 = 60_000_000_000;
 
 /// The result of many votes.
 pub struct Votes {
-    /// Votes that were answered and stored.
-    pub count: u64,
-    /// From the moment the vote was due to its answer, in ns.
+    /// From the moment a vote was due to its answer, in ns. Each vote was stored.
     pub latency: Histogram<u64>,
     /// Broadcasts received meanwhile, summed over connections.
     pub tallies: u64,
     /// Bytes of the answers' texts.
-    pub ack_bytes: u64,
+    pub ack_bytes: usize,
     /// How long all of them took.
     pub wall: Duration,
+    /// When the last answer was received, or the first vote was cast.
+    last: Instant,
 }
 
 impl Default for Votes {
     fn default() -> Self {
-        let latency = Histogram::new_with_bounds(1_000, MAX_NS, 3).expect("the bounds are in order");
-        Self { count: 0, latency, tallies: 0, ack_bytes: 0, wall: Duration::ZERO }
+        let latency = Histogram::new(3).expect("three digits are possible");
+        Self { latency, tallies: 0, ack_bytes: 0, wall: Duration::ZERO, last: Instant::now() }
     }
 }
 
 impl Votes {
     /// Adds other votes.
     pub fn add(&mut self, others: &Self) {
-        self.count += others.count;
-        self.latency.add(&others.latency).expect("both have the same bounds");
+        self.latency += &others.latency;
         self.tallies += others.tallies;
         self.ack_bytes += others.ack_bytes;
         self.wall += others.wall;
@@ -46,18 +43,12 @@ impl Votes {
 
     /// Votes a second.
     pub fn rate(&self) -> f64 {
-        self.count as f64 / self.wall.as_secs_f64()
+        self.latency.len() as f64 / self.wall.as_secs_f64()
     }
 
     /// A percentile of the latency, in ms.
     pub fn ms(&self, percentile: f64) -> f64 {
         self.latency.value_at_percentile(percentile) as f64 / 1e6
-    }
-
-    fn answered(&mut self, due: u64, now: u64, ack: &[u8]) {
-        self.count += 1;
-        self.ack_bytes += ack.len() as u64;
-        self.latency.saturating_record(now.saturating_sub(due).max(1_000));
     }
 }
 
@@ -65,35 +56,18 @@ impl Crowd {
     /// Every connection casts `each` votes, the next one as soon as the last one is answered.
     ///
     /// # Errors
-    /// A vote was refused, or not answered within 10 s, or a connection was closed.
+    /// A vote was refused, or none was answered for 10 s, or a connection was closed.
     pub fn closed_loop(&mut self, each: u32) -> Result<Votes> {
-        let dialect = self.dialect.clone();
-        let began = Instant::now();
-        let mut votes = Votes::default();
-        let all = self.len() as u64 * u64::from(each);
-        let starts: Vec<u32> = self.clients.iter().map(|client| client.casts).collect();
-        for number in 0..self.len() {
-            let now = self.now();
-            self.clients[number].cast(&dialect, now)?;
-        }
-        let mut answered = (0, Instant::now());
-        while votes.count < all {
-            self.pump(Duration::from_millis(100), |client, now, received| {
-                match received {
-                    Received::Tally(_) => votes.tallies += 1,
-                    Received::Ack(ack) => {
-                        votes.answered(client.due.take().unwrap_or(now), now, ack);
-                        if client.casts - starts[client.number] < each {
-                            client.cast(&dialect, now)?;
-                        }
-                    }
-                }
-                Ok(())
-            })?;
-            if votes.count > answered.0 {
-                answered = (votes.count, Instant::now());
-            } else if answered.1.elapsed() > ANSWER_TIMEOUT {
-                bail!("{} of {all} votes were answered, and then none for {ANSWER_TIMEOUT:?}", votes.count);
+        let (mut votes, began) = (Votes::default(), Instant::now());
+        self.clients.iter_mut().try_for_each(|client| client.cast(Instant::now()))?;
+        let mut cast = vec![1; self.clients.len()];
+        let all = self.clients.len() as u64 * u64::from(each);
+        while votes.latency.len() < all {
+            if let Some((client, now)) = self.next_answer(&mut votes, Duration::from_millis(100))?
+                && cast[client] < each
+            {
+                cast[client] += 1;
+                self.clients[client].cast(now)?;
             }
         }
         votes.wall = began.elapsed();
@@ -107,53 +81,45 @@ impl Crowd {
     /// timer has whole ms, so its own lateness is left out.
     ///
     /// # Errors
-    /// A vote was refused, or not answered within 10 s, or a connection was closed.
-    pub fn paced(&mut self, casters: usize, every: Duration, mut go_on: impl FnMut() -> bool) -> Result<Votes> {
-        let dialect = self.dialect.clone();
-        let began = Instant::now();
+    /// A vote was refused, or none was answered for 10 s, or a connection was closed.
+    pub fn paced(&mut self, casters: usize, every: Duration, go_on: impl Fn() -> bool) -> Result<Votes> {
+        let (mut votes, began) = (Votes::default(), Instant::now());
         let step = every / casters as u32;
-        let mut votes = Votes::default();
         let mut scheduled: u32 = 0;
-        let mut in_flight = 0;
-        let mut ended = None;
-        loop {
-            if ended.is_none() && !go_on() {
-                ended = Some(Instant::now());
-            }
-            if let Some(ended) = ended {
-                if in_flight == 0 {
-                    break;
-                }
-                if ended.elapsed() > ANSWER_TIMEOUT {
-                    bail!("{in_flight} votes were not answered within {ANSWER_TIMEOUT:?}");
-                }
-            }
-            while ended.is_none() && began.elapsed() >= step * scheduled {
-                let now = self.now();
+        while go_on() || votes.latency.len() < u64::from(scheduled) {
+            while go_on() && began.elapsed() >= step * scheduled {
                 let client = &mut self.clients[scheduled as usize % casters];
                 match client.due {
-                    None => client.cast(&dialect, now)?,
-                    Some(_) => client.owed.push_back(now),
+                    None => client.cast(Instant::now())?,
+                    Some(_) => client.owed.push_back(Instant::now()),
                 }
                 scheduled += 1;
-                in_flight += 1;
             }
-            let next = (step * scheduled).saturating_sub(began.elapsed());
-            self.pump(next.min(Duration::from_millis(20)), |client, now, received| {
-                match received {
-                    Received::Tally(_) => votes.tallies += 1,
-                    Received::Ack(ack) => {
-                        in_flight -= 1;
-                        votes.answered(client.due.take().unwrap_or(now), now, ack);
-                        if let Some(due) = client.owed.pop_front() {
-                            client.cast(&dialect, due)?;
-                        }
-                    }
-                }
-                Ok(())
-            })?;
+            let wait = (step * scheduled).saturating_sub(began.elapsed()).min(Duration::from_millis(20));
+            if let Some((client, _)) = self.next_answer(&mut votes, wait)?
+                && let Some(due) = self.clients[client].owed.pop_front()
+            {
+                self.clients[client].cast(due)?;
+            }
         }
         votes.wall = began.elapsed();
         Ok(votes)
+    }
+
+    /// Adds what is received next to `votes`. If it is an answer, gives its connection and time.
+    fn next_answer(&mut self, votes: &mut Votes, timeout: Duration) -> Result<Option<(usize, Instant)>> {
+        match self.next(timeout)? {
+            Some((client, now, Received::Ack(due, bytes))) => {
+                votes.last = now;
+                votes.ack_bytes += bytes;
+                votes.latency += now.saturating_duration_since(due).as_nanos() as u64;
+                return Ok(Some((client, now)));
+            }
+            Some((_, _, Received::Tally(..))) => votes.tallies += 1,
+            _ => {}
+        }
+        let (count, is_stuck) = (votes.latency.len(), votes.last.elapsed() > ANSWER_TIMEOUT);
+        ensure!(!is_stuck, "{count} votes were answered, and then none for {ANSWER_TIMEOUT:?}");
+        Ok(None)
     }
 }
