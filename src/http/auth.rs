@@ -1,65 +1,25 @@
-//! Authentication: extractors for emcees and voters, and the check of Origin.
+//! Authentication: extractors for emcees and voters.
 
 use std::future::{Future, Ready, ready};
-use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 
-use actix_web::cookie::time::Duration;
-use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 
 use super::app_state::AppState;
 use super::error::ApiError;
+use super::network::address_of;
+use super::origin::{Origin, cross_origin};
 use crate::actors::session::{EMCEE_COOKIE, VOTER_COOKIE};
 use crate::auth::{SignIn, VoterToken, looks_like_token};
 use crate::domain::room::Room;
 use crate::domain::visibility::Audience;
 
-/// The address of a client. `X-Forwarded-For` counts only from a proxy on this machine, as in a pod: it overwrites what
-/// clients send.
-pub fn address_of(peer: Option<SocketAddr>, headers: &HeaderMap) -> IpAddr {
-    let peer = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-    let forwarded = headers.get("x-forwarded-for").and_then(|header| header.to_str().ok()?.parse().ok());
-    if peer.is_loopback() { forwarded.unwrap_or(peer) } else { peer }
-}
-
 /// The token of an `Authorization: Bearer` header.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// The origin of the page that sends a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// There is no header: not a page, or a browser that does not send it.
-    None,
-    /// A page of this server.
-    Own,
-    /// A page of somebody else.
-    Foreign,
-}
-
-impl Origin {
-    /// The origin of a request. The server's own origins are the request's host and the configured public and admin URLs.
-    pub fn of(headers: &HeaderMap, own_urls: &[&str]) -> Self {
-        let Some(origin) = headers.get(header::ORIGIN) else { return Self::None };
-        let Ok(origin) = origin.to_str() else { return Self::Foreign };
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let authority = origin.strip_prefix("http://").or(origin.strip_prefix("https://"));
-        let is_host = authority.is_some_and(|authority| host.is_some_and(|host| host.eq_ignore_ascii_case(authority)));
-        let is_configured = own_urls.iter().any(|url| !url.is_empty() && origin_of(url).eq_ignore_ascii_case(origin));
-        if is_host || is_configured { Self::Own } else { Self::Foreign }
-    }
-}
-
-/// Scheme and authority of a URL.
-fn origin_of(url: &str) -> &str {
-    let authority = url.find("://").map_or(0, |at| at + 3);
-    let end = url[authority..].find('/').map_or(url.len(), |at| authority + at);
-    &url[..end]
 }
 
 /// Extracts the emcee. Holding one proves that the caller is one.
@@ -95,28 +55,6 @@ impl FromRequest for Emcee {
             Ok(Self { device: sign_in.device })
         })
     }
-}
-
-/// 403: a page of somebody else made the browser send the request.
-pub fn cross_origin() -> ApiError {
-    ApiError::forbidden("cross_origin", "with a cookie, a change needs an Origin that is one of the server's own")
-}
-
-/// A cookie that no script can read, and that the browser does not send for pages of somebody else.
-pub fn cookie(
-    request: &HttpRequest,
-    state: &AppState,
-    name: String,
-    value: String,
-    max_age: Duration,
-) -> Cookie<'static> {
-    Cookie::build(name, value)
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Strict)
-        .secure(state.base_url(request).starts_with("https://"))
-        .max_age(max_age)
-        .finish()
 }
 
 /// The sign-in of the request's cookie, if it is valid and has not expired. It may have been ended since; only the ledger
@@ -205,35 +143,4 @@ impl VoterCredentials {
 
 fn app_state(request: &HttpRequest) -> web::Data<AppState> {
     request.app_data::<web::Data<AppState>>().expect("every App has it").clone()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn origin_of_request(origin: &str, host: &str) -> Origin {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, host.parse().unwrap());
-        headers.insert(header::ORIGIN, origin.parse().unwrap());
-        Origin::of(&headers, &["https://vote.example.org/", ""])
-    }
-
-    #[test]
-    fn only_the_requests_host_and_the_configured_urls_are_own() {
-        for own in ["http://10.0.0.7:8080", "https://10.0.0.7:8080", "https://vote.example.org"] {
-            assert_eq!(origin_of_request(own, "10.0.0.7:8080"), Origin::Own, "{own}");
-        }
-        for foreign in [
-            "http://10.0.0.7",
-            "http://10.0.0.7:8081",
-            "http://evil.example",
-            "http://10.0.0.7:8080.evil.example",
-            "https://vote.example.org.evil.example",
-            "http://vote.example.org",
-            "null",
-            "",
-        ] {
-            assert_eq!(origin_of_request(foreign, "10.0.0.7:8080"), Origin::Foreign, "{foreign}");
-        }
-    }
 }

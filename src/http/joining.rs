@@ -9,9 +9,9 @@ use actix_web::{HttpRequest, HttpResponse, get, patch, post, web};
 use serde_json::json;
 
 use super::app_state::AppState;
-use super::auth;
 use super::auth::VoterCredentials;
 use super::body::Body;
+use super::cookies;
 use super::error::{ApiError, ApiResult};
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::session::VOTER_COOKIE;
@@ -143,7 +143,7 @@ pub fn joined(state: &AppState, room: &ActiveRoom, voter: &Voter) -> JoinedView 
 /// The voter's cookie for this room.
 pub fn cookie(request: &HttpRequest, state: &AppState, room: &ActiveRoom, token: String) -> Cookie<'static> {
     let name = format!("{VOTER_COOKIE}{}", room.board.id);
-    auth::cookie(request, state, name, token, Duration::milliseconds(SIGN_IN_MS as i64))
+    cookies::cookie(request, state, name, token, Duration::milliseconds(SIGN_IN_MS as i64))
 }
 
 /// The voter of a valid token, with the current ballot. A ledger that has lost the voter stores it again.

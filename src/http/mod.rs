@@ -3,7 +3,8 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `app_state` | the state that all handlers share |
-//! | [`auth`], `wrong_keys` | who sends a request: emcee, voter, which Origin |
+//! | [`auth`], `wrong_keys` | who sends a request: emcee or voter |
+//! | [`network`], [`origin`], `cookies` | from where it came: address, page; and the cookies |
 //! | [`body`] | JSON and CSV bodies with errors that name the field |
 //! | [`error`] | problem documents, for every refusal and failure |
 //! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `archives`, `sign_in`, `ledger`, `check` | the API, by resource |
@@ -25,12 +26,15 @@ mod archives;
 pub mod auth;
 pub mod body;
 mod check;
+mod cookies;
 pub mod error;
 mod health;
 mod joining;
 mod ledger;
+pub mod network;
 mod no_script;
 mod openapi;
+pub mod origin;
 mod pages;
 mod records;
 mod reveal;

@@ -4,9 +4,12 @@ use actix_web::cookie::time::Duration;
 use actix_web::{HttpRequest, HttpResponse, delete, post, web};
 
 use super::app_state::AppState;
-use super::auth::{Origin, address_of, cookie, cross_origin, read_sign_in};
+use super::auth::read_sign_in;
 use super::body::Body;
+use super::cookies::cookie;
 use super::error::{ApiError, ApiResult};
+use super::network::address_of;
+use super::origin::{Origin, cross_origin};
 use crate::actors::session::EMCEE_COOKIE;
 use crate::audit;
 use crate::auth::SIGN_IN_MS;

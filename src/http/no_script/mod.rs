@@ -10,9 +10,10 @@ use maud::Markup;
 use serde::Deserialize;
 
 use super::app_state::AppState;
-use super::auth::{Origin, VoterCredentials, cross_origin};
+use super::auth::VoterCredentials;
 use super::error::{ApiError, ApiResult};
 use super::joining::{cookie, join_room, joined, known_voter};
+use super::origin::{Origin, cross_origin};
 use super::voters::cast;
 use crate::actors::active_room::ActiveRoom;
 use crate::domain::ballot::{Ballot, Refusal};

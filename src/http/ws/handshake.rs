@@ -13,8 +13,8 @@ use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 use crate::actors::session::HandshakeContext;
-use crate::http::auth::Origin;
 use crate::http::error::ApiError;
+use crate::http::origin::Origin;
 
 /// The only subprotocol.
 const PROTOCOL: &str = "tallycast.v1";

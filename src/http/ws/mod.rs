@@ -31,8 +31,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::app_state::AppState;
-use super::auth::{address_of, bearer};
+use super::auth::bearer;
 use super::error::{ApiError, ApiResult};
+use super::network::address_of;
 use crate::actors::registry::Subscribers;
 use crate::actors::session::HandshakeContext;
 use crate::auth::looks_like_token;
