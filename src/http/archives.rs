@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::app_state::AppState;
 use super::auth::Emcee;
-use super::body::Body;
+use super::body::EmceeBody;
 use super::error::{ApiError, ApiResult};
 use super::rooms::{execute, fresh_view, view};
 use crate::audit;
@@ -110,8 +110,8 @@ pub struct PurgeBody {
 #[utoipa::path(tag = "records", request_body = PurgeBody,
     responses((status = 200, description = "{rooms: [{room, title, since}], jobs}")))]
 #[post("/purge")]
-pub async fn purge(state: web::Data<AppState>, emcee: Emcee, body: Body<PurgeBody>) -> ApiResult {
-    let PurgeBody { older_than_seconds, all, room: only, dry_run } = body.0;
+pub async fn purge(state: web::Data<AppState>, call: EmceeBody<PurgeBody>) -> ApiResult {
+    let EmceeBody { emcee, body: PurgeBody { older_than_seconds, all, room: only, dry_run } } = call;
     let only = only.map(|code| RoomCode::parse(&code).map_err(|_| ApiError::no_such_room())).transpose()?;
     let before = state.now().saturating_sub(older_than_seconds.saturating_mul(1_000));
     let (mut rooms, mut jobs) = (vec![], vec![]);

@@ -1,34 +1,100 @@
 //! Request bodies: JSON with errors that name the field, and CSV.
+//!
+//! actix runs all extractors of a handler at the same time. So an [`Emcee`] beside a body would not keep strangers from
+//! having it read: the body would be read while the ledger is asked about the sign-in. [`EmceeBody`] asks first.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
+use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
-use super::error::ApiError;
+use super::auth::Emcee;
+use super::error::{ApiError, ApiResult};
 use crate::domain::Invalid;
 
-/// Enough for 10,000 invites, or for a room of 100 rounds.
-pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Of a body from anybody: a cast, a join, a sign-in.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Of an emcee's: enough for 10,000 invites, or for a room of 100 rounds.
+const MAX_EMCEE_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// The future of an extractor.
+type Extracting<T> = Pin<Box<dyn Future<Output = ApiResult<T>>>>;
 
 /// Extracts a JSON body. An empty body counts as `{}`.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned + 'static> FromRequest for Body<T> {
     type Error = ApiError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+    type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let bytes = web::Bytes::from_request(request, payload);
-        Box::pin(async move { parse(&bytes.await.map_err(|error| unreadable(&error))?).map(Body).map_err(Into::into) })
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move { Ok(Self(parse(&read(&request, payload, MAX_BODY_BYTES).await?)?)) })
     }
 }
 
-/// The error for a body that could not be read, most often because it is too big.
-pub fn unreadable(error: &actix_web::Error) -> ApiError {
-    Invalid::new("body", format!("could not be read; at most {MAX_BODY_BYTES} bytes are allowed: {error}")).into()
+/// Extracts the emcee, and then a JSON body.
+pub struct EmceeBody<T> {
+    /// Who sends it.
+    pub emcee: Emcee,
+    /// What is in it.
+    pub body: T,
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for EmceeBody<T> {
+    type Error = ApiError;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let extracted = EmceeBytes::from_request(request, payload);
+        Box::pin(async move {
+            let EmceeBytes { emcee, bytes } = extracted.await?;
+            Ok(Self { emcee, body: parse(&bytes)? })
+        })
+    }
+}
+
+/// Extracts the emcee, and then a body as it is.
+pub struct EmceeBytes {
+    /// Who sends it.
+    pub emcee: Emcee,
+    /// All of it.
+    pub bytes: web::BytesMut,
+}
+
+impl FromRequest for EmceeBytes {
+    type Error = ApiError;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            let emcee = Emcee::from_request(&request, &mut Payload::None).await?;
+            Ok(Self { emcee, bytes: read(&request, payload, MAX_EMCEE_BODY_BYTES).await? })
+        })
+    }
+}
+
+/// Reads a body to its end. One that says that it is too big is not begun.
+async fn read(request: &HttpRequest, mut payload: Payload, max_bytes: usize) -> ApiResult<web::BytesMut> {
+    let too_big = || Invalid::new("body", format!("must be at most {max_bytes} bytes"));
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > max_bytes) {
+        return Err(too_big().into());
+    }
+    let mut bytes = web::BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|error| Invalid::new("body", format!("could not be read: {error}")))?;
+        if bytes.len() + chunk.len() > max_bytes {
+            return Err(too_big().into());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
 }
 
 /// Parses JSON.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::app_state::AppState;
 use super::auth::Emcee;
-use super::body::Body;
+use super::body::EmceeBody;
 use super::error::{ApiError, ApiResult};
 use super::rooms::{execute, refresh};
 use crate::domain::Invalid;
@@ -24,10 +24,9 @@ use crate::wire::http::RevealBody;
 pub async fn put_reveal(
     state: web::Data<AppState>,
     path: web::Path<String>,
-    emcee: Emcee,
-    body: Body<RevealBody>,
+    call: EmceeBody<RevealBody>,
 ) -> ApiResult {
-    let RevealBody { place, top, auto_ms } = body.0;
+    let EmceeBody { emcee, body: RevealBody { place, top, auto_ms } } = call;
     let room = state.room(&path).await?;
     let snapshot = execute(&room, &emcee, Command::Reveal { place, top, auto_ms }).await?;
     let Some(reveal) = &snapshot.room.reveal else {

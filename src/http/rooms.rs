@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::app_state::AppState;
 use super::auth::{Emcee, Viewer};
-use super::body::Body;
+use super::body::EmceeBody;
 use super::error::{ApiError, ApiResult};
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::messages::Execute;
@@ -33,8 +33,9 @@ const MAX_CODE_TRIES: usize = 16;
     (status = 201, description = "the room"), (status = 409, description = "ref_taken, with the room"),
     (status = 422, description = "bad_request, naming the field")))]
 #[post("/rooms")]
-pub async fn create(state: web::Data<AppState>, emcee: Emcee, body: Body<RoomBody>) -> ApiResult {
-    let plan = body.0.into_plan()?;
+pub async fn create(state: web::Data<AppState>, call: EmceeBody<RoomBody>) -> ApiResult {
+    let EmceeBody { emcee, body } = call;
+    let plan = body.into_plan()?;
     let id = RoomId::from_entropy(rand::random());
     for _ in 0..MAX_CODE_TRIES {
         let code = RoomCode::from_entropy(rand::random());
@@ -133,10 +134,10 @@ pub async fn refresh(state: &AppState, room: &ActiveRoom) -> ApiResult<()> {
 pub async fn patch(
     state: web::Data<AppState>,
     path: web::Path<String>,
-    emcee: Emcee,
-    body: Body<RoomPatch>,
+    call: EmceeBody<RoomPatch>,
 ) -> ApiResult {
-    let edit = body.0.into_edit()?;
+    let EmceeBody { emcee, body } = call;
+    let edit = body.into_edit()?;
     command(&state, &path, &emcee, Command::Edit(edit)).await
 }
 
@@ -208,10 +209,10 @@ pub async fn execute(room: &ActiveRoom, emcee: &Emcee, command: Command) -> ApiR
 pub async fn stage(
     state: web::Data<AppState>,
     path: web::Path<String>,
-    emcee: Emcee,
-    body: Body<StageBody>,
+    call: EmceeBody<StageBody>,
 ) -> ApiResult {
-    let stage = body.0.into_stage()?;
+    let EmceeBody { emcee, body } = call;
+    let stage = body.into_stage()?;
     command(&state, &path, &emcee, Command::Stage(stage)).await
 }
 

@@ -5,7 +5,7 @@ use actix_web::{post, web};
 
 use super::app_state::AppState;
 use super::auth::Emcee;
-use super::body::Body;
+use super::body::EmceeBody;
 use super::error::{ApiError, ApiResult};
 use super::rooms::command;
 use crate::domain::command::Command;
@@ -33,10 +33,9 @@ impl RoundPath {
 pub async fn open_round(
     state: web::Data<AppState>,
     path: web::Path<RoundPath>,
-    emcee: Emcee,
-    body: Body<OpenBody>,
+    call: EmceeBody<OpenBody>,
 ) -> ApiResult {
-    let OpenBody { take, seconds } = body.0;
+    let EmceeBody { emcee, body: OpenBody { take, seconds } } = call;
     let round = path.round()?;
     command(&state, &path.room, &emcee, Command::Open { round, take, seconds }).await
 }
@@ -48,11 +47,11 @@ pub async fn open_round(
 pub async fn set_deadline(
     state: web::Data<AppState>,
     path: web::Path<RoundPath>,
-    emcee: Emcee,
-    body: Body<DeadlineBody>,
+    call: EmceeBody<DeadlineBody>,
 ) -> ApiResult {
+    let EmceeBody { emcee, body } = call;
     let round = path.round()?;
-    command(&state, &path.room, &emcee, Command::Deadline { round, closes_at: body.0.closes_at }).await
+    command(&state, &path.room, &emcee, Command::Deadline { round, closes_at: body.closes_at }).await
 }
 
 /// Closes a round for good.
@@ -63,11 +62,11 @@ pub async fn set_deadline(
 pub async fn close_round(
     state: web::Data<AppState>,
     path: web::Path<RoundPath>,
-    emcee: Emcee,
-    body: Body<CloseBody>,
+    call: EmceeBody<CloseBody>,
 ) -> ApiResult {
+    let EmceeBody { emcee, body } = call;
     let round = path.round()?;
-    command(&state, &path.room, &emcee, Command::Close { round, take: body.0.take }).await
+    command(&state, &path.room, &emcee, Command::Close { round, take: body.take }).await
 }
 
 /// Sets which take counts. The next unused number voids the round.
@@ -78,11 +77,11 @@ pub async fn close_round(
 pub async fn set_take(
     state: web::Data<AppState>,
     path: web::Path<RoundPath>,
-    emcee: Emcee,
-    body: Body<TakeBody>,
+    call: EmceeBody<TakeBody>,
 ) -> ApiResult {
+    let EmceeBody { emcee, body } = call;
     let round = path.round()?;
-    command(&state, &path.room, &emcee, Command::Take { round, take: body.0.take }).await
+    command(&state, &path.room, &emcee, Command::Take { round, take: body.take }).await
 }
 
 /// Shows the result of a round whose split is held back.
@@ -103,10 +102,10 @@ pub async fn show_result(state: web::Data<AppState>, path: web::Path<RoundPath>,
 pub async fn decide_winner(
     state: web::Data<AppState>,
     path: web::Path<RoundPath>,
-    emcee: Emcee,
-    body: Body<DecideBody>,
+    call: EmceeBody<DecideBody>,
 ) -> ApiResult {
-    let outcome = body.0.outcome()?;
+    let EmceeBody { emcee, body } = call;
+    let outcome = body.outcome()?;
     let round = path.round()?;
     command(&state, &path.room, &emcee, Command::Decide { round, outcome }).await
 }

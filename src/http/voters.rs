@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::app_state::AppState;
 use super::auth::{Emcee, VoterCredentials};
-use super::body::{self, Body};
+use super::body::{self, Body, EmceeBody, EmceeBytes};
 use super::error::{ApiError, ApiResult};
 use super::joining::rename_voter;
 use crate::actors::active_room::ActiveRoom;
@@ -144,10 +144,9 @@ fn view(voter: &Voter, connected: bool) -> VoterView {
 pub async fn patch(
     state: web::Data<AppState>,
     path: web::Path<(String, String)>,
-    _emcee: Emcee,
-    body: Body<VoterPatch>,
+    call: EmceeBody<VoterPatch>,
 ) -> ApiResult {
-    let VoterPatch { name, removed } = body.0;
+    let VoterPatch { name, removed } = call.body;
     let name = name.as_deref().map(Name::parse).transpose()?;
     let room = state.room(&path.0).await?;
     let no_such_voter = || ApiError::not_found("no_such_voter", "there is no such voter");
@@ -177,10 +176,9 @@ pub async fn invite(
     request: HttpRequest,
     state: web::Data<AppState>,
     path: web::Path<String>,
-    _emcee: Emcee,
-    bytes: Result<web::Bytes, actix_web::Error>,
+    call: EmceeBytes,
 ) -> ApiResult {
-    let bytes = bytes.map_err(|error| body::unreadable(&error))?;
+    let bytes = call.bytes;
     let room = state.room(&path).await?;
     let names = match request.headers().get("content-type").and_then(|kind| kind.to_str().ok()) {
         Some(kind) if kind.starts_with("text/csv") => body::names_of_csv(&bytes)?,
