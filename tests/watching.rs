@@ -14,12 +14,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use support::cluster::Cluster;
 use support::cutting_proxy::CuttingProxy;
-use support::dice;
+use support::{dice, free_port};
 use support::emcee::Emcee;
 use support::http::Http;
 use support::metrics::metric;
 use support::prometheus::{Prometheus, ScrapeTarget};
 use support::redis::Redis;
+use support::server::Server;
 use support::socket::{Heard, Socket};
 use support::voter::{Verdict, Voter};
 use tokio::sync::watch;
@@ -200,17 +201,25 @@ async fn votes_without_a_pause_are_shown_and_raise_no_alarm() {
 /// evening the same installation has faults, and only true alerts may fire.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_good_evening_raises_no_alarm_and_faults_raise_theirs_while_they_last() {
-    let audience = || vec![("TALLYCAST__SERVER__ROLE", "audience"), ("TALLYCAST__SERVER__WORKERS", "2")];
+    let ports = [free_port(), free_port()].map(|port| port.to_string());
+    let audience = |port| {
+        vec![
+            ("TALLYCAST__SERVER__ROLE", "audience"),
+            ("TALLYCAST__SERVER__WORKERS", "2"),
+            ("TALLYCAST__METRICS__PORT", port),
+        ]
+    };
     let redis = Redis::start().await;
     let proxy = CuttingProxy::to(SocketAddr::from(([127, 0, 0, 1], redis.port))).await;
     let through_the_proxy = format!("redis://127.0.0.1:{}", proxy.port);
     let worker = vec![("TALLYCAST__SERVER__ROLE", "worker"), ("TALLYCAST__LEDGER__URL", through_the_proxy.as_str())];
-    let mut cluster = Cluster::over(redis, &[audience(), audience(), vec![("ADMIN", "1")], worker]).await;
+    let pods = [audience(ports[0].as_str()), audience(ports[1].as_str()), vec![("ADMIN", "1")], worker];
+    let mut cluster = Cluster::over(redis, &pods).await;
     let prometheus = Prometheus::start().await;
     let components = ["server", "server", "admin", "worker"];
     let target =
         |(component, (number, address))| ScrapeTarget { pod: format!("{component}-{number}"), component, address };
-    let targets = components.into_iter().zip(cluster.addresses().into_iter().enumerate()).map(target);
+    let targets = components.into_iter().zip(cluster.pods.iter().map(Server::metrics_address).enumerate()).map(target);
     prometheus.watch(&targets.collect::<Vec<_>>());
 
     let emcee = cluster.emcee().at(2);

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use actix_web::HttpRequest;
 
 use super::error::{ApiError, ApiResult};
+use super::network::{Arrival, Network};
+use super::origin::Origin;
 use super::wrong_keys::WrongKeys;
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::pod::{LedgerClock, Pod};
@@ -12,7 +14,8 @@ use crate::actors::rooms::Rooms;
 use crate::domain::LedgerMs;
 use crate::domain::ids::RoomCode;
 
-/// See [module](self).
+/// See [module](self). Each port has its own.
+#[derive(Clone)]
 pub struct AppState {
     /// What actors and handlers of this process share.
     pub pod: Arc<Pod>,
@@ -22,16 +25,37 @@ pub struct AppState {
     pub public_url: String,
     /// The setting `server.admin_url`; may be empty.
     pub admin_url: String,
+    /// Where voters reach this server, without a slash at the end: `public_url`, or the address that was found at the
+    /// start.
+    pub found_url: String,
+    /// Which proxies are believed, and which hosts and origins are this server's.
+    pub network: Arc<Network>,
     /// The limit of wrong keys.
-    pub wrong_keys: WrongKeys,
-    /// True if metrics and probes have a port of their own, so that the main port does not serve them.
-    pub metrics_apart: bool,
+    pub wrong_keys: Arc<WrongKeys>,
+    /// What the port serves that a request came to.
+    pub port: Port,
+}
+
+/// What a port serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Port {
+    /// True if emcees are served here: their page, calls and sockets, the description of the API, and the metrics.
+    pub emcee: bool,
+    /// True if voters come to another port of this process.
+    pub is_admin: bool,
+    /// True if the probes, and the metrics, are here.
+    pub probes: bool,
 }
 
 impl AppState {
-    /// URLs that are this server's own origins.
-    pub fn own_urls(&self) -> [&str; 2] {
-        [&self.public_url, &self.admin_url]
+    /// How a request came here.
+    pub fn arrival(&self, request: &HttpRequest) -> Arrival {
+        self.network.arrival(request.peer_addr(), request.headers())
+    }
+
+    /// The origin of the page that sends a request.
+    pub fn origin(&self, request: &HttpRequest) -> Origin {
+        Origin::of(request.headers(), &self.network, &self.arrival(request))
     }
 
     /// The active room of a code in a path.
@@ -48,15 +72,11 @@ impl AppState {
         LedgerClock::now(&self.pod.clock)
     }
 
-    /// The URL of this server for voters: as set, or the host of the request. A request to a loopback address does not tell
-    /// how phones reach the server; then it is the URL that was found at the start.
+    /// The URL of this server for voters: as set, or as the request names this server. A request to a loopback address or
+    /// to the emcee's port does not tell how phones reach it; then it is the URL that was found at the start.
     pub fn base_url(&self, request: &HttpRequest) -> String {
-        let connection = request.connection_info();
-        let host = connection.host();
-        let is_loopback = ["localhost", "127.0.0.1", "[::1]"].iter().any(|local| host.starts_with(local));
-        match &self.pod.voters_url {
-            Some(url) if is_loopback || !self.public_url.is_empty() => url.clone(),
-            _ => format!("{}://{host}", connection.scheme()),
-        }
+        let arrival = self.arrival(request);
+        let is_told = self.public_url.is_empty() && !self.port.is_admin && !arrival.is_to_loopback();
+        if is_told { arrival.base_url() } else { self.found_url.clone() }
     }
 }

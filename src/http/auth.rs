@@ -8,8 +8,8 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, web};
 
 use super::app_state::AppState;
+use super::cookies::cookies;
 use super::error::ApiError;
-use super::network::address_of;
 use super::origin::{Origin, cross_origin};
 use crate::actors::session::{EMCEE_COOKIE, VOTER_COOKIE};
 use crate::auth::{SignIn, VoterToken, looks_like_token};
@@ -39,14 +39,14 @@ impl FromRequest for Emcee {
             if let Some(key) = bearer(request.headers()) {
                 return match state.pod.auth.is_emcee_key(key) {
                     true => Ok(Self { device: "key".to_owned() }),
-                    false => Err(state.wrong_keys.refuse(address_of(request.peer_addr(), request.headers()))),
+                    false => Err(state.wrong_keys.refuse(state.arrival(&request).address)),
                 };
             }
             let sign_in = read_sign_in(&request, &state);
             let sign_in =
                 sign_in.ok_or_else(|| ApiError::unauthorized("no_key", "only the emcee may make this call"))?;
             let changes = !request.method().is_safe();
-            if changes && Origin::of(request.headers(), &state.own_urls()) != Origin::Own {
+            if changes && state.origin(&request) != Origin::Own {
                 return Err(cross_origin());
             }
             if state.pod.ledger.is_signed_out(&sign_in.id).await? {
@@ -60,8 +60,9 @@ impl FromRequest for Emcee {
 /// The sign-in of the request's cookie, if it is valid and has not expired. It may have been ended since; only the ledger
 /// knows that.
 pub fn read_sign_in(request: &HttpRequest, state: &AppState) -> Option<SignIn> {
-    let cookie = request.cookie(EMCEE_COOKIE)?;
-    state.pod.auth.read_sign_in(cookie.value(), state.pod.clock.now())
+    let cookies = cookies(request.headers(), &state.arrival(request));
+    let (_, value) = cookies.iter().find(|(name, _)| name == EMCEE_COOKIE)?;
+    state.pod.auth.read_sign_in(value, state.pod.clock.now())
 }
 
 /// Extracts the audience that the caller belongs to: the emcee with key or cookie, otherwise the public.
@@ -75,7 +76,7 @@ impl FromRequest for Viewer {
         let request = request.clone();
         Box::pin(async move {
             let state = app_state(&request);
-            if !state.pod.serves_emcee {
+            if !state.port.emcee {
                 return Ok(Self(Audience::Public));
             }
             if let Some(token) = bearer(request.headers()) {
@@ -84,7 +85,7 @@ impl FromRequest for Viewer {
                 }
                 // neither the key nor a voter's token: a guess, which is limited
                 if !looks_like_token(token) {
-                    return Err(state.wrong_keys.refuse(address_of(request.peer_addr(), request.headers())));
+                    return Err(state.wrong_keys.refuse(state.arrival(&request).address));
                 }
             }
             let Some(sign_in) = read_sign_in(&request, &state) else { return Ok(Self(Audience::Public)) };
@@ -108,12 +109,9 @@ impl FromRequest for VoterCredentials {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let state = app_state(request);
         let token = bearer(request.headers()).map(str::to_owned);
-        let cookies = request.cookies().map(|cookies| {
-            let ours = cookies.iter().filter(|cookie| cookie.name().starts_with(VOTER_COOKIE));
-            ours.map(|cookie| (cookie.name().to_owned(), cookie.value().to_owned())).collect()
-        });
-        let foreign = Origin::of(request.headers(), &state.own_urls()) == Origin::Foreign;
-        ready(Ok(Self { bearer: token, cookies: cookies.unwrap_or_default(), foreign }))
+        let cookies = cookies(request.headers(), &state.arrival(request));
+        let foreign = state.origin(request) == Origin::Foreign;
+        ready(Ok(Self { bearer: token, cookies, foreign }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use actix_web::{HttpRequest, HttpResponse, get, web};
+use actix_web::{HttpResponse, get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -75,8 +75,9 @@ impl ItemView {
 /// Checks the public link, a socket through it, the ledger, the clock and this process: may the evening begin?
 #[utoipa::path(tag = "operations", responses((status = 200, body = CheckView, description = "also if something is wrong")))]
 #[get("/check")]
-pub async fn check(request: HttpRequest, state: web::Data<AppState>, _emcee: Emcee) -> ApiResult {
-    let public_link = PublicLink { url: state.base_url(&request), assumed: state.public_url.is_empty() };
+pub async fn check(state: web::Data<AppState>, _emcee: Emcee) -> ApiResult {
+    // never an address from the request: it would make this server call whomever the caller likes
+    let public_link = PublicLink { url: state.found_url.clone(), assumed: state.public_url.is_empty() };
     let (external, (answer, ledger_took)) =
         tokio::join!(external_check::run(&public_link, &[]), timed_ledger(&state.pod));
     let mut items: Vec<_> = external.into_iter().map(ItemView::external).collect();

@@ -42,7 +42,13 @@ pub async fn metrics(state: web::Data<AppState>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(state.pod.metrics.encode())
 }
 
-/// Adds the probes and the metrics.
-pub fn routes(service: &mut web::ServiceConfig) {
-    service.service(healthz).service(readyz).service(health).service(metrics);
+/// The paths of probes and metrics.
+pub const PATHS: [&str; 4] = ["/healthz", "/readyz", "/health", "/metrics"];
+
+/// Adds the probes, and the metrics if `with_metrics`: on a port for the audience they would tell strangers how busy it is.
+pub fn routes(service: &mut web::ServiceConfig, with_metrics: bool) {
+    service.service(healthz).service(readyz).service(health);
+    if with_metrics {
+        service.service(metrics);
+    }
 }

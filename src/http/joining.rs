@@ -143,7 +143,7 @@ pub fn joined(state: &AppState, room: &ActiveRoom, voter: &Voter) -> JoinedView 
 /// The voter's cookie for this room.
 pub fn cookie(request: &HttpRequest, state: &AppState, room: &ActiveRoom, token: String) -> Cookie<'static> {
     let name = format!("{VOTER_COOKIE}{}", room.board.id);
-    cookies::cookie(request, state, name, token, Duration::milliseconds(SIGN_IN_MS as i64))
+    cookies::cookie(&state.arrival(request), &name, token, Duration::milliseconds(SIGN_IN_MS as i64))
 }
 
 /// The voter of a valid token, with the current ballot. A ledger that has lost the voter stores it again.

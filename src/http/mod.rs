@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `app_state` | the state that all handlers share |
 //! | [`auth`], `wrong_keys` | who sends a request: emcee or voter |
-//! | [`network`], [`origin`], `cookies` | from where it came: address, page; and the cookies |
+//! | [`network`], [`origin`], `cookies` | from where and how it came: address, scheme, host, page; and the cookies |
+//! | `entrance` | what every request passes: the check of the host, and headers |
 //! | [`body`] | JSON and CSV bodies with errors that name the field |
 //! | [`error`] | problem documents, for every refusal and failure |
 //! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `archives`, `sign_in`, `ledger`, `check` | the API, by resource |
@@ -14,8 +15,7 @@
 //! | [`ws`] | sockets |
 
 use actix_web::dev::{ServiceFactory, ServiceRequest};
-use actix_web::http::header;
-use actix_web::middleware::DefaultHeaders;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpRequest, HttpResponse, web};
 use utoipa_actix_web::AppExt;
 
@@ -27,6 +27,7 @@ pub mod auth;
 pub mod body;
 mod check;
 mod cookies;
+mod entrance;
 pub mod error;
 mod health;
 mod joining;
@@ -45,8 +46,9 @@ mod voters;
 mod wrong_keys;
 pub mod ws;
 
-pub use app_state::AppState;
+pub use app_state::{AppState, Port};
 use error::{ApiError, ApiResult};
+pub use network::Network;
 pub use wrong_keys::WrongKeys;
 
 /// The application of a worker thread.
@@ -61,8 +63,7 @@ pub fn app(
         InitError = (),
     >,
 > {
-    let emcee = state.pod.serves_emcee;
-    let probes = !state.metrics_apart;
+    let Port { emcee, probes, .. } = state.port;
     let calls = move || {
         utoipa_actix_web::scope::scope("/api/v1").configure(audience).configure(move |service| {
             if emcee {
@@ -73,12 +74,15 @@ pub fn app(
     // the scope answers every path below it, so the routes of its description and viewer must come first
     let (_, description) = App::new().into_utoipa_app().service(calls()).split_for_parts();
     App::new()
-        .configure(|service| openapi::routes(service, description))
+        .configure(|service| {
+            if emcee {
+                openapi::routes(service, description);
+            }
+        })
         .into_utoipa_app()
         .service(calls())
         .into_app()
         .app_data(state)
-        .app_data(web::PayloadConfig::new(body::MAX_BODY_BYTES))
         .app_data(
             web::QueryConfig::default()
                 .error_handler(|error, _| ApiError::from(Invalid::new("query", error.to_string())).into()),
@@ -92,17 +96,12 @@ pub fn app(
         .configure(ws::routes)
         .configure(move |service| {
             if probes {
-                health::routes(service);
+                health::routes(service, emcee);
             }
         })
         .default_service(web::to(nothing_here))
-        .wrap(
-            DefaultHeaders::new()
-                .add((header::CONTENT_SECURITY_POLICY, pages::CONTENT_SECURITY_POLICY))
-                .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-                .add((header::REFERRER_POLICY, "no-referrer"))
-                .add((header::X_FRAME_OPTIONS, "DENY")),
-        )
+        .wrap(from_fn(entrance::check))
+        .wrap(entrance::default_headers())
 }
 
 /// The application of the metrics port: probes and metrics only.
@@ -117,10 +116,10 @@ pub fn metrics_app(
         InitError = (),
     >,
 > {
-    App::new().app_data(state).configure(health::routes).default_service(web::to(nothing_here))
+    App::new().app_data(state).configure(|service| health::routes(service, true)).default_service(web::to(nothing_here))
 }
 
-/// API calls of every pod.
+/// API calls of every port.
 fn audience(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
     service
         .service(rooms::get)
@@ -131,7 +130,7 @@ fn audience(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(voters::vote);
 }
 
-/// API calls of the emcee. They do not exist on audience pods.
+/// API calls of the emcee. They do not exist on ports for the audience.
 fn desk(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
     service
         .service(sign_in::begin_session)

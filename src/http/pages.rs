@@ -38,13 +38,17 @@ async fn stage(request: HttpRequest) -> ApiResult {
     serve(&request, "stage.html")
 }
 
-async fn desk(request: HttpRequest) -> ApiResult {
-    serve(&request, "emcee.html")
+/// Nothing of the emcee's stays on a device.
+async fn desk() -> ApiResult {
+    let file = Assets::get("emcee.html").ok_or_else(not_found)?;
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(response.content_type(file.metadata.mimetype()).body(file.data.into_owned()))
 }
 
 async fn asset(request: HttpRequest, path: web::Path<String>, state: web::Data<AppState>) -> ApiResult {
     let is_for_emcee = path.contains("emcee");
-    if is_for_emcee && !state.pod.serves_emcee {
+    if is_for_emcee && !state.port.emcee {
         return Err(not_found());
     }
     serve(&request, &path)

@@ -8,7 +8,6 @@ use super::auth::read_sign_in;
 use super::body::Body;
 use super::cookies::cookie;
 use super::error::{ApiError, ApiResult};
-use super::network::address_of;
 use super::origin::{Origin, cross_origin};
 use crate::actors::session::EMCEE_COOKIE;
 use crate::audit;
@@ -22,17 +21,17 @@ use crate::wire::http::SessionBody;
 #[post("/session")]
 pub async fn begin_session(request: HttpRequest, state: web::Data<AppState>, body: Body<SessionBody>) -> ApiResult {
     let SessionBody { key, device } = body.0;
-    if Origin::of(request.headers(), &state.own_urls()) == Origin::Foreign {
+    if state.origin(&request) == Origin::Foreign {
         return Err(cross_origin());
     }
     if !state.pod.auth.is_emcee_key(&key) {
-        return Err(state.wrong_keys.refuse(address_of(request.peer_addr(), request.headers())));
+        return Err(state.wrong_keys.refuse(state.arrival(&request).address));
     }
     let device = device.unwrap_or_else(|| "emcee".to_owned());
     let (sign_in, value) = state.pod.auth.sign_in(&device, state.pod.clock.now());
     audit!("sign_in", device = sign_in.device);
     let max_age = Duration::milliseconds(SIGN_IN_MS as i64);
-    let cookie = cookie(&request, &state, EMCEE_COOKIE.to_owned(), value, max_age);
+    let cookie = cookie(&state.arrival(&request), EMCEE_COOKIE, value, max_age);
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
 }
 
@@ -42,11 +41,11 @@ pub async fn begin_session(request: HttpRequest, state: web::Data<AppState>, bod
 pub async fn end_session(request: HttpRequest, state: web::Data<AppState>) -> ApiResult {
     let sign_in = read_sign_in(&request, &state);
     let sign_in = sign_in.ok_or_else(|| ApiError::unauthorized("no_key", "there is no sign-in to end"))?;
-    if Origin::of(request.headers(), &state.own_urls()) != Origin::Own {
+    if state.origin(&request) != Origin::Own {
         return Err(cross_origin());
     }
     state.pod.ledger.sign_out(&sign_in.id, sign_in.expires_at).await?;
     audit!("sign_out", device = sign_in.device);
-    let cookie = cookie(&request, &state, EMCEE_COOKIE.to_owned(), String::new(), Duration::ZERO);
+    let cookie = cookie(&state.arrival(&request), EMCEE_COOKIE, String::new(), Duration::ZERO);
     Ok(HttpResponse::NoContent().cookie(cookie).finish())
 }

@@ -22,7 +22,7 @@ impl Default for WrongKeys {
 
 impl WrongKeys {
     /// The response to a wrong key from this address: 401 `bad_key`, or 429 `too_many` above the limit. See
-    /// [`super::network::address_of`].
+    /// [`super::network::Arrival::address`].
     pub fn refuse(&self, address: IpAddr) -> ApiError {
         if self.0.allows(&address) {
             return ApiError::unauthorized("bad_key", "this is not the emcee's key");

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `sections` | the settings as types |
+//! | `lists` | those that are lists |
 //! | `layers` | where they come from |
 //! | `validate` | their bounds |
 //! | `error` | why they are refused |
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 
 mod error;
 mod layers;
+mod lists;
 mod sections;
 mod validate;
 
@@ -91,6 +93,10 @@ mod tests {
             ("TALLYCAST__SERVER__PORT", "eighty", &["server.port", "eighty"]),
             ("TALLYCAST__SERVER__ROLE", "boss", &["server.role", "all, audience, admin or worker", "boss"]),
             ("TALLYCAST__SERVER__SECRET", "short", &["server.secret", "16", "5"]),
+            ("TALLYCAST__SERVER__TRUSTED_HOPS", "10.0.0.0/8,nginx", &["server.trusted_hops", "networks", "\"nginx\""]),
+            ("TALLYCAST__SERVER__TRUSTED_HOPS", "10.0.0.0/33", &["server.trusted_hops", "10.0.0.0/33"]),
+            ("TALLYCAST__SERVER__ALLOWED_HOSTS", "a.example:80", &["server.allowed_hosts", "port", "a.example:80"]),
+            ("TALLYCAST__SERVER__ALLOWED_HOSTS", "https://a.example", &["server.allowed_hosts", "scheme", "https://"]),
             ("TALLYCAST__LEDGER__URL", "mysql://x", &["ledger.url", "embedded:PATH", "mysql:"]),
             ("TALLYCAST__JOBS__LEASE_SECONDS", "0", &["jobs.lease_seconds", "1 to 3600", "0"]),
             ("TALLYCAST__TRACES__ENDPOINT", "collector:4318", &["traces.endpoint", "http://", "collector:4318"]),
@@ -105,6 +111,20 @@ mod tests {
                 assert!(error.contains(word), "{name}={value}: {error}");
             }
         }
+    }
+
+    #[test]
+    fn a_list_is_an_array_in_a_file_and_has_commas_or_spaces_in_a_variable() {
+        let settings = load(&[
+            ("TALLYCAST__SERVER__TRUSTED_HOPS", "10.1.0.0/16, 127.0.0.1 fd00::/8"),
+            ("TALLYCAST__SERVER__ALLOWED_HOSTS", " A.example,,b.example. "),
+        ]);
+        let server = settings.unwrap().server;
+        let hops: Vec<_> = server.trusted_hops.iter().map(ToString::to_string).collect();
+        assert_eq!(hops, ["10.1.0.0/16", "127.0.0.1/32", "fd00::/8"]);
+        assert_eq!(server.allowed_hosts, ["a.example", "b.example"]);
+        let server = load(&[]).unwrap().server;
+        assert!(server.trusted_hops.is_empty() && server.allowed_hosts.is_empty(), "nobody is believed by default");
     }
 
     #[test]

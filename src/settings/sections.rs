@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::error::{SettingsError, out_of_range};
+use super::lists;
 
 /// The limit of threads for connections. One thread serves many thousands of sockets, so more would only cost.
 pub const MAX_WORKERS: usize = 64;
@@ -44,6 +46,12 @@ pub struct ServerSettings {
     pub public_url: String,
     /// URL for the emcee; empty: as `public_url`.
     pub admin_url: String,
+    /// Proxies that are believed when they say where a request came from.
+    #[serde(deserialize_with = "lists::trusted_hops")]
+    pub trusted_hops: Vec<IpNet>,
+    /// Names of this server beside the hosts of the two URLs.
+    #[serde(deserialize_with = "lists::allowed_hosts")]
+    pub allowed_hosts: Vec<String>,
     /// Signs tokens and cookies.
     pub secret: SecretString,
     /// A file that holds the secret.

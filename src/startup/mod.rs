@@ -25,7 +25,7 @@ use crate::actors::{Pod, RoomRegistry, RoundCoordinator, Subscriber, Worker, Wor
 use crate::board::MAX_SHARDS;
 use crate::domain::ids::RoomId;
 use crate::http::ws::{ConnectionLimit, UpgradeRequest, UpgradeService};
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, Network, Port};
 use crate::ledger::SharedLedger;
 use crate::ledger::embedded::EmbeddedLedger;
 use crate::ledger::redis::{RedisLedger, RedisOptions};
@@ -132,14 +132,17 @@ impl Application {
             Subscriber::begin(subscriber_rooms, subscriber_shards);
         });
 
-        let state = web::Data::new(AppState {
+        let state = AppState {
             pod: pod.clone(),
             rooms,
             public_url: settings.server.public_url.clone(),
             admin_url: settings.server.admin_url.clone(),
-            wrong_keys: http::WrongKeys::default(),
-            metrics_apart: metrics.is_some() || !settings.server.role.serves_people(),
-        });
+            found_url: room_urls::found_url(&settings, addresses.main),
+            network: Arc::new(Network::new(&settings.server, &host_name())),
+            wrong_keys: Arc::default(),
+            port: Port { emcee: settings.server.role.serves_emcee(), is_admin: false, probes: metrics.is_none() },
+        };
+        let state = web::Data::new(state);
         let cleaned = state.clone();
         actix::spawn(async move {
             loop {
@@ -302,11 +305,15 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, Option<Path
     }
 }
 
+/// The name of this machine or container; empty if it has none.
+fn host_name() -> String {
+    let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    host.unwrap_or_default().trim().to_owned()
+}
+
 /// The host's name and six random characters, so that no other start has the same name.
 fn pod_name() -> String {
-    let host = std::env::var("HOSTNAME").ok().or_else(|| std::fs::read_to_string("/etc/hostname").ok());
-    let host: String =
-        host.unwrap_or_default().trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let host: String = host_name().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     let host = if host.is_empty() { "pod".to_owned() } else { host };
     format!("{host}-{}", &RoomId::from_entropy(rand::random()).as_str()[..6])
 }

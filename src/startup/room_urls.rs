@@ -52,9 +52,15 @@ pub async fn of_newest_room(settings: &Settings, pod: &Pod, main: SocketAddr) ->
 /// The URL for voters: `server.public_url` if it is set. Otherwise a process that is the only one finds the address of
 /// its machine, and others have none.
 pub fn voters_url(settings: &Settings, main: SocketAddr, is_only_process: bool) -> Option<String> {
+    let is_known = is_only_process || !settings.server.public_url.is_empty();
+    is_known.then(|| found_url(settings, main))
+}
+
+/// `server.public_url` if it is set, otherwise this process by the address of its machine.
+pub fn found_url(settings: &Settings, main: SocketAddr) -> String {
     match settings.server.public_url.trim_end_matches('/') {
-        "" => is_only_process.then(|| format!("http://{}", reachable(main))),
-        url => Some(url.to_owned()),
+        "" => format!("http://{}", reachable(main)),
+        url => url.to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ pub struct Metrics(pub String);
 
 impl Metrics {
     pub async fn of(server: &Server) -> Metrics {
-        Metrics(Http::new().get(&server.url("/metrics")).await.expect("metrics").text)
+        Metrics(Http::new().get(&format!("http://{}/metrics", server.metrics_address())).await.expect("metrics").text)
     }
 
     /// The value of the one series with this name and these labels.

@@ -97,7 +97,7 @@ impl Server {
     pub async fn ready(&mut self) {
         let (http, since) = (Http::new(), Instant::now());
         loop {
-            if let Ok(answer) = http.get(&self.url("/readyz")).await
+            if let Ok(answer) = http.get(&format!("http://{}/readyz", self.metrics_address())).await
                 && answer.status == 200
             {
                 return;
@@ -116,6 +116,21 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
+    }
+
+    /// The address of metrics and probes: its main one, unless the settings give them a port of their own.
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.set_port("TALLYCAST__METRICS__PORT").unwrap_or(self.address())
+    }
+
+    /// The emcee's own address, if the settings have one.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.set_port("TALLYCAST__SERVER__ADMIN_PORT").expect("the settings have a port for the emcee")
+    }
+
+    fn set_port(&self, setting: &str) -> Option<SocketAddr> {
+        let (_, port) = self.environment.iter().find(|(key, _)| key == setting)?;
+        Some(SocketAddr::new(self.host, port.parse().expect("a port")))
     }
 
     /// SIGKILL: the process gets no chance to do anything more.

@@ -13,6 +13,8 @@ use crate::wire::client::{Hello, Role};
 use crate::wire::codes::CloseCode;
 use crate::wire::server::{BallotView, You};
 
+/// How the names of all cookies begin.
+pub const COOKIE_PREFIX: &str = "tallycast_";
 /// Name of the cookie with an emcee's sign-in.
 pub const EMCEE_COOKIE: &str = "tallycast_emcee";
 /// Name of the cookie with a voter's token; the room's id follows.
@@ -21,14 +23,15 @@ pub const VOTER_COOKIE: &str = "tallycast_voter_";
 /// What came with a socket's handshake.
 #[derive(Debug, Clone, Default)]
 pub struct HandshakeContext {
-    /// The Cookie header; kept only if the Origin header names this server itself.
-    pub cookies: Option<String>,
+    /// This server's cookies, by name; kept only if the Origin header names this server itself.
+    pub cookies: Vec<(String, String)>,
+    /// True if emcees are served on the port that the socket came to.
+    pub serves_emcee: bool,
 }
 
 impl HandshakeContext {
     fn cookie(&self, name: &str) -> Option<&str> {
-        let cookies = self.cookies.as_deref()?.split(';');
-        cookies.filter_map(|cookie| cookie.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+        self.cookies.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The emcee's sign-in, if it is valid and not expired. Whether it was signed out is not checked.
@@ -111,7 +114,7 @@ async fn emcee(
     context: &HandshakeContext,
     token: Option<&str>,
 ) -> Result<(Option<String>, String), CloseCode> {
-    if !pod.serves_emcee {
+    if !context.serves_emcee {
         return Err(CloseCode::BadToken);
     }
     if let Some(token) = token {

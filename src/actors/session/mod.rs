@@ -36,7 +36,7 @@ use crate::wire::server::{ByeReason, ServerMessage};
 mod hello;
 
 use hello::Admission;
-pub use hello::{EMCEE_COOKIE, HandshakeContext, VOTER_COOKIE};
+pub use hello::{COOKIE_PREFIX, EMCEE_COOKIE, HandshakeContext, VOTER_COOKIE};
 
 /// Invalid messages after which a socket is closed.
 const MAX_STRIKES: u8 = 5;

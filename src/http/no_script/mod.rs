@@ -119,7 +119,7 @@ async fn vote(
 }
 
 fn refuse_foreign_pages(request: &HttpRequest, state: &AppState) -> ApiResult<()> {
-    match Origin::of(request.headers(), &state.own_urls()) {
+    match state.origin(request) {
         Origin::Foreign => Err(cross_origin()),
         Origin::Own | Origin::None => Ok(()),
     }
@@ -145,7 +145,6 @@ async fn show(
     let status = error.map_or(StatusCode::OK, |error| error.status_code());
     Ok(HttpResponse::build(status)
         .content_type("text/html; charset=utf-8")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
         .body(html.into_string()))
 }
 

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 use crate::actors::session::HandshakeContext;
+use crate::http::cookies::cookies;
 use crate::http::error::ApiError;
+use crate::http::network::{Arrival, Network};
 use crate::http::origin::Origin;
 
 /// The only subprotocol.
@@ -37,9 +39,9 @@ pub struct AcceptedHandshake {
 /// Checks a request for an upgrade. It has not passed through the App, so everything is checked here.
 ///
 /// # Errors
-/// 404 and 405 for anything but `GET /ws`, 400 and 426 for a handshake that is not valid, 403 for a page of another
-/// origin.
-pub fn accept(request: &Request, own_urls: &[&str]) -> Result<AcceptedHandshake, ApiError> {
+/// 404 and 405 for anything but `GET /ws`, 421 for a host that is not this server's, 400 and 426 for a handshake that is
+/// not valid, 403 for a page of another origin.
+pub fn accept(request: &Request, network: &Network, arrival: &Arrival) -> Result<AcceptedHandshake, ApiError> {
     let headers = request.headers();
     if request.method() != Method::CONNECT && request.path() != PATH {
         return Err(ApiError::not_found("not_found", &format!("there is no socket at {}", request.path())));
@@ -51,6 +53,7 @@ pub fn accept(request: &Request, own_urls: &[&str]) -> Result<AcceptedHandshake,
             "a socket is asked for by GET",
         ));
     }
+    network.check_host(arrival)?;
     if request.version() != Version::HTTP_11 || !request.head().upgrade() || has_body(headers) {
         return Err(bad_handshake("a handshake is an HTTP/1.1 request without a body, with Connection: Upgrade"));
     }
@@ -60,12 +63,12 @@ pub fn accept(request: &Request, own_urls: &[&str]) -> Result<AcceptedHandshake,
     let key =
         only(headers, header::SEC_WEBSOCKET_KEY).filter(|key| STANDARD.decode(key).is_ok_and(|key| key.len() == 16));
     let key = key.ok_or_else(|| bad_handshake("Sec-WebSocket-Key must be 16 bytes in base64"))?;
-    let origin = Origin::of(headers, own_urls);
+    let origin = Origin::of(headers, network, arrival);
     if origin == Origin::Foreign {
         return Err(ApiError::forbidden("cross_origin", "this page is of another origin than the server's own"));
     }
-    let cookies = headers.get(header::COOKIE).and_then(|cookies| cookies.to_str().ok());
-    let context = HandshakeContext { cookies: cookies.filter(|_| origin == Origin::Own).map(str::to_owned) };
+    let cookies = if origin == Origin::Own { cookies(headers, arrival) } else { vec![] };
+    let context = HandshakeContext { cookies, serves_emcee: false };
     Ok(AcceptedHandshake { response_head: response_head(key, asks_for_protocol(headers)), context })
 }
 
@@ -109,7 +112,7 @@ fn response_head(key: &str, protocol: bool) -> Bytes {
 pub fn refusal(error: &ApiError) -> Vec<u8> {
     let response = error.error_response();
     let (status, now) = (response.status(), HttpDate::from(SystemTime::now()));
-    let mut head = format!("HTTP/1.1 {status}\r\nDate: {now}\r\n");
+    let mut head = format!("HTTP/1.1 {status}\r\nDate: {now}\r\nCache-Control: no-store\r\n");
     for (name, value) in response.headers() {
         head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
     }

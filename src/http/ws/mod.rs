@@ -33,7 +33,7 @@ use tokio::net::TcpStream;
 use super::app_state::AppState;
 use super::auth::bearer;
 use super::error::{ApiError, ApiResult};
-use super::network::address_of;
+use super::network::Arrival;
 use crate::actors::registry::Subscribers;
 use crate::actors::session::HandshakeContext;
 use crate::auth::looks_like_token;
@@ -112,11 +112,13 @@ impl UpgradeService {
     }
 
     fn accept(&self, request: &Request) -> Result<(AcceptedHandshake, Permit), ApiError> {
-        let accepted = handshake::accept(request, &self.state.own_urls())?;
+        let arrival = self.state.network.arrival(request.peer_addr(), request.headers());
+        let mut accepted = handshake::accept(request, &self.state.network, &arrival)?;
+        accepted.context.serves_emcee = self.state.port.emcee;
         if self.state.pod.health.is_draining() {
             return Err(ApiError::busy());
         }
-        match self.permit(request, &accepted.context)? {
+        match self.permit(request, &arrival, &accepted.context)? {
             Some(permit) => Ok((accepted, permit)),
             None => {
                 self.state.pod.metrics.sockets_refused.inc();
@@ -126,20 +128,24 @@ impl UpgradeService {
     }
 
     /// A common permit, or a reserved one for an emcee. Key or cookie tell an emcee, as in any API call.
-    fn permit(&self, request: &Request, context: &HandshakeContext) -> Result<Option<Permit>, ApiError> {
+    fn permit(
+        &self,
+        request: &Request,
+        arrival: &Arrival,
+        context: &HandshakeContext,
+    ) -> Result<Option<Permit>, ApiError> {
         if let Some(permit) = self.connection_limit.take(PermitKind::Common) {
             return Ok(Some(permit));
         }
         let pod = &self.state.pod;
-        if !pod.serves_emcee {
+        if !context.serves_emcee {
             return Ok(None);
         }
         let is_emcee = match bearer(request.headers()) {
             Some(key) if pod.auth.is_emcee_key(key) => true,
             // a guess, which must be limited here as in any API call
             Some(key) if !looks_like_token(key) => {
-                let address = address_of(request.peer_addr(), request.headers());
-                return Err(self.state.wrong_keys.refuse(address));
+                return Err(self.state.wrong_keys.refuse(arrival.address));
             }
             // whether this sign-in was ended is checked at hello
             _ => context.sign_in(pod).is_some(),
