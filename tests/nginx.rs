@@ -27,8 +27,10 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 /// A shipped limit is 10 s; a busy machine may be late.
 const CUT_WITHIN: Duration = Duration::from_secs(30);
 
+/// One process that believes its nginx, as the manifests set it, and knows the name `vote.example`.
 async fn behind_nginx() -> (Cluster, Proxy) {
-    let cluster = Cluster::embedded().await;
+    let believes = ("TALLYCAST__SERVER__TRUSTED_HOPS", "127.0.0.1");
+    let cluster = Cluster::embedded_with(&[believes, ("TALLYCAST__SERVER__ALLOWED_HOSTS", "vote.example")]).await;
     let proxy = Proxy::start(cluster.pods[0].address()).await;
     (cluster, proxy)
 }
@@ -154,6 +156,60 @@ async fn links_use_https_and_the_requested_host_name() {
         ))
         .await;
     assert!(answer.contains(&format!("\"https://vote.example/r/{room}")), "{answer}");
+}
+
+/// What a stranger would like the process to believe; nginx must overwrite or drop all of it.
+const LIES: &str = "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: localhost\r\n\
+                    Forwarded: for=6.6.6.6;proto=http;host=localhost\r\n";
+
+#[tokio::test]
+async fn behind_tls_cookies_are_secure_and_browsers_are_told_to_stay() {
+    let (cluster, proxy) = behind_nginx().await;
+    let room = cluster.emcee().create_plain("Secure", 1).await;
+    let ask = async |head: &str, more: &str, body: &str| {
+        let length = body.len();
+        let head = format!("{head} HTTP/1.1\r\nHost: vote.example\r\n{LIES}{more}Content-Length: {length}\r\n");
+        proxy.ask(&format!("{head}Connection: close\r\n\r\n{body}")).await
+    };
+    let joined = ask(&format!("POST /api/v1/rooms/{room}/join"), "", r#"{"name":"Ada"}"#).await;
+    let signed_in = ask("POST /api/v1/session", "", &json!({"key": EMCEE_KEY}).to_string()).await;
+    let mut cookies = vec![];
+    for answer in [&joined, &signed_in] {
+        let set =
+            answer.lines().find_map(|line| line.strip_prefix("set-cookie: ").or(line.strip_prefix("Set-Cookie: ")));
+        let set = set.unwrap_or_else(|| panic!("a cookie: {answer}"));
+        assert!(set.starts_with("__Host-tallycast_") && set.contains("; Secure") && !set.contains("Domain"), "{set}");
+        cookies.push(set.split(';').next().expect("name and value"));
+        let told = answer.to_ascii_lowercase();
+        assert_eq!(told.matches("strict-transport-security: max-age=31536000\r\n").count(), 1, "{answer}");
+        assert!(told.contains("cache-control: no-store\r\n"), "{answer}");
+    }
+    let me = format!("GET /api/v1/rooms/{room}/me");
+    let mine = ask(&me, &format!("Cookie: {}\r\n", cookies[0]), "").await;
+    assert!(mine.starts_with("HTTP/1.1 200 ") && mine.contains("Ada"), "{mine}");
+    let planted = cookies[0].trim_start_matches("__Host-");
+    let answer = ask(&me, &format!("Cookie: {planted}\r\n"), "").await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "a cookie that anybody's http may have set: {answer}");
+    let patch = format!("PATCH /api/v1/rooms/{room}");
+    for (origin, status) in [("https://vote.example", 200), ("http://vote.example", 403), ("http://localhost", 403)] {
+        let more = format!("Cookie: {}\r\nOrigin: {origin}\r\n", cookies[1]);
+        let answer = ask(&patch, &more, r#"{"title":"Changed"}"#).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{origin}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_the_servers_is_refused_through_nginx_and_so_is_its_socket() {
+    let (_cluster, proxy) = behind_nginx().await;
+    let handshake =
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (head, more) in [("GET / HTTP/1.1", "Connection: close\r\n"), ("GET /ws HTTP/1.1", "Connection: upgrade\r\n")] {
+        let more = if head.contains("/ws") { format!("{handshake}{more}") } else { more.to_owned() };
+        // the header that names a good host is the client's own
+        let request = format!("{head}\r\nHost: evil.example\r\nX-Forwarded-Host: vote.example\r\n{more}\r\n");
+        let answer = proxy.ask(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 421 ") && answer.contains("unknown_host"), "{head}: {answer}");
+    }
 }
 
 #[tokio::test]

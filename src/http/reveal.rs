@@ -21,11 +21,7 @@ use crate::wire::http::RevealBody;
     (status = 200, description = "{reveal, preview}"),
     (status = 409, description = "round_open, nothing_closed, not_shown")))]
 #[put("/rooms/{room}/reveal")]
-pub async fn put_reveal(
-    state: web::Data<AppState>,
-    path: web::Path<String>,
-    call: EmceeBody<RevealBody>,
-) -> ApiResult {
+pub async fn put_reveal(state: web::Data<AppState>, path: web::Path<String>, call: EmceeBody<RevealBody>) -> ApiResult {
     let EmceeBody { emcee, body: RevealBody { place, top, auto_ms } } = call;
     let room = state.room(&path).await?;
     let snapshot = execute(&room, &emcee, Command::Reveal { place, top, auto_ms }).await?;

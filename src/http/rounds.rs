@@ -74,11 +74,7 @@ pub async fn close_round(
     responses((status = 200, description = "the room"),
     (status = 409, description = "another_round_open, ranking_shown")))]
 #[post("/rooms/{room}/rounds/{round}/take")]
-pub async fn set_take(
-    state: web::Data<AppState>,
-    path: web::Path<RoundPath>,
-    call: EmceeBody<TakeBody>,
-) -> ApiResult {
+pub async fn set_take(state: web::Data<AppState>, path: web::Path<RoundPath>, call: EmceeBody<TakeBody>) -> ApiResult {
     let EmceeBody { emcee, body } = call;
     let round = path.round()?;
     command(&state, &path.room, &emcee, Command::Take { round, take: body.take }).await

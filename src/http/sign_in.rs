@@ -44,7 +44,7 @@ pub async fn end_session(request: HttpRequest, state: web::Data<AppState>) -> Ap
     if state.origin(&request) != Origin::Own {
         return Err(cross_origin());
     }
-    state.pod.ledger.sign_out(&sign_in.id, sign_in.expires_at).await?;
+    state.pod.command_ledger.sign_out(&sign_in.id, sign_in.expires_at).await?;
     audit!("sign_out", device = sign_in.device);
     let cookie = cookie(&state.arrival(&request), EMCEE_COOKIE, String::new(), Duration::ZERO);
     Ok(HttpResponse::NoContent().cookie(cookie).finish())

@@ -151,7 +151,7 @@ async fn wrong_keys_are_rate_limited_and_the_right_key_still_works() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn behind_a_local_proxy_wrong_keys_limit_only_the_client_that_sends_them() {
-    let cluster = Cluster::embedded().await;
+    let cluster = Cluster::embedded_with(&[("TALLYCAST__SERVER__TRUSTED_HOPS", "127.0.0.1")]).await;
     let emcee = cluster.emcee();
     let guess = async |from: &str| {
         let headers = [("x-forwarded-for", from)];

@@ -12,6 +12,7 @@ mod emcee;
 mod exports;
 mod forged_archives;
 mod full_pod;
+mod hosts;
 mod joining;
 mod operations;
 mod output;

@@ -79,7 +79,10 @@ fn the_scheme_and_host_are_those_that_the_nearest_hop_has_written() {
     assert_eq!(base(&[("host", "a.example"), ("x-forwarded-proto", "https, http")]), "http://a.example");
     assert_eq!(base(&[("host", "a.example"), ("x-forwarded-proto", "HTTPS")]), "https://a.example");
     assert_eq!(base(&[("host", "a.example"), ("x-forwarded-proto", "ftp")]), "http://a.example");
-    assert_eq!(base(&[("host", "a.example"), ("x-forwarded-host", "evil.example, b.example:81")]), "http://b.example:81");
+    assert_eq!(
+        base(&[("host", "a.example"), ("x-forwarded-host", "evil.example, b.example:81")]),
+        "http://b.example:81"
+    );
     assert_eq!(base(&[("host", "a.example"), ("x-forwarded-host", "")]), "http://a.example");
 }
 
@@ -119,7 +122,8 @@ fn names_that_the_public_dns_resolves_must_be_known() {
     ] {
         assert!(!allows(&bare, foreign), "{foreign}");
     }
-    for invalid in ["", "a b", "user@127.0.0.1", "127.0.0.1/evil.example", "127.0.0.1#", "[::1", "127.0.0.1:99999", "é"] {
+    for invalid in ["", "a b", "user@127.0.0.1", "127.0.0.1/evil.example", "127.0.0.1#", "[::1", "127.0.0.1:99999", "é"]
+    {
         assert!(!allows(&bare, invalid), "{invalid:?}");
     }
     let twice = arrival(&bare, "10.0.0.9", &[("host", "localhost"), ("host", "localhost")]);

@@ -143,9 +143,7 @@ async fn show(
     let alert = error.as_ref().map(ToString::to_string);
     let html = page::document(&record, voter.is_some(), alert.as_deref(), &content);
     let status = error.map_or(StatusCode::OK, |error| error.status_code());
-    Ok(HttpResponse::build(status)
-        .content_type("text/html; charset=utf-8")
-        .body(html.into_string()))
+    Ok(HttpResponse::build(status).content_type("text/html; charset=utf-8").body(html.into_string()))
 }
 
 /// What a voter sees in this phase of the room.
