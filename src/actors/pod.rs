@@ -23,6 +23,9 @@ pub struct Pod {
     pub name: String,
     /// Stores everything that must survive this process.
     pub ledger: SharedLedger,
+    /// The same ledger by a way of its own, for what an emcee waits for during a show: commands, and checks of a sign-in.
+    /// No crowd of voters can occupy it. Exports, lists and imports use the other way.
+    pub command_ledger: SharedLedger,
     /// This process's estimate of the ledger's clock.
     pub clock: LedgerClock,
     /// Makes and checks keys, tokens and cookies.
@@ -37,8 +40,6 @@ pub struct Pod {
     pub health: PodHealth,
     /// Shortest time between two tallies to the same socket.
     pub tick: Duration,
-    /// True if emcees may sign in here.
-    pub serves_emcee: bool,
     /// Where voters reach this server, without a slash at the end: as set, or the address that leads out of this
     /// machine. `None`: only the request tells.
     pub voters_url: Option<String>,

@@ -23,7 +23,7 @@ pub struct AppState {
     pub rooms: Arc<Rooms>,
     /// The setting `server.public_url`; may be empty.
     pub public_url: String,
-    /// The setting `server.admin_url`; may be empty.
+    /// Where emcees reach this server, without a slash at the end: as set, or as it was found at the start.
     pub admin_url: String,
     /// Where voters reach this server, without a slash at the end: `public_url`, or the address that was found at the
     /// start.

@@ -49,7 +49,7 @@ impl FromRequest for Emcee {
             if changes && state.origin(&request) != Origin::Own {
                 return Err(cross_origin());
             }
-            if state.pod.ledger.is_signed_out(&sign_in.id).await? {
+            if state.pod.command_ledger.is_signed_out(&sign_in.id).await? {
                 return Err(ApiError::unauthorized("signed_out", "this sign-in was ended"));
             }
             Ok(Self { device: sign_in.device })
@@ -89,7 +89,7 @@ impl FromRequest for Viewer {
                 }
             }
             let Some(sign_in) = read_sign_in(&request, &state) else { return Ok(Self(Audience::Public)) };
-            let ended = state.pod.ledger.is_signed_out(&sign_in.id).await?;
+            let ended = state.pod.command_ledger.is_signed_out(&sign_in.id).await?;
             Ok(Self(if ended { Audience::Public } else { Audience::Emcee }))
         })
     }

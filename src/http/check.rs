@@ -88,8 +88,8 @@ pub async fn check(state: web::Data<AppState>, _emcee: Emcee) -> ApiResult {
         ItemView::new("sessions", free_sockets(&state.pod)),
         ItemView::new("ready", ready(&state.pod)),
     ]);
-    let admin_url = if state.admin_url.is_empty() { &public_link.url } else { &state.admin_url }.clone();
-    Ok(HttpResponse::Ok().json(CheckView { ok: items.iter().all(|item| item.ok), public_link, admin_url, items }))
+    let (ok, admin_url) = (items.iter().all(|item| item.ok), state.admin_url.clone());
+    Ok(HttpResponse::Ok().json(CheckView { ok, public_link, admin_url, items }))
 }
 
 async fn timed_ledger(pod: &Pod) -> (Result<LedgerAnswer, String>, Duration) {

@@ -123,7 +123,7 @@ pub async fn get(state: web::Data<AppState>, path: web::Path<String>, viewer: Vi
 /// # Errors
 /// 404 if the room is gone; 503 if the ledger does not answer.
 pub async fn refresh(state: &AppState, room: &ActiveRoom) -> ApiResult<()> {
-    let snapshot = reconcile_room(&*state.pod.ledger, &room.board.id).await?;
+    let snapshot = reconcile_room(&*state.pod.command_ledger, &room.board.id).await?;
     Ok(state.rooms.apply_snapshot(room, snapshot).await?)
 }
 
@@ -131,11 +131,7 @@ pub async fn refresh(state: &AppState, room: &ActiveRoom) -> ApiResult<()> {
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)), request_body = RoomPatch, responses(
     (status = 200, description = "the room"), (status = 409, description = "not_changeable, naming the field")))]
 #[patch("/rooms/{room}")]
-pub async fn patch(
-    state: web::Data<AppState>,
-    path: web::Path<String>,
-    call: EmceeBody<RoomPatch>,
-) -> ApiResult {
+pub async fn patch(state: web::Data<AppState>, path: web::Path<String>, call: EmceeBody<RoomPatch>) -> ApiResult {
     let EmceeBody { emcee, body } = call;
     let edit = body.into_edit()?;
     command(&state, &path, &emcee, Command::Edit(edit)).await
@@ -177,7 +173,7 @@ pub async fn undelete(state: web::Data<AppState>, path: web::Path<String>, emcee
 /// A room, deleted or not.
 async fn any_room(state: &AppState, code: &str) -> ApiResult<Arc<ActiveRoom>> {
     let code = RoomCode::parse(code).map_err(|_| ApiError::no_such_room())?;
-    let room = state.pod.ledger.find_room(&code).await?.ok_or_else(ApiError::no_such_room)?;
+    let room = state.pod.command_ledger.find_room(&code).await?.ok_or_else(ApiError::no_such_room)?;
     Ok(state.rooms.activate(&room.id).await?)
 }
 
@@ -206,11 +202,7 @@ pub async fn execute(room: &ActiveRoom, emcee: &Emcee, command: Command) -> ApiR
 #[utoipa::path(tag = "rooms", params(("room" = String, Path)), request_body = StageBody,
     responses((status = 200, description = "the room")))]
 #[put("/rooms/{room}/stage")]
-pub async fn stage(
-    state: web::Data<AppState>,
-    path: web::Path<String>,
-    call: EmceeBody<StageBody>,
-) -> ApiResult {
+pub async fn stage(state: web::Data<AppState>, path: web::Path<String>, call: EmceeBody<StageBody>) -> ApiResult {
     let EmceeBody { emcee, body } = call;
     let stage = body.into_stage()?;
     command(&state, &path, &emcee, Command::Stage(stage)).await

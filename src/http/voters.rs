@@ -151,13 +151,13 @@ pub async fn patch(
     let room = state.room(&path.0).await?;
     let no_such_voter = || ApiError::not_found("no_such_voter", "there is no such voter");
     let id = VoterId::parse(&path.1).map_err(|_| no_such_voter())?;
-    let mut voter = state.pod.ledger.voter(&room.board.id, &id).await?.ok_or_else(no_such_voter)?;
+    let mut voter = state.pod.command_ledger.voter(&room.board.id, &id).await?.ok_or_else(no_such_voter)?;
     if let Some(name) = name {
         voter = rename_voter(&state, &room, id.clone(), name).await?;
     }
     if let Some(removed) = removed {
         let partitions = room.board.room().partitions;
-        let changed = state.pod.ledger.set_removed(&room.board.id, partitions, &id, removed).await?;
+        let changed = state.pod.command_ledger.set_removed(&room.board.id, partitions, &id, removed).await?;
         voter = changed.ok_or_else(no_such_voter)?;
         if removed {
             room.close_sessions_of_voter(&id);

@@ -40,6 +40,8 @@ pub struct ServerSettings {
     pub host: String,
     /// Port, up to 65,535; 0: any free one.
     pub port: u32,
+    /// The emcee's own port, up to 65,535; 0: the emcee uses `port` too.
+    pub admin_port: u32,
     /// Which part of the service this process has.
     pub role: PodRole,
     /// URL for voters; empty: the address of the request.

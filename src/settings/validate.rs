@@ -11,6 +11,14 @@ use super::sections::{MAX_WORKERS, Settings};
 /// [`SettingsError::OutOfRange`].
 pub fn validate(settings: &Settings) -> Result<(), SettingsError> {
     check_range("server.port", u64::from(settings.server.port), 0, u64::from(u16::MAX))?;
+    check_range("server.admin_port", u64::from(settings.server.admin_port), 0, u64::from(u16::MAX))?;
+    if settings.server.admin_port != 0 && !settings.server.role.serves_emcee() {
+        return Err(out_of_range(
+            "server.admin_port",
+            "must be 0 with server.role audience or worker",
+            settings.server.admin_port,
+        ));
+    }
     check_range("metrics.port", u64::from(settings.metrics.port), 0, u64::from(u16::MAX))?;
     check_range("server.workers", settings.server.workers as u64, 0, MAX_WORKERS as u64)?;
     check_range("server.tick_ms", settings.server.tick_ms, 20, 2_000)?;

@@ -1,7 +1,7 @@
 //! The composition root: it starts ledger, registry, subscriber, coordinators and HTTP, in this order, and drains them in
 //! reverse.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -14,6 +14,7 @@ use actix_service::{fn_service, map_config};
 use actix_web::dev::AppConfig;
 use actix_web::web;
 use anyhow::Context;
+use futures_util::future::{join_all, try_join_all};
 
 use crate::actors::messages::CloseSessions;
 use crate::actors::pod::{LedgerClock, PodHealth};
@@ -24,7 +25,7 @@ use crate::actors::worker::Webhook;
 use crate::actors::{Pod, RoomRegistry, RoundCoordinator, Subscriber, Worker, WorkerOptions};
 use crate::board::MAX_SHARDS;
 use crate::domain::ids::RoomId;
-use crate::http::ws::{ConnectionLimit, UpgradeRequest, UpgradeService};
+use crate::http::ws::{ADMIN_SOCKETS, ConnectionLimit, UpgradeRequest, UpgradeService};
 use crate::http::{self, AppState, Network, Port};
 use crate::ledger::SharedLedger;
 use crate::ledger::embedded::EmbeddedLedger;
@@ -43,16 +44,24 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 /// Open files other than sockets.
 const OTHER_FILES: usize = 256;
+/// Threads for the emcee's own port.
+const ADMIN_WORKERS: usize = 1;
+/// Connections to the emcee's own port at the same time, besides its sockets. Further ones wait to be accepted.
+const ADMIN_CONNECTIONS: usize = 64;
+/// Connections to Redis for the emcee's commands.
+const COMMAND_CONNECTIONS: usize = 2;
 
 mod listen;
 mod room_urls;
 mod secrets;
 
+pub use listen::Addresses;
+use listen::Listeners;
 pub use room_urls::RoomUrls;
 
 /// A process that is ready to serve.
 pub struct Application {
-    server: Server,
+    servers: Vec<Server>,
     addresses: Addresses,
     pod: Arc<Pod>,
     shards: Arc<RegistryHandle>,
@@ -67,27 +76,17 @@ pub struct Application {
     pub room_urls: Option<RoomUrls>,
 }
 
-/// The addresses that a process listens on.
-#[derive(Debug, Clone, Copy)]
-pub struct Addresses {
-    /// Pages, API, sockets.
-    pub main: SocketAddr,
-    /// Metrics and probes, if they have a port of their own.
-    pub metrics: Option<SocketAddr>,
-}
-
 impl Application {
     /// Opens the ledger, binds the ports, and starts the actors. It needs a running actix system.
     ///
     /// # Errors
     /// A port or the ledger's file is in use, or a key is missing. The text says what to do.
     pub async fn build(settings: Settings) -> anyhow::Result<Self> {
-        let (ledger, folder) = open_ledger(&settings)?;
+        let (ledger, command_ledger, folder) = open_ledger(&settings)?;
         let auth = secrets::auth(&settings, folder.as_deref())?;
         let key_file = secrets::key_file(&settings.emcee, folder.as_deref());
-        let (main, metrics) = listeners(&settings)?;
-        let addresses =
-            Addresses { main: main.local_addr()?, metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()? };
+        let listeners = Listeners::bind(&settings)?;
+        let addresses = listeners.addresses()?;
 
         let shards = Arc::new(RegistryHandle::default());
         let control = Arbiter::new();
@@ -98,6 +97,7 @@ impl Application {
         let pod = Arc::new(Pod {
             name,
             ledger,
+            command_ledger,
             clock: LedgerClock::default(),
             auth,
             metrics: metrics_of_pod,
@@ -105,7 +105,6 @@ impl Application {
             quarantine,
             health: PodHealth::new(settings.ledger.allow_unverified),
             tick: Duration::from_millis(settings.server.tick_ms),
-            serves_emcee: settings.server.role.serves_emcee(),
             voters_url: room_urls::voters_url(&settings, addresses.main, folder.is_some()),
             next_session: AtomicU64::new(1),
             peers: std::sync::RwLock::default(),
@@ -118,10 +117,9 @@ impl Application {
             Box::new(move |rooms, room, partitions| RoundCoordinator::begin(rooms, room, partitions, &thread)),
         ));
         let worker = worker_options(&settings)?;
-        let connection_limit =
-            ConnectionLimit::new(pod.clone(), max_sockets(&settings), settings.server.role.serves_audience());
+        let role = settings.server.role;
         let room_urls = match folder {
-            Some(_) if pod.serves_emcee => Some(room_urls::of_newest_room(&settings, &pod, addresses.main).await?),
+            Some(_) if role.serves_emcee() => Some(room_urls::of_newest_room(&settings, &pod, &addresses).await?),
             _ => None,
         };
         let (subscriber_rooms, subscriber_shards) = (rooms.clone(), shards.clone());
@@ -136,13 +134,16 @@ impl Application {
             pod: pod.clone(),
             rooms,
             public_url: settings.server.public_url.clone(),
-            admin_url: settings.server.admin_url.clone(),
+            admin_url: room_urls::admin_url(&settings, &addresses),
             found_url: room_urls::found_url(&settings, addresses.main),
             network: Arc::new(Network::new(&settings.server, &host_name())),
             wrong_keys: Arc::default(),
-            port: Port { emcee: settings.server.role.serves_emcee(), is_admin: false, probes: metrics.is_none() },
+            port: Port {
+                emcee: role.serves_emcee() && addresses.admin.is_none(),
+                is_admin: false,
+                probes: addresses.metrics.is_none(),
+            },
         };
-        let state = web::Data::new(state);
         let cleaned = state.clone();
         actix::spawn(async move {
             loop {
@@ -150,13 +151,12 @@ impl Application {
                 cleaned.wrong_keys.remove_idle_addresses();
             }
         });
-        let server = match settings.server.role.serves_people() {
-            true => serve(&settings, main, metrics, state, connection_limit, shards.clone())?,
-            false => serve_probes(base(&settings), main, state)?.run(),
+        let servers = match role.serves_people() {
+            true => serve(&settings, listeners, &state, &shards)?,
+            false => vec![serve_probes(base(workers(&settings)), listeners.main, state)?.run()],
         };
-        let drain = Duration::from_millis(settings.server.drain_ms);
-        let (role, ledger) = (settings.server.role, settings.ledger.shown());
-        Ok(Self { server, addresses, pod, shards, drain, role, ledger, key_file, room_urls })
+        let (drain, ledger) = (Duration::from_millis(settings.server.drain_ms), settings.ledger.shown());
+        Ok(Self { servers, addresses, pod, shards, drain, role, ledger, key_file, room_urls })
     }
 
     /// The addresses as bound: a port that was set to 0 has its number here.
@@ -168,10 +168,11 @@ impl Application {
     /// within the drain time and when its cast is answered, is told to reconnect.
     ///
     /// # Errors
-    /// The HTTP server ended without a signal.
+    /// An HTTP server ended without a signal.
     pub async fn run_until_stopped(self) -> anyhow::Result<()> {
-        let Self { server, pod, shards, drain, .. } = self;
-        let (handle, last) = (server.handle(), pod.clone());
+        let Self { servers, pod, shards, drain, .. } = self;
+        let handles: Vec<_> = servers.iter().map(Server::handle).collect();
+        let last = pod.clone();
         let stopping = actix::spawn(async move {
             platform::stop_signal().await;
             exit_at_ctrl_c();
@@ -181,9 +182,9 @@ impl Application {
             pod.is_ready();
             shards.close_sessions(&CloseSessions { room: None, reason: ByeReason::Draining, within: drain });
             drained(&pod, drain).await;
-            handle.stop(true).await;
+            join_all(handles.iter().map(|handle| handle.stop(true))).await;
         });
-        server.await.context("the server ended by itself")?;
+        try_join_all(servers).await.context("the server ended by itself")?;
         stopping.abort();
         last.traces.stop();
         Ok(())
@@ -208,66 +209,84 @@ fn exit_at_ctrl_c() {
     });
 }
 
+/// The servers of a process that serves people. The emcee's own port is a server of its own: it has its own threads, and
+/// accepts connections by itself.
 fn serve(
     settings: &Settings,
-    main: TcpListener,
-    metrics: Option<TcpListener>,
-    state: web::Data<AppState>,
+    listeners: Listeners,
+    state: &AppState,
+    shards: &Arc<RegistryHandle>,
+) -> anyhow::Result<Vec<Server>> {
+    let Listeners { main, admin, metrics } = listeners;
+    let role = settings.server.role;
+    let limit =
+        ConnectionLimit::new(state.pod.clone(), max_sockets(settings), state.port.emcee, role.serves_audience());
+    let mut server = serve_people(base(workers(settings)), main, state.clone(), limit, shards)?;
+    if let Some(metrics) = metrics {
+        server = serve_probes(server, metrics, state.clone())?;
+    }
+    let mut servers = vec![server.run()];
+    if let Some(admin) = admin {
+        let port = Port { emcee: true, is_admin: true, ..state.port };
+        let limit = ConnectionLimit::of_admin_port(state.pod.clone());
+        let server = base(ADMIN_WORKERS).max_concurrent_connections(ADMIN_CONNECTIONS);
+        servers.push(serve_people(server, admin, AppState { port, ..state.clone() }, limit, shards)?.run());
+    }
+    Ok(servers)
+}
+
+/// Adds a port with pages, API and sockets.
+fn serve_people(
+    server: ServerBuilder,
+    port: TcpListener,
+    state: AppState,
     connection_limit: Arc<ConnectionLimit>,
-    shards: Arc<RegistryHandle>,
-) -> anyhow::Result<Server> {
-    let main_state = state.clone();
-    let server = base(settings).listen("tallycast", main, move || {
-        let shard = RoomRegistry::start(main_state.rooms.clone(), &shards);
-        let upgrades = UpgradeService::new(main_state.clone(), shard, connection_limit.clone());
-        let app = http::app(main_state.clone());
+    shards: &Arc<RegistryHandle>,
+) -> anyhow::Result<ServerBuilder> {
+    let (state, shards) = (web::Data::new(state), shards.clone());
+    Ok(server.listen("tallycast", port, move || {
+        let shard = RoomRegistry::start(state.rooms.clone(), &shards);
+        let upgrades = UpgradeService::new(state.clone(), shard, connection_limit.clone());
+        let app = http::app(state.clone());
         HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .tcp_nodelay(true)
             .upgrade(fn_service(move |request: UpgradeRequest| upgrades.clone().upgrade(request)))
             .h1(map_config(app, |()| AppConfig::default()))
             .tcp()
-    })?;
-    let server = match metrics {
-        Some(metrics) => serve_probes(server, metrics, state)?,
-        None => server,
-    };
-    Ok(server.run())
+    })?)
 }
 
 /// The part that all servers of a process have in common.
-fn base(settings: &Settings) -> ServerBuilder {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+fn base(workers: usize) -> ServerBuilder {
     Server::build()
-        .workers(workers(settings.server.workers, cores))
+        .workers(workers)
         .backlog(listen::BACKLOG)
         .max_concurrent_connections(usize::MAX >> 8)
         .disable_signals()
         .shutdown_timeout(STOP_TIMEOUT_SECS)
 }
 
-/// Threads for connections: as set, or one for each core, and never more than [`MAX_SHARDS`].
-fn workers(setting: usize, cores: usize) -> usize {
+/// Threads for connections to the main port: as set, or one for each core, and with those of the emcee's port never more
+/// than [`MAX_SHARDS`].
+fn workers(settings: &Settings) -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let others = if settings.server.admin_port == 0 { 0 } else { ADMIN_WORKERS };
+    bounded_workers(settings.server.workers, cores, others)
+}
+
+fn bounded_workers(setting: usize, cores: usize, others: usize) -> usize {
     let workers = if setting == 0 { cores } else { setting };
-    workers.min(MAX_SHARDS)
+    workers.min(MAX_SHARDS - others)
 }
 
 /// Adds a port that serves metrics and probes only.
-fn serve_probes(server: ServerBuilder, port: TcpListener, state: web::Data<AppState>) -> anyhow::Result<ServerBuilder> {
+fn serve_probes(server: ServerBuilder, port: TcpListener, state: AppState) -> anyhow::Result<ServerBuilder> {
+    let state = web::Data::new(state);
     Ok(server.listen("metrics", port, move || {
         let app = http::metrics_app(state.clone());
         HttpService::build().keep_alive(KEEP_ALIVE).h1(map_config(app, |()| AppConfig::default())).tcp()
     })?)
-}
-
-/// The main port, and that of the metrics if it is another one. A worker has one port, for metrics and probes.
-fn listeners(settings: &Settings) -> anyhow::Result<(TcpListener, Option<TcpListener>)> {
-    let bind = |port: u32| listen::bind(&settings.server.host, port as u16);
-    match (settings.metrics.port, settings.server.role.serves_people()) {
-        (0, _) => Ok((bind(settings.server.port)?, None)),
-        (metrics, true) => Ok((bind(settings.server.port)?, Some(bind(metrics)?))),
-        (metrics, false) => Ok((bind(metrics)?, None)),
-    }
 }
 
 /// How this process does jobs; `None`: it does none.
@@ -280,13 +299,15 @@ fn worker_options(settings: &Settings) -> anyhow::Result<Option<WorkerOptions>> 
     Ok(Some(WorkerOptions { webhook, export_dir, lease: Duration::from_secs(settings.jobs.lease_seconds) }))
 }
 
-/// Opens the ledger. With an embedded one comes its folder, which also keeps generated keys.
-fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, Option<PathBuf>)> {
+/// Opens the ledger: the way to it for everybody, and that for the emcee's commands. With an embedded one comes its
+/// folder, which also keeps generated keys.
+fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, SharedLedger, Option<PathBuf>)> {
     match settings.ledger.kind()? {
         LedgerKind::Embedded(path) => {
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
             let ledger = EmbeddedLedger::open(&path, settings.server.tick_ms)?;
-            Ok((Arc::new(ledger), Some(folder)))
+            let commands = ledger.for_commands();
+            Ok((Arc::new(ledger), Arc::new(commands), Some(folder)))
         }
         LedgerKind::Redis(url) => {
             let ca = match settings.ledger.ca_file.as_str() {
@@ -300,7 +321,8 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, Option<Path
                 pool_size: settings.ledger.pool_size,
                 ..RedisOptions::new(url)
             };
-            Ok((Arc::new(RedisLedger::new(options)?), None))
+            let commands = RedisOptions { pool_size: COMMAND_CONNECTIONS, ..options.clone() };
+            Ok((Arc::new(RedisLedger::new(options)?), Arc::new(RedisLedger::new(commands)?), None))
         }
     }
 }
@@ -323,7 +345,8 @@ fn max_sockets(settings: &Settings) -> usize {
     if !settings.server.role.serves_people() {
         return 0;
     }
-    let possible = platform::open_files().saturating_sub(OTHER_FILES) * 9 / 10;
+    let reserved = if settings.server.admin_port == 0 { 0 } else { ADMIN_CONNECTIONS + ADMIN_SOCKETS };
+    let possible = platform::open_files().saturating_sub(OTHER_FILES + reserved) * 9 / 10;
     match settings.server.max_sockets {
         0 => possible,
         wanted if wanted > possible => {
@@ -341,7 +364,8 @@ mod tests {
     #[test]
     fn there_are_never_more_worker_threads_than_shards() {
         for (setting, cores, threads) in [(0, 1, 1), (0, 64, 64), (0, 65, 64), (0, 384, 64), (3, 384, 3), (64, 2, 64)] {
-            assert_eq!(workers(setting, cores), threads, "{setting} set on {cores} cores");
+            assert_eq!(bounded_workers(setting, cores, 0), threads, "{setting} set on {cores} cores");
+            assert!(bounded_workers(setting, cores, 1) < MAX_SHARDS, "the emcee's thread has one too");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use anyhow::bail;
 
+use super::listen::Addresses;
 use crate::actors::Pod;
 use crate::domain::ids::{RoomCode, RoomId};
 use crate::domain::room::{Room, Split};
@@ -29,18 +30,14 @@ pub struct RoomUrls {
 ///
 /// # Errors
 /// The ledger cannot be read, or the sample cannot be stored.
-pub async fn of_newest_room(settings: &Settings, pod: &Pod, main: SocketAddr) -> anyhow::Result<RoomUrls> {
+pub async fn of_newest_room(settings: &Settings, pod: &Pod, addresses: &Addresses) -> anyhow::Result<RoomUrls> {
     let rooms = pod.list_rooms().await?.rooms;
     let newest = rooms.into_iter().filter(|room| room.deleted_at.is_none()).max_by_key(|room| room.created_at);
     let room = match newest {
         Some(room) => room,
         None => create_sample(pod).await?,
     };
-    let public = pod.voters_url.clone().unwrap_or_else(|| format!("http://{main}"));
-    let admin = match settings.server.admin_url.trim_end_matches('/') {
-        "" => public.clone(),
-        admin => admin.to_owned(),
-    };
+    let (public, admin) = (found_url(settings, addresses.main), admin_url(settings, addresses));
     Ok(RoomUrls {
         voter: format!("{public}/r/{}", room.code),
         stage: format!("{public}/stage/{}", room.code),
@@ -61,6 +58,15 @@ pub fn found_url(settings: &Settings, main: SocketAddr) -> String {
     match settings.server.public_url.trim_end_matches('/') {
         "" => format!("http://{}", reachable(main)),
         url => url.to_owned(),
+    }
+}
+
+/// `server.admin_url` if it is set, otherwise the emcee's own port by the address of this machine, or the URL for voters.
+pub fn admin_url(settings: &Settings, addresses: &Addresses) -> String {
+    match (settings.server.admin_url.trim_end_matches('/'), addresses.admin) {
+        ("", Some(admin)) => format!("http://{}", reachable(admin)),
+        ("", None) => found_url(settings, addresses.main),
+        (url, _) => url.to_owned(),
     }
 }
 

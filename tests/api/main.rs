@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin_port;
 mod archives;
 mod auth;
 mod bad_input;

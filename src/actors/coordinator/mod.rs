@@ -109,7 +109,7 @@ impl RoundCoordinator {
         let (rooms, id) = (self.rooms.clone(), self.room.clone());
         let work = async move {
             let due = room.board.next_due();
-            let snapshot = execute_due(&rooms.pod.ledger, &id).await?;
+            let snapshot = execute_due(&rooms.pod.command_ledger, &id).await?;
             rooms.apply_snapshot(&room, snapshot).await?;
             Ok::<_, ExecuteError>(room.board.next_due() == due)
         };
@@ -176,7 +176,7 @@ impl Handler<Execute> for RoundCoordinator {
 
 /// Executes a command and puts the result on this process's board before the emcee is answered.
 async fn execute_and_show(rooms: &Rooms, id: &RoomId, command: &Command) -> Result<RoomSnapshot, ExecuteError> {
-    let result = execute(&rooms.pod.ledger, id, command).await;
+    let result = execute(&rooms.pod.command_ledger, id, command).await;
     if let Err(ExecuteError::Ledger(error)) = &result {
         rooms.pod.note_ledger_error(error);
     }

@@ -124,7 +124,7 @@ async fn emcee(
         };
     }
     let sign_in = context.sign_in(pod).ok_or(CloseCode::BadToken)?;
-    match pod.ledger.is_signed_out(&sign_in.id).await {
+    match pod.command_ledger.is_signed_out(&sign_in.id).await {
         Ok(false) => Ok((Some(sign_in.id), sign_in.device)),
         Ok(true) => Err(CloseCode::BadToken),
         Err(error) => {

@@ -13,13 +13,15 @@ use crate::actors::Pod;
 
 /// Permits for emcees beyond the common ones: for their desks, their stages, and phones to try it with.
 const RESERVED: usize = 16;
+/// Common permits of a port of the emcee's own: for desks and stages.
+pub const ADMIN_SOCKETS: usize = 64;
 /// A full pod stops being full when this share of the common permits is taken, in percent.
 const NOT_FULL_PERCENT: usize = 95;
 
 /// Hands out the permits. All workers share it.
 pub struct ConnectionLimit {
     pod: Arc<Pod>,
-    /// Voters are sent to this pod, so being full makes it unready.
+    /// Voters are sent to this port, so being full makes the pod unready.
     serves_audience: bool,
     taken: Mutex<Taken>,
 }
@@ -75,11 +77,20 @@ impl Taken {
 }
 
 impl ConnectionLimit {
-    /// A limit of `max_sockets`, plus the reserved permits on a pod that serves emcees.
-    pub fn new(pod: Arc<Pod>, max_sockets: usize, serves_audience: bool) -> Arc<Self> {
+    /// The limit of the main port: `max_sockets`, plus the reserved permits if emcees are served there. Being full makes
+    /// the pod unready where voters are sent to it.
+    pub fn new(pod: Arc<Pod>, max_sockets: usize, serves_emcee: bool, serves_audience: bool) -> Arc<Self> {
         pod.metrics.sessions_capacity.set(max_sockets as i64);
-        let max_reserved = if pod.serves_emcee { RESERVED } else { 0 };
-        let taken = Taken { max_common: max_sockets, max_reserved, common: 0, reserved: 0, full: false };
+        Self::with(pod, max_sockets, if serves_emcee { RESERVED } else { 0 }, serves_audience)
+    }
+
+    /// The limit of a port of the emcee's own.
+    pub fn of_admin_port(pod: Arc<Pod>) -> Arc<Self> {
+        Self::with(pod, ADMIN_SOCKETS, RESERVED, false)
+    }
+
+    fn with(pod: Arc<Pod>, max_common: usize, max_reserved: usize, serves_audience: bool) -> Arc<Self> {
+        let taken = Taken { max_common, max_reserved, common: 0, reserved: 0, full: false };
         Arc::new(Self { pod, serves_audience, taken: Mutex::new(taken) })
     }
 
@@ -101,7 +112,9 @@ impl ConnectionLimit {
 
     /// Called under the lock, so readiness changes in the order in which permits are taken and given back.
     fn update_readiness(&self, taken: &Taken) {
-        self.pod.health.set_full(taken.full && self.serves_audience);
+        if self.serves_audience {
+            self.pod.health.set_full(taken.full);
+        }
     }
 }
 

@@ -53,7 +53,7 @@ mod reader;
 mod send_queue;
 mod socket;
 
-pub use connection_limit::ConnectionLimit;
+pub use connection_limit::{ADMIN_SOCKETS, ConnectionLimit};
 
 use connection_limit::{Permit, PermitKind};
 use connection_table::ConnectionTable;

@@ -19,7 +19,8 @@ use crate::ledger::{Diagnostics, Health, LedgerError, SlowLog};
 /// The ledger in a file, see the [module](super). Dropping it finishes what is queued and closes the file.
 pub struct EmbeddedLedger {
     pub(super) store: Arc<Store>,
-    pub(super) presence: Presence,
+    pub(super) presence: Arc<Presence>,
+    /// `None` for the handle of the commands: the other one ends the writer.
     writer: Option<JoinHandle<()>>,
 }
 
@@ -39,14 +40,20 @@ impl EmbeddedLedger {
         let writer = Writer::new(Arc::clone(&store), commands, reopen, Duration::from_millis(tick_ms));
         let thread = std::thread::Builder::new().name("ledger writer".into());
         let writer = thread.spawn(move || writer.run()).expect("the system has one more thread");
-        Self { store, presence: Presence::default(), writer: Some(writer) }
+        Self { store, presence: Arc::default(), writer: Some(writer) }
+    }
+
+    /// A second handle, for the emcee's commands: its calls do not wait for a place behind everybody else's. It is of no
+    /// use once this one is dropped.
+    pub fn for_commands(&self) -> Self {
+        Self { store: self.store.for_commands(), presence: self.presence.clone(), writer: None }
     }
 }
 
 impl Drop for EmbeddedLedger {
     fn drop(&mut self) {
-        self.store.close();
         if let Some(writer) = self.writer.take() {
+            self.store.close();
             // never an error: a panic of the writer aborts the process
             let _ = writer.join();
         }

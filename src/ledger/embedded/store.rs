@@ -1,4 +1,5 @@
-//! What callers, readers and the writer share: the open file, the clock, the writer's queue, the feed.
+//! What callers, readers and the writer share: the open file, the clock, the writer's queue, the feed. And how many of
+//! them may use it at the same time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
@@ -18,23 +19,37 @@ use crate::ledger::{FeedEvent, LedgerError};
 
 /// How long a caller waits, for a place in the queue and then for the reply. The contract demands it for a commit.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Changes that can wait for the writer; further callers wait for a place.
-const MAX_QUEUED_CHANGES: usize = 1_024;
-/// Reads at the same time. They are served from memory, so more of them would only compete for the processors.
-const MAX_READERS: usize = 4;
+/// What everybody's calls may do at the same time.
+const COMMON: Limits = Limits { queued_changes: 1_024, readers: 4 };
+/// What the emcee's commands may do besides.
+const COMMANDS: Limits = Limits { queued_changes: 64, readers: 2 };
 /// Events that a slow feed can lag behind before it misses some and reports that.
 const MAX_QUEUED_EVENTS: usize = 1_024;
 
-/// See the [module](self).
+/// How many calls are taken at the same time; further callers wait for a place.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Changes that wait for the writer. It takes all of them into its next transaction or two.
+    queued_changes: usize,
+    /// Reads are served from memory, so more of them would only compete for the processors.
+    readers: usize,
+}
+
+/// A way to the [`Shared`] parts of the ledger, with places of its own. See [`Store::for_commands`].
 pub struct Store {
+    shared: Arc<Shared>,
+    queue_permits: Arc<Semaphore>,
+    read_permits: Arc<Semaphore>,
+}
+
+/// What every [`Store`] of a ledger shares.
+struct Shared {
     /// `None` while the file cannot be opened, and after the close.
     file: RwLock<Option<Database>>,
     /// A read of the open file has failed. redb then refuses every read and change until the file is opened again.
     read_failed: AtomicBool,
     clock: Clock,
     queue: mpsc::Sender<WriterCommand>,
-    queue_permits: Arc<Semaphore>,
-    read_permits: Arc<Semaphore>,
     events: broadcast::Sender<FeedEvent>,
 }
 
@@ -42,54 +57,62 @@ impl Store {
     /// A store around an open file, and the receiving end of the writer's queue.
     pub fn new(opened: Opened, clocks: Clocks) -> (Arc<Self>, mpsc::Receiver<WriterCommand>) {
         let (queue, commands) = mpsc::channel();
-        let store = Self {
+        let shared = Shared {
             file: RwLock::new(Some(opened.database)),
             read_failed: AtomicBool::new(false),
             clock: Clock::new(opened.clock, clocks),
             queue,
-            queue_permits: Arc::new(Semaphore::new(MAX_QUEUED_CHANGES)),
-            read_permits: Arc::new(Semaphore::new(MAX_READERS)),
             events: broadcast::Sender::new(MAX_QUEUED_EVENTS),
         };
-        (Arc::new(store), commands)
+        (Arc::new(Self::with(Arc::new(shared), COMMON)), commands)
+    }
+
+    /// The same store with places for the emcee's commands: they do not wait behind a thousand joins for one.
+    pub fn for_commands(&self) -> Arc<Self> {
+        Arc::new(Self::with(self.shared.clone(), COMMANDS))
+    }
+
+    fn with(shared: Arc<Shared>, limits: Limits) -> Self {
+        let queue_permits = Arc::new(Semaphore::new(limits.queued_changes));
+        Self { shared, queue_permits, read_permits: Arc::new(Semaphore::new(limits.readers)) }
     }
 
     /// The ledger's time: never less than any time that was read or stored before.
     pub fn now(&self) -> LedgerMs {
-        self.clock.now()
+        self.shared.clock.now()
     }
 
     /// The open file, for a transaction.
     pub fn file(&self) -> RwLockReadGuard<'_, Option<Database>> {
-        self.file.read().unwrap_or_else(PoisonError::into_inner)
+        self.shared.file.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Exclusive access to the file, to close and open it. Waits until all reads are done, and forgets failed ones:
     /// they were reads of the old handle.
     pub fn file_mut(&self) -> RwLockWriteGuard<'_, Option<Database>> {
-        let file = self.file.write().unwrap_or_else(PoisonError::into_inner);
-        self.read_failed.store(false, Ordering::Release);
+        let file = self.shared.file.write().unwrap_or_else(PoisonError::into_inner);
+        self.shared.read_failed.store(false, Ordering::Release);
         file
     }
 
     /// True if a read of the file that is open now has failed.
     pub fn read_failed(&self) -> bool {
-        self.read_failed.load(Ordering::Acquire)
+        self.shared.read_failed.load(Ordering::Acquire)
     }
 
     /// Sends an event to all feeds, if there are any.
     pub fn publish(&self, event: FeedEvent) {
-        let _ = self.events.send(event);
+        let _ = self.shared.events.send(event);
     }
 
     /// Subscribes to the events from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<FeedEvent> {
-        self.events.subscribe()
+        self.shared.events.subscribe()
     }
 
     /// Tells the writer to finish its queue and close the file.
     pub fn close(&self) {
-        let _ = self.queue.send(WriterCommand::Close);
+        let _ = self.shared.queue.send(WriterCommand::Close);
     }
 
     /// Lets the writer make a change, and returns when it is on disk. `weight` is how much work the change is, in
@@ -109,7 +132,7 @@ impl Store {
         };
         let (sender, reply) = oneshot::channel();
         let request = Box::new(Change::new(change, sender, permit));
-        if self.queue.send(WriterCommand::Write { weight, request }).is_err() {
+        if self.shared.queue.send(WriterCommand::Write { weight, request }).is_err() {
             // the writer ends only when it is told to: a panic of it aborts the process
             return Err(LedgerError::NotApplied("the ledger is closed".into()));
         }
@@ -147,8 +170,10 @@ impl Store {
             };
             let result = file.begin_read().map_err(StoreError::from).and_then(|transaction| read(&transaction));
             // while the lock on the file is held, so that the failure belongs to the handle that is open now
-            if result.as_ref().is_err_and(StoreError::needs_reopen) && !store.read_failed.swap(true, Ordering::AcqRel) {
-                let _ = store.queue.send(WriterCommand::Reopen);
+            if result.as_ref().is_err_and(StoreError::needs_reopen)
+                && !store.shared.read_failed.swap(true, Ordering::AcqRel)
+            {
+                let _ = store.shared.queue.send(WriterCommand::Reopen);
             }
             Ok(result?)
         });
