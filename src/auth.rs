@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::domain::LedgerMs;
 use crate::domain::ids::{RoomId, VoterId};
+use crate::domain::seal::Salts;
 use crate::domain::text::Name;
 
 /// Lifetime of an emcee's cookie: an evening, its rehearsal and the night.
@@ -67,9 +68,7 @@ impl Auth {
     /// can move to another installation with its key and without the secret. `imported` is the key of an imported room.
     pub fn token_key(&self, room: &RoomId, imported: Option<&str>) -> TokenKey {
         let derived = || encode(mac(&self.signer, &format!("room.{room}")).finalize().into_bytes());
-        let key = imported.map_or_else(derived, str::to_owned);
-        let signer = Hmac::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
-        TokenKey { room: room.clone(), key: key.into(), signer }
+        TokenKey::new(room, imported.map_or_else(derived, str::to_owned))
     }
 
     /// Signs an emcee in: the sign-in, and the value of its cookie.
@@ -97,9 +96,21 @@ pub struct TokenKey {
 }
 
 impl TokenKey {
+    /// The key of a room, as [`TokenKey::expose`] returns it.
+    pub fn new(room: &RoomId, key: String) -> Self {
+        let signer = Hmac::new_from_slice(key.as_bytes()).expect("HMAC takes keys of any length");
+        Self { room: room.clone(), key: key.into(), signer }
+    }
+
     /// The key itself, for an archive of the room. Secret.
     pub fn expose(&self) -> &str {
         self.key.expose_secret()
+    }
+
+    /// The salts of the room's sealed ballots, from a secret that is derived from this key: it moves with the room. No text
+    /// that is signed equals the label.
+    pub fn salts(&self) -> Salts {
+        Salts::new(&mac(&self.signer, "seal").finalize().into_bytes())
     }
 
     /// Signs a voter's token.
@@ -203,6 +214,16 @@ mod tests {
         let imported = key(&here);
         assert!(there.token_key(&room(7), Some(imported.expose())).read(&token(&here)).is_some());
         assert!(there.token_key(&room(7), None).read(&token(&here)).is_none());
+    }
+
+    #[test]
+    fn the_salts_of_a_room_move_with_its_key() {
+        let (here, there) = (auth("secret"), auth("another secret"));
+        let salt = |key: TokenKey| key.salts().of((1, 1), &VoterId::from_entropy([9; 16]));
+        let moved = there.token_key(&room(7), Some(key(&here).expose()));
+        assert_eq!(salt(moved), salt(key(&here)));
+        assert_ne!(salt(key(&there)), salt(key(&here)));
+        assert_ne!(salt(here.token_key(&room(8), None)), salt(key(&here)), "another room");
     }
 
     #[test]

@@ -229,6 +229,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Delete { .. } => "delete",
         Command::Undelete => "undelete",
         Command::BeginPurge { .. } => "begin_purge",
+        Command::Seal { .. } => "seal",
     }
 }
 

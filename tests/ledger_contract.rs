@@ -59,5 +59,7 @@ mod restarts;
 mod reveals;
 #[path = "ledger_contract/rooms.rs"]
 mod rooms;
+#[path = "ledger_contract/seals.rs"]
+mod seals;
 #[path = "ledger_contract/voters.rs"]
 mod voters;

@@ -6,6 +6,7 @@
 use super::gate::{Deadline, GateSum};
 use super::reveal::{AUTO_MS, DEFAULT_TOP, MAX_TOP, Reveal};
 use super::room::{ClosedBy, Decision, Room, Running, Split, Stage, Take};
+use super::seal::Digest;
 use super::setup::{Edit, SECONDS, check_seconds};
 use super::validate::MAX_TAKES;
 use super::visibility::is_dark;
@@ -91,6 +92,17 @@ pub enum Command {
         /// `seq` of the record that was found old enough.
         seq: u64,
     },
+    /// The closed take has its seal. Does nothing unless it is the one to be sealed next, see [`Room::next_to_seal`].
+    Seal {
+        /// Round number.
+        round: u16,
+        /// Take number.
+        take: u16,
+        /// Root of the tree of its ballots.
+        root: Digest,
+        /// Ballots in the tree.
+        leaves: u64,
+    },
 }
 
 /// The moment at which a command is judged.
@@ -152,6 +164,10 @@ impl Room {
             Command::Undelete if self.purging => Err(Refused::Purging),
             Command::Undelete => self.store_if_changed(Room { deleted_at: None, ..self.clone() }),
             Command::BeginPurge { seq } => self.begin_purge(*seq),
+            Command::Seal { round, take, root, leaves } => {
+                let sealed = self.sealed((*round, *take), *root, *leaves);
+                Ok(sealed.map_or(Step::Unchanged, |room| Step::Store(Box::new(room))))
+            }
         }
     }
 
@@ -198,6 +214,7 @@ impl Room {
             outage_ms: if by == ClosedBy::Deadline && late > MIN_OUTAGE_MS { late } else { 0 },
             decided: None,
             shown: false,
+            seal: None,
         };
         if let Some(round) = room.round_mut(running.round) {
             round.takes.push(record);

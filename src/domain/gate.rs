@@ -67,6 +67,21 @@ impl Tally {
     pub fn total(&self) -> u64 {
         self.votes.iter().sum()
     }
+
+    /// The counts of the letters on these ballots, in a round with this many choices; with version 0. A letter that is not
+    /// a choice is not counted.
+    pub fn count<'b>(choices: usize, ballots: impl IntoIterator<Item = &'b str>) -> Self {
+        let mut tally = Self { votes: vec![0; choices], ..Self::default() };
+        for votes in ballots.into_iter().filter(|votes| !votes.is_empty()) {
+            tally.voters += 1;
+            for letter in votes.bytes() {
+                if let Some(count) = tally.votes.get_mut(usize::from(letter.wrapping_sub(b'a'))) {
+                    *count += 1;
+                }
+            }
+        }
+        tally
+    }
 }
 
 /// The gate of one partition, with the counts of its current take.

@@ -1,4 +1,4 @@
-//! Jobs: what must be done outside the ledger because of a change.
+//! Jobs: what must be done because of a change, and would take too long within it.
 //!
 //! A job is stored in the same step as the change, and done at least once. It has an id of its own, by which a receiver
 //! can drop repeats. Its text is fixed when it is stored.
@@ -25,6 +25,8 @@ pub enum Task {
         /// The message: a few short lines.
         text: String,
     },
+    /// Seal every closed take of the room that has no seal.
+    Seal,
     /// Write an archive of the room to the export folder.
     Archive,
     /// Purge the deleted room, if its record has not changed.
@@ -36,12 +38,13 @@ pub enum Task {
 
 impl Task {
     /// All kinds, for metrics.
-    pub const KINDS: [&'static str; 3] = ["message", "archive", "purge"];
+    pub const KINDS: [&'static str; 4] = ["message", "seal", "archive", "purge"];
 
     /// One of [`Task::KINDS`].
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Message { .. } => "message",
+            Self::Seal => "seal",
             Self::Archive => "archive",
             Self::Purge { .. } => "purge",
         }
@@ -52,6 +55,11 @@ impl Job {
     /// The purge of a room whose record was found old enough.
     pub fn purge(room: &Room) -> Self {
         Self { id: format!("{}-purge-{}", room.id, room.seq), task: Task::Purge { seq: room.seq } }
+    }
+
+    /// Seals what is closed, once for each `occasion`.
+    pub fn seal(room: &Room, occasion: &str) -> Self {
+        Self { id: format!("{}-seal-{occasion}", room.id), task: Task::Seal }
     }
 
     /// A message that something is wrong with a room, sent once for each `occasion`.
@@ -72,6 +80,10 @@ pub fn caused_by(before: &Room, after: &Room) -> Vec<Job> {
             let (was_public, is_public) =
                 (old.is_some_and(|old| is_public(round.split, old)), is_public(round.split, take));
             let text = format!("{}\nRound {number}, {}", heading(after), round.title);
+            if old.is_none() {
+                // before the archive, which then has the seal
+                jobs.push(Job::seal(after, &format!("{number}-{}", take.take)));
+            }
             if is_public && !was_public {
                 let id = format!("result-{number}-{}", take.take);
                 jobs.push(message(id, format!("{text}: {}", result(after, number, take))));
@@ -87,6 +99,10 @@ pub fn caused_by(before: &Room, after: &Room) -> Vec<Job> {
                 jobs.push(Job { id, task: Task::Archive });
             }
         }
+    }
+    // a deleted room is not sealed
+    if before.deleted_at.is_some() && after.next_to_seal().is_some() {
+        jobs.push(Job::seal(after, &format!("restored-{}", before.seq)));
     }
     if after.phase() == RoomPhase::Finished && before.phase() != RoomPhase::Finished {
         let of = after.reveal.as_ref().map_or(0, |reveal| reveal.of);

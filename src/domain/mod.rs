@@ -16,6 +16,8 @@
 //! | [`jobs`] | what a change causes outside the ledger: messages, archives |
 //! | [`ranking`] | scores, places, ties |
 //! | [`reveal`] | the countdown, in groups of voters who share a place |
+//! | [`seal`] | the hashes that show that a closed take is still what it was |
+//! | [`sealing`] | which take is sealed next, and whether the seals of a room fit |
 //! | [`validate`] | what every stored record must satisfy, whoever wrote it |
 //! | [`visibility`] | who may see what |
 
@@ -29,6 +31,8 @@ pub mod jobs;
 pub mod ranking;
 pub mod reveal;
 pub mod room;
+pub mod seal;
+pub mod sealing;
 pub mod setup;
 pub mod text;
 pub mod validate;

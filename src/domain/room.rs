@@ -7,6 +7,7 @@ use super::LedgerMs;
 use super::gate::{Deadline, DesiredGate, Tally};
 use super::ids::{LETTERS, RoomCode, RoomId};
 use super::reveal::Reveal;
+use super::seal::Seal;
 use super::text::{Label, Title};
 
 /// Who may join.
@@ -75,7 +76,18 @@ pub enum ClosedBy {
     Deadline,
 }
 
-/// The record of a closed take. Its counts never change; the emcee can change `decided` and `shown`.
+impl ClosedBy {
+    /// The word in messages, records and seals.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Emcee => "emcee",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
+/// The record of a closed take. Its counts never change; the emcee can change `decided` and `shown`, and a worker adds the
+/// `seal` once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Take {
     /// Take number, from 1.
@@ -97,6 +109,9 @@ pub struct Take {
     /// True if the emcee has shown a held result.
     #[serde(default)]
     pub shown: bool,
+    /// Its seal, once a worker has made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<Seal>,
 }
 
 impl Take {
@@ -112,7 +127,7 @@ impl Take {
 }
 
 /// The index with strictly most votes; `None` if two share the most.
-fn most_votes(votes: &[u64]) -> Option<u8> {
+pub fn most_votes(votes: &[u64]) -> Option<u8> {
     let most = *votes.iter().max()?;
     let mut leaders = votes.iter().enumerate().filter(|(_, count)| **count == most);
     let leader = leaders.next()?.0;

@@ -131,6 +131,10 @@ impl Take {
         check_number("closed_at", self.closed_at)?;
         must(self.opened_at <= self.closed_at, "opened_at", "must not be later than closed_at")?;
         check_number("outage_ms", self.outage_ms)?;
+        if let Some(seal) = &self.seal {
+            check_number("seal.number", seal.number)?;
+            check_number("seal.leaves", seal.leaves)?;
+        }
         match self.decided {
             Some(Decision::Winner(index)) if usize::from(index) >= choices => {
                 Err(Invalid::new("decided", format!("must be one of {choices} choices, not number {index} from 0")))

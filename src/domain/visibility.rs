@@ -1,7 +1,7 @@
 //! Who may see what. Everything that is sent to sockets or returned over HTTP is decided here.
 
 use super::LedgerMs;
-use super::room::{Programme, Room, Running, Split};
+use super::room::{Programme, Room, Running, Split, Take};
 
 /// For whom something is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +76,14 @@ pub fn sees_result(room: &Room, number: u16, audience: Audience) -> bool {
     })
 }
 
+/// True if the record of a closed take of `round` may be seen, and with it what proves it. The take that counts follows the
+/// result of its round. An earlier one may be seen again once that result may: while a round runs anew, nothing of the
+/// voided votes is shown; and a held result that was never shown stays hidden.
+pub fn sees_record(room: &Room, number: u16, take: &Take, audience: Audience) -> bool {
+    let Some(round) = room.round(number) else { return false };
+    audience == Audience::Emcee || (round.is_shown() && (round.split != Split::Held || take.shown))
+}
+
 /// True if title and choices of `round` may be seen. A round that was opened once stays visible.
 pub fn sees_programme(room: &Room, number: u16, audience: Audience) -> bool {
     let known = room.round(number).is_some_and(|round| !round.takes.is_empty());
@@ -86,8 +94,9 @@ pub fn sees_programme(room: &Room, number: u16, audience: Audience) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::gate::Deadline;
+    use crate::domain::gate::{Deadline, Tally};
     use crate::domain::ids::{RoomCode, RoomId};
+    use crate::domain::room::ClosedBy;
     use crate::domain::setup::{Plan, RoundPlan};
     use crate::domain::text::Title;
 
@@ -127,6 +136,45 @@ mod tests {
         let next = running(2);
         assert!(sees(&next, blackout), "also before the first update");
         assert!(blackout.update(&next, CLOSES_AT, 1) && sees(&next, blackout));
+    }
+
+    #[test]
+    fn a_voided_record_is_seen_only_while_a_result_of_its_round_is() {
+        let closed = |take, shown| Take {
+            take,
+            tally: Tally { votes: vec![1, 0], voters: 1, version: u64::from(take) },
+            opened_at: 1,
+            closed_at: 2,
+            by: ClosedBy::Emcee,
+            outage_ms: 0,
+            decided: None,
+            shown,
+            seal: None,
+        };
+        let room = |split, take, is_open: bool, takes: Vec<Take>| {
+            let mut room = running(take);
+            room.running = room.running.filter(|_| is_open);
+            let round = &mut room.rounds[0];
+            (round.split, round.take, round.takes) = (split, take, takes);
+            room
+        };
+        let seen = |room: &Room, audience| {
+            let takes = room.rounds[0].takes.iter();
+            takes.map(|take| sees_record(room, 1, take, audience)).collect::<Vec<_>>()
+        };
+        let (one, two) = (closed(1, false), closed(2, false));
+        for split in [Split::Live, Split::Hidden] {
+            assert_eq!(seen(&room(split, 1, false, vec![one.clone()]), Audience::Public), [true]);
+            let voided = room(split, 2, false, vec![one.clone()]);
+            assert_eq!(seen(&voided, Audience::Public), [false], "the round is run again");
+            assert_eq!(seen(&room(split, 2, true, vec![one.clone()]), Audience::Public), [false], "and open");
+            assert_eq!(seen(&room(split, 2, false, vec![one.clone(), two.clone()]), Audience::Public), [true, true]);
+            assert_eq!(seen(&voided, Audience::Emcee), [true]);
+        }
+        let held = room(Split::Held, 1, false, vec![one.clone()]);
+        assert_eq!((seen(&held, Audience::Public), seen(&held, Audience::Emcee)), (vec![false], vec![true]));
+        let shown = room(Split::Held, 2, false, vec![one, closed(2, true)]);
+        assert_eq!(seen(&shown, Audience::Public), [false, true], "the first was never shown");
     }
 
     #[test]

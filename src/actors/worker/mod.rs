@@ -1,11 +1,11 @@
 //! `Worker`: does jobs. One for each process of role `all` or `worker`.
 //!
-//! In: the ledger's backlog, read each second. Out: posts to the chat webhook, archives, purges; twice a minute it also
-//! takes back imports that were cut off. Nobody sends to its mailbox but itself.
+//! In: the ledger's backlog, read each second. Out: posts to the chat webhook, seals, archives, purges; twice a minute it
+//! also takes back imports that were cut off. Nobody sends to its mailbox but itself.
 //!
 //! **At least once**: a job is taken under a lease, done, and then removed. A worker that dies or fails in between leaves
-//! it to the next one, so a job may be done twice, under the same id. An archive replaces the one before and a purge
-//! resumes where it was, so only a webhook's receiver can see a repeat.
+//! it to the next one, so a job may be done twice, under the same id. An archive replaces the one before, a take is sealed
+//! once and a purge resumes where it was, so only a webhook's receiver can see a repeat.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::domain::ids::RoomId;
 use crate::domain::jobs::{Job, Task};
 use crate::domain::room::Room;
 use crate::ledger::archive::Archive;
-use crate::ledger::execute::{ExecuteError, execute, run_blocking};
+use crate::ledger::execute::{ExecuteError, HashedBallots, execute, hash_ballots, run_blocking};
 use crate::ledger::{LedgerError, TakenJob};
 
 mod webhook;
@@ -168,11 +168,36 @@ async fn run_job(pod: &Arc<Pod>, options: &WorkerOptions, room: &RoomId, taken: 
 async fn perform(pod: &Arc<Pod>, options: &WorkerOptions, room: &RoomId, job: &Job) -> anyhow::Result<()> {
     match (&job.task, &options.webhook, &options.export_dir) {
         (Task::Message { text }, Some(webhook), _) => webhook.post(&job.id, text).await,
+        (Task::Seal, ..) => seal(pod, room).await,
         (Task::Archive, _, Some(folder)) => keep_archive(pod, room, folder.clone()).await,
         (Task::Purge { seq }, ..) => purge(pod, room, *seq).await,
         // nobody wants to know, so it is done
         (Task::Message { .. }, None, _) | (Task::Archive, _, None) => Ok(()),
     }
+}
+
+/// Seals every closed take that has no seal, in the order of the closes. If another worker does the same, each seal is still
+/// stored once: the record takes it only if it is the next.
+async fn seal(pod: &Arc<Pod>, id: &RoomId) -> anyhow::Result<()> {
+    while let Some(room) = pod.ledger.room(id).await?
+        && let Some((round, take)) = room.next_to_seal()
+    {
+        let (ledger, salts, record) = (pod.ledger.clone(), pod.token_key(&room).salts(), room.clone());
+        let hashed = run_blocking(async move { hash_ballots(&*ledger, &record, (round, take), &salts).await });
+        let HashedBallots { tree, tally } = hashed.await?;
+        let known = room.round(round).and_then(|round| round.takes.iter().find(|known| known.take == take));
+        if known.is_some_and(|known| (&known.tally.votes, known.tally.voters) != (&tally.votes, tally.voters)) {
+            // sealed all the same: the seal covers both, so the difference stays visible, and later takes are sealed too
+            let what = format!("the ballots of round {round}, take {take} do not add up to its record; audit the room");
+            raise_alarm(pod, &room, &format!("ballots-{round}-{take}"), &what).await;
+        }
+        let command = Command::Seal { round, take, root: tree.root(), leaves: tree.size() };
+        match execute(&pod.ledger, id, &command).await {
+            Err(ExecuteError::NoSuchRoom) => break,
+            executed => executed?,
+        };
+    }
+    Ok(())
 }
 
 /// Puts a room's archive in the place of the one before.

@@ -259,7 +259,17 @@ fn record(known: &KnownRoom) -> anyhow::Result<Room> {
 /// A closed take. The rules for changes need only its number.
 fn closed(take: u16) -> Take {
     let by = ClosedBy::Emcee;
-    Take { take, tally: Tally::default(), opened_at: 0, closed_at: 0, by, outage_ms: 0, decided: None, shown: false }
+    Take {
+        take,
+        tally: Tally::default(),
+        opened_at: 0,
+        closed_at: 0,
+        by,
+        outage_ms: 0,
+        decided: None,
+        shown: false,
+        seal: None,
+    }
 }
 
 /// A round in the body of `POST` and `PATCH /rooms`.

@@ -25,6 +25,7 @@ fn closed(room: &Room, votes: [u64; 2]) -> Room {
         outage_ms: 0,
         decided: None,
         shown: false,
+        seal: None,
     });
     room
 }
@@ -32,7 +33,7 @@ fn closed(room: &Room, votes: [u64; 2]) -> Room {
 fn texts(jobs: &[Job]) -> Vec<&str> {
     let messages = jobs.iter().map(|job| match &job.task {
         Task::Message { text } => Some(text.as_str()),
-        Task::Archive | Task::Purge { .. } => None,
+        Task::Seal | Task::Archive | Task::Purge { .. } => None,
     });
     messages.flatten().collect()
 }
@@ -74,4 +75,24 @@ fn the_message_of_a_late_close_contains_the_delay() {
     let mut late = closed(&before, [1, 0]);
     late.rounds[0].takes[0].outage_ms = 61_500;
     assert!(texts(&caused_by(&before, &late))[0].contains("closed 62 s late"));
+}
+
+#[test]
+fn a_close_causes_a_seal_and_so_does_the_return_of_a_deleted_room() {
+    let before = room(Split::Held);
+    let closed = closed(&before, [4, 2]);
+    let seals = |before: &Room, after: &Room| {
+        let jobs = caused_by(before, after).into_iter();
+        jobs.filter(|job| job.task == Task::Seal).map(|job| job.id).collect::<Vec<_>>()
+    };
+    let id = |occasion: &str| format!("{}-seal-{occasion}", before.id);
+    assert_eq!(seals(&before, &closed), [id("1-1")], "also of a result that is held");
+    let first = caused_by(&before, &closed);
+    assert_eq!(first.first().map(|job| &job.task), Some(&Task::Seal), "before the archive");
+    let deleted = Room { deleted_at: Some(9), seq: 3, ..closed.clone() };
+    assert_eq!(seals(&closed, &deleted), [] as [String; 0]);
+    assert_eq!(seals(&deleted, &closed), [id("restored-3")]);
+    let sealed = closed.sealed((1, 1), crate::domain::seal::Tree::new(vec![]).root(), 0).unwrap();
+    assert_eq!(seals(&closed, &sealed), [] as [String; 0], "a seal causes none");
+    assert_eq!(seals(&Room { deleted_at: Some(9), ..sealed.clone() }, &sealed), [] as [String; 0]);
 }

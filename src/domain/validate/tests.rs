@@ -19,6 +19,7 @@ fn room() -> Room {
         outage_ms: 0,
         decided: Some(Decision::Winner(1)),
         shown: false,
+        seal: None,
     });
     (room.last_round, room.command_seq) = (2, 3);
     room.running = Some(Running { round: 2, take: 1, deadline: Deadline::After(60_000), closing: None, dark: false });

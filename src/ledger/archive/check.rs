@@ -7,11 +7,13 @@ use std::collections::{HashMap, HashSet};
 
 use super::format::{Archive, Part};
 use super::read::at_line;
+use crate::auth::TokenKey;
 use crate::domain::ballot::Ballot;
 use crate::domain::gate::{Deadline, Tally, partition_of};
 use crate::domain::ids::VoterId;
 use crate::domain::reveal::{MAX_TOP, Reveal};
-use crate::domain::room::{Room, letter};
+use crate::domain::room::Room;
+use crate::domain::seal::Tree;
 use crate::domain::setup::{SECONDS, check_reference};
 use crate::domain::validate::check_number;
 use crate::domain::{Invalid, LedgerMs};
@@ -47,6 +49,7 @@ impl Archive {
         self.check_people()?;
         let ballots = self.check_ballots()?;
         check_counts(&self.room, &ballots)?;
+        self.check_seals()?;
         check_ranking(&self.room, &self.ranking)?;
         self.recount()
     }
@@ -90,6 +93,28 @@ impl Archive {
             must(of_take.insert(voter, votes).is_none(), "ballot.voter", format_args!("{voter} has two in {of}"))?;
         }
         Ok(ballots)
+    }
+
+    /// Checks that the seals are those of records and ballots: their salts come from the key of the room's tokens.
+    fn check_seals(&self) -> Result<(), Invalid> {
+        if !self.room.has_seals() {
+            return Ok(());
+        }
+        let missing = || Invalid::new("record.token_key", "is missing, and the seals need it");
+        let key = self.room.token_key.clone().ok_or_else(missing)?;
+        let salts = TokenKey::new(&self.room.id, key).salts();
+        let mut ballots: HashMap<(u16, u16), Vec<(&VoterId, Ballot)>> = HashMap::new();
+        for part in &self.parts {
+            let Part::Ballot { round, take, voter, votes, time_ms } = part else { continue };
+            let ballot = Ballot { votes: votes.clone(), time_ms: *time_ms };
+            ballots.entry((*round, *take)).or_default().push((voter, ballot));
+        }
+        let tree = |take: (u16, u16)| {
+            let of_take = ballots.get(&take).into_iter().flatten().map(|(voter, ballot)| (*voter, ballot));
+            let tree = Tree::of_ballots(&salts, take, of_take);
+            (tree.root(), tree.size())
+        };
+        self.room.check_seals(tree).map_err(|error| error.inside("record"))
     }
 
     /// Recounts the gates from the ballots: the gates were read later, and votes may have been stored in between.
@@ -167,12 +192,8 @@ fn check_voter(field: &str, voter: &VoterId) -> Result<(), Invalid> {
 fn check_counts(room: &Room, ballots: &Ballots<'_>) -> Result<(), Invalid> {
     for (round, take, closed) in room.takes() {
         let (Some(closed), Some(ballots)) = (closed, ballots.get(&(round, take))) else { continue };
-        let count = |index: usize| {
-            let letter = letter(index as u8);
-            ballots.values().map(|votes| votes.chars().filter(|vote| *vote == letter).count() as u64).sum()
-        };
-        let votes = (0..closed.tally.votes.len()).map(count).collect();
-        let recount = Tally { votes, voters: ballots.len() as u64, version: closed.tally.version };
+        let counted = Tally::count(closed.tally.votes.len(), ballots.values().copied());
+        let recount = Tally { version: closed.tally.version, ..counted };
         let field = format!("record.rounds[{}].takes[{}].tally", round - 1, take - 1);
         let Tally { votes, voters, .. } = &closed.tally;
         let detail = format_args!(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::format::{Archive, Part};
 use crate::domain::Invalid;
+use crate::domain::jobs::Job;
 use crate::domain::room::Room;
 use crate::ledger::{Claimed, ImportClaim, Ledger, LedgerError, SLICE};
 
@@ -44,13 +45,23 @@ impl Archive {
         ledger.sweep_imports().await?;
         let claim = match ledger.begin_import(&self.room, LEASE).await? {
             Claimed::Held(claim) => claim,
-            Claimed::Exists(stored) => return Ok(self.compare(stored)),
+            Claimed::Exists(stored) => {
+                let compared = self.compare(stored);
+                // an earlier import may have ended before it came to this
+                if let Import::Unchanged(room) = &compared {
+                    seal_later(ledger, room).await?;
+                }
+                return Ok(compared);
+            }
             Claimed::Running => return Ok(Import::Running),
             Claimed::CodeTaken => return Ok(Import::CodeTaken),
             Claimed::RefTaken(holder) => return Ok(Import::RefTaken(holder)),
         };
         match self.write_under(ledger, &claim).await {
-            Ok(room) => Ok(Import::Done(room)),
+            Ok(room) => {
+                seal_later(ledger, &room).await?;
+                Ok(Import::Done(room))
+            }
             Err(error) => {
                 if let Err(error) = ledger.drop_import(&claim).await {
                     tracing::warn!(room = %claim.room, %error, "a failed import could not be dropped yet; that happens when its claim has expired");
@@ -62,8 +73,9 @@ impl Archive {
 
     /// The outcome for a room that is stored already.
     fn compare(&self, stored: Room) -> Import {
-        // `seq` is set by the ledger, and a room of this installation has no token key in its record
-        let same = Room { seq: self.room.seq, token_key: self.room.token_key.clone(), ..stored.clone() };
+        // `seq` is set by the ledger, a room of this installation has no token key in its record, and a worker adds seals
+        let sealed_as = stored.clone().sealed_as(&self.room);
+        let same = Room { seq: self.room.seq, token_key: self.room.token_key.clone(), ..sealed_as };
         if same == self.room { Import::Unchanged(stored) } else { Import::Exists(stored) }
     }
 
@@ -78,5 +90,14 @@ impl Archive {
             }
         }
         ledger.finish_import(claim, &self.room).await
+    }
+}
+
+/// Has a worker seal what came without a seal: archives of older versions, copies, and takes that were closed just before
+/// the archive was written.
+async fn seal_later(ledger: &dyn Ledger, room: &Room) -> Result<(), LedgerError> {
+    match room.next_to_seal() {
+        Some(_) => ledger.enqueue(&room.id, &[Job::seal(room, "imported")]).await,
+        None => Ok(()),
     }
 }

@@ -89,10 +89,11 @@ impl Archive {
         Err(ExecuteError::Contended)
     }
 
-    /// The archive without names, cards, invites and the token key: for a copy to try things on.
+    /// The archive without names, cards, invites and the token key: for a copy to try things on. It has no seals either,
+    /// because their salts come from that key; where it is imported it is sealed anew.
     pub fn masked(mut self) -> Self {
         self.head.masked = true;
-        self.room.token_key = None;
+        self.room = Room { token_key: None, ..self.room.without_seals() };
         self.parts.retain(|part| !matches!(part, Part::Invited(_)));
         let mut names = std::collections::HashMap::new();
         for part in &mut self.parts {
@@ -111,13 +112,13 @@ impl Archive {
         self
     }
 
-    /// The archive as that of another room: with a new id and code, and `copy-of-…` as its `ref`.
+    /// The archive as that of another room: with a new id and code, `copy-of-…` as its `ref`, and no seals.
     pub fn fresh(mut self) -> Self {
         let of = self.room.reference.as_deref().unwrap_or(self.room.code.as_str());
         self.room.reference = Some(reference_of_copy(of));
         self.room.id = RoomId::from_entropy(rand::random());
         self.room.code = RoomCode::from_entropy(rand::random());
-        self.room.token_key = None;
+        self.room = Room { token_key: None, ..self.room.without_seals() };
         (self.head.room, self.head.reference) = (self.room.code.clone(), self.room.reference.clone());
         self
     }

@@ -21,10 +21,12 @@ use crate::domain::{LedgerMs, Refused};
 
 mod ranking;
 mod scan;
+mod sealing;
 
 use ranking::{drop_older_rankings, drop_unused, freeze};
 pub use ranking::{frozen, rank};
 pub use scan::{all_ballots, all_names, all_voters, run_blocking};
+pub use sealing::{HashedBallots, hash_ballots};
 
 /// Attempts of a command while other commands keep changing the record.
 const MAX_ATTEMPTS: u32 = 32;
@@ -168,6 +170,9 @@ pub async fn execute(ledger: &SharedLedger, id: &RoomId, command: &Command) -> R
                 let jobs = caused_by(&snapshot.room, &room);
                 if let Replacement::Stored(stored) = ledger.replace_room(&room, &jobs).await? {
                     let before = std::mem::replace(&mut snapshot.room, stored);
+                    if let Command::Seal { round, take, .. } = command {
+                        log_seal(&snapshot.room, *round, *take);
+                    }
                     drop_older_rankings(ledger, &before, &snapshot.room).await;
                     reconcile_gates(ledger, &mut snapshot).await?;
                     return Ok(snapshot);
@@ -254,5 +259,21 @@ fn log_close(room: &Room) {
         version = take.tally.version,
         closed_at = take.closed_at,
         by = ?take.by
+    );
+}
+
+/// Writes the seal that was just added to the audit log.
+fn log_seal(room: &Room, round: u16, take: u16) {
+    let seal = room.round(round).and_then(|round| round.takes.iter().find(|known| known.take == take)?.seal.as_ref());
+    let Some(seal) = seal else { return };
+    audit!(
+        "sealed",
+        room = %room.id,
+        code = %room.code,
+        round,
+        take,
+        seal_number = seal.number,
+        seal = %seal.seal,
+        leaves = seal.leaves
     );
 }
