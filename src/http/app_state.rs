@@ -7,6 +7,7 @@ use actix_web::HttpRequest;
 use super::error::{ApiError, ApiResult};
 use super::network::{Arrival, Network};
 use super::origin::Origin;
+use super::trees::Trees;
 use super::wrong_keys::WrongKeys;
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::pod::{LedgerClock, Pod};
@@ -30,6 +31,8 @@ pub struct AppState {
     pub found_url: String,
     /// Which proxies are believed, and which hosts and origins are this server's.
     pub network: Arc<Network>,
+    /// The ballots of sealed takes, for proofs.
+    pub trees: Arc<Trees>,
     /// The limit of wrong keys.
     pub wrong_keys: Arc<WrongKeys>,
     /// What the port serves that a request came to.

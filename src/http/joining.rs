@@ -151,9 +151,20 @@ pub fn cookie(request: &HttpRequest, state: &AppState, room: &ActiveRoom, token:
 /// # Errors
 /// 403 `removed`; 503 if the ledger does not answer.
 pub async fn known_voter(state: &AppState, room: &Arc<ActiveRoom>, token: VoterToken) -> ApiResult<(Voter, Ballot)> {
-    let record = room.board.room();
-    let greeting =
-        ResumeRequest { voter: token.voter, name: token.name, card: fresh_card(), take: record.current_take() };
+    voter_with_ballot(state, room, token, room.board.room().current_take()).await
+}
+
+/// The same with the ballot of this round and take.
+///
+/// # Errors
+/// As [`known_voter`].
+pub async fn voter_with_ballot(
+    state: &AppState,
+    room: &Arc<ActiveRoom>,
+    token: VoterToken,
+    take: Option<(u16, u16)>,
+) -> ApiResult<(Voter, Ballot)> {
+    let greeting = ResumeRequest { voter: token.voter, name: token.name, card: fresh_card(), take };
     let (voter, ballot) = room.greet(&state.pod, greeting).await?;
     if voter.removed { Err(ApiError::removed()) } else { Ok((voter, ballot)) }
 }

@@ -8,7 +8,8 @@
 //! | `entrance` | what every request passes: the check of the host, and headers |
 //! | [`body`] | JSON and CSV bodies with errors that name the field |
 //! | [`error`] | problem documents, for every refusal and failure |
-//! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `archives`, `sign_in`, `ledger`, `check` | the API, by resource |
+//! | `rooms`, `rounds`, `reveal`, `joining`, `voters`, `records`, `proofs`, `export`, `archives`, `sign_in`, `ledger`, `check` | the API, by resource |
+//! | `trees` | the ballots of sealed takes, hashed once for all proofs |
 //! | `openapi` | the description of the API |
 //! | `pages`, `no_script` | the pages, and the page for browsers without script |
 //! | `health` | probes and metrics |
@@ -29,6 +30,7 @@ mod check;
 mod cookies;
 mod entrance;
 pub mod error;
+mod export;
 mod health;
 mod joining;
 mod ledger;
@@ -37,11 +39,13 @@ mod no_script;
 mod openapi;
 pub mod origin;
 mod pages;
+mod proofs;
 mod records;
 mod reveal;
 mod rooms;
 mod rounds;
 mod sign_in;
+mod trees;
 mod voters;
 mod wrong_keys;
 pub mod ws;
@@ -49,6 +53,7 @@ pub mod ws;
 pub use app_state::{AppState, Port};
 use error::{ApiError, ApiResult};
 pub use network::Network;
+pub use trees::Trees;
 pub use wrong_keys::WrongKeys;
 
 /// The application of a worker thread.
@@ -127,7 +132,9 @@ fn audience(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(joining::join)
         .service(joining::me)
         .service(joining::rename)
-        .service(voters::vote);
+        .service(voters::vote)
+        .service(records::records)
+        .service(proofs::proof);
 }
 
 /// API calls of the emcee. They do not exist on ports for the audience.
@@ -153,7 +160,7 @@ fn desk(service: &mut utoipa_actix_web::service_config::ServiceConfig<'_>) {
         .service(voters::patch)
         .service(voters::invite)
         .service(voters::invited)
-        .service(records::export)
+        .service(export::export)
         .service(archives::import)
         .service(archives::purge)
         .service(records::audit)

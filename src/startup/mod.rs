@@ -137,6 +137,7 @@ impl Application {
             admin_url: room_urls::admin_url(&settings, &addresses),
             found_url: room_urls::found_url(&settings, addresses.main),
             network: Arc::new(Network::new(&settings.server, &host_name())),
+            trees: Arc::default(),
             wrong_keys: Arc::default(),
             port: Port {
                 emcee: role.serves_emcee() && addresses.admin.is_none(),

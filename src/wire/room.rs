@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::domain::LedgerMs;
 use crate::domain::gate::{GateSum, Tally};
 use crate::domain::room::{ClosedBy, JoinMode, Programme, Room, RoomPhase, Round, Split, Stage, Take, letter};
+use crate::domain::seal::{Digest, Seal};
 use crate::domain::visibility::{self, Audience, Blackout};
 
 use super::reveal::RevealView;
@@ -99,6 +100,9 @@ pub struct RoundView {
     pub outage_ms: u64,
     /// True if everybody may see the result.
     pub shown: bool,
+    /// The seal of the closed take, once it was made and the result may be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seal: Option<Digest>,
     /// The counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tally: Option<TallyView>,
@@ -203,6 +207,32 @@ pub struct RecordView {
     /// How many ms after its deadline it was closed, because all processes were down.
     #[serde(skip_serializing_if = "is_zero")]
     pub outage_ms: u64,
+    /// Its seal, once it was made.
+    #[serde(flatten)]
+    pub seal: Option<SealView>,
+}
+
+/// The seal of a take, among the fields of its record.
+#[derive(Debug, Clone, Serialize)]
+pub struct SealView {
+    /// The seal.
+    pub seal: Digest,
+    /// The seal of the take that was closed before; left out for the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
+    /// The place of the take in the order of the closes, from 1.
+    pub seal_number: u64,
+    /// Ballots in the tree.
+    pub leaves: u64,
+    /// Root of the tree of the ballots.
+    pub root: Digest,
+}
+
+impl SealView {
+    fn new(seal: &Seal) -> Self {
+        let Seal { number, leaves, root, previous, seal } = *seal;
+        Self { seal, previous, seal_number: number, leaves, root }
+    }
 }
 
 impl RecordView {
@@ -215,7 +245,38 @@ impl RecordView {
             closed_at: take.closed_at,
             by: take.by,
             outage_ms: take.outage_ms,
+            seal: take.seal.as_ref().map(SealView::new),
         }
+    }
+}
+
+/// The record of a closed take, in the list of all records.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListedRecord {
+    /// Round number.
+    pub round: u16,
+    /// Take number.
+    pub take: u16,
+    /// True if this take counts.
+    pub counted: bool,
+    /// The record.
+    #[serde(flatten)]
+    pub record: RecordView,
+}
+
+impl ListedRecord {
+    /// The record of a take of `round`.
+    pub fn new(number: u16, round: &Round, take: &Take) -> Self {
+        let counted = take.take == round.take;
+        Self { round: number, take: take.take, counted, record: RecordView::new(take) }
+    }
+
+    /// All records of a room that `audience` may see, by round and take.
+    pub fn all(room: &Room, audience: Audience) -> Vec<Self> {
+        let rounds = (1..).zip(&room.rounds);
+        let takes = rounds.flat_map(|(number, round)| round.takes.iter().map(move |take| (number, round, take)));
+        let seen = takes.filter(|(number, _, take)| visibility::sees_record(room, *number, take, audience));
+        seen.map(|(number, round, take)| Self::new(number, round, take)).collect()
     }
 }
 
@@ -304,6 +365,7 @@ fn round_view(
         by: counted.map(|take| take.by),
         outage_ms: counted.map_or(0, |take| take.outage_ms),
         shown: counted.is_some() && round.is_shown(),
+        seal: counted.filter(|_| sees_result).and_then(|take| take.seal.as_ref()).map(|seal| seal.seal),
         tally: tally.map(|tally| TallyView::new(tally, with_split)),
         winner: counted.filter(|_| sees_result).map(|take| take.winner().map(letter)),
         decided_by: counted.filter(|_| sees_result).map(|take| match take.decided {

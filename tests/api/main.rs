@@ -20,6 +20,7 @@ mod output;
 mod quarantine;
 mod roles;
 mod rounds;
+mod seals;
 mod secure_redis;
 mod slow_log;
 mod sockets;

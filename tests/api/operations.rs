@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// Every route of the contract that this version has, as OpenAPI writes it.
-const ROUTES: [(&str, &[&str]); 26] = [
+const ROUTES: [(&str, &[&str]); 28] = [
     ("/session", &["post", "delete"]),
     ("/rooms", &["post", "get"]),
     ("/rooms/{room}", &["get", "patch", "delete"]),
     ("/rooms/{room}/undelete", &["post"]),
     ("/rooms/{room}/join", &["post"]),
     ("/rooms/{room}/me", &["get", "patch"]),
+    ("/rooms/{room}/me/proof", &["get"]),
+    ("/rooms/{room}/records", &["get"]),
     ("/rooms/{room}/votes", &["post"]),
     ("/rooms/{room}/voters", &["get"]),
     ("/rooms/{room}/voters/{voter}", &["patch"]),

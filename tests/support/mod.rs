@@ -5,7 +5,7 @@
 //! - `cutting_proxy`, `delaying_proxy`: faults of the network between them. `receiver`: what the server sends requests to.
 //! - `http`, `emcee`, `socket`, `voter`: clients. `metrics`: what `/metrics` says.
 //! - `watch`: promises checked on every frame that any client receives.
-//! - `reference`, `ranking`: the rules once more, written for the tests, to compare the server with.
+//! - `reference`, `ranking`, `seals`: the rules once more, written for the tests, to compare the server with.
 //! - `ledgers/`: both ledgers, for the suites that call them without a server. A suite includes it by itself.
 #![allow(dead_code)] // every test binary uses its own part of this
 
@@ -20,6 +20,7 @@ pub mod ranking;
 pub mod receiver;
 pub mod redis;
 pub mod reference;
+pub mod seals;
 pub mod server;
 pub mod socket;
 pub mod voter;
