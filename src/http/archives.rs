@@ -60,10 +60,13 @@ pub async fn import(
     });
     match imported.await? {
         Import::Done(room) => {
-            audit!("room_imported", room = %room.id, code = %room.code, title = %room.title, device = emcee.device);
+            log_import(&room, &emcee, true);
             Ok(HttpResponse::Created().json(imported_view(&state, &room).await?))
         }
-        Import::Unchanged(room) => Ok(HttpResponse::Ok().json(imported_view(&state, &room).await?)),
+        Import::Unchanged(room) => {
+            log_import(&room, &emcee, false);
+            Ok(HttpResponse::Ok().json(imported_view(&state, &room).await?))
+        }
         Import::Exists(room) => {
             let detail = "this room exists already and differs from the archive";
             Err(ApiError::conflict("room_exists", detail).with("room", imported_view(&state, &room).await?))
@@ -79,6 +82,11 @@ pub async fn import(
             Err(error.with("room", imported_view(&state, &room).await?))
         }
     }
+}
+
+/// `new` is false if the room was here already, the same.
+fn log_import(room: &Room, emcee: &Emcee, new: bool) {
+    audit!("room_imported", room = %room.id, code = %room.code, title = %room.title, new, device = emcee.device);
 }
 
 async fn imported_view(state: &AppState, room: &Room) -> ApiResult<serde_json::Value> {

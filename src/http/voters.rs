@@ -15,6 +15,7 @@ use super::joining::rename_voter;
 use crate::actors::active_room::ActiveRoom;
 use crate::actors::coordinator::ANSWER_WITHIN;
 use crate::actors::messages::{Cast, CastOutcome, Casts, ReplyTo};
+use crate::audit;
 use crate::domain::Invalid;
 use crate::domain::ballot::Refusal;
 use crate::domain::ids::{Invite, VoterId};
@@ -146,7 +147,7 @@ pub async fn patch(
     path: web::Path<(String, String)>,
     call: EmceeBody<VoterPatch>,
 ) -> ApiResult {
-    let VoterPatch { name, removed } = call.body;
+    let EmceeBody { emcee, body: VoterPatch { name, removed } } = call;
     let name = name.as_deref().map(Name::parse).transpose()?;
     let room = state.room(&path.0).await?;
     let no_such_voter = || ApiError::not_found("no_such_voter", "there is no such voter");
@@ -154,13 +155,18 @@ pub async fn patch(
     let mut voter = state.pod.command_ledger.voter(&room.board.id, &id).await?.ok_or_else(no_such_voter)?;
     if let Some(name) = name {
         voter = rename_voter(&state, &room, id.clone(), name).await?;
+        audit!("voter_renamed", room = %room.board.id, code = %room.board.code, voter = %id, device = emcee.device);
     }
     if let Some(removed) = removed {
         let partitions = room.board.room().partitions;
         let changed = state.pod.command_ledger.set_removed(&room.board.id, partitions, &id, removed).await?;
         voter = changed.ok_or_else(no_such_voter)?;
+        let (of, code) = (&room.board.id, &room.board.code);
         if removed {
             room.close_sessions_of_voter(&id);
+            audit!("voter_removed", room = %of, %code, voter = %id, device = emcee.device);
+        } else {
+            audit!("voter_restored", room = %of, %code, voter = %id, device = emcee.device);
         }
     }
     let present = state.pod.ledger.present(&room.board.id, &state.pod.peers(), &[id]).await?;
@@ -178,7 +184,7 @@ pub async fn invite(
     path: web::Path<String>,
     call: EmceeBytes,
 ) -> ApiResult {
-    let bytes = call.bytes;
+    let EmceeBytes { emcee, bytes } = call;
     let room = state.room(&path).await?;
     let names = match request.headers().get("content-type").and_then(|kind| kind.to_str().ok()) {
         Some(kind) if kind.starts_with("text/csv") => body::names_of_csv(&bytes)?,
@@ -193,6 +199,8 @@ pub async fn invite(
     let names = names.iter().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
     let people: Vec<_> = names.into_iter().map(|name| (name, Invite::from_entropy(rand::random()))).collect();
     let invites = state.pod.ledger.invite(&room.board.id, &people).await?;
+    let count = people.len();
+    audit!("invited", room = %room.board.id, code = %room.board.code, people = count, device = emcee.device);
     let link = format!("{}/r/{}", state.base_url(&request), room.board.code);
     let invites = people.iter().zip(invites).map(|((name, _), invite)| invite_view(&link, name, &invite));
     Ok(HttpResponse::Created().json(json!({ "invites": invites.collect::<Vec<_>>() })))
@@ -206,10 +214,13 @@ pub async fn invited(
     request: HttpRequest,
     state: web::Data<AppState>,
     path: web::Path<String>,
-    _emcee: Emcee,
+    emcee: Emcee,
 ) -> ApiResult {
     let room = state.room(&path).await?;
     let mut invited = state.pod.ledger.invites(&room.board.id).await?;
+    // who has an invite can vote as that person, so reading them is on record too
+    let count = invited.len();
+    audit!("invites_read", room = %room.board.id, code = %room.board.code, people = count, device = emcee.device);
     invited.sort_by(|a, b| a.name.cmp(&b.name));
     let link = format!("{}/r/{}", state.base_url(&request), room.board.code);
     let invites = invited.into_iter().map(|invited| invite_view(&link, &invited.name, &invited.invite));

@@ -5,6 +5,7 @@ mod support;
 
 mod admin_port;
 mod archives;
+mod audit_log;
 mod auth;
 mod bad_input;
 mod check;
