@@ -36,9 +36,13 @@ pub enum Operation {
     ///
     /// Exit codes: 0 the server has all of them, 1 not all.
     Import(ImportArguments),
-    /// Recount every take from its ballots
+    /// Recount every take from its ballots, on a server or in a file
     ///
-    /// Exit codes: 0 every recount equals the record, 3 one does not, 1 the command failed.
+    /// For a file that `export --format json` or `ndjson` has written no server is needed: counts, winners, ranking and
+    /// seals are computed again from the ballots. Compare the seals that it prints with those that the hall has seen.
+    ///
+    /// Exit codes: 0 everything is exact, 3 something is not, 4 a closed take of the file has no seal, and everything else is
+    /// exact, 1 the command failed.
     Audit(AuditArguments),
     /// Remove rooms for good that were deleted long ago
     ///
@@ -133,6 +137,9 @@ pub struct ExportArguments {
     /// Leave names and all keys, cards and invites out of the archive
     #[arg(long)]
     pub mask: bool,
+    /// Leave the voters' names out of json, ndjson or csv
+    #[arg(long)]
+    pub no_names: bool,
     /// The file for one room; - is stdout
     #[arg(long, value_name = "FILE", default_value = "-", conflicts_with = "dir")]
     pub out: PathBuf,
@@ -170,11 +177,15 @@ pub struct ImportArguments {
 /// Options of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArguments {
-    /// Code or ref of the room; may be left out if there is only one
+    /// Code or ref of the room, which may be left out if there is only one; or an export, and - is stdin
+    #[arg(value_name = "ROOM|FILE")]
     pub room: Option<String>,
     /// Every room
     #[arg(long, conflicts_with = "room")]
     pub all: bool,
+    /// A seal that somebody has noted, or at least its first 16 digits: it must be in the file. May be repeated
+    #[arg(long, value_name = "SEAL", value_parser = noted_seal)]
+    pub seal: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -214,6 +225,15 @@ pub struct CheckArguments {
     pub server: Connection,
 }
 
+/// Parses a seal, or its beginning, as it is shown or printed: digits in groups, in either case.
+fn noted_seal(text: &str) -> Result<String, String> {
+    let digits: String = text.split_whitespace().collect::<String>().to_ascii_lowercase();
+    match (16..=64).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        true => Ok(digits),
+        false => Err("it must be 16 to 64 of the digits 0-9 and a-f".into()),
+    }
+}
+
 /// Parses a span of time as people write it.
 fn span(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|_| "write it like 10s, 2h or 90d".into())
@@ -241,6 +261,14 @@ mod tests {
     #[test]
     fn the_command_line_is_valid() {
         Program::command().debug_assert();
+    }
+
+    #[test]
+    fn a_seal_is_noted_as_it_is_shown() {
+        assert_eq!(noted_seal("1F2e 3d4c 5b6a 7988"), Ok("1f2e3d4c5b6a7988".into()));
+        for text in ["", "1f2e 3d4c", "1f2e 3d4c 5b6a 798x", &"0".repeat(65)] {
+            assert!(noted_seal(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

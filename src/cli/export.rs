@@ -45,6 +45,8 @@ impl Format {
 pub async fn export(arguments: &ExportArguments) -> anyhow::Result<Outcome> {
     let client = Client::new(&arguments.server).await?;
     ensure!(!arguments.mask || arguments.format == Format::Archive, "--mask is for --format archive");
+    let has_names = matches!(arguments.format, Format::Json | Format::Csv | Format::Ndjson);
+    ensure!(!arguments.no_names || has_names, "--no-names is for --format json, ndjson or csv; an archive has --mask");
     let Some(folder) = &arguments.dir else {
         to_one_file(&client, arguments).await?;
         return Ok(Outcome::Fine);
@@ -107,6 +109,7 @@ async fn to_one_file(client: &Client, arguments: &ExportArguments) -> anyhow::Re
 async fn ask(client: &Client, arguments: &ExportArguments, room: &KnownRoom) -> CallResult<Response> {
     let call = client.call(Method::GET, &["rooms", &room.code, "export"]).query("format", arguments.format.name());
     let call = if arguments.mask { call.query("mask", "true") } else { call };
+    let call = if arguments.no_names { call.query("names", "no") } else { call };
     call.send().await
 }
 

@@ -15,7 +15,7 @@ pub enum Outcome {
     Differs = 2,
     /// `audit` or `check` found something wrong.
     Wrong = 3,
-    /// `check` found nothing wrong, but could not check everything.
+    /// `audit` or `check` found nothing wrong, but could not check everything.
     Unseen = 4,
 }
 

@@ -8,3 +8,4 @@ mod mistakes;
 mod operator;
 mod plan;
 mod records;
+mod seals;

@@ -83,12 +83,16 @@ impl Operator {
 
     /// Starts a command in the folder, with nothing in its environment but the server's address and the key.
     pub fn start(&self, arguments: &[&str]) -> Child {
+        self.start_reading(arguments, Stdio::null())
+    }
+
+    fn start_reading(&self, arguments: &[&str], input: Stdio) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tallycast"));
         command.args(arguments).current_dir(self.folder.path()).env_clear().env("TALLYCAST_URL", &self.url);
         if !self.key.is_empty() {
             command.env("TALLYCAST__EMCEE__KEY", &self.key);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command.spawn().expect("the binary starts")
     }
 
@@ -102,6 +106,12 @@ impl Operator {
 
     pub async fn run(&self, arguments: &[&str]) -> CommandOutput {
         self.finish(self.start(arguments)).await
+    }
+
+    /// As `run`, with a file of the folder as standard input.
+    pub async fn run_reading(&self, arguments: &[&str], file: &str) -> CommandOutput {
+        let file = std::fs::File::open(self.path(file)).expect("a file of the folder");
+        self.finish(self.start_reading(arguments, file.into())).await
     }
 }
 

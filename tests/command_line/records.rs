@@ -5,6 +5,7 @@ use crate::support::cluster::Cluster;
 use crate::support::dice;
 use crate::support::emcee::plain_round;
 use crate::support::receiver::Receiver;
+use crate::support::seals::all_sealed;
 use crate::support::voter::{Verdict, Voter};
 use serde_json::{Value, json};
 
@@ -28,6 +29,7 @@ async fn evening(cluster: &Cluster) -> (Operator, String) {
 async fn an_export_is_what_the_server_has() {
     let cluster = Cluster::embedded().await;
     let (operator, code) = evening(&cluster).await;
+    all_sealed(&cluster.emcee(), &code).await;
     let export = cluster.emcee().export(&code).await;
     for room in [code.as_str(), &code.to_lowercase(), "gala-27"] {
         let output = operator.run(&["export", room, "--format", "json"]).await.expect(0, &[]).json();

@@ -1,5 +1,6 @@
-//! `tallycast audit`: recounts every take from its ballots.
+//! `tallycast audit`: recounts every take from its ballots, on a server or in a file.
 
+use anyhow::ensure;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -10,6 +11,11 @@ use super::outcome::{Outcome, print};
 use super::rooms;
 use super::style::{bold, green, red};
 use super::table::{counted, table};
+
+mod export;
+mod file;
+mod ranking;
+mod verify;
 
 /// The server's recount of a room.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,8 +41,12 @@ struct Recount {
 /// Recounts, and prints a table for each room.
 ///
 /// # Errors
-/// The server does not answer, or there is no such room.
+/// The server does not answer, or there is no such room; or the file is not an export.
 pub async fn audit(arguments: &AuditArguments) -> anyhow::Result<Outcome> {
+    if let Some(name) = arguments.room.as_deref().filter(|name| file::is_file(name)) {
+        return file::audit(name, arguments);
+    }
+    ensure!(arguments.seal.is_empty(), "--seal is for a file; GET /rooms/{{room}}/records lists the seals of a server");
     let client = Client::new(&arguments.server).await?;
     let mut audits = vec![];
     for room in rooms::select(&client, arguments.room.as_deref(), arguments.all).await? {
