@@ -13,8 +13,10 @@ import { endPage, ownCorner } from "./voter/ends.js";
 import { codePage, joinPage } from "./voter/entry.js";
 import { hints, join, myself, rememberRoom, roomCode } from "./voter/me.js";
 import { bannerOf, screenOf } from "./voter/picture.js";
+import { canCheck } from "./voter/proof.js";
 import { rankingScreen } from "./voter/ranking.js";
 import { againScreen, lobbyScreen, resultScreen } from "./voter/rest.js";
+import { SealCheck } from "./voter/seals.js";
 import { fateWords, voteScreen } from "./voter/vote.js";
 
 /**
@@ -115,6 +117,8 @@ function live(code, me) {
     changed: draw,
   });
 
+  const seals = canCheck() ? new SealCheck({ ask: (round) => call("GET", `/rooms/${code}/me/proof?round=${round}`, { token: me.token }), changed: draw }) : null;
+
   fill(main, h("section", { class: "page middle" }, h("p", { role: "status" }, "Connecting …")));
   socket.connect();
   const ticking = setInterval(draw, TICK_MS);
@@ -190,7 +194,7 @@ function live(code, me) {
     const round = currentRound(room);
     if (kind === "vote" && round) return voteScreen(round, room.rounds.length, tap);
     if (kind === "again") return againScreen();
-    if (kind === "result") return resultScreen();
+    if (kind === "result") return resultScreen((round, slips) => seals?.of(round, me.voter, slips.kept) ?? "unknown");
     return kind === "reveal" ? rankingScreen() : lobbyScreen();
   }
 

@@ -109,6 +109,16 @@ test("an evening: joining, voting, a lost network, results and the ranking, on a
   await step(desk, "Close round 1");
   await phone.waitForSelector("text=3 votes of yours on the winner: +3");
   await stage.waitForSelector(".verdict:has-text('A wins')");
+  // the record is sealed: the hall sees the seal, and the phone computes that its votes are under it
+  const { records } = await until("the seal", async () => {
+    const sealed = await api.call("GET", `/rooms/${room}/records`);
+    return sealed.records[0]?.seal && sealed;
+  });
+  const groups = records[0].seal.slice(0, 24).match(/.{4}/g).join(" ");
+  await stage.waitForSelector(`.seal:text-is("Seal ${groups}")`);
+  await phone.waitForSelector("text=Your votes are in the sealed record", { timeout: 30_000 });
+  await phone.click("summary:has-text('The sealed records')");
+  await phone.waitForSelector(`.seals code:text-is("${groups}")`);
   await picture(phone, "voter-result");
   await picture(stage, "stage-result");
 

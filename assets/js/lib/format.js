@@ -47,3 +47,12 @@ export function ago(ms) {
 export function list(names) {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names[names.length - 1]}`;
 }
+
+/**
+ * A seal as people compare it: its first 24 digits, in groups of four.
+ *
+ * @param {string} seal
+ */
+export function shortSeal(seal) {
+  return (seal.slice(0, 24).match(/.{1,4}/g) ?? []).join(" ");
+}

@@ -26,6 +26,7 @@
  * @property {Counts} [tally]
  * @property {string | null} [winner] null is a draw, missing is "not to be seen yet"
  * @property {"votes" | "emcee"} [decided_by]
+ * @property {string} [seal] missing until it was made, and while the result may not be seen
  * @property {Take[]} [takes] for the emcee: every running that has a record
  *
  * @typedef {{ take: number, counted: boolean, record?: { votes: number[], voters: number } }} Take

@@ -2,7 +2,7 @@
 
 import { badge, choiceOf, choicesOf, nameOf, paint, titleOf } from "../lib/choices.js";
 import { h, setText } from "../lib/dom.js";
-import { counted, countdown, number } from "../lib/format.js";
+import { counted, countdown, number, shortSeal } from "../lib/format.js";
 import { percentages, sight, sightNote } from "../lib/split.js";
 
 /**
@@ -58,12 +58,13 @@ export function roundPicture(round, room, now) {
   const timer = h("p", { class: "timer", role: "timer" });
   const total = h("p", { class: "total number" });
   const note = h("p", { class: "note" });
+  const seal = h("p", { class: "seal" });
   const secret = h("div", { class: "secret" }, h("p", { class: "secret-total number" }), h("p", {}, "votes"));
   const bars = choices.map(bar);
   const barList = barsOf(bars.map((each) => each.el));
   const verdict = verdictOf(round);
   const unseen = sight(round, now) !== "votes";
-  const el = h("section", { class: unseen ? "round unseen" : "round" }, head(round, room, verdict, timer), secret, barList, h("footer", {}, total, note));
+  const el = h("section", { class: unseen ? "round unseen" : "round" }, head(round, room, verdict, timer), secret, barList, h("footer", {}, total, seal, note));
   return {
     el,
     update({ room, now, timed }) {
@@ -82,6 +83,7 @@ export function roundPicture(round, room, now) {
       secret.hidden = votes !== null;
       setText(total, votes === null ? "" : counted(count, "vote"));
       setText(note, noteOf(current, votes === null ? seen : "votes"));
+      setText(seal, current.seal ? `Seal ${shortSeal(current.seal)}` : "");
     },
   };
 }

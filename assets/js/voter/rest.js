@@ -3,7 +3,7 @@
 import { tokens } from "../lib/ballot.js";
 import { badge, choiceOf, choicesOf, nameOf, paint, titleOf } from "../lib/choices.js";
 import { h, redraw } from "../lib/dom.js";
-import { counted, number } from "../lib/format.js";
+import { counted, number, shortSeal } from "../lib/format.js";
 import { currentRound } from "../lib/known.js";
 import { TIE_RULE } from "../lib/rules.js";
 import { percentages } from "../lib/split.js";
@@ -15,6 +15,7 @@ import { splitBar } from "../lib/splitbar.js";
  * @typedef {import("../lib/wire.js").Round} Round
  * @typedef {import("../lib/wire.js").Room} Room
  * @typedef {import("../lib/ballot.js").Slips} Slips
+ * @typedef {import("./seals.js").Finding} Finding
  */
 
 /** @returns {Screen} */
@@ -53,20 +54,48 @@ export function againScreen() {
   return { el, update: ({ room }) => draw(/** @type {Round} */ (currentRound(room))) };
 }
 
-/** @returns {Screen} */
-export function resultScreen() {
+/**
+ * @param {(round: Round, slips: Slips) => Finding} findingOf what is known of the voter's votes under the round's seal
+ * @returns {Screen}
+ */
+export function resultScreen(findingOf) {
   const el = h("section", { class: "page" });
-  const draw = redraw(el, (/** @type {{ room: Room, slips: Slips | null }} */ { room, slips }) => {
+  const draw = redraw(el, (/** @type {{ room: Room, slips: Slips | null, finding: Finding }} */ { room, slips, finding }) => {
     const round = /** @type {Round} */ (currentRound(room));
     return [
       h("div", {}, h("p", { class: "eyebrow" }, `Round ${round.round} of ${room.rounds.length}`), h("h1", {}, titleOf(round))),
       verdict(round),
       slips && ownPart(round, slips),
+      sealLine(finding),
       sharesOf(round),
       soFar(room),
+      sealsOf(room),
     ];
   });
-  return { el, update: ({ room, slips }) => draw({ room, slips }) };
+  return {
+    el,
+    update({ room, slips }) {
+      const round = /** @type {Round} */ (currentRound(room));
+      const isOwn = slips !== null && slips.round === round.round && slips.take === round.take;
+      draw({ room, slips, finding: isOwn ? findingOf(round, slips) : "unknown" });
+    },
+  };
+}
+
+/** @param {Finding} finding */
+function sealLine(finding) {
+  if (finding === "proved") return h("p", { class: "muted small-text" }, "✓ Your votes are in the sealed record.");
+  if (finding === "broken") return h("p", { class: "error", role: "alert" }, "Your votes could not be found in the sealed record. Keep this page open and tell the organiser.");
+  return null;
+}
+
+/** @param {Room} room */
+function sealsOf(room) {
+  const sealed = room.rounds.filter((round) => round.seal);
+  if (sealed.length === 0) return null;
+  const rows = sealed.map((round) => h("li", {}, h("span", {}, `${round.round}. ${titleOf(round)}`), h("code", {}, shortSeal(round.seal ?? ""))));
+  const about = h("p", { class: "muted small-text" }, "Each seal is computed from a record, its ballots and the seal before. If any of them is changed later, the seals differ from these.");
+  return h("details", { class: "seals" }, h("summary", {}, "The sealed records"), h("ol", {}, ...rows), about);
 }
 
 /** @param {Round} round */
