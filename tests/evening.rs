@@ -20,6 +20,7 @@ use support::cluster::Cluster;
 use support::emcee::{Emcee, round};
 use support::ranking::Ranking;
 use support::reference::{Reference, TakeId, array, number, record};
+use support::seals::{all_sealed, check_chain, check_proof};
 use support::socket::{Heard, PATIENCE, Socket};
 use support::voter::{Verdict, Voter};
 use support::{count, dice, seed};
@@ -432,6 +433,28 @@ async fn check_evening(
         assert_eq!(voter.view["phase"], "finished", "{}: {}", voter.name, voter.view);
     }
     check_me(emcee, ranking, voters).await;
+    check_seals(emcee, room, voters).await;
+}
+
+/// Every take is sealed, each phone can prove its votes, and a stranger can verify the export.
+async fn check_seals(emcee: &Emcee, room: &str, voters: &[Voter]) {
+    let records = all_sealed(emcee, room).await;
+    let export = emcee.export(room).await;
+    check_chain(&records, &export);
+    assert_eq!(array(&records, "records").len(), 8, "seven rounds, one of them run twice");
+    for voter in voters {
+        let proof = voter.http(&emcee.http, Method::GET, &format!("/me/proof?round={LAST}"), None).await;
+        match voter.told.get(&(LAST, 1)).filter(|told| !told.votes.is_empty()) {
+            Some(told) => check_proof(&proof.expect(200, "a proof"), &voter.id, &told.votes),
+            None => drop(proof.expect_problem(404, "no_ballot", &voter.name)),
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("evening.json");
+    std::fs::write(&file, export.to_string()).expect("a file of the test's own");
+    let audit = std::process::Command::new(env!("CARGO_BIN_EXE_tallycast")).arg("audit").arg(file).env_clear().output();
+    let audit = audit.expect("the binary starts");
+    assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
 }
 
 /// `GET /me` tells a phone that forgot everything the same as what it knew.
