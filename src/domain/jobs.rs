@@ -80,10 +80,6 @@ pub fn caused_by(before: &Room, after: &Room) -> Vec<Job> {
             let (was_public, is_public) =
                 (old.is_some_and(|old| is_public(round.split, old)), is_public(round.split, take));
             let text = format!("{}\nRound {number}, {}", heading(after), round.title);
-            if old.is_none() {
-                // before the archive, which then has the seal
-                jobs.push(Job::seal(after, &format!("{number}-{}", take.take)));
-            }
             if is_public && !was_public {
                 let id = format!("result-{number}-{}", take.take);
                 jobs.push(message(id, format!("{text}: {}", result(after, number, take))));
@@ -95,6 +91,8 @@ pub fn caused_by(before: &Room, after: &Room) -> Vec<Job> {
                 jobs.push(message(id, format!("{text}: decided anew. {}", result(after, number, take))));
             }
             if old.is_none() {
+                // before the archive, which then has the seal
+                jobs.push(Job::seal(after, &format!("{number}-{}", take.take)));
                 let id = format!("{}-archive-{number}-{}", after.id, take.take);
                 jobs.push(Job { id, task: Task::Archive });
             }

@@ -7,7 +7,7 @@ use crate::support::dice;
 use crate::support::emcee::{Emcee, plain_round, round};
 use crate::support::http::Answer;
 use crate::support::reference::{array, text};
-use crate::support::seals::{all_sealed, check_chain, check_proof};
+use crate::support::seals::{all_sealed, check_chain, check_proof, leaf};
 use crate::support::server::Server;
 use crate::support::socket::Socket;
 use crate::support::voter::{Verdict, Voter};
@@ -254,6 +254,35 @@ async fn a_hall_that_asks_for_its_proofs_at_once_costs_one_read_of_the_ballots()
         check_proof(&proof.expect(200, "a proof"), &voter.id, "aab");
     }
     assert!((1..=2).contains(&reads), "the ballots of 300 voters were read {reads} times");
+}
+
+/// The hashes on the path of a proof are leaves of others. A voter who knows who they are, as from an export without names,
+/// tries every ballot that they can have cast.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proof_does_not_tell_the_votes_of_a_neighbour() {
+    let cluster = Cluster::embedded().await;
+    let emcee = cluster.emcee();
+    let (room, voters) = voted(&cluster, &emcee, 2).await;
+    let proof = proof(&emcee, &voters[0], 1).await.expect(200, "a proof");
+    let neighbours: Vec<&str> = array(&proof, "path").iter().filter_map(Value::as_str).collect();
+    let [neighbour] = neighbours.as_slice() else { panic!("two leaves have one neighbour each: {neighbours:?}") };
+    let record = &proof["record"];
+    let longest =
+        record["closed_at"].as_u64().zip(record["opened_at"].as_u64()).map(|(closed, opened)| closed - opened);
+    let tries = |salt: &Value| {
+        let ballots = ["a", "b", "aa", "ab", "ba", "bb", "aaa", "aab", "aba", "abb", "baa", "bab", "bba", "bbb"];
+        let times = 0..=longest.expect("times");
+        let mut leaves = times.flat_map(|time| {
+            ballots.map(|votes| leaf(&json!({"voter": voters[1].id, "votes": votes, "time_ms": time, "salt": salt})))
+        });
+        leaves.any(|leaf| leaf == *neighbour)
+    };
+    assert!(!tries(&proof["salt"]), "found with the own salt");
+    assert!(!tries(&json!("00".repeat(32))), "found without a salt");
+    let export = emcee.export(&room).await;
+    let ballots = array(&export["rounds"][0]["takes"][0], "ballots");
+    let other = ballots.iter().find(|ballot| ballot["voter"] == voters[1].id.as_str()).expect("a ballot");
+    assert!(tries(&other["salt"]), "the search would find it");
 }
 
 /// Somebody who can write to Redis changes a vote, and leaves every count as it was.
