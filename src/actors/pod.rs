@@ -40,6 +40,8 @@ pub struct Pod {
     pub health: PodHealth,
     /// Shortest time between two tallies to the same socket.
     pub tick: Duration,
+    /// True if this process does what is due in a room, and stores alarms. See [`crate::settings::PodRole::keeps_records`].
+    pub keeps_records: bool,
     /// Where voters reach this server, without a slash at the end: as set, or the address that leads out of this
     /// machine. `None`: only the request tells.
     pub voters_url: Option<String>,

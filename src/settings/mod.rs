@@ -58,6 +58,8 @@ impl LogSettings {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn load(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
@@ -78,7 +80,8 @@ mod tests {
     fn the_environment_wins_and_the_long_form_over_the_short() {
         let settings = load(&[("SERVER_PORT", "9001"), ("REDIS_HOST", "db"), ("ADMIN", "1")]).unwrap();
         assert_eq!(settings.server.port, 9001);
-        assert_eq!(settings.ledger.kind().unwrap(), LedgerKind::Redis("redis://db:6379".into()));
+        assert_eq!(settings.ledger.kind().unwrap(), LedgerKind::Redis);
+        assert_eq!(settings.ledger.url.expose_secret(), "redis://db:6379");
         assert_eq!(settings.server.role, PodRole::Admin);
         let settings = load(&[("SERVER_PORT", "9001"), ("TALLYCAST__SERVER__PORT", "9002")]).unwrap();
         assert_eq!(settings.server.port, 9002);
@@ -97,6 +100,7 @@ mod tests {
             ("TALLYCAST__SERVER__TRUSTED_HOPS", "10.0.0.0/33", &["server.trusted_hops", "10.0.0.0/33"]),
             ("TALLYCAST__SERVER__ALLOWED_HOSTS", "a.example:80", &["server.allowed_hosts", "port", "a.example:80"]),
             ("TALLYCAST__SERVER__ALLOWED_HOSTS", "https://a.example", &["server.allowed_hosts", "scheme", "https://"]),
+            ("TALLYCAST__LEDGER__PASSWORD", "short", &["ledger.password", "12", "5"]),
             ("TALLYCAST__LEDGER__URL", "mysql://x", &["ledger.url", "embedded:PATH", "mysql:"]),
             ("TALLYCAST__JOBS__LEASE_SECONDS", "0", &["jobs.lease_seconds", "1 to 3600", "0"]),
             ("TALLYCAST__TRACES__ENDPOINT", "collector:4318", &["traces.endpoint", "http://", "collector:4318"]),
@@ -129,7 +133,15 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_printed() {
-        let settings = load(&[("TALLYCAST__EMCEE__KEY", "hush-hush-hush")]).unwrap();
-        assert!(!format!("{settings:?}").contains("hush"));
+        let settings = load(&[
+            ("TALLYCAST__EMCEE__KEY", "hush-hush-hush"),
+            ("TALLYCAST__SERVER__SECRET", "hush-hush-hush-hush"),
+            ("TALLYCAST__LEDGER__URL", "redis://user:hush-hush-hush@db"),
+            ("TALLYCAST__LEDGER__PASSWORD", "hush-hush-hush"),
+            ("TALLYCAST__JOBS__WEBHOOK_URL", "https://chat.example.org/hush"),
+        ])
+        .unwrap();
+        let printed = format!("{settings:?} {}", settings.ledger.shown());
+        assert!(printed.contains("redis://db") && !printed.contains("hush"), "{printed}");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::error::{SettingsError, out_of_range};
@@ -122,6 +122,12 @@ impl PodRole {
         matches!(self, Self::All | Self::Audience)
     }
 
+    /// True if what is due in a room is done here, and what follows from it is stored: closes, reveals, alarms. A process
+    /// for the audience only stores votes and voters, so its user of Redis needs no right to write records and jobs.
+    pub fn keeps_records(self) -> bool {
+        self != Self::Audience
+    }
+
     /// True if jobs are done here.
     pub fn does_jobs(self) -> bool {
         matches!(self, Self::All | Self::Worker)
@@ -150,8 +156,14 @@ pub struct EmceeSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerSettings {
-    /// `embedded:PATH`, `redis://…`, `rediss://…` or `redis+sentinel://…`.
-    pub url: String,
+    /// `embedded:PATH`, `redis://…`, `rediss://…` or `redis+sentinel://…`. It may hold a password.
+    pub url: SecretString,
+    /// The user of Redis; empty: that of the URL.
+    pub user: String,
+    /// The user's password; empty: that of the URL.
+    pub password: SecretString,
+    /// A file that holds the password.
+    pub password_file: String,
     /// How many replicas must confirm a change before it is acknowledged.
     pub replicas: usize,
     /// A file with the certificate authority of a `rediss://` server.
@@ -167,8 +179,8 @@ pub struct LedgerSettings {
 pub enum LedgerKind {
     /// An embedded one, in this file.
     Embedded(PathBuf),
-    /// A Redis server's URL.
-    Redis(String),
+    /// A Redis server.
+    Redis,
 }
 
 /// `[jobs]`.
@@ -233,9 +245,10 @@ impl TryFrom<String> for LogFormat {
 impl LedgerSettings {
     /// The URL without user name and password, to show it.
     pub fn shown(&self) -> String {
-        match (self.url.split_once("://"), self.url.rsplit_once('@')) {
+        let url = self.url.expose_secret();
+        match (url.split_once("://"), url.rsplit_once('@')) {
             (Some((scheme, _)), Some((_, place))) => format!("{scheme}://{place}"),
-            _ => self.url.clone(),
+            _ => url.to_owned(),
         }
     }
 
@@ -244,11 +257,9 @@ impl LedgerSettings {
     /// # Errors
     /// It names neither of them.
     pub fn kind(&self) -> Result<LedgerKind, SettingsError> {
-        match self.url.split_once(':') {
+        match self.url.expose_secret().split_once(':') {
             Some(("embedded", path)) if !path.is_empty() => Ok(LedgerKind::Embedded(path.into())),
-            Some(("redis" | "rediss" | "redis+sentinel", rest)) if rest.starts_with("//") => {
-                Ok(LedgerKind::Redis(self.url.clone()))
-            }
+            Some(("redis" | "rediss" | "redis+sentinel", rest)) if rest.starts_with("//") => Ok(LedgerKind::Redis),
             Some(("redis+cluster", _)) => {
                 let limit = "may not be redis+cluster:// in this version; one Redis carries more than a million voters";
                 Err(SettingsError::OutOfRange(format!("ledger.url {limit}")))

@@ -29,6 +29,7 @@ pub fn validate(settings: &Settings) -> Result<(), SettingsError> {
     check_range("jobs.lease_seconds", settings.jobs.lease_seconds, 1, 3_600)?;
     check_length("server.secret", &settings.server.secret, 16)?;
     check_length("emcee.key", &settings.emcee.key, 12)?;
+    check_length("ledger.password", &settings.ledger.password, 12)?;
     if !(0.0..=1.0).contains(&settings.traces.sample) {
         return Err(out_of_range("traces.sample", "must be 0 to 1", settings.traces.sample));
     }

@@ -105,6 +105,7 @@ impl Application {
             quarantine,
             health: PodHealth::new(settings.ledger.allow_unverified),
             tick: Duration::from_millis(settings.server.tick_ms),
+            keeps_records: settings.server.role.keeps_records(),
             voters_url: room_urls::voters_url(&settings, addresses.main, folder.is_some()),
             next_session: AtomicU64::new(1),
             peers: std::sync::RwLock::default(),
@@ -310,17 +311,21 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, SharedLedge
             let commands = ledger.for_commands();
             Ok((Arc::new(ledger), Arc::new(commands), Some(folder)))
         }
-        LedgerKind::Redis(url) => {
+        LedgerKind::Redis => {
             let ca = match settings.ledger.ca_file.as_str() {
                 "" => None,
                 file => Some(std::fs::read(file).with_context(|| format!("settings: ledger.ca_file {file}"))?),
             };
             let options = RedisOptions {
+                user: settings.ledger.user.clone(),
+                password: secrets::ledger_password(&settings.ledger)?,
                 ca,
+                // one process that watches it is enough, and those for the audience have no right to
+                watches_slow_log: settings.server.role.keeps_records(),
                 replicas: settings.ledger.replicas,
                 tick_ms: settings.server.tick_ms,
                 pool_size: settings.ledger.pool_size,
-                ..RedisOptions::new(url)
+                ..RedisOptions::new(settings.ledger.url.clone())
             };
             let commands = RedisOptions { pool_size: COMMAND_CONNECTIONS, ..options.clone() };
             Ok((Arc::new(RedisLedger::new(options)?), Arc::new(RedisLedger::new(commands)?), None))

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::auth::Auth;
 use crate::domain::ids::RoomId;
-use crate::settings::{EmceeSettings, JobSettings, Settings};
+use crate::settings::{EmceeSettings, JobSettings, LedgerSettings, Settings};
 
 /// The file of a generated key, in the folder of an embedded ledger.
 const KEY_FILE: &str = "emcee.key";
@@ -48,12 +48,17 @@ pub fn auth(settings: &Settings, folder: Option<&Path>) -> anyhow::Result<Auth> 
     Ok(Auth::new(key, &secret))
 }
 
-/// The chat's webhook, if one is set.
+/// The chat's webhook, if one is set. Its file may be missing or empty, as where a mounted secret has none.
 ///
 /// # Errors
 /// Its file cannot be read, or it is not a valid URL.
 pub fn webhook(settings: &JobSettings) -> anyhow::Result<Option<SecretString>> {
-    let url = configured(&settings.webhook_url, &settings.webhook_url_file)?;
+    let file = settings.webhook_url_file.as_str();
+    if settings.webhook_url.expose_secret().is_empty() && !file.is_empty() && is_missing_or_empty(file) {
+        tracing::info!(file, "there is no webhook in this file, so no messages are sent");
+        return Ok(None);
+    }
+    let url = configured(&settings.webhook_url, file)?;
     if let Some(url) = &url
         && !["http://", "https://"].iter().any(|scheme| url.expose_secret().starts_with(scheme))
     {
@@ -61,6 +66,14 @@ pub fn webhook(settings: &JobSettings) -> anyhow::Result<Option<SecretString>> {
         bail!("settings: jobs.webhook_url must be http://… or https://…");
     }
     Ok(url)
+}
+
+/// The password of Redis, if it is not in the URL.
+///
+/// # Errors
+/// Its file cannot be read, or is too short.
+pub fn ledger_password(settings: &LedgerSettings) -> anyhow::Result<Option<SecretString>> {
+    configured(&settings.password, &settings.password_file)
 }
 
 fn configured(value: &SecretString, file: &str) -> anyhow::Result<Option<SecretString>> {
@@ -74,6 +87,13 @@ fn configured(value: &SecretString, file: &str) -> anyhow::Result<Option<SecretS
     match text.trim() {
         short if short.len() < 12 => bail!("settings: {file} must hold at least 12 characters"),
         text => Ok(Some(text.to_owned().into())),
+    }
+}
+
+fn is_missing_or_empty(file: &str) -> bool {
+    match std::fs::read(file) {
+        Ok(bytes) => bytes.trim_ascii().is_empty(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 

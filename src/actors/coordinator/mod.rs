@@ -26,7 +26,7 @@ use crate::domain::command::Command;
 use crate::domain::gate::partition_of;
 use crate::domain::ids::RoomId;
 use crate::ledger::LedgerError;
-use crate::ledger::execute::{ExecuteError, RoomSnapshot, execute, execute_due};
+use crate::ledger::execute::{ExecuteError, RoomSnapshot, execute, execute_due, reconcile_room};
 
 mod commit;
 mod commit_queue;
@@ -100,7 +100,8 @@ impl RoundCoordinator {
         self.timer = Some(ctx.run_later(wait, |coordinator, ctx| coordinator.do_due(ctx)));
     }
 
-    /// Asks the ledger to do what is due. The ledger's clock decides, so a call that comes too early changes nothing.
+    /// Asks the ledger to do what is due. The ledger's clock decides, so a call that comes too early changes nothing. A
+    /// process that keeps no records reads what another one has done.
     fn do_due(&mut self, ctx: &mut Context<Self>) {
         self.timer = None;
         let Some(room) = self.active().filter(|_| !self.doing_due) else { return };
@@ -109,7 +110,10 @@ impl RoundCoordinator {
         let (rooms, id) = (self.rooms.clone(), self.room.clone());
         let work = async move {
             let due = room.board.next_due();
-            let snapshot = execute_due(&rooms.pod.command_ledger, &id).await?;
+            let snapshot = match rooms.pod.keeps_records {
+                true => execute_due(&rooms.pod.command_ledger, &id).await?,
+                false => reconcile_room(&*rooms.pod.ledger, &id).await?,
+            };
             rooms.apply_snapshot(&room, snapshot).await?;
             Ok::<_, ExecuteError>(room.board.next_due() == due)
         };

@@ -202,8 +202,10 @@ impl Subscriber {
             let now = self.rooms.pod.clock.now();
             room.board.put_connected(connected, now);
             let shown = beacons.iter().map(|beacon| beacon.shown).min().unwrap_or(counts.stored);
-            // each process raises the alarm for its own sockets
-            self.watch_numbers(room, counts.acknowledged, counts.stored, room.board.oldest_unshown());
+            let oldest_unshown_ms = beacons.iter().map(|beacon| beacon.oldest_unshown_ms).max().unwrap_or(0);
+            if self.rooms.pod.keeps_records {
+                self.watch_numbers(room, counts.acknowledged, counts.stored, Duration::from_millis(oldest_unshown_ms));
+            }
             room.board.put_desk(
                 DeskView {
                     connected,
@@ -212,7 +214,7 @@ impl Subscriber {
                     acknowledged: counts.acknowledged,
                     stored: counts.stored,
                     shown: shown.min(counts.stored),
-                    oldest_unshown_ms: beacons.iter().map(|beacon| beacon.oldest_unshown_ms).max().unwrap_or(0),
+                    oldest_unshown_ms,
                     stages: beacons.iter().flat_map(|beacon| &beacon.stages).map(stage_view).collect(),
                     desks: beacons.iter().flat_map(|beacon| &beacon.desks).map(device_view).collect(),
                     pods: pod_views.clone(),
@@ -230,7 +232,8 @@ impl Subscriber {
     }
 
     /// Raises an alarm where acknowledged, stored and shown disagree: if more votes were acknowledged than are stored, or a
-    /// vote was not shown for [`UNSHOWN`]. At most once an hour for each room, over all processes.
+    /// vote was not shown for [`UNSHOWN`] on the screens of some process. At most once an hour for each room, over all
+    /// processes.
     fn watch_numbers(&self, room: &ActiveRoom, acknowledged: u64, stored: u64, oldest_unshown: Duration) {
         let what = if acknowledged > stored {
             format!("{acknowledged} votes were acknowledged and {stored} are stored")

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::connections::Connections;
 use super::gate_codec;
-use super::keys::{control_channel, gates_channel};
+use super::keys::{beacons_channel, control_channel, gates_channel, is_beacons_channel, is_control_channel};
 use super::lossy_sender::LossySender;
 use crate::domain::ids::RoomId;
 use crate::ledger::FeedEvent;
@@ -91,8 +91,8 @@ impl FeedTask {
         loop {
             let followed = self.rooms.clone();
             let connections = self.connections.clone();
-            let channels: Vec<String> =
-                followed.iter().map(gates_channel).chain([control_channel(connections.database())]).collect();
+            let shared = [control_channel(connections.database()), beacons_channel(connections.database())];
+            let channels: Vec<String> = followed.iter().map(gates_channel).chain(shared).collect();
             let Some(connected) = self.until_done(connections.subscribe(&channels), true).await else { return };
             match connected {
                 Ok(messages) => {
@@ -166,9 +166,10 @@ impl FeedTask {
                 message = stream.next() => {
                     let Some(message) = message else { return Disconnect::Lost };
                     last_received = Instant::now();
-                    match decode(message.get_payload_bytes()) {
+                    let channel = message.get_channel_name();
+                    match decode(message.get_payload_bytes()).filter(|event| belongs_to(event, channel)) {
                         Some(event) => self.events.send(event),
-                        None => tracing::warn!(channel = message.get_channel_name(), "invalid feed message"),
+                        None => tracing::warn!(channel, "invalid feed message"),
                     }
                 }
                 Some(is_alive) = &mut pong => {
@@ -226,6 +227,16 @@ async fn change_subscriptions(sink: &mut PubSubSink, followed: &mut BTreeSet<Roo
     matches!(timeout(PING_TIMEOUT, changing).await, Ok(Ok(())))
 }
 
+/// True if such a message is sent on this channel. Who may send on a channel is a matter of rights in Redis, so a message
+/// counts only where it belongs. Beacons on the control channel are those of earlier versions.
+fn belongs_to(event: &FeedEvent, channel: &str) -> bool {
+    match event {
+        FeedEvent::Gate { room, .. } => channel == gates_channel(room),
+        FeedEvent::Beacon(_) => is_beacons_channel(channel) || is_control_channel(channel),
+        _ => is_control_channel(channel),
+    }
+}
+
 /// Decodes a message: a gate is a line of words, everything else is JSON. `None` if it is neither.
 fn decode(payload: &[u8]) -> Option<FeedEvent> {
     if payload.starts_with(b"{") {
@@ -244,6 +255,7 @@ fn decode(payload: &[u8]) -> Option<FeedEvent> {
 mod tests {
     use super::*;
     use crate::domain::gate::Gate;
+    use crate::ledger::Beacon;
 
     #[test]
     fn a_gate_message_holds_room_partition_and_gate() {
@@ -262,6 +274,22 @@ mod tests {
             event,
             Some(FeedEvent::RoomChanged { room: RoomId::parse("abcdefghijklmnop").unwrap(), seq: 1_700_000_000_000 })
         );
+    }
+
+    /// Otherwise a pod that may only send beacons could end the emcee's sign-in.
+    #[test]
+    fn a_message_counts_only_on_the_channel_where_it_belongs() {
+        let room = RoomId::parse("abcdefghijklmnop").unwrap();
+        let gate = FeedEvent::Gate { room: room.clone(), partition: 0, gate: Box::default() };
+        let beacon = Beacon { pod: "p".into(), ready: true, sessions: 0, commit_p99_ms: 0.0, rooms: vec![] };
+        let signed_out = FeedEvent::SignedOut { sign_in: "s".into() };
+        let other = gates_channel(&RoomId::parse("ponmlkjihgfedcba").unwrap());
+        let channels = [gates_channel(&room), beacons_channel(0), control_channel(0), other];
+        let counts = |event: &FeedEvent| channels.each_ref().map(|channel| belongs_to(event, channel));
+        assert_eq!(counts(&gate), [true, false, false, false]);
+        assert_eq!(counts(&FeedEvent::Beacon(beacon)), [false, true, true, false]);
+        assert_eq!(counts(&signed_out), [false, false, true, false]);
+        assert_eq!(counts(&FeedEvent::RoomChanged { room, seq: 1 }), [false, false, true, false]);
     }
 
     #[test]

@@ -18,14 +18,34 @@ pub(super) const IMPORT_TOKEN: &str = "tc:{dir}:import_token";
 /// Never written: see `health.rs`.
 pub(super) const PROBE: &str = "tc:{dir}:probe";
 
+/// How the names of channels begin.
+const CONTROL: &str = "tc:control:";
+const BEACONS: &str = "tc:beacons:";
+
 /// Exists from the end of a sign-in until the time at which it would have expired anyway.
 pub(super) fn signed_out(sign_in: &str) -> String {
     format!("tc:{{dir}}:signed_out:{sign_in}")
 }
 
-/// The channel of all messages except gates. Channels do not belong to a database, so its number is part of the name.
+/// The channel of all messages except gates and beacons: those that only processes with the emcee or jobs may send.
+/// Channels do not belong to a database, so its number is part of the name.
 pub(super) fn control_channel(database: i64) -> String {
-    format!("tc:control:{database}")
+    format!("{CONTROL}{database}")
+}
+
+/// True for the control channel of any database.
+pub(super) fn is_control_channel(channel: &str) -> bool {
+    channel.starts_with(CONTROL)
+}
+
+/// The channel of beacons, which every process sends.
+pub(super) fn beacons_channel(database: i64) -> String {
+    format!("{BEACONS}{database}")
+}
+
+/// True for the beacons' channel of any database.
+pub(super) fn is_beacons_channel(channel: &str) -> bool {
+    channel.starts_with(BEACONS)
 }
 
 /// The channel of a room's gates.

@@ -11,6 +11,8 @@ pub struct RedisLedger {
     /// Commits publish a gate at most once in this time.
     pub(super) tick_ms: u64,
     pub(super) full_scans: FullScans,
+    /// Whether the regular check also asks for the slow log.
+    pub(super) watches_slow_log: bool,
 }
 
 impl RedisLedger {
@@ -23,6 +25,7 @@ impl RedisLedger {
             connections: Connections::new(&options)?,
             tick_ms: options.tick_ms,
             full_scans: FullScans::new(options.all_jobs_every),
+            watches_slow_log: options.watches_slow_log,
         })
     }
 }

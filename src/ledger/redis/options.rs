@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
-/// How to reach Redis, and how long to wait for it. It may hold a password, so it cannot be printed.
+use secrecy::SecretString;
+
+/// How to reach Redis, and how long to wait for it.
 #[derive(Clone)]
 pub struct RedisOptions {
     /// `redis://[user:password@]host[:port][/database]`, or `rediss://` over TLS, or
     /// `redis+sentinel://[user:password@]host[:port][,host[:port]…]/name[/database]`.
-    pub url: String,
+    pub url: SecretString,
+    /// The user to sign in as; empty: that of the URL.
+    pub user: String,
+    /// The user's password; `None`: that of the URL.
+    pub password: Option<SecretString>,
     /// The certificate authority of a `rediss://` server, as PEM; `None` for those that browsers trust.
     pub ca: Option<Vec<u8>>,
     /// Replicas that must confirm a change before it is acknowledged; 0 to ask none.
@@ -20,21 +26,26 @@ pub struct RedisOptions {
     pub connect_timeout: Duration,
     /// Timeout of a whole call, connecting included.
     pub response_timeout: Duration,
+    /// Whether the regular check also asks for the slow log, which takes a right that not every user of Redis has.
+    pub watches_slow_log: bool,
     /// How often all rooms are asked for their jobs. A job whose hint was lost is found this late.
     pub all_jobs_every: Duration,
 }
 
 impl RedisOptions {
     /// The default options.
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: impl Into<SecretString>) -> Self {
         Self {
             url: url.into(),
+            user: String::new(),
+            password: None,
             ca: None,
             replicas: 0,
             tick_ms: 100,
             pool_size: 16,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(2),
+            watches_slow_log: true,
             all_jobs_every: Duration::from_secs(60),
         }
     }

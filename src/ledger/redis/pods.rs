@@ -5,7 +5,7 @@ use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 
 use super::feed::RedisFeed;
-use super::keys::{RoomKeys, control_channel, gates_channel, signed_out};
+use super::keys::{RoomKeys, beacons_channel, control_channel, gates_channel, signed_out};
 use super::ledger::RedisLedger;
 use super::partition_writer::gate_label;
 use super::{error, gate_codec};
@@ -23,7 +23,7 @@ impl PodStore for RedisLedger {
     }
 
     async fn announce(&self, event: &FeedEvent) -> Result<(), LedgerError> {
-        let channel = control_channel(self.connections.database());
+        let database = self.connections.database();
         let announce = |mut redis: MultiplexedConnection| async move {
             match event {
                 FeedEvent::Gate { room, partition, gate } => {
@@ -32,7 +32,8 @@ impl PodStore for RedisLedger {
                 }
                 // made by each feed itself
                 FeedEvent::Lost | FeedEvent::Resumed => Ok(()),
-                event => publish(&mut redis, &channel, event).await,
+                FeedEvent::Beacon(_) => publish(&mut redis, &beacons_channel(database), event).await,
+                event => publish(&mut redis, &control_channel(database), event).await,
             }
         };
         self.connections.run(announce).await

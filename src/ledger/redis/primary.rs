@@ -15,6 +15,7 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo,
     TlsCertificates,
 };
+use secrecy::ExposeSecret;
 use tokio::sync::Mutex;
 
 use super::error;
@@ -61,8 +62,8 @@ impl PrimaryResolver {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(options.connect_timeout.min(options.response_timeout)))
             .set_response_timeout(Some(options.response_timeout));
-        let (info, sentinels) = match options.url.strip_prefix("redis+sentinel://") {
-            Some(rest) => (None, Some(Sentinels::parse(rest)?)),
+        let (info, sentinels) = match options.url.expose_secret().strip_prefix("redis+sentinel://") {
+            Some(rest) => (None, Some(Sentinels::parse(rest, options)?)),
             None => (Some(connection_info(options)?), None),
         };
         let connect_timeout = options.connect_timeout.min(options.response_timeout);
@@ -149,7 +150,7 @@ impl Inner {
 
 impl Sentinels {
     /// Reads `[user:password@]host[:port][,…]/name[/database]`.
-    fn parse(rest: &str) -> Result<Self, Invalid> {
+    fn parse(rest: &str, options: &RedisOptions) -> Result<Self, Invalid> {
         let (login, rest) = rest.rsplit_once('@').map_or(("", rest), |(login, rest)| (login, rest));
         let mut parts = rest.split('/');
         let hosts = parts.next().unwrap_or_default();
@@ -165,7 +166,7 @@ impl Sentinels {
         let addresses = addresses.ok_or_else(|| bad_url("a sentinel is not host:port"))?;
         let login = if login.is_empty() { String::new() } else { format!("{login}@") };
         let like = format!("redis://{login}primary/{database}").into_connection_info();
-        let settings = like.map_err(|e| bad_url(e.to_string()))?.redis_settings().clone();
+        let settings = with_login(like.map_err(|e| bad_url(e.to_string()))?.redis_settings(), options);
         Ok(Self { addresses, name: name.to_owned(), settings, lookup: Mutex::default() })
     }
 
@@ -190,15 +191,30 @@ impl Sentinels {
 }
 
 fn connection_info(options: &RedisOptions) -> Result<ConnectionInfo, Invalid> {
-    let url = options.url.as_str();
+    let url = options.url.expose_secret();
     if !url.starts_with("redis://") && !url.starts_with("rediss://") {
         return Err(bad_url("it does not begin with redis://"));
     }
     let info = url.into_connection_info().map_err(|e| bad_url(e.to_string()))?;
+    let settings = with_login(info.redis_settings(), options);
+    let info = info.set_redis_settings(settings);
     let Some(ca) = &options.ca else { return Ok(info) };
     let certificates = TlsCertificates { client_tls: None, root_cert: Some(ca.clone()) };
     let client = Client::build_with_tls(info, certificates).map_err(|e| Invalid::new("ca_file", e.to_string()))?;
     Ok(client.get_connection_info().clone())
+}
+
+/// The settings of a connection with the login of the options, where they have one. A user with few rights may not say
+/// which library a connection comes from, so it does not.
+fn with_login(settings: &RedisConnectionInfo, options: &RedisOptions) -> RedisConnectionInfo {
+    let mut settings = settings.clone();
+    if !options.user.is_empty() {
+        settings = settings.set_username(&options.user).set_skip_set_lib_name();
+    }
+    if let Some(password) = &options.password {
+        settings = settings.set_password(password.expose_secret());
+    }
+    settings
 }
 
 /// The error does not repeat the URL, because it may hold a password.
@@ -213,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_sentinel_url_names_the_sentinels_the_primary_and_the_login() {
-        let sentinels = Sentinels::parse("anna:se@cret@a:1,b,c:3/tallycast/7").unwrap();
+        let sentinels = Sentinels::parse("anna:se@cret@a:1,b,c:3/tallycast/7", &RedisOptions::new("")).unwrap();
         let addresses = [("a".to_owned(), 1), ("b".to_owned(), DEFAULT_SENTINEL_PORT), ("c".to_owned(), 3)];
         assert_eq!((sentinels.addresses.as_slice(), sentinels.name.as_str()), (&addresses[..], "tallycast"));
         assert_eq!(sentinels.settings.db(), 7);
@@ -236,6 +252,25 @@ mod tests {
                 PrimaryResolver::new(&RedisOptions::new(url)).err().unwrap_or_else(|| panic!("{url} was accepted"));
             assert!(!error.to_string().contains("secret"), "{error}");
             assert!(error.to_string().contains("must be redis[s]://"), "{error}");
+        }
+    }
+
+    #[test]
+    fn user_and_password_of_the_options_come_before_those_of_the_url() {
+        for url in ["redis://u:old@192.0.2.1/7", "redis+sentinel://u:old@192.0.2.1/name/7"] {
+            let login = |options: &RedisOptions| match PrimaryResolver::new(options).unwrap().0.as_ref() {
+                Inner { sentinels: Some(sentinels), .. } => sentinels.settings.clone(),
+                Inner { primary, .. } => {
+                    let primary = primary.load_full().unwrap();
+                    primary.client.get_connection_info().redis_settings().clone()
+                }
+            };
+            let of_url = login(&RedisOptions::new(url));
+            assert_eq!((of_url.username(), of_url.password(), of_url.db()), (Some("u"), Some("old"), 7));
+            let mut options = RedisOptions::new(url);
+            (options.user, options.password) = ("anna".into(), Some("new".into()));
+            let of_options = login(&options);
+            assert_eq!((of_options.username(), of_options.password(), of_options.db()), (Some("anna"), Some("new"), 7));
         }
     }
 
