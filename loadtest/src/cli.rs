@@ -1,12 +1,14 @@
 //! The command line.
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, value_parser};
 use humantime::parse_duration;
 
+use crate::console::usage_error;
 use crate::threshold::Threshold;
 
 /// Puts a Tallycast server under load, and audits afterwards what it counted.
@@ -51,6 +53,10 @@ pub struct RunArguments {
     /// The emcee key
     #[arg(long, env = "TALLYCAST__EMCEE__KEY", default_value = "", hide_env_values = true)]
     pub key: String,
+    /// Folder of mounted secrets: the files emcee-key, webhook-url and loadtest-upload hold what --key, --webhook and
+    /// --upload do not give. Each may be missing
+    #[arg(long)]
+    pub secrets: Option<PathBuf>,
     /// Start a server for this run: new embedded ledger, free port, a key of its own
     #[arg(long, conflicts_with = "url")]
     pub start: bool,
@@ -108,6 +114,38 @@ pub struct RunArguments {
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,
+}
+
+impl RunArguments {
+    /// Adds what the folder of `--secrets` holds and no other option has given.
+    ///
+    /// # Errors
+    /// There is no such folder, or a file in it cannot be read.
+    pub fn with_secrets(mut self) -> anyhow::Result<Self> {
+        let Some(folder) = self.secrets.clone() else { return Ok(self) };
+        let refused = |path: &Path, why: String| usage_error(format!("--secrets: {}: {why}", path.display()));
+        if !folder.is_dir() {
+            return Err(refused(&folder, "this is not a folder".to_owned()));
+        }
+        let read = |name: &str| {
+            let path = folder.join(name);
+            match std::fs::read_to_string(&path) {
+                Ok(text) => Ok(Some(text.trim().to_owned())),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(refused(&path, error.to_string())),
+            }
+        };
+        if self.key.is_empty() {
+            self.key = read("emcee-key")?.unwrap_or_default();
+        }
+        if self.webhook.is_none() && self.webhook_file.is_none() {
+            self.webhook = read("webhook-url")?;
+        }
+        if self.upload.is_none() {
+            self.upload = read("loadtest-upload")?;
+        }
+        Ok(self)
+    }
 }
 
 /// Options of `plan`.

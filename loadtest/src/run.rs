@@ -20,7 +20,8 @@ use crate::{limits, tls};
 ///
 /// # Errors
 /// The options are not valid ([`crate::console::UsageError`]), or the server failed.
-pub async fn run(mut options: RunArguments) -> anyhow::Result<u8> {
+pub async fn run(options: RunArguments) -> anyhow::Result<u8> {
+    let mut options = options.with_secrets()?;
     let scenario = scenario(&options)?;
     let thresholds = scenario.thresholds().map_err(usage_error)?;
     let thresholds = Threshold::with_default(thresholds.into_iter().chain(options.threshold.clone()).collect());
