@@ -23,6 +23,8 @@ pub mod board;
 pub mod cli;
 pub mod domain;
 pub mod external_check;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod ledger;
 pub mod metrics;

@@ -126,6 +126,27 @@ pub fn folded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz;
+
+    #[test]
+    fn fuzz_names() {
+        fuzz::run("names", 20_000, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            match Name::parse(&text) {
+                Ok(name) => {
+                    let length = name.as_str().graphemes(true).count();
+                    assert!((1..=NAME_GRAPHEMES).contains(&length), "{name:?}");
+                    assert!(!name.as_str().chars().any(char::is_control), "{name:?}");
+                    assert_eq!(Name::parse(name.as_str()).as_ref(), Ok(&name), "a stored name is read as it is");
+                    assert_eq!(folded(&name.folded()), name.folded(), "{name:?}");
+                    let other = name.numbered(2);
+                    assert_eq!(Name::parse(other.as_str()).as_ref(), Ok(&other), "a suggested name can be taken");
+                    format!("{length}")
+                }
+                Err(invalid) => fuzz::shape(&invalid.to_string()),
+            }
+        });
+    }
 
     #[test]
     fn a_name_is_trimmed_and_normalised() {

@@ -156,7 +156,24 @@ pub fn names_of_csv(bytes: &[u8]) -> Result<Vec<String>, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz;
     use crate::wire::http::{DeadlineBody, OpenBody, RoomBody};
+
+    #[test]
+    fn fuzz_csv() {
+        fuzz::run("csv", 20_000, |bytes| match names_of_csv(bytes) {
+            Ok(names) => {
+                assert!(names.iter().all(|name| !name.is_empty() && name.trim() == name), "{names:?}");
+                // a spreadsheet that saves them again gives the same names
+                let mut csv = csv::Writer::from_writer(vec![]);
+                csv.write_record(["name"]).unwrap();
+                names.iter().for_each(|name| csv.write_record([name]).unwrap());
+                assert_eq!(names_of_csv(&csv.into_inner().unwrap()).unwrap(), names);
+                format!("{} names", names.len().min(9))
+            }
+            Err(invalid) => fuzz::shape(&invalid.to_string()),
+        });
+    }
 
     #[test]
     fn an_error_names_the_field() {

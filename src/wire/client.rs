@@ -148,6 +148,32 @@ pub fn parse(text: &str) -> Result<ClientMessage, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz;
+
+    #[test]
+    fn fuzz_client_frames() {
+        fuzz::run("client_frames", 20_000, |bytes| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return "not a text".to_owned() };
+            match parse(text) {
+                Ok(ClientMessage::Hello(hello)) => format!("{:?}", hello.role),
+                Ok(ClientMessage::Ping(ping)) => {
+                    let is_short = ping.id.as_str().is_some_and(|id| id.chars().count() <= MAX_ID_CHARS);
+                    assert!(ping.id.is_number() || is_short, "a ping with the id {}", ping.id);
+                    format!("ping {}", ping.showing.is_some())
+                }
+                Ok(ClientMessage::Cast(cast)) => match cast.into_cast() {
+                    Ok((round, take, cast)) => {
+                        let letters = cast.votes.bytes().all(|letter| letter.is_ascii_lowercase());
+                        assert!(round > 0 && take > 0 && cast.slip > 0 && letters, "{round} {take} {cast:?}");
+                        assert!((1..=100).contains(&cast.votes.len()), "{cast:?}");
+                        format!("cast {}", cast.votes.len())
+                    }
+                    Err(invalid) => fuzz::shape(&format!("cast {invalid}")),
+                },
+                Err(invalid) => fuzz::shape(&invalid.to_string()),
+            }
+        });
+    }
 
     #[test]
     fn a_frame_holds_exactly_one_known_message() {

@@ -156,3 +156,23 @@ fn push(text: &mut String, line: &impl Serialize) -> Result<(), LedgerError> {
     text.push('\n');
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz;
+
+    #[test]
+    fn fuzz_archives() {
+        fuzz::run("archives", 5_000, |bytes| match Archive::read(&String::from_utf8_lossy(bytes)) {
+            Ok(archive) => {
+                archive.room.validate().expect("a room that is accepted is valid");
+                let text = archive.write().expect("it can be written");
+                let again = Archive::read(&text).expect("what was accepted is accepted again").write().unwrap();
+                assert_eq!(again, text);
+                "accepted".to_owned()
+            }
+            Err(invalid) => fuzz::shape(&invalid.to_string()),
+        });
+    }
+}

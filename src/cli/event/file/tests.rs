@@ -1,4 +1,5 @@
 use super::EventFile;
+use crate::fuzz;
 
 const SMALL: &str = r##"ref = "party"
 title = "Party"
@@ -123,4 +124,17 @@ fn every_key_is_in_the_manual() {
             assert!(page.contains(&format!("| `{key}` |")) || page.contains(&format!("| `[[{key}]]` |")), "{key}");
         }
     }
+}
+
+#[test]
+fn fuzz_event_files() {
+    fuzz::run("event_files", 3_000, |bytes| match read(&String::from_utf8_lossy(bytes), "name\nAnn\n") {
+        Ok(event) => {
+            let room = &event.room;
+            room.validate().expect("a room that is accepted is valid");
+            assert!(!event.reference().is_empty(), "an event has a ref");
+            format!("{} rounds", room.rounds.len())
+        }
+        Err(error) => fuzz::shape(&format!("{error:#}").split_once("line ").map_or("", |(_, what)| what).to_owned()),
+    });
 }

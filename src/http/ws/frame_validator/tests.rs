@@ -2,6 +2,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::fuzz;
 use crate::wire::codes::CloseCode;
 
 const MASK: [u8; 4] = [0x1F, 0x2E, 0x3D, 0x4C];
@@ -234,4 +235,41 @@ proptest! {
         }
         prop_assert!(matches!(codec.decode(&mut passed), Ok(None)));
     }
+}
+
+/// The headers of frames, read once more by somebody else: first byte, announced length, and where the payload begins.
+fn headers(mut stream: &[u8]) -> Vec<(u8, u64)> {
+    let mut found = vec![];
+    while let [first, second, rest @ ..] = stream {
+        let (bytes, announced) = match second & 0x7F {
+            126 => (2, rest.get(..2).map(|length| u64::from(u16::from_be_bytes(length.try_into().unwrap())))),
+            127 => (8, rest.get(..8).map(|length| u64::from_be_bytes(length.try_into().unwrap()))),
+            short => (0, Some(u64::from(short))),
+        };
+        let Some(length) = announced else { break };
+        found.push((*first, length));
+        stream = rest.get(bytes + 4..).and_then(|rest| rest.get(length as usize..)).unwrap_or_default();
+    }
+    found
+}
+
+#[test]
+fn fuzz_frame_validator() {
+    fuzz::run("frame_validator", 5_000, |stream| {
+        let whole = pass_in(&[stream]);
+        assert!(stream.starts_with(&whole.passed), "what passes is what came");
+        // where the stream is split follows from its bytes, so that an input always does the same
+        let step = stream.iter().fold(1, |sum: usize, byte| sum.wrapping_mul(31) + usize::from(*byte)) % 7 + 1;
+        let chunks: Vec<&[u8]> = stream.chunks(step).collect();
+        assert_eq!(pass_in(&chunks), whole, "split after each {step} bytes");
+        let mut message = 0;
+        for (first, length) in headers(&whole.passed) {
+            let is_control = first & 0x08 != 0;
+            message = if is_control || first & 0x0F != 0 { message } else { message + length };
+            let most = if is_control { 125 } else { MAX_FRAME_BYTES as u64 };
+            assert!(first & 0x70 == 0 && length <= most && message <= MAX_FRAME_BYTES as u64, "{first:#x} {length}");
+            message = if !is_control && first & 0x0F != 0 { length } else { message };
+        }
+        format!("{:?} {} {}", whole.fault, whole.frames.min(20), whole.close_frame)
+    });
 }

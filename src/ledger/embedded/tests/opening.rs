@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use redb::{Database, ReadableTable, TableDefinition};
 
 use super::*;
+use crate::fuzz;
 use crate::ledger::embedded::OpenError;
 use crate::ledger::embedded::tables::{CLOCK_KEY, FORMAT_KEY, META};
 
@@ -215,4 +216,26 @@ async fn a_clock_that_starts_ahead_of_the_system_clock_continues_from_there() {
     }
     let second = ledger.check().await.unwrap().now;
     assert!(second >= first + 20 && second < first + 60_000, "{first} {second}");
+}
+
+/// The file begins with the header of the database, which says where everything else is. An input says which bits of a good
+/// file's header are flipped.
+#[test]
+fn fuzz_ledger_header() {
+    let directory = directory();
+    let path = directory.path().join("ledger.redb");
+    drop(EmbeddedLedger::open(&path, 0).unwrap());
+    let good = fs::read(&path).unwrap();
+    fuzz::run("ledger_header", 100, |bytes| {
+        let flipped = bytes.iter().chain(std::iter::repeat(&0));
+        let damaged: Vec<u8> = good.iter().zip(flipped).map(|(byte, flips)| byte ^ flips).collect();
+        fs::write(&path, &damaged).unwrap();
+        match EmbeddedLedger::open(&path, 0) {
+            Ok(_) => "opened".to_owned(),
+            Err(error) => {
+                assert!(fs::read(&path).unwrap() == damaged, "a file that is refused is not touched: {error}");
+                fuzz::shape(&error.to_string().replace(&*path.to_string_lossy(), ""))
+            }
+        }
+    });
 }
