@@ -1,4 +1,4 @@
-# syntax=docker/dockerfile:1.7
+# syntax=docker/dockerfile:1.7@sha256:a57df69d0ea827fb7266491f2813635de6f17269be881f696fbfdf2d83dda33e
 # One image for every role: server, admin, worker, command line and load test.
 #
 #   docker build -t tallycast .
@@ -16,9 +16,9 @@
 # Dependencies are a separate layer, built with stub sources: any cache can keep such a layer, also for build machines that
 # exist for one build, where a cache mount would be empty each time.
 #
-# Base images are named by tag; the provenance of each image has their digests. To pin those too, add the digest
-# that `docker buildx imagetools inspect IMAGE` prints to the tag, as `@sha256:…`: Dependabot then updates both.
-FROM rust:1.95.0-bookworm AS build
+# Base images are named by tag and digest: the tag for readers, the digest for what is fetched. Dependabot updates both, and
+# scripts/pin_images.sh compares them with the registries.
+FROM rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1 AS build
 WORKDIR /build
 ENV CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 
@@ -48,7 +48,7 @@ RUN scripts/split_debuginfo.sh target/dist/tallycast target/dist/loadtest
 FROM scratch AS debuginfo
 COPY --from=build /build/target/dist/tallycast.debug /build/target/dist/loadtest.debug /
 
-FROM debian:12.12-slim AS runtime
+FROM debian:12.12-slim@sha256:d5d3f9c23164ea16f31852f95bd5959aad1c5e854332fe00f7b3a20fcc9f635c AS runtime
 WORKDIR /app
 COPY --from=build /build/target/dist/tallycast /build/target/dist/loadtest /usr/local/bin/
 COPY config config

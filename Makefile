@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 SHELL := bash
 
-.PHONY: help run test prove lint fmt deps screenshots bench loadtest loadtest-cluster certs monitor deploy-preview deploy hold let-go
+.PHONY: help run test prove lint fuzz fmt sbom deps screenshots bench loadtest loadtest-cluster certs secrets monitor deploy-preview deploy hold let-go
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ loadtest-cluster: ## The load test VARIANT (evening, tenfold, disturbed) in the 
 certs: ## A local CA and certificate in certs/; NAMES="vote.lan 10.0.0.7" adds names
 	scripts/certs.sh $(NAMES)
 
+secrets: ## New secrets in secrets/, for compose or a cluster; what is there stays
+	scripts/secrets.sh
+
 monitor: ## Prometheus with the shipped rules on http://localhost:9091; TARGETS="host:9090 …" instead of localhost:8080
 	TARGETS="$(TARGETS)" scripts/monitor.sh
 
@@ -47,6 +50,13 @@ let-go: ## After the show: the autoscaler may remove pods again
 
 lint: ## Formatting, clippy, licences, the pages' types, shell, Dockerfile, YAML, workflows
 	scripts/lint.sh
+
+fuzz: ## Change the inputs of tests/corpus at random for SECONDS (60) with each target; what breaks one is in target/fuzz
+	FUZZ_SECONDS=$(or $(SECONDS),60) cargo test --workspace --lib -- fuzz_ --nocapture --test-threads=2
+
+sbom: ## What the programs are built from, as target/tallycast.cdx.json (CycloneDX)
+	mkdir -p target
+	scripts/sbom.py > target/tallycast.cdx.json
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -192,7 +192,7 @@ fn socketio(redis: Option<&Server>) -> Result<Server> {
     if !Path::new(SOCKETIO).join("node_modules/socket.io").is_dir() {
         eprintln!("installing socket.io and ioredis");
         let mut npm = Command::new("npm");
-        npm.args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(SOCKETIO);
+        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(SOCKETIO);
         let done = npm.output().context("starting npm: install Node.js 20 or newer")?;
         ensure!(done.status.success(), "npm ci failed: {}", String::from_utf8_lossy(&done.stderr));
     }

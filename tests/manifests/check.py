@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks manifests/: `check.py`. Checks the checks, by planting a fault for each: `check.py selftest`.
 
-Needs the packages of requirements.txt, and those of package.json for custom resources. If kubectl or another tool is
+Needs the packages of tests/requirements.txt, and those of package.json for custom resources. If kubectl or another tool is
 missing, the checks that need it are skipped, and the last line says SKIPPED.
 """
 
