@@ -82,6 +82,7 @@ suite contract named ledger_contract ledger_model redis_scripts
 suite api named api
 suite commands named command_line
 suite sockets named sockets_raw
+suite security named security
 suite loadtest named bad_input runs floor
 suite evenings one_by_one evening
 at_once chaos operators

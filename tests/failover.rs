@@ -3,7 +3,9 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use std::ffi::OsStr;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -26,7 +28,10 @@ const FAILOVER: Duration = Duration::from_secs(60);
 const VOTERS: u64 = 40;
 const SLIPS: usize = 30;
 
-/// A primary, two replicas, and three sentinels.
+/// The users of Redis that take part.
+const USERS: [&str; 5] = ["tallycast", "audience", "monitor", "replica", "sentinel"];
+
+/// A primary, two replicas, and three sentinels, each with the rights that the manifests give it.
 struct Watched {
     dir: TempDir,
     servers: Vec<(u16, Child)>,
@@ -38,15 +43,24 @@ impl Watched {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let ports: Vec<u16> = (0..6).map(|_| free_port()).collect();
         let mut watched = Watched { dir, servers: vec![], sentinels: vec![] };
+        for user in USERS {
+            fs::write(watched.file(&format!("redis-{user}")), format!("a-password-of-{user}-0001\n")).expect("a file");
+        }
+        for name in ["base/redis/with_users.sh", "base/redis/users.acl", "components/redis-sentinel/replication.acl"] {
+            let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests").join(name);
+            fs::copy(&shipped, watched.file(shipped.file_name().and_then(OsStr::to_str).expect("a name"))).expect("a file");
+        }
         for port in &ports[..3] {
             let of = if *port == ports[0] { String::new() } else { format!("replicaof 127.0.0.1 {}\n", ports[0]) };
             let settings = "appendonly yes\nappendfsync always\nsave \"\"\nmaxmemory-policy noeviction\n\
-                            repl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n";
-            let child = watched.launch(*port, &format!("{settings}{of}"), &[]);
+                            repl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n\
+                            masteruser replica\nmasterauth a-password-of-replica-0001\n";
+            let child = watched.launch(*port, &format!("{settings}{of}"), &["sh", "with_users.sh", "redis-server"], &[]);
             watched.servers.push((*port, child));
         }
         for port in &ports[..3] {
-            answers(*port, "INFO replication", |info| {
+            let login = "AUTH monitor a-password-of-monitor-0001\r\nINFO replication";
+            answers(*port, login, |info| {
                 info.contains("connected_slaves:2") || info.contains("master_link_status:up")
             })
             .await;
@@ -54,10 +68,12 @@ impl Watched {
         for port in &ports[3..] {
             let settings = format!(
                 "sentinel monitor hall 127.0.0.1 {} 2\nsentinel down-after-milliseconds hall 1000\n\
-                 sentinel failover-timeout hall 5000\n",
-                ports[0]
+                 sentinel failover-timeout hall 5000\nsentinel auth-user hall sentinel\n\
+                 sentinel auth-pass hall a-password-of-sentinel-0001\n{}\n",
+                ports[0],
+                rights_at_a_sentinel()
             );
-            let child = watched.launch(*port, &settings, &["--sentinel"]);
+            let child = watched.launch(*port, &settings, &["redis-server"], &["--sentinel"]);
             watched.sentinels.push((*port, child));
         }
         for port in &ports[3..] {
@@ -67,14 +83,19 @@ impl Watched {
         watched
     }
 
-    fn launch(&self, port: u16, settings: &str, more: &[&str]) -> Child {
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn launch(&self, port: u16, settings: &str, program: &[&str], more: &[&str]) -> Child {
         let folder = self.dir.path().join(port.to_string());
         fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join("redis.conf");
         let head = format!("port {port}\nbind 127.0.0.1\ndir {}\nlogfile redis.log\n", folder.display());
         fs::write(&file, format!("{head}{settings}")).expect("a configuration");
-        let mut command = Command::new("redis-server");
-        command.arg(file).args(more).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        let mut command = Command::new(program[0]);
+        command.current_dir(self.dir.path()).env("PASSWORDS", self.dir.path()).env("USERS", &folder);
+        command.args(&program[1..]).arg(file).args(more).stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
         command.spawn().expect("redis-server is installed (Debian package redis-server)")
     }
 
@@ -82,6 +103,22 @@ impl Watched {
         let hosts: Vec<String> = self.sentinels.iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
         format!("redis+sentinel://{}/hall/0", hosts.join(","))
     }
+
+    /// How a process reaches the primary.
+    fn settings(&self) -> [(&'static str, String); 3] {
+        [
+            ("TALLYCAST__LEDGER__URL", self.url()),
+            ("TALLYCAST__LEDGER__USER", "tallycast".to_owned()),
+            ("TALLYCAST__LEDGER__PASSWORD_FILE", self.file("redis-tallycast").display().to_string()),
+        ]
+    }
+}
+
+/// What the manifests allow somebody to do who asks a sentinel.
+fn rights_at_a_sentinel() -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/components/redis-sentinel/start.sh");
+    let script = fs::read_to_string(script).expect("the script");
+    script.lines().find(|line| line.starts_with("user default ")).expect("its users").to_owned()
 }
 
 /// Asks until the answer fits.
@@ -91,9 +128,10 @@ async fn answers(port: u16, command: &str, fits: impl Fn(&str) -> bool) {
             let talk = async {
                 let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
                 stream.write_all(format!("{command}\r\n").as_bytes()).await.ok()?;
-                let mut answer = vec![0; 4096];
-                let length = stream.read(&mut answer).await.ok()?;
-                Some(String::from_utf8_lossy(&answer[..length]).into_owned())
+                stream.shutdown().await.ok()?;
+                let mut answer = vec![];
+                stream.read_to_end(&mut answer).await.ok()?;
+                Some(String::from_utf8_lossy(&answer).into_owned())
             };
             if talk.await.is_some_and(|answer| fits(&answer)) {
                 return;
@@ -107,8 +145,9 @@ async fn answers(port: u16, command: &str, fits: impl Fn(&str) -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_votes_survive_the_loss_of_the_primary() {
     let mut watched = Watched::start().await;
-    let url = watched.url();
-    let settings = [("TALLYCAST__LEDGER__URL", url.as_str()), ("TALLYCAST__LEDGER__REPLICAS", "1")];
+    let login = watched.settings();
+    let mut settings: Vec<_> = login.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    settings.push(("TALLYCAST__LEDGER__REPLICAS", "1"));
     let pods = [Server::start(&settings).await, Server::start(&settings).await];
     let addresses: Vec<_> = pods.iter().map(Server::address).collect();
     let emcee = Emcee::new(addresses.clone()).persistent();
@@ -152,13 +191,23 @@ async fn acknowledged_votes_survive_the_loss_of_the_primary() {
     let third = VOTERS * SLIPS as u64 / 3;
     assert_eq!(export["rounds"][0]["takes"][0]["record"]["votes"], json!([third * 2, third]));
     assert_eq!(emcee.audit(&room).await["ok"], Value::Bool(true));
+
+    // whoever may ask a sentinel cannot have it watch another primary
+    let (sentinel, _) = &watched.sentinels[0];
+    for order in ["SENTINEL SET hall quorum 1", "SENTINEL FAILOVER hall", "SENTINEL REMOVE hall", "CONFIG GET *", "ACL LIST"] {
+        answers(*sentinel, order, |said| {
+            assert!(said.starts_with("-NOPERM") || said.starts_with("-ERR unknown"), "{order}: {said}");
+            true
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinels_without_confirming_replicas_are_refused() {
     let watched = Watched::start().await;
-    let url = watched.url();
-    let server = Server::spawn(&[("TALLYCAST__LEDGER__URL", url.as_str())]);
+    let login = watched.settings();
+    let server = Server::spawn(&login.each_ref().map(|(name, value)| (*name, value.as_str())));
     let http = Http::new();
     let says_why = async {
         loop {

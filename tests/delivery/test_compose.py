@@ -19,7 +19,7 @@ from project import ROOT, free_ports, read_yaml, setting_names
 COMPOSE: dict[str, Any] = read_yaml("compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 # made on the machine, and never committed
-MADE = {"certs", "certs/ca.crt", "webhooks"}
+MADE = {"certs", "certs/ca.crt", "webhooks", "secrets"}
 PATIENCE_SECONDS = 30
 
 
@@ -42,22 +42,69 @@ class Compose(unittest.TestCase):
                 unknown = set(service["environment"]) - setting_names()
                 self.assertEqual(unknown, set(), name)
 
-    def test_secrets_come_from_a_file_that_git_ignores(self) -> None:
+    def test_secrets_are_files_that_git_ignores_and_in_no_environment(self) -> None:
         text = (ROOT / "compose.yaml").read_text()
-        required = set(re.findall(r"\$\{([A-Z_]+):\?", text))
         example = dict(re.findall(r"(?m)^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text()))
-        self.assertEqual(required, {"SERVER_SECRET", "EMCEE_KEY", "GRAFANA_PASSWORD"})
-        for name in required:
-            self.assertEqual(example[name], "", "an example of a secret would be used")
+        self.assertEqual(set(example), {"PUBLIC_URL", "ADMIN_URL"}, "what is in .env is in the environment")
         self.assertLessEqual(set(example), set(re.findall(r"\$\{([A-Z_]+)", text)), "it names what nobody reads")
         ignored = (ROOT / ".gitignore").read_text().split()
-        for name in ("/.env", "/certs", "/webhooks"):
+        for name in ("/.env", "/certs", "/webhooks", "/secrets"):
             self.assertIn(name, ignored)
+        for name, service in SERVICES.items():
+            for key, value in service.get("environment", {}).items():
+                if re.search(r"SECRET|KEY|PASSWORD|WEBHOOK|TOKEN", key) and key != "PASSWORDS":
+                    self.assertRegex(key, r"_FILE$", f"{name}: a secret by value")
+                    self.assertTrue(value.startswith("/run/secrets/"), f"{name}: {key}")
+
+    def test_each_service_gets_the_secrets_that_it_reads(self) -> None:
+        used: set[str] = set()
+        for name, service in SERVICES.items():
+            given = [one if isinstance(one, dict) else {"source": one, "target": one} for one in service.get("secrets", [])]
+            used |= {one["source"] for one in given}
+            read = {
+                value.removeprefix("/run/secrets/")
+                for key, value in service.get("environment", {}).items()
+                if key.endswith("_FILE")
+            }
+            if name == "redis":
+                users = (ROOT / "manifests/base/redis/users.acl").read_text()
+                read = set(re.findall(r"#(redis-\w+)", users)) - {"redis-NAME"}
+            self.assertEqual({one["target"] for one in given}, read, name)
+            for one in given:
+                if one["target"] == "redis-password":
+                    self.assertEqual(one["source"], f"redis-{service['environment']['TALLYCAST__LEDGER__USER']}", name)
+                    is_audience = service["environment"]["TALLYCAST__SERVER__ROLE"] == "audience"
+                    self.assertEqual(one["source"] == "redis-audience", is_audience, name)
+        self.assertEqual(used, set(COMPOSE["secrets"]))
+        with tempfile.TemporaryDirectory() as folder:
+            made = make_secrets(Path(folder) / "secrets")
+            for name, secret in COMPOSE["secrets"].items():
+                self.assertEqual(secret["file"], f"./secrets/{name}")
+                self.assertTrue((made / name).exists(), name)
+
+    def test_made_secrets_are_new_closed_to_others_and_stay(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            first, second = (make_secrets(Path(folder) / name) for name in ("a", "b"))
+            for path in first.iterdir():
+                if path.name == "webhook-url":
+                    self.assertEqual(path.read_text(), "", "there is none yet")
+                    continue
+                self.assertGreaterEqual(len(path.read_text().strip()), 16, path.name)
+                self.assertNotEqual(path.read_text(), (second / path.name).read_text(), path.name)
+                # the folder is closed; a container reads a mounted file as another user
+                self.assertEqual(path.stat().st_mode & 0o777, 0o644, path.name)
+            self.assertEqual(first.stat().st_mode & 0o777, 0o700)
+            before = {path.name: path.read_text() for path in first.iterdir()}
+            (first / "redis-monitor").unlink()
+            make_secrets(first)
+            after = {path.name: path.read_text() for path in first.iterdir()}
+            self.assertNotEqual(after.pop("redis-monitor"), before.pop("redis-monitor"))
+            self.assertEqual(after, before, "what is there stays")
 
     def test_images_are_pinned(self) -> None:
         for name, service in SERVICES.items():
             if "build" not in service:
-                self.assertRegex(service["image"], r":v?\d+\.\d+", name)
+                self.assertRegex(service["image"], r":v?\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}$", name)
 
     def test_our_containers_have_no_more_rights_than_in_a_cluster(self) -> None:
         ours = [service for service in SERVICES.values() if "build" in service]
@@ -111,7 +158,9 @@ class Compose(unittest.TestCase):
             command = [str(certs / Path(mounted[word]).name) if word in mounted else word for word in check["command"]]
             # nobody listens there
             command[command.index("--url") + 1] = "http://127.0.0.1:1"
-            told = {"TALLYCAST__EMCEE__KEY": "0123456789abcdef"}
+            told = check["environment"]
+            self.assertEqual(told, {"TALLYCAST__EMCEE__KEY_FILE": "/run/secrets/emcee-key"})
+            told = {"TALLYCAST__EMCEE__KEY_FILE": str(make_secrets(Path(folder) / "secrets") / "emcee-key")}
             ran = subprocess.run([server, *command], env=told, capture_output=True, text=True, check=False)
             self.assertIn("nothing answers at http://127.0.0.1:1", ran.stderr)
 
@@ -188,6 +237,12 @@ class Nginx(unittest.TestCase):
 def make_certs(folder: Path) -> None:
     told = os.environ | {"CERTS": str(folder)}
     subprocess.run([ROOT / "scripts/certs.sh"], env=told, stdout=subprocess.DEVNULL, check=True)
+
+
+def make_secrets(folder: Path) -> Path:
+    told = os.environ | {"SECRETS": str(folder)}
+    subprocess.run([ROOT / "scripts/secrets.sh"], env=told, stdout=subprocess.DEVNULL, check=True)
+    return folder
 
 
 def workers(parent: int) -> list[str]:

@@ -57,7 +57,7 @@ class Sources(unittest.TestCase):
 
     def test_no_key_and_no_build_output_can_get_into_the_context(self) -> None:
         self.assertIn("*", (ROOT / ".dockerignore").read_text().split())
-        for path in (".env", "certs", "target", "data", ".git"):
+        for path in (".env", "certs", "secrets", "target", "data", ".git"):
             self.assertFalse(let_into_context(path), path)
 
 

@@ -19,7 +19,7 @@ from project import ROOT
 BINARIES = ROOT / "target/debug"
 MAKE_TARGETS = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text()))
 COMPOSE = (ROOT / "compose.yaml").read_text()
-TOP = {path.name for path in ROOT.iterdir()} - {"target", "certs", "data", "node_modules", "test-results"}
+TOP = {path.name for path in ROOT.iterdir()} - {"target", "certs", "secrets", "data", "node_modules", "test-results"}
 # Kinds of objects that pages name as kind/name, and what they are called when they are made.
 KINDS = ("deployment", "statefulset", "cronjob", "job", "service", "svc", "horizontalpodautoscaler", "hpa", "scaledobject")
 VERIFIED_UNITS = "/etc/systemd/system/"
@@ -150,7 +150,8 @@ def unknown_to_kubectl(arguments: tuple[str, ...], is_whole: bool) -> str:
         for name in TOP:
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(certificates(), folder / "certs")
-        (folder / "certs/emcee-key").write_text("0123456789abcdef")
+        subprocess.run([ROOT / "scripts/secrets.sh"], env=os.environ | {"SECRETS": str(folder / "secrets")}, check=True,
+                       stdout=subprocess.DEVNULL)
         if "create" in told:
             told += ["--dry-run=client", "--output=name"]
         elif "-k" in told and is_whole:

@@ -65,11 +65,14 @@ def connect(port: int, process: subprocess.Popen[str], seconds: float = 15) -> s
         time.sleep(0.02)
 
 
-def start_redis(stack: ExitStack, folder: Path, configuration: str) -> int:
-    """Starts Redis with a configuration file of the manifests and gives its port."""
+def start_redis(stack: ExitStack, folder: Path, files: dict[str, str], passwords: Path) -> int:
+    """Starts Redis with the configuration files and users of the manifests and gives its port."""
     port = free_port()
-    (folder / "redis.conf").write_text(configuration, encoding="utf-8")
-    redis = start(stack, ["redis-server", "redis.conf", "--port", str(port), "--bind", "127.0.0.1"], cwd=folder)
+    for name, text in files.items():
+        (folder / name).write_text(text.replace("dir /data", f"dir {folder}"), encoding="utf-8")
+    command = ["sh", "./with_users.sh", "redis-server", "redis.conf", "--port", str(port), "--bind", "127.0.0.1"]
+    told = os.environ | {"PASSWORDS": str(passwords), "USERS": str(folder)}
+    redis = start(stack, command, cwd=folder, env=told)
     assert redis.stdout
     for line in redis.stdout:
         if "Ready to accept connections" in line:

@@ -132,6 +132,15 @@ class Pods(RenderedCheck):
                             self.assertFalse(re.search(r":latest$", image), say(pod.owner))
 
     @every_rendering
+    def test_images_of_others_are_named_by_digest(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            for container in pod.containers:
+                image = container["image"]
+                # ours gets its digest where it is promoted
+                if not re.search(r"(^|/)tallycast(:|@|$)", image):
+                    self.assertRegex(image, r":[\w.-]+@sha256:[0-9a-f]{64}$", f"{say(pod.owner)}, {container['name']}")
+
+    @every_rendering
     def test_every_object_is_in_the_namespace(self, objects: list[Object]) -> None:
         for item in objects:
             if item["kind"] != "Namespace":

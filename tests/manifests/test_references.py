@@ -11,7 +11,13 @@ from world import Object
 # Secrets that are not in the tree, and their keys: made by hand, by External Secrets, Sealed Secrets, SOPS or
 # cert-manager. manifests/README.md has the same list.
 SECRETS = {
-    "tallycast": {"server-secret", "emcee-key", "webhook-url", "redis-url", "loadtest-upload", "loadtest-report-url"},
+    "tallycast": {
+        "server-secret",
+        "emcee-key",
+        "webhook-url",
+        "loadtest-upload",
+        *(f"redis-{user}" for user in ("tallycast", "audience", "monitor", "replica", "sentinel")),
+    },
     "tallycast-tls": {"tls.crt", "tls.key"},
     "tallycast-ca": {"ca.crt"},
     "tallycast-production": {"emcee-key"},
@@ -220,8 +226,8 @@ class References(RenderedCheck):
         settings = next(m["data"] for m in maps if m["metadata"]["name"].startswith("tallycast-config"))
         address = urlsplit(settings.get("TALLYCAST__LEDGER__URL", ""))
         host, port = settings.get("REDIS_HOST", address.hostname), settings.get("REDIS_PORT", address.port)
-        # a managed one is known to the Secret alone
-        if host:
+        # a managed one is outside of the cluster
+        if "." not in (host or "."):
             service = find(objects, "Service", host)
             self.assertIn(int(port), [entry["port"] for entry in service["spec"]["ports"]])
 

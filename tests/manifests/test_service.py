@@ -1,6 +1,7 @@
 """The settings of the manifests, tried with the real Tallycast, Redis and nginx."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -49,17 +50,28 @@ def environment(objects: list[Object], pod: Pod) -> dict[str, str]:
     return found | {v["name"]: v["value"] for v in container.get("env", []) if "value" in v}
 
 
+def mounted(pod: Pod, secrets: Path, folder: Path) -> dict[str, str]:
+    """Puts what a pod has of the Secret tallycast below a folder. Gives the folder of each mount."""
+    found = {}
+    volumes = {volume["name"]: volume for volume in pod.spec.get("volumes", [])}
+    for mount in pod.spec["containers"][0].get("volumeMounts", []):
+        if wanted := volumes.get(mount["name"], {}).get("secret"):
+            there = folder / mount["name"]
+            there.mkdir(parents=True)
+            for item in wanted["items"]:
+                if (secrets / item["key"]).exists():
+                    shutil.copy(secrets / item["key"], there / item["path"])
+            found[mount["mountPath"]] = str(there)
+    return found
+
+
 def ledgers() -> dict[frozenset[tuple[str, str]], str]:
     """Every way to give a pod the address of the ledger, and a rendering that uses it."""
     found: dict[frozenset[tuple[str, str]], str] = {}
     for name, objects in world.current().renderings.items():
         for pod in pods(objects):
-            for container in pod.spec["containers"]:
-                named = {variable["name"] for variable in container.get("env", [])}
+            for _ in pod.spec["containers"]:
                 told = environment(objects, pod)
-                # what comes from a Secret is not known here
-                if LEDGER_URL in named - told.keys():
-                    told[LEDGER_URL] = "redis://user:password@127.0.0.1:1/0"
                 address = {key: told[key] for key in (LEDGER_URL, "REDIS_HOST", "REDIS_PORT") if key in told}
                 if address:
                     found.setdefault(frozenset(address.items()), name)
@@ -143,22 +155,18 @@ class Settings(RenderedCheck):
         objects = world.current().renderings["overlay production"]
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            redis = processes.start_redis(
-                stack,
-                folder,
-                config_map(objects, "tallycast-redis")["redis.conf"].replace("dir /data", f"dir {folder}"),
-            )
-            for name in ("server-secret", "emcee-key"):
-                (folder / name).write_text("0123456789abcdef0123456789abcdef", encoding="utf-8")
+            # as the page tells the operator to make them
+            secrets, made = folder / "secrets", {"SECRETS": str(folder / "secrets"), "PATH": os.environ["PATH"]}
+            subprocess.run([world.ROOT / "scripts/secrets.sh"], env=made, check=True, capture_output=True)
+            redis = processes.start_redis(stack, folder, config_map(objects, "tallycast-redis"), secrets)
             for pod in pods(objects):
                 if pod.owner["kind"] != "Deployment":
                     continue
                 with ExitStack() as inner:
                     metrics = processes.free_port()
-                    told = {
-                        key: value.replace("/run/secrets/tallycast", str(folder))
-                        for key, value in environment(objects, pod).items()
-                    }
+                    told = environment(objects, pod)
+                    for path, there in mounted(pod, secrets, folder / pod.owner["metadata"]["name"]).items():
+                        told = {key: value.replace(path, there) for key, value in told.items()}
                     told |= {
                         "REDIS_HOST": "127.0.0.1",
                         "REDIS_PORT": str(redis),
@@ -168,6 +176,64 @@ class Settings(RenderedCheck):
                     server = processes.start_tallycast(inner, told)
                     answer = json.loads(processes.ask(f"http://127.0.0.1:{metrics}/readyz", server))
                     self.assertEqual(answer["warnings"], [], say(pod.owner))
+
+    @every_rendering
+    def test_no_secret_is_in_an_environment(self, objects: list[Object]) -> None:
+        default = tomllib.loads(world.current().file("config/default.toml").read_text(encoding="utf-8"))
+        by_file = {
+            f"TALLYCAST__{section}__{key}".upper()
+            for section, keys in default.items()
+            for key in keys
+            if f"{key}_file" in keys
+        }
+        self.assertEqual(len(by_file), 4, by_file)
+        for pod in pods(objects):
+            for container in pod.containers:
+                name = f"{say(pod.owner)}, {container['name']}"
+                for source in container.get("envFrom", []):
+                    self.assertNotIn("secretRef", source, name)
+                for variable in container.get("env", []):
+                    self.assertNotIn("secretKeyRef", variable.get("valueFrom", {}), f"{name}: {variable['name']}")
+        for owner, name in variables(objects):
+            self.assertNotIn(name, by_file, owner)
+        for owner, text in ((say(m), text) for m in of_kind(objects, "ConfigMap") for text in m["data"].values()):
+            self.assertNotRegex(text, r"rediss?://[^/@\s]*:[^/@\s]+@", f"{owner} has a password")
+
+    @every_rendering
+    def test_a_pod_has_the_keys_of_its_role_and_no_others(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            keys = {
+                item["key"]
+                for volume in pod.spec.get("volumes", [])
+                if volume.get("secret", {}).get("secretName") == "tallycast"
+                for item in volume["secret"]["items"]
+            }
+            match pod.labels.get("app.kubernetes.io/component"):
+                case "server":
+                    self.assertEqual(keys, {"server-secret", "redis-audience"})
+                case "admin":
+                    self.assertEqual(keys, {"server-secret", "emcee-key", "redis-tallycast"})
+                case "worker":
+                    self.assertEqual(keys, {"server-secret", "webhook-url", "redis-tallycast"})
+                case "ledger" | "ledger-sentinel":
+                    self.assertTrue(all(key.startswith("redis-") for key in keys), say(pod.owner))
+                case _:
+                    self.assertLessEqual(keys, {"emcee-key", "webhook-url", "loadtest-upload"}, say(pod.owner))
+
+    @every_rendering
+    def test_a_pod_signs_in_to_redis_with_the_password_of_its_user(self, objects: list[Object]) -> None:
+        for pod in pods(objects):
+            if pod.owner["kind"] != "Deployment":
+                continue
+            user = environment(objects, pod)["TALLYCAST__LEDGER__USER"]
+            volume = next(v["secret"] for v in pod.spec["volumes"] if v["name"] == "secrets")
+            keys = [item["key"] for item in volume["items"] if item["path"] == "redis-password"]
+            self.assertEqual(keys, [f"redis-{user}"], say(pod.owner))
+            known = [m["data"]["users.acl"] for m in of_kind(objects, "ConfigMap") if "users.acl" in m["data"]]
+            for text in known:
+                self.assertIn(f"\nuser {user} on #redis-{user}", text)
+            role = "audience" if pod.owner["metadata"]["name"] == "tallycast-server" else "tallycast"
+            self.assertEqual(user, role, say(pod.owner))
 
     def test_the_server_accepts_the_address_of_every_ledger(self) -> None:
         processes.need()

@@ -51,7 +51,12 @@ class Collector:
 
     def __init__(self, path: Path = FILE) -> None:
         config = texts.read_yaml(path)
-        only("file", config, {"service", "parsers", "pipeline"})
+        only("file", config, {"includes", "service", "parsers", "pipeline"})
+        token = texts.read_yaml(FOLDER / "collector.yaml")["spec"]["template"]["spec"]
+        folders = [mount["mountPath"] for mount in token["containers"][0]["volumeMounts"]]
+        for included in config["includes"]:
+            if not any(included.startswith(f"{folder}/") for folder in folders):
+                raise Wrong(f"{included} is not mounted")
         only("service", config["service"], SERVICE)
         only("pipeline", config["pipeline"], set(PLUGINS))
         self.parsers = {parser["name"]: parser for parser in config["parsers"]}

@@ -1,6 +1,6 @@
 //! What the tests share: real processes to test against, and clients that know the public protocol and nothing else.
 //!
-//! - `server`, `redis`, `prometheus`: processes, each killed by its own handle. `cluster` is one or several servers over
+//! - `server`, `redis`, `guarded_redis`, `prometheus`: processes, each killed by its own handle. `cluster` is one or several servers over
 //!   one ledger.
 //! - `cutting_proxy`, `delaying_proxy`: faults of the network between them. `receiver`: what the server sends requests to.
 //! - `http`, `emcee`, `socket`, `voter`: clients. `metrics`: what `/metrics` says.
@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod cutting_proxy;
 pub mod delaying_proxy;
 pub mod emcee;
+pub mod guarded_redis;
 pub mod http;
 pub mod metrics;
 pub mod prometheus;

@@ -6,6 +6,7 @@ nodes=tallycast-redis-sentinel-nodes
 me=$POD_NAME.$nodes
 # Sentinels keep what they know beside the data, so that it outlives them all.
 memory=/data/sentinel.conf
+passwords=/run/secrets/tallycast
 
 # The primary: as the sentinels say; otherwise the last one that the sentinel of this pod knew; otherwise the first pod.
 primary() {
@@ -18,11 +19,13 @@ primary() {
 
 case $1 in
   redis)
-    set -- /etc/tallycast/redis/redis.conf --replica-announce-ip "$me" \
-      --min-replicas-to-write 1 --min-replicas-max-lag 10
+    # not as an argument, which others on the node can see
+    (umask 077 && echo "masterauth $(head -n 1 "$passwords/redis-replica")" >/run/redis/replica.conf)
+    set -- /etc/tallycast/redis/redis.conf --include /run/redis/replica.conf --masteruser replica \
+      --replica-announce-ip "$me" --min-replicas-to-write 1 --min-replicas-max-lag 10
     first=$(primary)
     [ "$first" = "$me" ] || set -- "$@" --replicaof "$first" 6379
-    exec redis-server "$@"
+    exec sh /etc/tallycast/redis/with_users.sh redis-server "$@"
     ;;
   sentinel)
     if [ ! -s "$memory" ]; then
@@ -37,6 +40,15 @@ sentinel failover-timeout tallycast 15000
 sentinel parallel-syncs tallycast 1
 END
     fi
+    # Its login may be a newer one than the last time. Who asks a sentinel has no login: they may ask who the primary is,
+    # and sentinels may talk to each other.
+    (umask 077 && grep -v -e '^sentinel auth-' -e '^user ' "$memory" >"$memory.new")
+    cat >>"$memory.new" <<END
+sentinel auth-user tallycast sentinel
+sentinel auth-pass tallycast $(head -n 1 "$passwords/redis-sentinel")
+user default on nopass &* -@all +ping +info +role +subscribe +publish +multi +exec +client|setname +sentinel|get-master-addr-by-name +sentinel|is-master-down-by-addr
+END
+    mv "$memory.new" "$memory"
     exec redis-server "$memory" --sentinel
     ;;
 esac
