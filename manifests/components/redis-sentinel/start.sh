@@ -46,7 +46,7 @@ END
     cat >>"$memory.new" <<END
 sentinel auth-user tallycast sentinel
 sentinel auth-pass tallycast $(head -n 1 "$passwords/redis-sentinel")
-user default on nopass &* -@all +ping +info +role +subscribe +publish +multi +exec +client|setname +sentinel|get-master-addr-by-name +sentinel|is-master-down-by-addr
+user default on nopass &* -@all +ping +info +role +subscribe +publish +client|setname +sentinel|get-master-addr-by-name +sentinel|is-master-down-by-addr
 END
     mv "$memory.new" "$memory"
     exec redis-server "$memory" --sentinel
