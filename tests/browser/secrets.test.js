@@ -26,14 +26,16 @@ after(async () => {
 /** Everything that scripts can read in this page and that stays: storage, databases, caches, cookies, history, the address. */
 function leftBehind(page) {
   return page.evaluate(async () => {
+    // by number: an entry called `key` or `length` is no property of the storage
+    const entries = (storage) => Array.from({ length: storage.length }, (_, n) => [storage.key(n), storage.getItem(storage.key(n))]);
     const databases = (await indexedDB.databases?.()) ?? [];
     const cached = [];
     for (const name of "caches" in window ? await caches.keys() : []) {
       for (const request of await (await caches.open(name)).keys()) cached.push(request.url);
     }
     return JSON.stringify({
-      local: { ...localStorage },
-      session: { ...sessionStorage },
+      local: entries(localStorage),
+      session: entries(sessionStorage),
       databases,
       cached,
       cookies: document.cookie,
