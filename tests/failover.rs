@@ -48,22 +48,22 @@ impl Watched {
         }
         for name in ["base/redis/with_users.sh", "base/redis/users.acl", "components/redis-sentinel/replication.acl"] {
             let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests").join(name);
-            fs::copy(&shipped, watched.file(shipped.file_name().and_then(OsStr::to_str).expect("a name"))).expect("a file");
+            fs::copy(&shipped, watched.file(shipped.file_name().and_then(OsStr::to_str).expect("a name")))
+                .expect("a file");
         }
         for port in &ports[..3] {
             let of = if *port == ports[0] { String::new() } else { format!("replicaof 127.0.0.1 {}\n", ports[0]) };
             let settings = "appendonly yes\nappendfsync always\nsave \"\"\nmaxmemory-policy noeviction\n\
                             repl-diskless-sync-delay 0\nrepl-ping-replica-period 1\n\
                             masteruser replica\nmasterauth a-password-of-replica-0001\n";
-            let child = watched.launch(*port, &format!("{settings}{of}"), &["sh", "with_users.sh", "redis-server"], &[]);
+            let child =
+                watched.launch(*port, &format!("{settings}{of}"), &["sh", "with_users.sh", "redis-server"], &[]);
             watched.servers.push((*port, child));
         }
         for port in &ports[..3] {
             let login = "AUTH monitor a-password-of-monitor-0001\r\nINFO replication";
-            answers(*port, login, |info| {
-                info.contains("connected_slaves:2") || info.contains("master_link_status:up")
-            })
-            .await;
+            answers(*port, login, |info| info.contains("connected_slaves:2") || info.contains("master_link_status:up"))
+                .await;
         }
         for port in &ports[3..] {
             let settings = format!(
@@ -194,7 +194,9 @@ async fn acknowledged_votes_survive_the_loss_of_the_primary() {
 
     // whoever may ask a sentinel cannot have it watch another primary
     let (sentinel, _) = &watched.sentinels[0];
-    for order in ["SENTINEL SET hall quorum 1", "SENTINEL FAILOVER hall", "SENTINEL REMOVE hall", "CONFIG GET *", "ACL LIST"] {
+    for order in
+        ["SENTINEL SET hall quorum 1", "SENTINEL FAILOVER hall", "SENTINEL REMOVE hall", "CONFIG GET *", "ACL LIST"]
+    {
         answers(*sentinel, order, |said| {
             assert!(said.starts_with("-NOPERM") || said.starts_with("-ERR unknown"), "{order}: {said}");
             true

@@ -181,6 +181,33 @@ pub fn with_shorthand(mut arguments: Vec<String>) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn run_arguments(words: &[&str]) -> RunArguments {
+        let words = ["loadtest", "run", "storm"].into_iter().chain(words.iter().copied());
+        match Arguments::parse_from(words).command {
+            Command::Run(arguments) => *arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_folder_of_secrets_fills_in_what_no_option_gives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        std::fs::write(folder.path().join("emcee-key"), "the-key-in-the-folder\n").unwrap();
+        std::fs::write(folder.path().join("webhook-url"), "\n").unwrap();
+        let of_folder = run_arguments(&["--secrets", path]).with_secrets().unwrap();
+        assert_eq!(of_folder.key, "the-key-in-the-folder");
+        assert_eq!((of_folder.webhook.as_deref(), of_folder.upload), (Some(""), None), "empty and missing");
+        let options = ["--secrets", path, "--key", "another", "--webhook", "https://chat.example.org"];
+        let of_options = run_arguments(&options).with_secrets().unwrap();
+        assert_eq!(
+            (of_options.key.as_str(), of_options.webhook.as_deref()),
+            ("another", Some("https://chat.example.org"))
+        );
+        let refused = run_arguments(&["--secrets", &format!("{path}/none")]).with_secrets().unwrap_err();
+        assert!(refused.to_string().contains("--secrets"), "{refused}");
+    }
+
     #[test]
     fn a_scenario_without_a_subcommand_is_run() {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 pub const USERS: [&str; 3] = ["tallycast", "audience", "monitor"];
 
 pub struct GuardedRedis {
@@ -71,7 +72,10 @@ impl GuardedRedis {
     pub async fn ask(&self, user: &str, words: &[&str]) -> String {
         let mut ask = Command::new("sh");
         ask.arg(shipped("ask.sh")).arg(user).args(["-p", &self.port.to_string()]).args(words);
-        let said = ask.env("PASSWORDS", self.dir.path()).output().await.expect("a shell and redis-cli");
+        let asking = ask.env("PASSWORDS", self.dir.path()).kill_on_drop(true).output();
+        // what listens goes on until it is killed
+        let Ok(said) = timeout(ANSWER_LIMIT, asking).await else { return "no end".to_owned() };
+        let said = said.expect("a shell and redis-cli");
         let text = [said.stdout, said.stderr].concat();
         String::from_utf8_lossy(&text).trim().to_owned()
     }
