@@ -72,7 +72,7 @@ impl Pod {
         // a ledger with an invalid record has answered
         if !matches!(error, LedgerError::Corrupt(_)) {
             self.health.set_ledger(LedgerState::Down);
-            self.health.doubted.store(true, Ordering::Relaxed);
+            self.health.doubt();
         }
     }
 
@@ -180,7 +180,7 @@ pub struct PodHealth {
     reached: AtomicBool,
     /// The last check found that acknowledged votes are stored durably.
     durable: AtomicBool,
-    /// A call has failed since the last check.
+    /// See [`PodHealth::doubt`].
     doubted: AtomicBool,
     /// Set by the operator: take votes even if they are not stored durably.
     allow_unverified: AtomicBool,
@@ -232,8 +232,12 @@ impl PodHealth {
         self.durable.load(Ordering::Relaxed)
     }
 
-    /// Returns whether a call has failed since this was last called. Then a check is due: reads may succeed where writes
-    /// fail.
+    /// Notes that a check is due: a call has failed, or the ledger may have been restarted.
+    pub fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether a check was due since this was last called: reads may succeed where writes fail.
     pub fn take_doubt(&self) -> bool {
         self.doubted.swap(false, Ordering::Relaxed)
     }

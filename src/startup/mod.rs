@@ -320,8 +320,7 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<(SharedLedger, SharedLedge
                 user: settings.ledger.user.clone(),
                 password: secrets::ledger_password(&settings.ledger)?,
                 ca,
-                // one process that watches it is enough, and those for the audience have no right to
-                watches_slow_log: settings.server.role.keeps_records(),
+                has_all_rights: settings.server.role.keeps_records(),
                 replicas: settings.ledger.replicas,
                 tick_ms: settings.server.tick_ms,
                 pool_size: settings.ledger.pool_size,

@@ -16,7 +16,7 @@ pub const USERS: [&str; 3] = ["tallycast", "audience", "monitor"];
 pub struct GuardedRedis {
     pub port: u16,
     dir: TempDir,
-    _server: Child,
+    server: Child,
 }
 
 impl GuardedRedis {
@@ -31,19 +31,25 @@ impl GuardedRedis {
         assert_ne!(here, settings, "it is moved out of /data");
         fs::write(dir.path().join("redis.conf"), here).expect("a file");
         let port = free_port();
-        let mut server = Command::new("sh");
-        server.arg(shipped("with_users.sh")).arg("redis-server").arg(dir.path().join("redis.conf"));
-        server.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
-        server.env("PASSWORDS", dir.path()).env("USERS", dir.path());
-        let server = server.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn().expect("a shell");
-        let redis = GuardedRedis { port, dir, _server: server };
+        let redis = GuardedRedis { port, server: launch(dir.path(), port), dir };
+        redis.answers().await;
+        redis
+    }
+
+    /// Kills it and starts it again. What it has acknowledged is in its file.
+    pub async fn restart(&mut self) {
+        self.server.kill().await.expect("its own child");
+        self.server = launch(self.dir.path(), self.port);
+        self.answers().await;
+    }
+
+    async fn answers(&self) {
         let answers = async {
-            while redis.ask("monitor", &["ping"]).await != "PONG" {
+            while self.ask("monitor", &["ping"]).await != "PONG" {
                 sleep(Duration::from_millis(10)).await;
             }
         };
         timeout(START_LIMIT, answers).await.expect("redis-server starts with the shipped users");
-        redis
     }
 
     pub fn url(&self) -> String {
@@ -68,6 +74,13 @@ impl GuardedRedis {
         ]
     }
 
+    /// What Redis answers to somebody who has not signed in, an error included.
+    pub async fn ask_as_nobody(&self, words: &[&str]) -> String {
+        let mut ask = Command::new("redis-cli");
+        let said = ask.args(["-p", &self.port.to_string()]).args(words).output().await.expect("redis-cli");
+        String::from_utf8_lossy(&said.stdout).trim().to_owned()
+    }
+
     /// What Redis answers to a command of this user, an error included.
     pub async fn ask(&self, user: &str, words: &[&str]) -> String {
         let mut ask = Command::new("sh");
@@ -79,6 +92,13 @@ impl GuardedRedis {
         let text = [said.stdout, said.stderr].concat();
         String::from_utf8_lossy(&text).trim().to_owned()
     }
+}
+
+fn launch(dir: &Path, port: u16) -> Child {
+    let mut server = Command::new("sh");
+    server.arg(shipped("with_users.sh")).arg("redis-server").arg(dir.join("redis.conf"));
+    server.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]).env("PASSWORDS", dir).env("USERS", dir);
+    server.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn().expect("a shell")
 }
 
 /// A file of the manifests.

@@ -304,6 +304,7 @@ impl Subscriber {
             FeedEvent::Lost => pod.health.set_feed(false),
             FeedEvent::Resumed => {
                 pod.metrics.feed_resyncs.inc();
+                pod.health.doubt();
                 self.heard = Instant::now();
                 self.scanned = None;
                 for room in rooms.all() {

@@ -9,7 +9,7 @@ use redis::aio::MultiplexedConnection;
 use super::connections::Connections;
 use super::keys::PROBE;
 use super::ledger::RedisLedger;
-use super::slow_log;
+use super::{scripts, slow_log};
 use crate::domain::LedgerMs;
 use crate::ledger::{Diagnostics, Health, LedgerError, SlowLog};
 
@@ -35,13 +35,18 @@ impl Diagnostics for RedisLedger {
     }
 
     async fn check(&self) -> Result<Health, LedgerError> {
-        let watches_slow_log = self.watches_slow_log;
+        let has_all_rights = self.has_all_rights;
         let check = |redis: MultiplexedConnection| async move {
             let slow_log = async {
-                match watches_slow_log {
-                    true => slow_log::newest(redis.clone()).await,
-                    false => Ok(None),
+                if !has_all_rights {
+                    return Ok(None);
                 }
+                match load_scripts(&mut redis.clone()).await {
+                    // who may not, may have them loaded by somebody else
+                    Err(refused) if refused.code().is_some() => tracing::debug!(%refused, "scripts cannot be loaded"),
+                    loaded => loaded?,
+                }
+                slow_log::newest(redis.clone()).await
             };
             let (mut a, mut b, mut c) = (redis.clone(), redis.clone(), redis.clone());
             let names = REQUIRED_SETTINGS.map(|(name, _)| name);
@@ -74,6 +79,21 @@ impl Diagnostics for RedisLedger {
     async fn slow_log(&self) -> Result<SlowLog, LedgerError> {
         self.connections.run(slow_log::read).await
     }
+}
+
+/// Loads the scripts that Redis does not have: after its start it has none.
+async fn load_scripts(redis: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    let scripts = scripts::all();
+    let mut ask = redis::cmd("SCRIPT");
+    ask.arg("EXISTS");
+    for script in &scripts {
+        ask.arg(script.get_hash());
+    }
+    let known: Vec<bool> = ask.query_async(redis).await?;
+    for (script, _) in scripts.iter().zip(known).filter(|(_, is_known)| !is_known) {
+        script.prepare_invoke().load_async(redis).await?;
+    }
+    Ok(())
 }
 
 /// The ledger's time.

@@ -11,8 +11,8 @@ pub struct RedisLedger {
     /// Commits publish a gate at most once in this time.
     pub(super) tick_ms: u64,
     pub(super) full_scans: FullScans,
-    /// Whether the regular check also asks for the slow log.
-    pub(super) watches_slow_log: bool,
+    /// See [`RedisOptions::has_all_rights`].
+    pub(super) has_all_rights: bool,
 }
 
 impl RedisLedger {
@@ -25,7 +25,7 @@ impl RedisLedger {
             connections: Connections::new(&options)?,
             tick_ms: options.tick_ms,
             full_scans: FullScans::new(options.all_jobs_every),
-            watches_slow_log: options.watches_slow_log,
+            has_all_rights: options.has_all_rights,
         })
     }
 }

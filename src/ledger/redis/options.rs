@@ -26,8 +26,9 @@ pub struct RedisOptions {
     pub connect_timeout: Duration,
     /// Timeout of a whole call, connecting included.
     pub response_timeout: Duration,
-    /// Whether the regular check also asks for the slow log, which takes a right that not every user of Redis has.
-    pub watches_slow_log: bool,
+    /// Whether the user of Redis may do more than store votes and voters. The regular check then also watches the slow log,
+    /// and loads the scripts for the processes whose user may run scripts and not load any.
+    pub has_all_rights: bool,
     /// How often all rooms are asked for their jobs. A job whose hint was lost is found this late.
     pub all_jobs_every: Duration,
 }
@@ -45,7 +46,7 @@ impl RedisOptions {
             pool_size: 16,
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(2),
-            watches_slow_log: true,
+            has_all_rights: true,
             all_jobs_every: Duration::from_secs(60),
         }
     }

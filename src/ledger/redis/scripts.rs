@@ -11,6 +11,11 @@ macro_rules! scripts {
             LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+)));
     )+
 
+        /// All of them.
+        pub(super) fn all() -> Vec<&'static Script> {
+            vec![$(&*$name),+]
+        }
+
         /// The name of the script with this SHA-1 hash: the name of its file.
         pub(super) fn name_of(hash: &str) -> Option<&'static str> {
             $(if $name.get_hash() == hash {
