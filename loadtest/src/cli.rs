@@ -138,7 +138,7 @@ impl RunArguments {
         if self.key.is_empty() {
             self.key = read("emcee-key")?.unwrap_or_default();
         }
-        if self.webhook.is_none() && self.webhook_file.is_none() {
+        if self.webhook.is_none() {
             self.webhook = read("webhook-url")?;
         }
         if self.upload.is_none() {
