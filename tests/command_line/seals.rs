@@ -94,13 +94,21 @@ async fn every_change_of_a_real_export_is_found() {
         *at(export, one) = second;
     };
     let ballots = |round, number| take(round, number) + "/ballots";
-    let changes: [Change<'_>; 12] = [
+    let changes: [Change<'_>; 13] = [
         ("a vote", &|export| *at(export, &(ballots(1, 0) + "/0/votes")) = json!("a")),
-        ("the order of two votes", &|export| {
-            let votes = at(export, &(ballots(1, 0) + "/0/votes"));
-            *votes = json!(votes.as_str().unwrap().chars().rev().collect::<String>() + "b");
+        // of the next three only the seal tells: counts, winner and ranking are as they were
+        ("the order of the votes on a ballot", &|export| {
+            let votes = array(&export["rounds"][0]["takes"][1], "ballots").iter().map(|ballot| text(ballot, "votes"));
+            let index = votes.into_iter().position(|votes| votes == "aab").expect("Ann's ballot");
+            *at(export, &format!("{}/{index}/votes", ballots(0, 1))) = json!("aba");
         }),
-        ("a time", &|export| *at(export, &(ballots(0, 1) + "/0/time_ms")) = json!(0)),
+        ("the votes of two voters in a voided take", &|export| {
+            swap(export, &(ballots(0, 0) + "/0/votes"), &(ballots(0, 0) + "/1/votes"));
+        }),
+        ("a time in a voided take", &|export| {
+            let time = at(export, &(ballots(0, 0) + "/0/time_ms"));
+            *time = json!(if *time == 0 { 1 } else { 0 });
+        }),
         ("a ballot less", &|export| drop(at(export, &ballots(1, 0)).as_array_mut().unwrap().pop())),
         ("a ballot more", &|export| {
             let id = export["voters"].as_array().unwrap().iter().map(|voter| text(voter, "voter"));
