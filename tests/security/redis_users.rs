@@ -3,6 +3,7 @@
 use crate::support::dice;
 use crate::support::emcee::{Emcee, plain_round, round};
 use crate::support::guarded_redis::GuardedRedis;
+use crate::support::seals::{all_sealed, check_proof};
 use crate::support::server::{EMCEE_KEY, Server};
 use crate::support::socket::Socket;
 use crate::support::voter::{Verdict, Voter, card, join};
@@ -93,6 +94,10 @@ async fn an_evening_needs_no_right_that_the_shipped_users_lack() {
     ann.wait_until("the deadline", |voter| voter.is_over(2, 1)).await;
     emcee.reveal(&room, json!({"place": 1})).await;
     ann.wait_until("the ranking", |voter| voter.reveal.is_some()).await;
+
+    all_sealed(&emcee, &room).await;
+    let proof = ann.http(&emcee.http, Method::GET, "/me/proof?round=2", None).await;
+    check_proof(&proof.expect(200, "a proof"), &ann.id, "a");
 
     assert_eq!(emcee.audit(&room).await["ok"], true);
     let archive = emcee.call(Method::GET, &format!("/rooms/{room}/export?format=archive"), None).await;

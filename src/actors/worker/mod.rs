@@ -228,9 +228,13 @@ async fn purge(pod: &Arc<Pod>, room: &RoomId, seq: u64) -> anyhow::Result<()> {
     }
 }
 
-/// Raises an alarm about a room, once for each `occasion` over all processes.
+/// Raises an alarm about a room, once for each `occasion` over all processes. A process for the audience logs it and stores
+/// nothing, because it may not write jobs.
 pub async fn raise_alarm(pod: &Pod, room: &Room, occasion: &str, what: &str) {
     tracing::error!(room = %room.id, occasion, what, "ALARM");
+    if !pod.keeps_records {
+        return;
+    }
     if let Err(error) = pod.ledger.enqueue(&room.id, &[Job::alarm(room, occasion, what)]).await {
         tracing::warn!(room = %room.id, %error, "an alarm could not be stored");
     }
