@@ -45,7 +45,7 @@ class Compose(unittest.TestCase):
     def test_secrets_are_files_that_git_ignores_and_in_no_environment(self) -> None:
         text = (ROOT / "compose.yaml").read_text()
         example = dict(re.findall(r"(?m)^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text()))
-        self.assertEqual(set(example), {"PUBLIC_URL", "ADMIN_URL"}, "what is in .env is in the environment")
+        self.assertEqual(set(example), {"PUBLIC_URL", "ADMIN_URL", "SUBNET"}, "what is in .env is in the environment")
         self.assertLessEqual(set(example), set(re.findall(r"\$\{([A-Z_]+)", text)), "it names what nobody reads")
         ignored = (ROOT / ".gitignore").read_text().split()
         for name in ("/.env", "/certs", "/webhooks", "/secrets"):

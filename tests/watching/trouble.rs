@@ -70,10 +70,11 @@ fn vote_on(voters: Vec<Voter>, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<V
 /// Goes on where a good evening has ended: `hall` is two servers, an admin and a worker, which reaches Redis by `way`.
 pub async fn is_told(cluster: &mut Cluster, prometheus: &Prometheus, proxy: &CuttingProxy) {
     let addresses = cluster.addresses();
+    let metrics: Vec<_> = cluster.pods.iter().map(Server::metrics_address).collect();
     let target = |pod: &str, component: &'static str, place: usize| ScrapeTarget {
         pod: pod.to_owned(),
         component,
-        address: addresses[place],
+        address: metrics[place],
     };
     let others =
         || vec![target("server-0", "server", 0), target("admin-2", "admin", 2), target("worker-3", "worker", 3)];
