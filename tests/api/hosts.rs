@@ -248,7 +248,7 @@ async fn nothing_about_a_person_and_nothing_of_the_emcee_stays_in_a_cache() {
         (Method::GET, "/emcee".to_owned(), "", Value::Null),
         (Method::GET, format!("/r/{room}/plain"), "", Value::Null),
     ] {
-        let headers = [("authorization", authorization.as_ref() as &str)];
+        let headers = [("authorization", authorization)];
         let headers = if authorization.is_empty() { &[][..] } else { &headers };
         let body = Some(&body).filter(|body| !body.is_null());
         let answer =

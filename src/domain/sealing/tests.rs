@@ -97,13 +97,14 @@ fn a_deleted_room_is_not_sealed_so_that_its_purge_fits() {
 
 #[test]
 fn every_change_of_a_sealed_record_is_found() {
+    type Change<'c> = (&'c dyn Fn(&mut Room), &'c str);
     let (sealed, _) = seal_all(room());
     let broken = |change: &dyn Fn(&mut Room)| {
         let mut room = sealed.clone();
         change(&mut room);
         room.check_seals(tree).expect_err("the seals cannot fit")
     };
-    let changes: [(&dyn Fn(&mut Room), &str); 11] = [
+    let changes: [Change; 11] = [
         (&|room| room.rounds[0].takes[0].tally.votes[0] += 1, "rounds[0].takes[0].seal"),
         (&|room| room.rounds[0].takes[0].tally.votes.swap(0, 1), "rounds[0].takes[0].seal"),
         (&|room| room.rounds[0].takes[0].tally.voters += 1, "rounds[0].takes[0].seal"),

@@ -135,6 +135,6 @@ fn fuzz_event_files() {
             assert!(!event.reference().is_empty(), "an event has a ref");
             format!("{} rounds", room.rounds.len())
         }
-        Err(error) => fuzz::shape(&format!("{error:#}").split_once("line ").map_or("", |(_, what)| what).to_owned()),
+        Err(error) => fuzz::shape(format!("{error:#}").split_once("line ").map_or("", |(_, what)| what)),
     });
 }
