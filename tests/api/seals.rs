@@ -12,6 +12,7 @@ use crate::support::server::Server;
 use crate::support::socket::Socket;
 use crate::support::voter::{Verdict, Voter};
 use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -236,7 +237,8 @@ async fn voted(cluster: &Cluster, emcee: &Emcee, count: u64) -> (String, Vec<Vot
             voter
         }
     });
-    let voters = join_all(joined).await;
+    // in turns: how many can join at once is not the question here
+    let voters = stream::iter(joined).buffered(16).collect().await;
     emcee.close(&room, 1).await;
     all_sealed(emcee, &room).await;
     (room, voters)
@@ -313,6 +315,35 @@ async fn a_ballot_that_was_changed_in_the_ledger_is_found_by_its_voter_and_by_al
     for voter in &voters {
         check_proof(&proof(&there, voter, 1).await.expect(200, "a proof"), &voter.id, "aab");
     }
+}
+
+/// The ledger lost a ballot between the close and the seal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_take_whose_ballots_do_not_add_up_raises_an_alarm_and_stops_no_other_seal() {
+    let roles = [vec![("TALLYCAST__SERVER__ROLE", "audience")], vec![("ADMIN", "1")]];
+    let cluster = Cluster::redis_with(&roles).await;
+    let emcee = cluster.emcee().at(1);
+    let room = emcee.create_plain("Damaged", 2).await;
+    let mut ann = Voter::join(&emcee.http, &cluster.addresses()[..1], &room, "Ann", dice(54, 0)).await;
+    for number in [1, 2] {
+        emcee.open(&room, number).await;
+        cast(&mut ann, number, 1, "ab").await;
+        emcee.close(&room, number).await;
+    }
+    let mut redis = ledger(&cluster).await;
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*:ballots:1.1").query_async(&mut redis).await.expect("keys");
+    let lost: i64 = redis::cmd("HDEL").arg(&keys).arg(&ann.id).query_async(&mut redis).await.expect("an answer");
+    assert_eq!(lost, 1, "{keys:?}");
+    let redis = cluster.redis.as_ref().expect("a Redis").url();
+    let worker = Server::start(&[("TALLYCAST__SERVER__ROLE", "worker"), ("TALLYCAST__LEDGER__URL", &redis)]).await;
+    let records = all_sealed(&emcee, &room).await;
+    let leaves: Vec<_> = array(&records, "records").iter().map(|record| record["leaves"].clone()).collect();
+    assert_eq!(leaves, [0, 1]);
+    check_chain(&records, &emcee.export(&room).await);
+    let log = worker.log();
+    let alarms: Vec<_> = log.lines().filter(|line| line.contains("ALARM")).collect();
+    assert!(alarms.len() == 1 && alarms[0].contains("the ballots of round 1, take 1 do not add up"), "{log}");
+    assert_eq!(emcee.audit(&room).await["ok"], false);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -49,13 +49,14 @@ impl Contents {
         ranking: Vec<Value>,
         salts: Salts,
     ) -> ApiResult<Self> {
-        let voters = all_voters(ledger, &room.id).await?;
         let mut ballots = vec![];
         for (round, take, _) in room.takes() {
             let mut cast: Vec<_> = all_ballots(ledger, &room, (round, take)).await?.into_iter().collect();
             cast.sort_by(|(a, _), (b, _)| a.cmp(b));
             ballots.push(((round, take), cast));
         }
+        // last, so that everybody who has cast a vote meanwhile is among them
+        let voters = all_voters(ledger, &room.id).await?;
         Ok(Self { room, view, voters, has_names: true, ballots, ranking, salts })
     }
 
